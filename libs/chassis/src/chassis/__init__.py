@@ -1,0 +1,1 @@
+"""The mechanism that every service shares: settings, database, messaging, auth, http, telemetry, health."""

@@ -1,0 +1,1 @@
+"""What each service announces: topics and events, one module per producing service."""

@@ -1,0 +1,1 @@
+"""The slipway command: starts, watches and shows the whole system on one machine."""
