@@ -1,1 +1,1 @@
-"""The mechanism that every service shares: settings, database, messaging, auth, http, telemetry, health."""
+"""The mechanism that every service shares; no business word stands here."""

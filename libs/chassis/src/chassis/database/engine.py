@@ -1,0 +1,98 @@
+"""The engine and its pool: one for each process, opened and closed by its lifespan."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from pydantic import Field, SecretStr
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+
+from chassis.database.transaction import run_transaction
+from chassis.settings import Settings
+
+
+class DatabaseSettings(Settings):
+    """How to reach the service's schema, and how many connections to hold."""
+
+    database_url: SecretStr = Field(
+        description="`postgresql://role:password@host:port/database` of the service's runtime role."
+    )
+    database_direct_url: SecretStr | None = Field(
+        default=None,
+        description="The same past any transaction pooler, for relay and LISTEN; default: the URL.",
+    )
+    database_pool_size: int = Field(
+        default=10, ge=1, le=200, description="Connections that the pool keeps open."
+    )
+    database_pool_overflow: int = Field(
+        default=5, ge=0, le=200, description="Connections beyond the pool's size, for a burst."
+    )
+    database_pool_timeout: float = Field(
+        default=5, gt=0, le=60, description="Seconds that a request waits for a connection."
+    )
+    database_pool_recycle: int = Field(
+        default=1800, ge=-1, description="Seconds after which a connection is replaced; -1: never."
+    )
+    database_pool_pre_ping: bool = Field(
+        default=True, description="Test a pooled connection before use; survives restarts."
+    )
+    database_statement_timeout: float = Field(
+        default=10, gt=0, le=600, description="Seconds that one statement may take."
+    )
+    database_connect_timeout: float = Field(
+        default=3, gt=0, le=60, description="Seconds that opening a connection may take."
+    )
+
+    @property
+    def direct_dsn(self) -> str:
+        """The direct address, as asyncpg takes it."""
+        return (self.database_direct_url or self.database_url).get_secret_value()
+
+
+def asyncpg_url(url: str) -> URL:
+    """Turn ``postgresql://…`` into the URL that SQLAlchemy's asyncpg dialect takes."""
+    return make_url(url).set(drivername="postgresql+asyncpg")
+
+
+class Database:
+    """The pool of one process, and the transactions on it.
+
+    Args:
+        settings: addresses, pool and time-outs.
+        application_name: how the connections show in ``pg_stat_activity``.
+    """
+
+    def __init__(self, *, settings: DatabaseSettings, application_name: str) -> None:
+        self._engine = create_async_engine(
+            asyncpg_url(settings.database_url.get_secret_value()),
+            pool_size=settings.database_pool_size,
+            max_overflow=settings.database_pool_overflow,
+            pool_timeout=settings.database_pool_timeout,
+            pool_recycle=settings.database_pool_recycle,
+            pool_pre_ping=settings.database_pool_pre_ping,
+            connect_args={
+                "timeout": settings.database_connect_timeout,
+                "server_settings": {
+                    "application_name": application_name,
+                    "statement_timeout": str(int(settings.database_statement_timeout * 1000)),
+                    "jit": "off",
+                },
+            },
+        )
+        self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
+
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator["Database"]:
+        """Close the pool when left; connections open at first use, so a start needs no database."""
+        try:
+            yield self
+        finally:
+            await self._engine.dispose()
+
+    def transaction(self) -> contextlib.AbstractAsyncContextManager[AsyncSession]:
+        """Run one transaction: commits when left, rolls back on an error.
+
+        What ``before_commit`` registered runs at its end, what ``after_commit`` registered once
+        the commit is certain.
+        """
+        return run_transaction(self._sessions)

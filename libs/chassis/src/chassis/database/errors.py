@@ -1,0 +1,33 @@
+"""Tells errors of the infrastructure, which pass, from errors of the data, which don't."""
+
+import asyncio
+
+import asyncpg
+from sqlalchemy import exc
+
+# SQLSTATE classes: connection, transaction rollback (deadlock, serialization), resources,
+# operator intervention (shutdown, cancel), system error.
+_CLASSES = ("08", "40", "53", "57", "58")
+# Lock not available, and the time-outs of idle and of whole transactions.
+_STATES = ("55P03", "25P03", "25P04")
+
+
+def is_infrastructure_error(error: BaseException) -> bool:
+    """Say whether the same work may succeed later, unchanged.
+
+    True for lost or refused connections, time-outs, deadlocks, serialization failures and a server
+    that is starting or stopping.
+    """
+    if isinstance(error, exc.TimeoutError):
+        return True
+    if isinstance(error, exc.DBAPIError):
+        if error.connection_invalidated:
+            return True
+        cause = error.orig.__cause__ if error.orig is not None else None
+        return cause is not None and is_infrastructure_error(cause)
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        return state[:2] in _CLASSES or state in _STATES
+    return isinstance(
+        error, (asyncpg.InterfaceError, OSError, TimeoutError, asyncio.IncompleteReadError)
+    )

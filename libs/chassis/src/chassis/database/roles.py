@@ -1,0 +1,69 @@
+"""One schema and two roles for each service: an owner that migrates, a runtime role without DDL.
+
+The database's own grants enforce that a service reads and writes its own schema only.
+"""
+
+import asyncpg
+
+# Bounds for the runtime role; a statement's own limit is the setting DATABASE_STATEMENT_TIMEOUT.
+_RUNTIME_LIMITS = {
+    "idle_in_transaction_session_timeout": "5s",
+    "transaction_timeout": "30s",
+    "lock_timeout": "5s",
+}
+_LOCK = 0x51_19_3A_77  # one bootstrap at a time: CREATE ROLE races with itself
+
+
+def owner_role(service: str) -> str:
+    """Name the role that owns the service's schema and migrates it."""
+    return f"{service}_owner"
+
+
+def runtime_role(service: str) -> str:
+    """Name the role that the service runs as."""
+    return f"{service}_runtime"
+
+
+async def bootstrap(
+    connection: asyncpg.Connection, service: str, *, owner_password: str, runtime_password: str
+) -> None:
+    """Make the schema and both roles of `service`, or bring them to what they should be.
+
+    Args:
+        connection: to the database, as a role that may create roles and schemas.
+        service: its name is the schema's name.
+        owner_password: of ``<service>_owner``.
+        runtime_password: of ``<service>_runtime``.
+    """
+    owner, runtime = owner_role(service), runtime_role(service)
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        await _role(connection, owner, owner_password, service)
+        await _role(connection, runtime, runtime_password, service)
+        for name, value in _RUNTIME_LIMITS.items():
+            await connection.execute(f"ALTER ROLE {runtime} SET {name} = '{value}'")
+        database = await connection.fetchval("SELECT quote_ident(current_database())")
+        await connection.execute(
+            f"""
+            REVOKE ALL ON DATABASE {database} FROM PUBLIC;
+            REVOKE ALL ON SCHEMA public FROM PUBLIC;
+            GRANT CONNECT ON DATABASE {database} TO {owner}, {runtime};
+            CREATE SCHEMA IF NOT EXISTS {service};
+            ALTER SCHEMA {service} OWNER TO {owner};
+            GRANT USAGE ON SCHEMA {service} TO {runtime};
+            GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {service} TO {runtime};
+            GRANT USAGE ON ALL SEQUENCES IN SCHEMA {service} TO {runtime};
+            ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {service}
+                GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {runtime};
+            ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {service}
+                GRANT USAGE ON SEQUENCES TO {runtime};
+            """
+        )
+
+
+async def _role(connection: asyncpg.Connection, role: str, password: str, search_path: str) -> None:
+    exists = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role)
+    verb = "ALTER" if exists else "CREATE"
+    quoted = await connection.fetchval("SELECT quote_literal($1::text)", password)
+    await connection.execute(f"{verb} ROLE {role} LOGIN PASSWORD {quoted}")
+    await connection.execute(f"ALTER ROLE {role} SET search_path = {search_path}")

@@ -1,0 +1,78 @@
+"""Structured logs: one JSON object a line, with trace and request id, never with a secret."""
+
+import logging
+import sys
+
+import structlog
+from opentelemetry import trace
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+_SECRET_PARTS = ("password", "token", "secret", "authorization", "cookie", "api_key", "signing_key")
+_REDACTED = "[redacted]"
+
+
+def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    for key, value in event.items():
+        event[key] = _redacted(key, value)
+    return event
+
+
+def _redacted(key: str, value: object) -> object:
+    if any(part in key.lower() for part in _SECRET_PARTS):
+        return _REDACTED
+    if isinstance(value, dict):
+        return {inner: _redacted(str(inner), item) for inner, item in value.items()}
+    return value
+
+
+def _add_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        event["trace_id"] = trace.format_trace_id(context.trace_id)
+        event["span_id"] = trace.format_span_id(context.span_id)
+    return event
+
+
+def configure_logging(*, process: str, level: str, log_format: str) -> None:
+    """Send this process's logs, the standard library's too, to standard output.
+
+    Args:
+        process: the process's name, on each line.
+        level: the lowest level that is written.
+        log_format: ``json``, or ``console`` for people.
+    """
+
+    def add_process(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        event["process"] = process
+        return event
+
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        add_process,
+        _add_trace,
+        _redact,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        cache_logger_on_first_use=True,
+    )
+    final: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if log_format == "json":
+        final += [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    else:
+        final += [structlog.dev.ConsoleRenderer()]
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=final)
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    # Their chatter at INFO says nothing that our own lines don't.
+    for name in ("aiokafka", "uvicorn", "httpx"):
+        logging.getLogger(name).setLevel("WARNING")
