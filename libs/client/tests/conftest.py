@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Annotated
 
 import httpx
 import pytest
 import uvicorn
-from fastapi import FastAPI, Header, WebSocket
+from fastapi import APIRouter, FastAPI, Header, WebSocket
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel
 
@@ -53,67 +54,82 @@ def _problem(status: int, name: str, **members: object) -> JSONResponse:
     return JSONResponse(body, status, media_type="application/problem+json")
 
 
+routes = APIRouter()
+
+
+@routes.post("/api/v1/users", status_code=201)
+async def register(account: Account) -> object:
+    if account.email == "taken@example.com":
+        return _problem(409, "email-taken", detail="It has an account.", request_id="r-1")
+    if account.email == "wrong":
+        errors = [{"pointer": "/email", "detail": "no address"}]
+        return _problem(422, "validation", errors=errors, request_id="r-2")
+    return {"id": ID, "email": account.email, "full_name": account.full_name, "new": True}
+
+
+@routes.post("/api/v1/auth/login")
+async def login() -> object:
+    token = {"access_token": "a", "refresh_token": "r", "token_type": "Bearer"}
+    return token | {"expires_in": 600, "scope": "orders:write"}
+
+
+@routes.get("/api/v1/users/me")
+async def me(authorization: Annotated[str, Header()]) -> object:
+    return {"id": ID, "email": authorization, "full_name": "A", "roles": ["customer"]}
+
+
+@routes.patch("/api/v1/users/{user_id}")
+async def roles(
+    user_id: str, change: dict[str, list[str]], content_type: Annotated[str, Header()]
+) -> object:
+    assert content_type == "application/merge-patch+json"
+    return {"id": user_id, "email": "a@example.com", "full_name": "A", **change}
+
+
+@routes.get("/api/v1/products")
+async def products(limit: int, q: str | None = None) -> object:
+    assert (limit, q) == (5, "rope")
+    return {"items": [{"id": ID, **PRODUCT}], "next_cursor": "more"}
+
+
+@routes.post("/api/v1/products", status_code=201)
+async def create(product: dict[str, object]) -> object:
+    return {"id": ID, **product}
+
+
+@routes.post("/api/v1/orders", status_code=201)
+async def place(
+    order: dict[str, object],
+    idempotency_key: Annotated[str, Header()],
+    traceparent: Annotated[str, Header()],
+) -> object:
+    assert "line2" not in order["shipping_address"]  # type: ignore[operator]  # JSON of the test
+    return ORDER | {"status": f"{idempotency_key} {traceparent}"}
+
+
+@routes.get("/api/v1/orders/{order_id}")
+async def order(order_id: str) -> object:
+    return ORDER if order_id == ID else PlainTextResponse("lost", 502)
+
+
+@routes.get("/api/v1/notifications")
+async def notifications(unread: str | None = None) -> object:
+    if unread == "true":
+        return {"wrong": "shape"}
+    return {"items": [NOTIFICATION], "next_cursor": None}
+
+
+@routes.websocket("/api/v1/notifications/ws")
+async def feed(socket: WebSocket) -> None:
+    await socket.accept()
+    auth = await socket.receive_json()
+    assert auth["type"] == "auth"
+    await _play(socket, auth)
+
+
 def _application() -> FastAPI:
     app = FastAPI()
-
-    @app.post("/api/v1/users", status_code=201)
-    async def register(account: Account) -> object:
-        if account.email == "taken@example.com":
-            return _problem(409, "email-taken", detail="It has an account.", request_id="r-1")
-        if account.email == "wrong":
-            errors = [{"pointer": "/email", "detail": "no address"}]
-            return _problem(422, "validation", errors=errors, request_id="r-2")
-        return {"id": ID, "email": account.email, "full_name": account.full_name, "new": True}
-
-    @app.post("/api/v1/auth/login")
-    async def login() -> object:
-        token = {"access_token": "a", "refresh_token": "r", "token_type": "Bearer"}
-        return token | {"expires_in": 600, "scope": "orders:write"}
-
-    @app.get("/api/v1/users/me")
-    async def me(authorization: str = Header()) -> object:
-        return {"id": ID, "email": authorization, "full_name": "A", "roles": ["customer"]}
-
-    @app.patch("/api/v1/users/{user_id}")
-    async def roles(
-        user_id: str, change: dict[str, list[str]], content_type: str = Header()
-    ) -> object:
-        assert content_type == "application/merge-patch+json"
-        return {"id": user_id, "email": "a@example.com", "full_name": "A", **change}
-
-    @app.get("/api/v1/products")
-    async def products(limit: int, q: str | None = None) -> object:
-        assert (limit, q) == (5, "rope")
-        return {"items": [{"id": ID, **PRODUCT}], "next_cursor": "more"}
-
-    @app.post("/api/v1/products", status_code=201)
-    async def create(product: dict[str, object]) -> object:
-        return {"id": ID, **product}
-
-    @app.post("/api/v1/orders", status_code=201)
-    async def place(
-        order: dict[str, object], idempotency_key: str = Header(), traceparent: str = Header()
-    ) -> object:
-        assert "line2" not in order["shipping_address"]  # type: ignore[operator]  # JSON of the test
-        return ORDER | {"status": f"{idempotency_key} {traceparent}"}
-
-    @app.get("/api/v1/orders/{order_id}")
-    async def order(order_id: str) -> object:
-        return ORDER if order_id == ID else PlainTextResponse("lost", 502)
-
-    @app.get("/api/v1/notifications")
-    async def notifications(unread: str | None = None) -> object:
-        if unread == "true":
-            return {"wrong": "shape"}
-        return {"items": [NOTIFICATION], "next_cursor": None}
-
-    @app.websocket("/api/v1/notifications/ws")
-    async def feed(socket: WebSocket) -> None:
-        await socket.accept()
-        auth = await socket.receive_json()
-        assert auth["type"] == "auth"
-        await _play(socket, auth)
-
+    app.include_router(routes)
     return app
 
 
@@ -153,6 +169,7 @@ async def served() -> AsyncIterator[SlipwayClient]:
     config = uvicorn.Config(_application(), port=0, log_level="warning", ws="websockets-sansio")
     server = uvicorn.Server(config)
     listener = config.bind_socket()
+    listener.listen()  # connections wait from now on, also before the server runs
     task = asyncio.create_task(server.serve(sockets=[listener]))
     port = listener.getsockname()[1]
     try:

@@ -44,7 +44,7 @@ async def test_a_lost_connection_is_no_ordered_end(served: SlipwayClient) -> Non
 
 async def test_an_unreachable_gateway_is_named() -> None:
     async with SlipwayClient("http://127.0.0.1:1", timeout=1) as client:
-        with pytest.raises(FeedError, match="ws://127.0.0.1:1/api/v1/notifications/ws"):
+        with pytest.raises(FeedError, match=r"ws://127\.0\.0\.1:1/api/v1/notifications/ws"):
             async with client.feed("good"):
                 pass
 
