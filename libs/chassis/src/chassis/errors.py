@@ -1,7 +1,7 @@
 """The errors that use cases raise; the HTTP layer turns each into a problem document (RFC 9457).
 
-A service subclasses the kind that fits and gives it a name: ``class OutOfStock(Conflict)``. The kinds
-say nothing of HTTP, so that a consumer or a job can raise and catch them as well.
+A service subclasses the kind that fits and gives it a name: ``class OutOfStock(Conflict)``. The
+kinds say nothing of HTTP, so that a consumer or a job can raise and catch them as well.
 """
 
 from collections.abc import Mapping, Sequence

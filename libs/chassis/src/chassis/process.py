@@ -24,6 +24,7 @@ from starlette.types import ASGIApp
 
 from chassis.health import Health, health_routes
 from chassis.settings import ProcessSettings
+from chassis.telemetry import configure_logging, configure_tracing
 
 log = structlog.get_logger(__name__)
 
@@ -151,8 +152,27 @@ async def _serve(process: Process, public: ASGIApp | None, internal: Starlette) 
             await asyncio.wait([task])
 
 
-def run(process: Process, *, public: ASGIApp | None, internal: Starlette) -> None:
+def run_api(process: Process, app: ASGIApp) -> None:
+    """Serve `app` on the public port, and probes and metrics on the internal one."""
+    _run(process, public=app, internal=Starlette(routes=process.internal_routes()))
+
+
+def run_worker(process: Process, worker: Starlette) -> None:
+    """Serve `worker`, whose lifespan does its work, on the internal port."""
+    _run(process, public=None, internal=worker)
+
+
+def _run(process: Process, *, public: ASGIApp | None, internal: Starlette) -> None:
     """Serve until SIGTERM, SIGINT or the failure of a long-lived task; exit 1 after a failure."""
+    settings = process.settings
+    configure_logging(
+        process=process.name, level=settings.log_level, log_format=settings.log_format
+    )
+    configure_tracing(
+        process=process.name,
+        endpoint=settings.otel_exporter_otlp_endpoint,
+        sample=settings.otel_traces_sampler_arg,
+    )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(process, public, internal))
     if process.failure is not None:

@@ -109,6 +109,12 @@ class KafkaSettings(Settings):
     kafka_bootstrap_servers: str = Field(
         min_length=1, description="Comma-separated `host:port` of Kafka brokers."
     )
+    kafka_topic_prefix: str = Field(
+        default="",
+        max_length=100,
+        pattern=r"^[a-zA-Z0-9._-]*$",
+        description="Goes before each topic and group, where environments share a cluster.",
+    )
 
 
 class AuthSettings(Settings):

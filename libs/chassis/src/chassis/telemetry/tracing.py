@@ -47,6 +47,13 @@ def current_traceparent() -> str | None:
     return current_trace_headers().get("traceparent")
 
 
+def trace_headers_of(span: trace.Span) -> dict[str, str]:
+    """Give ``traceparent`` and ``tracestate`` of `span`; empty where it is not recording."""
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier, trace.set_span_in_context(span))
+    return carrier
+
+
 def context_from(headers: Mapping[str, str]) -> Context:
     """Read the trace context that a row or a message carries."""
     return _propagator.extract(dict(headers))

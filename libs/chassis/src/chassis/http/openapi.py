@@ -1,0 +1,66 @@
+"""What the OpenAPI document says of every route: the answers that the chassis itself gives."""
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from chassis.http.problems import Problem, problem_response
+
+_ALWAYS = {"503": "A system that this needs is away: see `Retry-After`."}
+_WITH_BODY = {
+    "400": "`malformed-request`: the body can't be read.",
+    "413": "The body is larger than 1 MiB.",
+    "415": "The body has another content type, or a Content-Encoding.",
+}
+_WITH_INPUT = {"422": "`validation-failed`: `errors` name the fields."}
+_SECURED = {
+    "401": "`unauthenticated`: no access token, or one that is not good.",
+    "403": "`insufficient-scope`: the token lacks a scope.",
+}
+
+
+def describe(app: FastAPI) -> None:
+    """Complete the app's document: problems of every route, and their schema."""
+    generate = app.openapi
+
+    def complete() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = generate()
+            _add_problem_schema(document)
+            for operations in document.get("paths", {}).values():
+                for operation in operations.values():
+                    _add_problems(operation)
+        return app.openapi_schema or {}
+
+    app.openapi = complete  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+
+
+def _add_problem_schema(document: dict[str, Any]) -> None:
+    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas.update(schema.pop("$defs", {}))
+    schemas["Problem"] = schema
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+
+
+def _add_problems(operation: dict[str, Any]) -> None:
+    answers = dict(_ALWAYS)
+    if "requestBody" in operation:
+        answers |= _WITH_BODY | _WITH_INPUT
+    if operation.get("parameters"):
+        answers |= _WITH_INPUT
+    if operation.get("security"):
+        answers |= _SECURED
+    responses = operation["responses"]
+    for status, description in answers.items():
+        if status == "422" and _is_frameworks(responses.get(status)):
+            del responses[status]
+        if status in responses:
+            responses[status]["description"] += f" {description}"
+        else:
+            responses[status] = problem_response(description)
+
+
+def _is_frameworks(response: dict[str, Any] | None) -> bool:
+    return response is not None and "application/json" in response.get("content", {})

@@ -1,0 +1,23 @@
+"""Events by Kafka: outbox and relay out, consumer and inbox in."""
+
+from chassis.messaging.consumer import Consumer
+from chassis.messaging.events import PublicEvent, ReceivedMessage
+from chassis.messaging.outbox import Outbox
+from chassis.messaging.relay import Relay
+from chassis.messaging.subscriptions import Delivery, Subscription, Subscriptions
+from chassis.messaging.tables import declare_messaging_tables
+from chassis.messaging.wakeup import Wakeups, relay_channel
+
+__all__ = [
+    "Consumer",
+    "Delivery",
+    "Outbox",
+    "PublicEvent",
+    "ReceivedMessage",
+    "Relay",
+    "Subscription",
+    "Subscriptions",
+    "Wakeups",
+    "declare_messaging_tables",
+    "relay_channel",
+]

@@ -1,0 +1,154 @@
+"""CloudEvents 1.0 in Kafka's binary mode: attributes are headers, the value is the data as JSON.
+
+Source: CloudEvents Kafka protocol binding 1.0.2, §3.2; ``traceparent`` is the distributed tracing
+extension, ``sequence`` the sequence extension.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import ClassVar, Protocol, Self, runtime_checkable
+from uuid import UUID
+
+SEQUENCE_DIGITS = 20
+
+
+class TopicLike(Protocol):
+    """The part of a contract's topic that messaging needs."""
+
+    @property
+    def name(self) -> str:
+        """The topic's name in Kafka."""
+
+
+@runtime_checkable
+class PublicEvent(Protocol):
+    """What an event must offer to be published; the models of ``contracts`` fit it."""
+
+    type: ClassVar[str]
+    topic: ClassVar[TopicLike]
+
+    @property
+    def key(self) -> str:
+        """The Kafka key: events of one key stay in order."""
+
+    @property
+    def subject(self) -> str:
+        """The id of what the event is about."""
+
+    @property
+    def sequence(self) -> int | None:
+        """The version of the aggregate after this event, from 1; None where it has no order."""
+
+    def to_json(self) -> bytes:
+        """Give the event's data as JSON."""
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Read the event's data; ValueError says what does not fit the contract."""
+
+
+class MessageFormatError(ValueError):
+    """A Kafka message that is no CloudEvent of ours; the text names the header."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedMessage:
+    """One message as the consumer met it, its CloudEvents attributes read.
+
+    ``headers`` holds all of them as text; ``time`` is None where the producer gave none.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    key: str | None
+    id: str
+    source: str
+    type: str
+    subject: str | None
+    time: datetime | None
+    sequence: int | None
+    headers: Mapping[str, str]
+    value: bytes
+
+
+def cloud_event_headers(
+    event: PublicEvent, *, event_id: UUID, source: str, trace: Mapping[str, str]
+) -> dict[str, str]:
+    """Write the headers of one event.
+
+    Args:
+        event: what is published.
+        event_id: unique within `source`.
+        source: the producing service, as a URI reference: ``/slipway/orders``.
+        trace: ``traceparent`` and ``tracestate``, or nothing.
+    """
+    headers = {
+        "ce_specversion": "1.0",
+        "ce_id": str(event_id),
+        "ce_source": source,
+        "ce_type": event.type,
+        "ce_subject": event.subject,
+        "ce_time": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "content-type": "application/json",
+        **trace,
+    }
+    if event.sequence is not None:
+        headers["ce_sequence"] = str(event.sequence).zfill(SEQUENCE_DIGITS)
+    return headers
+
+
+def read_message(
+    *,
+    topic: str,
+    partition: int,
+    offset: int,
+    key: bytes | None,
+    headers: Sequence[tuple[str, bytes]],
+    value: bytes,
+) -> ReceivedMessage:
+    """Read the attributes of a message; MessageFormatError names the one that is missing or bad."""
+    try:
+        text = {name: raw.decode() for name, raw in headers}
+        decoded_key = None if key is None else key.decode()
+    except UnicodeDecodeError as error:
+        message = f"a header or the key of {topic}/{partition}@{offset} is not UTF-8: {error}"
+        raise MessageFormatError(message) from error
+    for name in ("ce_id", "ce_source", "ce_type"):
+        if not text.get(name):
+            message = f"message {topic}/{partition}@{offset} has no header {name}: no CloudEvent"
+            raise MessageFormatError(message)
+    return ReceivedMessage(
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        key=decoded_key,
+        id=text["ce_id"],
+        source=text["ce_source"],
+        type=text["ce_type"],
+        subject=text.get("ce_subject"),
+        time=_time(text.get("ce_time")),
+        sequence=_sequence(text.get("ce_sequence")),
+        headers=text,
+        value=value,
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        message = f"ce_time {text!r} is no RFC 3339 time"
+        raise MessageFormatError(message) from error
+
+
+def _sequence(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        message = f"ce_sequence {text!r} is no number"
+        raise MessageFormatError(message)
+    return int(text)

@@ -1,0 +1,56 @@
+"""What every service's own ``wiring`` opens first: database, tokens, wake-ups."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from chassis.auth.keys import PublicKeys
+from chassis.auth.tokens import TokenVerifier
+from chassis.database.engine import Database, DatabaseSettings
+from chassis.messaging.outbox import Outbox
+from chassis.messaging.wakeup import Wakeups
+from chassis.process import Process
+from chassis.settings import AuthSettings, KafkaSettings, ProcessSettings
+
+
+class ServiceSettings(ProcessSettings, DatabaseSettings, KafkaSettings, AuthSettings):
+    """What each process of a service reads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceResources:
+    """What each process of a service holds."""
+
+    service: str
+    database: Database
+    verifier: TokenVerifier
+    wakeups: Wakeups
+
+    def outbox(self, session: AsyncSession) -> Outbox:
+        """Make the outbox of one transaction."""
+        return Outbox(
+            session=session,
+            source=f"/slipway/{self.service}",
+            service=self.service,
+            wakeups=self.wakeups,
+        )
+
+
+@asynccontextmanager
+async def open_service(
+    settings: ServiceSettings, process: Process, *, service: str
+) -> AsyncIterator[ServiceResources]:
+    """Open what each process of a service holds; closes it in the opposite order."""
+    verifier = TokenVerifier(
+        keys=PublicKeys(settings.auth_jwks_file),
+        issuer=settings.auth_issuer,
+        audience=settings.auth_audience,
+    )
+    wakeups = Wakeups(dsn=settings.direct_dsn, application_name=f"{process.name}-wakeups")
+    process.start(wakeups.run(), name="wakeups")
+    async with Database(settings=settings, application_name=process.name).opened() as database:
+        yield ServiceResources(
+            service=service, database=database, verifier=verifier, wakeups=wakeups
+        )
