@@ -1,0 +1,78 @@
+"""A database for each worker process of the tests, copied from a migrated template."""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+from sqlalchemy.engine import make_url
+
+from chassis.database.migrations import upgrade
+from chassis.database.roles import bootstrap, owner_role, runtime_role
+
+PASSWORD = "test"  # noqa: S105 - of roles that live as long as the tests' server
+
+
+def url_for(superuser_url: str, *, database: str, role: str | None = None) -> str:
+    """Turn the superuser's URL into that of another database, and of another role."""
+    url = make_url(superuser_url).set(database=database)
+    if role is not None:
+        url = url.set(username=role, password=PASSWORD)
+    return url.render_as_string(hide_password=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceDatabase:
+    """The database that one worker process's tests of one service use."""
+
+    service: str
+    superuser_url: str
+    owner_url: str
+    runtime_url: str
+
+    @classmethod
+    async def create(cls, superuser_url: str, service_directory: Path) -> "ServiceDatabase":
+        """Make a database with the schema of the service at its newest revision."""
+        service = service_directory.name
+        database = f"test_{service}_{uuid.uuid4().hex[:12]}"
+        admin = await asyncpg.connect(superuser_url)
+        try:
+            await admin.execute(f"CREATE DATABASE {database}")
+        finally:
+            await admin.close()
+        await bootstrap_services(superuser_url, database, [service])
+        urls = cls(
+            service=service,
+            superuser_url=url_for(superuser_url, database=database),
+            owner_url=url_for(superuser_url, database=database, role=owner_role(service)),
+            runtime_url=url_for(superuser_url, database=database, role=runtime_role(service)),
+        )
+        await asyncio.to_thread(upgrade, service_directory, urls.owner_url)
+        return urls
+
+    async def clean(self) -> None:
+        """Empty every table but Alembic's."""
+        connection = await asyncpg.connect(self.superuser_url)
+        try:
+            tables = await connection.fetch(
+                "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables"
+                " WHERE schemaname = $1 AND tablename <> 'alembic_version'",
+                self.service,
+            )
+            if tables:
+                names = ", ".join(row["name"] for row in tables)
+                await connection.execute(f"TRUNCATE {names} RESTART IDENTITY CASCADE")
+        finally:
+            await connection.close()
+
+
+async def bootstrap_services(superuser_url: str, database: str, services: Sequence[str]) -> None:
+    """Make the schemas and roles of `services` in `database`."""
+    connection = await asyncpg.connect(url_for(superuser_url, database=database))
+    try:
+        for service in services:
+            await bootstrap(connection, service, owner_password=PASSWORD, runtime_password=PASSWORD)
+    finally:
+        await connection.close()

@@ -1,0 +1,115 @@
+"""The pytest plugin: one Postgres and one Kafka serve the whole run, for all worker processes.
+
+With pytest-xdist the controller starts the servers before its workers and tells them the addresses
+in the environment; without it they start when a test first asks.
+"""
+
+import asyncio
+import gc
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+
+from chassis.testing.databases import ServiceDatabase
+from chassis.testing.kafka import TestTopics
+from chassis.testing.servers import running_servers
+from chassis.testing.tokens import TestTokens
+
+_POSTGRES = "SLIPWAY_TEST_POSTGRES_URL"
+_KAFKA = "SLIPWAY_TEST_KAFKA"
+_STACK = pytest.StashKey[ExitStack]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the servers in the controller of a parallel run."""
+    stack = config.stash[_STACK] = ExitStack()
+    workers = getattr(config.option, "numprocesses", None)
+    if workers and not hasattr(config, "workerinput") and not config.option.collectonly:
+        servers = stack.enter_context(running_servers({"postgres", "kafka"}))
+        os.environ[_POSTGRES] = servers.postgres_url
+        os.environ[_KAFKA] = servers.kafka_bootstrap_servers
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop what was started here."""
+    stack = config.stash.get(_STACK, None)
+    if stack is not None:
+        stack.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(pytestconfig: pytest.Config) -> str:
+    """The superuser's URL of the run's Postgres."""
+    if _POSTGRES not in os.environ:
+        servers = pytestconfig.stash[_STACK].enter_context(running_servers({"postgres"}))
+        os.environ[_POSTGRES] = servers.postgres_url
+    return os.environ[_POSTGRES]
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap_servers(pytestconfig: pytest.Config) -> str:
+    """The address of the run's Kafka."""
+    if _KAFKA not in os.environ:
+        servers = pytestconfig.stash[_STACK].enter_context(running_servers({"kafka"}))
+        os.environ[_KAFKA] = servers.kafka_bootstrap_servers
+    return os.environ[_KAFKA]
+
+
+@pytest.fixture(scope="session")
+def service_directory() -> Path:
+    """The folder of the service under test; each service's conftest gives its own."""
+    message = "define the fixture service_directory in the service's conftest.py"
+    raise pytest.UsageError(message)
+
+
+@pytest.fixture(scope="session")
+async def service_database(postgres_url: str, service_directory: Path) -> ServiceDatabase:
+    """A migrated database of this worker process."""
+    return await ServiceDatabase.create(postgres_url, service_directory)
+
+
+@pytest.fixture
+async def database(service_database: ServiceDatabase) -> ServiceDatabase:
+    """The worker process's database, emptied."""
+    await service_database.clean()
+    return service_database
+
+
+@pytest.fixture
+def topics(kafka_bootstrap_servers: str) -> TestTopics:
+    """Topics of this test alone."""
+    return TestTopics(bootstrap_servers=kafka_bootstrap_servers)
+
+
+@pytest.fixture(scope="session")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> TestTokens:
+    """Access tokens of a key made for the run."""
+    return TestTokens(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(autouse=True)
+def _no_blocking_calls() -> Iterator[BlockBuster]:
+    """Fail a test whose coroutine makes a blocking call (files, sockets, sleep)."""
+    with blockbuster_ctx(["chassis", "gateway", "users", "orders", "notifications"]) as blocker:
+        yield blocker
+
+
+@pytest.fixture(autouse=True)
+async def _no_lost_exceptions() -> AsyncIterator[None]:
+    """Fail a test that leaves an exception nobody retrieved, or an error in a callback."""
+    loop = asyncio.get_running_loop()
+    lost: list[str] = []
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: lost.append(_description(context)))
+    yield
+    gc.collect(0)
+    loop.set_exception_handler(before)
+    assert not lost, "exceptions that nobody handled: " + "; ".join(lost)  # noqa: S101
+
+
+def _description(context: dict[str, object]) -> str:
+    return f"{context.get('message')}: {context.get('exception')!r}"
