@@ -1,0 +1,225 @@
+"""A server as a child process: started, waited for, stopped, and found again after a crash.
+
+Each server writes ``<name>.pid.json`` beside its data, so that one whose parent was killed is ended
+by the next start.
+"""
+
+import asyncio
+import importlib.util
+import json
+import os
+import signal
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+
+import psutil
+
+_START_SECONDS = 60.0
+_STOP_SECONDS = 15.0
+_POLL_SECONDS = 0.03
+_LOG_LINES = 15
+
+
+class ServerError(RuntimeError):
+    """A server that can't start; the text says what failed, where its log is, what to do."""
+
+
+class LocalServer(ABC):
+    """One server on 127.0.0.1.
+
+    Args:
+        directory: holds its data, log and pid file; kept between starts.
+        port: where it listens.
+        port_setting: the setting that moves the port, for the message when it is taken.
+    """
+
+    name: str
+    stop_signal = signal.SIGTERM
+
+    def __init__(self, *, directory: Path, port: int, port_setting: str | None = None) -> None:
+        self.directory = directory.resolve()
+        self.port = port
+        self._port_setting = port_setting
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process's id while it runs."""
+        running = self._process is not None and self._process.returncode is None
+        return self._process.pid if running and self._process is not None else None
+
+    @property
+    def log_file(self) -> Path:
+        """Where the server writes what it has to say."""
+        return self.directory / f"{self.name}.log"
+
+    @abstractmethod
+    async def prepare(self) -> None:
+        """Make what the server needs before its first start."""
+
+    @abstractmethod
+    def command(self) -> Sequence[str | Path]:
+        """Give the program and its arguments."""
+
+    @abstractmethod
+    async def answers(self) -> bool:
+        """Say whether the server does its work; errors of connection mean not yet."""
+
+    def environment(self) -> Mapping[str, str]:
+        """Give variables beside those of this process."""
+        return {}
+
+    async def start(self) -> None:
+        """Start the server and return once it answers.
+
+        Raises:
+            ServerError: the port is taken, or the server ended or did not answer in time.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(kill_leftover, self.directory, self.name)
+        self._refuse_taken_port()
+        await self.prepare()
+        with self.log_file.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self.command(),
+                cwd=self.directory,
+                env={**os.environ, **self.environment()},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        write_pid_file(self.directory, self.name, self._process.pid)
+        try:
+            await self._until_it_answers(self._process)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _until_it_answers(self, process: asyncio.subprocess.Process) -> None:
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                while process.returncode is None:
+                    with suppress(OSError, EOFError):
+                        if await self.answers():
+                            return
+                    await asyncio.sleep(_POLL_SECONDS)
+        except TimeoutError:
+            what = f"did not answer within {_START_SECONDS:.0f} s"
+        else:
+            what = f"ended with status {process.returncode} while starting"
+        message = f"{self.name} {what}; its log, {self.log_file}, ends:\n{self.log_tail()}"
+        raise ServerError(message)
+
+    async def stop(self) -> None:
+        """Stop the server in order, or kill it when that takes too long."""
+        process = self._process
+        if process is None:
+            return
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.send_signal(self.stop_signal)
+            try:
+                await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+            except TimeoutError:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+        self._process = None
+        pid_file(self.directory, self.name).unlink(missing_ok=True)
+
+    async def wait(self) -> int:
+        """Wait for the process to end; answers its exit status."""
+        if self._process is None:
+            message = f"{self.name} was not started"
+            raise ServerError(message)
+        return await self._process.wait()
+
+    def _refuse_taken_port(self) -> None:
+        with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", self.port))
+            except OSError as error:
+                remedy = f"set {self._port_setting} to move it" if self._port_setting else "free it"
+                message = f"port {self.port} of {self.name} is taken{_owner(self.port)}: {remedy}"
+                raise ServerError(message) from error
+
+    def _error(self, what: str) -> ServerError:
+        return ServerError(
+            f"{self.name} {what}; its log, {self.log_file}, ends:\n{self.log_tail()}"
+        )
+
+    def log_tail(self) -> str:
+        """Give the last lines of the log."""
+        with suppress(OSError):
+            text = self.log_file.read_text(encoding="utf-8", errors="replace")
+            return "\n".join(text.splitlines()[-_LOG_LINES:])
+        return "(no log)"
+
+
+def _owner(port: int) -> str:
+    with suppress(psutil.Error):
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr and connection.laddr.port == port and connection.pid:
+                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    return ""
+
+
+def pid_file(directory: Path, name: str) -> Path:
+    """Name the file that remembers a process."""
+    return directory / f"{name}.pid.json"
+
+
+def write_pid_file(directory: Path, name: str, pid: int) -> None:
+    """Remember a process by its id and start time: ids alone are used again."""
+    with suppress(psutil.Error):
+        created = psutil.Process(pid).create_time()
+        content = json.dumps({"pid": pid, "create_time": created})
+        pid_file(directory, name).write_text(content, encoding="utf-8")
+
+
+def kill_leftover(directory: Path, name: str) -> bool:
+    """End the process that a killed parent left behind, and no other; says if there was one."""
+    file = pid_file(directory, name)
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+        process = psutil.Process(int(known["pid"]))
+        same = abs(process.create_time() - float(known["create_time"])) < 1
+    except (OSError, ValueError, KeyError, psutil.Error):
+        file.unlink(missing_ok=True)
+        return False
+    if same:
+        _end(process)
+    file.unlink(missing_ok=True)
+    return same
+
+
+def _end(process: psutil.Process) -> None:
+    with suppress(psutil.Error):
+        processes = [process, *process.children(recursive=True)]
+        process.terminate()
+        _, alive = psutil.wait_procs(processes, timeout=_STOP_SECONDS)
+        for one in alive:
+            with suppress(psutil.Error):
+                one.kill()
+        psutil.wait_procs(alive, timeout=_STOP_SECONDS)
+
+
+def package_directory(package: str) -> Path:
+    """Find an installed package's folder without importing it."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        message = f"the package {package} is not installed: install `chassis[servers]`"
+        raise ServerError(message)
+    return Path(spec.origin).parent
+
+
+def free_port() -> int:
+    """Find a port that is free now."""
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

