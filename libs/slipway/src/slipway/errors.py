@@ -1,0 +1,20 @@
+"""What ends a command with a sentence for the person at the terminal instead of a stack trace."""
+
+
+class SlipwayError(Exception):
+    """Something that the user can act on; the text says what, where, and what to do."""
+
+
+class StartError(SlipwayError):
+    """A process did not start; the text carries the last lines of its log."""
+
+
+class AlreadyRunningError(SlipwayError):
+    """Another `slipway up` uses the same state directory."""
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """The errors inside nested exception groups, in order."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in leaves(inner)]
+    return [error]

@@ -1,0 +1,51 @@
+"""The messages that the mail sink keeps, for `slipway mail`."""
+
+import mailbox
+from dataclasses import dataclass
+from email import policy
+from email.message import EmailMessage
+from email.parser import BytesParser
+from pathlib import Path
+
+from slipway.errors import SlipwayError
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One message, numbered from 1 in the order of arrival."""
+
+    number: int
+    message: EmailMessage
+
+    @property
+    def text(self) -> str:
+        """The plain text, or what comes nearest to it."""
+        body = self.message.get_body(("plain", "html"))
+        return "" if body is None else str(body.get_content())
+
+
+def read_mails(directory: Path) -> list[Mail]:
+    """All messages of a maildir, the oldest first; none where it doesn't exist."""
+    if not directory.is_dir():
+        return []
+    box = mailbox.Maildir(directory, create=False)
+    parser = BytesParser(EmailMessage, policy=policy.default)
+    arrived = sorted(box.keys(), key=lambda key: (_time(key), key))
+    messages = [parser.parsebytes(box.get_bytes(key)) for key in arrived]
+    return [Mail(number, message) for number, message in enumerate(messages, start=1)]
+
+
+def find_mail(directory: Path, number: int) -> Mail:
+    """One message by its number."""
+    mails = read_mails(directory)
+    if not 1 <= number <= len(mails):
+        message = f"there is no message {number}: the sink holds {len(mails)} (`slipway mail`)"
+        raise SlipwayError(message)
+    return mails[number - 1]
+
+
+def _time(key: str) -> float:
+    """A maildir name begins with the time of delivery."""
+    seconds, _, rest = key.partition(".")
+    microseconds = rest.partition("M")[2].partition("P")[0]
+    return float(f"{seconds}.{microseconds or 0}")

@@ -1,0 +1,205 @@
+"""One child process of ours: started in a session of its own, ready, stopped, never left behind."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from asyncio.subprocess import DEVNULL, STDOUT, Process, create_subprocess_exec
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from io import BufferedWriter
+from pathlib import Path
+
+import httpx
+
+from chassis.servers.base import kill_leftover, pid_file, write_pid_file
+from slipway.errors import StartError
+from slipway.state import StateDirectory
+
+_LAST_LINES = 15
+_LOG_LIMIT = 20 * 1024 * 1024
+_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgramSpec:
+    """What to run, and how to see that it is ready.
+
+    Attributes:
+        name: names its log and its pid file.
+        command: the program and its arguments.
+        environment: all of it; nothing is inherited.
+        directory: where it runs.
+        address: what people call it at.
+        ready_url: answers 200 once it is ready; without it, it is ready when it runs.
+        ready_limit: seconds that it has for that.
+        stop_limit: seconds that it has to end after SIGTERM.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+    directory: Path
+    address: str = ""
+    ready_url: str | None = None
+    ready_limit: float = 60.0
+    stop_limit: float = 12.0
+
+
+class Program:
+    """Runs one spec; can be started again after it ended.
+
+    Args:
+        spec: what to run.
+        state: where its log and its pid file go.
+        say: told, in a sentence, of what the user should know.
+    """
+
+    def __init__(
+        self, spec: ProgramSpec, *, state: StateDirectory, say: Callable[[str], None]
+    ) -> None:
+        self.spec = spec
+        self.name = spec.name
+        self.log_file = state.logs / f"{spec.name}.log"
+        self._run = state.run
+        self._say = say
+        self._process: Process | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running process; None when none runs."""
+        process = self._process
+        return process.pid if process is not None and process.returncode is None else None
+
+    async def start(self) -> None:
+        """Run it, and return once it is ready; StartError says why it is not."""
+        await asyncio.to_thread(kill_leftover, self._run, self.name)
+        log = await asyncio.to_thread(self._open_log)
+        try:
+            self._process = await create_subprocess_exec(
+                *self.spec.command,
+                cwd=self.spec.directory,
+                env=dict(self.spec.environment),
+                stdin=DEVNULL,
+                stdout=log,
+                stderr=STDOUT,
+                start_new_session=True,
+            )
+        finally:
+            log.close()
+        try:
+            await asyncio.to_thread(write_pid_file, self._run, self.name, self._process.pid)
+            await self._until_ready(self._process)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def wait(self) -> int:
+        """Wait for the end of the process; answers its exit status, negative for a signal."""
+        return await self._running().wait()
+
+    async def stop(self) -> None:
+        """End it and all that it started: SIGTERM, then SIGKILL after the limit."""
+        process = self._process
+        if process is None:
+            return
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            try:
+                async with asyncio.timeout(self.spec.stop_limit):
+                    await process.wait()
+            except TimeoutError:
+                self._say(
+                    f"{self.name} (pid {process.pid}) did not stop within "
+                    f"{self.spec.stop_limit:g} s of SIGTERM: killing it with SIGKILL"
+                )
+        self.kill()
+        await process.wait()
+        await asyncio.to_thread(pid_file(self._run, self.name).unlink, missing_ok=True)
+
+    def kill(self) -> None:
+        """Send SIGKILL to the process and to all of its session that still runs."""
+        if self._process is not None:
+            # The children of a process that ended are still in its group.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _running(self) -> Process:
+        if self._process is None:
+            message = f"{self.name} was never started: call start() first"
+            raise RuntimeError(message)
+        return self._process
+
+    def _open_log(self) -> BufferedWriter:
+        if self.log_file.exists() and self.log_file.stat().st_size > _LOG_LIMIT:
+            self.log_file.replace(self.log_file.with_suffix(".log.1"))
+        return self.log_file.open("ab")
+
+    async def _until_ready(self, process: Process) -> None:
+        if self.spec.ready_url is None:
+            return
+        last = "no answer"
+        ended = asyncio.create_task(process.wait())
+        try:
+            async with asyncio.timeout(self.spec.ready_limit), _prober() as http:
+                while not ended.done():
+                    status, last = await probe(http, self.spec.ready_url)
+                    if status == httpx.codes.OK:
+                        return
+                    await asyncio.wait([ended], timeout=_POLL_SECONDS)
+        except TimeoutError as error:
+            reason = f"was not ready within {self.spec.ready_limit:g} s ({last})"
+            raise self._error(reason) from error
+        finally:
+            ended.cancel()
+        reason = f"ended before it was ready, with {describe(ended.result())}"
+        raise self._error(reason)
+
+    def _error(self, reason: str) -> StartError:
+        return StartError(
+            f"{self.name} {reason}. Its log, {self.log_file}, ends:\n{tail(self.log_file)}"
+        )
+
+
+async def end_leftovers(state: StateDirectory, say: Callable[[str], None]) -> None:
+    """End the programs that a supervisor which was killed left running."""
+    left = await asyncio.to_thread(lambda: sorted(state.run.glob(pid_file(state.run, "*").name)))
+    if left:
+        names = [path.name.partition(".")[0] for path in left]
+        say(f"Ending what the last run left: {', '.join(names)}")
+        await asyncio.gather(*(asyncio.to_thread(kill_leftover, state.run, n) for n in names))
+
+
+def _prober() -> httpx.AsyncClient:
+    return httpx.AsyncClient(timeout=2, trust_env=False)
+
+
+async def probe(http: httpx.AsyncClient, url: str) -> tuple[int | None, str]:
+    """The status that a probe answers (None: nobody does), and the answer in words."""
+    try:
+        response = await http.get(url)
+    except httpx.HTTPError as error:
+        return None, f"{url}: {type(error).__name__}"
+    return response.status_code, f"{url} answered {response.status_code} {response.text[:200]}"
+
+
+def describe(status: int) -> str:
+    """An exit status in words."""
+    if status >= 0:
+        return f"exit status {status}"
+    with contextlib.suppress(ValueError):
+        return f"signal {signal.Signals(-status).name}"
+    return f"signal {-status}"
+
+
+def tail(path: Path, lines: int = _LAST_LINES) -> str:
+    """The last lines of a file, indented; the file may be large or missing."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 300 * lines))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return "    (no log)"
+    found = [f"    {line[:400]}" for line in text.splitlines()[-lines:]]
+    return "\n".join(found) or "    (empty)"

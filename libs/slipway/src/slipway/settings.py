@@ -1,0 +1,92 @@
+"""Where everything listens and where its data stands on one machine.
+
+Each is a setting with a default; its name in upper case works in the environment and in `.env`.
+"""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from chassis.settings import SAMPLE_SECRET, Environment, Settings
+
+HOST = "127.0.0.1"
+
+
+def _port(default: int, what: str) -> int:
+    field: int = Field(default=default, ge=1, le=65535, description=f"The port of {what}.")
+    return field
+
+
+class BrokerSettings(Settings):
+    """How the Kafka broker is found."""
+
+    kafka_bootstrap_servers: str | None = Field(
+        default=None,
+        description="`host:port` of a broker of your own; unset: one is started on KAFKA_PORT.",
+    )
+    kafka_port: int = _port(9092, "the local Kafka")
+    kafka_topic_prefix: str = Field(
+        default="", description="Goes before each topic and group, on a broker that is shared."
+    )
+
+    @property
+    def brokers(self) -> str:
+        """The bootstrap servers, local or outside."""
+        return self.kafka_bootstrap_servers or f"{HOST}:{self.kafka_port}"
+
+
+class SlipwaySettings(BrokerSettings):
+    """What `slipway up` needs to know."""
+
+    environment: Environment = Field(
+        default=Environment.DEVELOPMENT,
+        description="`development`; this command runs the system on one machine, for development.",
+    )
+    slipway_state_dir: Path = Field(
+        default=Path(".slipway"),
+        description="Where data, keys and logs stand; relative to the top of the repository.",
+    )
+
+    gateway_port: int = _port(8000, "the gateway, the one address that clients use")
+    users_port: int = _port(8001, "the users service")
+    orders_port: int = _port(8002, "the orders service")
+    notifications_port: int = _port(8003, "the notifications service")
+
+    gateway_internal_port: int = _port(9000, "the gateway's probes and metrics")
+    users_internal_port: int = _port(9001, "the users service's probes and metrics")
+    users_worker_internal_port: int = _port(9002, "the users worker's probes and metrics")
+    orders_internal_port: int = _port(9003, "the orders service's probes and metrics")
+    orders_worker_internal_port: int = _port(9004, "the orders worker's probes and metrics")
+    notifications_internal_port: int = _port(9005, "the notifications service's probes and metrics")
+    notifications_worker_internal_port: int = _port(
+        9006, "the notifications worker's probes and metrics"
+    )
+
+    postgres_port: int = _port(5433, "the local Postgres")
+    valkey_port: int = _port(6380, "the local Valkey")
+    smtp_port: int = _port(1025, "the mail sink")
+    traces_port: int = _port(4318, "the trace sink (OTLP over HTTP)")
+
+    database_owner_url: SecretStr | None = Field(
+        default=None,
+        description="For `slipway migrate SERVICE` elsewhere: `postgresql://…` of its owner role.",
+    )
+    slipway_limits: str = Field(
+        default="on", pattern="^(on|off)$", description="`off` lifts the rate limits."
+    )
+    first_admin_email: str = Field(
+        default="admin@example.com", description="The account that is an admin from the start."
+    )
+    first_admin_password: SecretStr = Field(
+        default=SecretStr(SAMPLE_SECRET), description="The first admin's password."
+    )
+
+    @property
+    def gateway_url(self) -> str:
+        """The address of the API."""
+        return f"http://{HOST}:{self.gateway_port}"
+
+    @property
+    def traces_url(self) -> str:
+        """The address of the trace sink."""
+        return f"http://{HOST}:{self.traces_port}"

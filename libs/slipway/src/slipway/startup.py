@@ -1,0 +1,112 @@
+"""What is started after what: as early as it can be, since two cores have much to do at once."""
+
+import asyncio
+from collections.abc import Iterable
+
+from chassis.servers import LocalServer
+from chassis.servers.kafka import resolve_jars
+from contracts import TOPICS
+from slipway import topics
+from slipway.console import Reporter
+from slipway.database import Database
+from slipway.errors import SlipwayError
+from slipway.processes import PROCESSES, Row
+from slipway.program import Program, describe, tail
+from slipway.servers import Servers
+from slipway.settings import SlipwaySettings
+from slipway.supervisor import Supervisor
+
+_ATTEMPTS = 3
+_SERVER_TIER = 0
+_TRACES_TIER = 1
+
+
+class Startup:
+    """Starts the parts of one system under a supervisor.
+
+    Args:
+        settings: of the system.
+        servers: the local ones.
+        database: local or outside.
+        migration: a program that ends when all is migrated.
+        traces: the trace sink.
+        programs: the processes, by name.
+        reporter: shows progress.
+        supervisor: keeps them running.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: SlipwaySettings,
+        servers: Servers,
+        database: Database,
+        migration: Program,
+        traces: Program,
+        programs: dict[str, Program],
+        reporter: Reporter,
+        supervisor: Supervisor,
+    ) -> None:
+        self._settings = settings
+        self._servers = servers
+        self._database = database
+        self._migration = migration
+        self._traces = traces
+        self._programs = programs
+        self._reporter = reporter
+        self._supervisor = supervisor
+
+    async def run(self) -> None:
+        """Return once every part is ready; the first failure ends the others' start."""
+        async with asyncio.TaskGroup() as group:
+            database = group.create_task(self._prepare_database())
+            broker = group.create_task(self._prepare_broker())
+            valkey = group.create_task(self._server(self._servers.valkey))
+            group.create_task(self._server(self._servers.mail))
+            group.create_task(self._program(self._traces, tier=_TRACES_TIER))
+            for row in PROCESSES:
+                after = [broker, valkey] if row.service is None else [broker, database]
+                group.create_task(self._launch(row, after))
+
+    async def _prepare_database(self) -> None:
+        if self._servers.postgres is not None:
+            await self._server(self._servers.postgres)
+        await self._database.prepare()
+        with self._reporter.step("migrations"):
+            await run_to_end(self._migration)
+
+    async def _prepare_broker(self) -> None:
+        kafka = self._servers.kafka
+        if kafka is not None:
+            with self._reporter.step("Kafka's jars (from Maven Central the first time)"):
+                await asyncio.to_thread(resolve_jars)
+            await self._server(kafka)
+        settings = self._settings
+        await topics.apply(settings.brokers, TOPICS, prefix=settings.kafka_topic_prefix)
+
+    async def _server(self, server: LocalServer) -> None:
+        with self._reporter.step(f"{server.name}, port {server.port}"):
+            await self._supervisor.start(server, tier=_SERVER_TIER)
+
+    async def _launch(self, row: Row, after: Iterable[asyncio.Task[None]]) -> None:
+        await asyncio.wait(list(after))
+        await self._program(self._programs[row.name], tier=row.tier)
+
+    async def _program(self, program: Program, *, tier: int) -> None:
+        with self._reporter.step(f"{program.name}, {program.spec.address}"):
+            await self._supervisor.start(program, tier=tier, attempts=_ATTEMPTS)
+
+
+async def run_to_end(program: Program) -> None:
+    """Run a program that does one thing; SlipwayError carries its last lines if it fails."""
+    try:
+        await program.start()
+        status = await program.wait()
+    finally:
+        await program.stop()
+    if status != 0:
+        message = (
+            f"{program.name} failed with {describe(status)}. Its log, {program.log_file}, ends:\n"
+            f"{tail(program.log_file)}"
+        )
+        raise SlipwayError(message)

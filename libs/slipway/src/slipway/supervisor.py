@@ -1,0 +1,185 @@
+"""Keeps units running: names one that dies, starts it again, and stops them all in order."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from chassis.servers import ServerError
+from slipway.errors import StartError
+from slipway.program import describe, tail
+
+
+class Unit(Protocol):
+    """What can be supervised: a local server, a program."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+
+    @property
+    def log_file(self) -> Path:
+        """Where it writes what it has to say."""
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running process."""
+
+    async def start(self) -> None:
+        """Return once it is ready, or raise StartError or ServerError."""
+
+    async def stop(self) -> None:
+        """End it, by force after a limit."""
+
+    async def wait(self) -> int:
+        """Wait for its end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestartPolicy:
+    """How often, and how soon, a unit that died is started again.
+
+    Attributes:
+        attempts: so many failed starts in a row, within `window` seconds, stop the system.
+        window: in seconds.
+        backoff: seconds before the first restart; doubles with each failed start.
+        backoff_limit: the longest of these pauses, in seconds.
+    """
+
+    attempts: int = 3
+    window: float = 30.0
+    backoff: float = 0.25
+    backoff_limit: float = 10.0
+
+
+class Supervisor:
+    """Starts units and watches each; use `supervising`, which also stops them.
+
+    Args:
+        group: holds the watching tasks; a unit that can't be kept running fails it.
+        say: told of each death and restart, with the last lines of the log.
+        changed: awaited after each start, so that records of pids can follow.
+        policy: of restarts.
+    """
+
+    def __init__(
+        self,
+        *,
+        group: asyncio.TaskGroup,
+        say: Callable[[str], None],
+        changed: Callable[[], Awaitable[None]],
+        policy: RestartPolicy,
+    ) -> None:
+        self._group = group
+        self._say = say
+        self._changed = changed
+        self._policy = policy
+        self._watchers: list[asyncio.Task[None]] = []
+        self._units: dict[int, list[Unit]] = {}
+
+    async def start(self, unit: Unit, *, tier: int, attempts: int = 1) -> None:
+        """Start a unit and keep it running from then on.
+
+        Args:
+            unit: is stopped in the end, also when it doesn't start.
+            tier: higher ones are stopped first; those of one tier together.
+            attempts: how many failed starts in a row are too many.
+        """
+        self._units.setdefault(tier, []).append(unit)
+        for attempt in range(1, attempts + 1):
+            try:
+                await unit.start()
+                break
+            except StartError as error:
+                if attempt == attempts:
+                    raise
+                self._say(f"{error}\nStarting {unit.name} again")
+                await asyncio.sleep(self._pause(attempt))
+        await self._changed()
+        watcher = self._group.create_task(self._watch(unit), name=f"watch {unit.name}")
+        self._watchers.append(watcher)
+
+    def stop_watching(self) -> None:
+        """From now on an end is no accident."""
+        for watcher in self._watchers:
+            watcher.cancel()
+
+    async def stop(self) -> None:
+        """Stop all units, tier by tier."""
+        errors: list[Exception] = []
+        for tier in sorted(self._units, reverse=True):
+            units = self._units[tier]
+            results = await asyncio.gather(*(u.stop() for u in units), return_exceptions=True)
+            errors += [result for result in results if isinstance(result, Exception)]
+        if errors:
+            message = "not everything could be stopped"
+            raise ExceptionGroup(message, errors)
+
+    async def _watch(self, unit: Unit) -> None:
+        while True:
+            pid = unit.pid
+            status = await unit.wait()
+            self._say(
+                f"{unit.name} (pid {pid}) ended with {describe(status)}; starting it again. "
+                f"Its log, {unit.log_file}, ends:\n{tail(unit.log_file)}"
+            )
+            await self._restart(unit)
+            self._say(f"{unit.name} is ready again, pid {unit.pid}")
+            await self._changed()
+
+    async def _restart(self, unit: Unit) -> None:
+        failures: deque[float] = deque(maxlen=self._policy.attempts)
+        count = 0
+        while True:
+            await asyncio.sleep(self._pause(count))
+            try:
+                await unit.start()
+            except (StartError, ServerError) as error:
+                count += 1
+                failures.append(time.monotonic())
+                if self._is_hopeless(failures):
+                    message = (
+                        f"{unit.name} failed {self._policy.attempts} starts in a row within "
+                        f"{self._policy.window:g} s, so the system stops. The last: {error}"
+                    )
+                    raise StartError(message) from error
+                self._say(f"{error}\nStarting {unit.name} again")
+            else:
+                return
+
+    def _is_hopeless(self, failures: deque[float]) -> bool:
+        full = len(failures) == self._policy.attempts
+        return full and failures[-1] - failures[0] <= self._policy.window
+
+    def _pause(self, failures: int) -> float:
+        return min(self._policy.backoff * float(2**failures), self._policy.backoff_limit)
+
+
+@asynccontextmanager
+async def supervising(
+    *,
+    say: Callable[[str], None],
+    changed: Callable[[], Awaitable[None]],
+    policy: RestartPolicy | None = None,
+) -> AsyncIterator[Supervisor]:
+    """Give a supervisor; on leaving, whatever the reason, its units are stopped in order.
+
+    A unit that can't be kept running cancels the body, and its StartError is raised (in a group).
+    """
+    supervisor: Supervisor | None = None
+    try:
+        async with asyncio.TaskGroup() as group:
+            supervisor = Supervisor(
+                group=group, say=say, changed=changed, policy=policy or RestartPolicy()
+            )
+            try:
+                yield supervisor
+            finally:
+                supervisor.stop_watching()
+    finally:
+        if supervisor is not None:
+            await supervisor.stop()

@@ -1,0 +1,248 @@
+"""The whole system on one machine: its parts, put together, started and stopped.
+
+`slipway up` runs it in the foreground; end-to-end tests run one in a directory of their own.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from signal import SIGKILL
+
+import psutil
+
+from slipway.console import Reporter
+from slipway.database import Database, role_names
+from slipway.keys import make_keys
+from slipway.migration import migration_spec
+from slipway.ports import with_free_ports
+from slipway.processes import PROCESSES, Surroundings
+from slipway.program import Program, end_leftovers
+from slipway.seed import seed
+from slipway.servers import Servers
+from slipway.settings import SlipwaySettings
+from slipway.startup import Startup
+from slipway.state import Entry, Record, StateDirectory, find_root
+from slipway.supervisor import Supervisor, supervising
+
+_SUPERUSER = "postgres"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a system is made from.
+
+    Attributes:
+        settings: ports and addresses.
+        root: the top of the repository.
+        postgres_url: of an outside Postgres, as a superuser; None: a local one is started.
+        role_password: of all roles; None: each has one made for this state directory.
+        database: its name.
+        env_file: what the processes read beside their environment.
+    """
+
+    settings: SlipwaySettings
+    root: Path
+    postgres_url: str | None = None
+    role_password: str | None = None
+    database: str = "slipway"
+    env_file: str = ".env"
+
+    @property
+    def state(self) -> StateDirectory:
+        """Where data, keys and logs stand."""
+        return StateDirectory(self.root / self.settings.slipway_state_dir)
+
+
+class System:
+    """One system; `run_system` and `running_system` make and start it.
+
+    Args:
+        plan: what to make it from.
+        state: its directory, locked.
+        reporter: shows progress.
+    """
+
+    def __init__(self, plan: Plan, *, state: StateDirectory, reporter: Reporter) -> None:
+        self.settings = plan.settings
+        self.state = state
+        self._reporter = reporter
+        passwords = state.passwords((_SUPERUSER, *role_names()))
+        if plan.role_password is not None:
+            passwords |= dict.fromkeys(role_names(), plan.role_password)
+        self.servers = Servers(
+            settings=plan.settings,
+            state=state,
+            superuser_password=passwords[_SUPERUSER],
+            local_postgres=plan.postgres_url is None,
+        )
+        postgres = self.servers.postgres
+        superuser_url = (
+            plan.postgres_url or ""
+            if postgres is None
+            else postgres.url(password=passwords[_SUPERUSER])
+        )
+        self.database = Database(
+            superuser_url=superuser_url, name=plan.database, passwords=passwords
+        )
+        surroundings = Surroundings(
+            settings=plan.settings,
+            root=plan.root,
+            env_file=plan.env_file,
+            database=self.database,
+            keys=make_keys(state),
+        )
+        say = reporter.say
+        self._migration = Program(migration_spec(plan.root, self.database), state=state, say=say)
+        self._traces = Program(surroundings.traces(), state=state, say=say)
+        self._programs = {
+            row.name: Program(surroundings.spec(row), state=state, say=say) for row in PROCESSES
+        }
+        self._writing = asyncio.Lock()
+
+    @property
+    def gateway_url(self) -> str:
+        """The address of the API."""
+        return self.settings.gateway_url
+
+    @property
+    def traces_url(self) -> str:
+        """The address of the trace sink."""
+        return self.settings.traces_url
+
+    def process(self, name: str) -> Program:
+        """A process by its name in the table, e.g. `orders-worker`."""
+        return self._programs[name]
+
+    async def start(self, supervisor: Supervisor) -> None:
+        """Start everything; returns once all of it is ready."""
+        startup = Startup(
+            settings=self.settings,
+            servers=self.servers,
+            database=self.database,
+            migration=self._migration,
+            traces=self._traces,
+            programs=self._programs,
+            reporter=self._reporter,
+            supervisor=supervisor,
+        )
+        await startup.run()
+
+    async def write_record(self) -> None:
+        """Say in the state directory what runs now."""
+        async with self._writing:
+            await asyncio.to_thread(self.state.write, self._record())
+
+    def kill(self) -> None:
+        """Send SIGKILL to everything: for a person who won't wait for an ordered stop."""
+        for program in (*self._programs.values(), self._traces, self._migration):
+            program.kill()
+        for server in self.servers.all():
+            if server.pid is not None:
+                with suppress(ProcessLookupError):
+                    os.killpg(server.pid, SIGKILL)
+
+    def _record(self) -> Record:
+        programs = (*self._programs.values(), self._traces)
+        return Record(
+            pid=os.getpid(),
+            create_time=psutil.Process().create_time(),
+            gateway_url=self.gateway_url,
+            traces_url=self.traces_url,
+            processes=tuple(
+                Entry(
+                    name=program.name,
+                    pid=program.pid,
+                    address=program.spec.address,
+                    ready_url=program.spec.ready_url,
+                )
+                for program in programs
+            ),
+            servers=self.servers.entries(),
+        )
+
+
+@asynccontextmanager
+async def run_system(
+    plan: Plan, *, reporter: Reporter, made: Callable[[System], None] = lambda _: None
+) -> AsyncIterator[System]:
+    """Start a system, give it when all of it is ready, and stop it in order on leaving.
+
+    Args:
+        plan: what to make it from.
+        reporter: shows progress.
+        made: gets the system before it is started.
+
+    Raises:
+        AlreadyRunningError: one runs in this state directory.
+        SlipwayError, chassis.servers.ServerError: a part can't be started, or not be kept
+            running; these come in an exception group.
+    """
+    state = plan.state
+    with state.lock():
+        system = System(plan, state=state, reporter=reporter)
+        made(system)
+        await end_leftovers(state, reporter.say)
+        try:
+            async with supervising(say=reporter.say, changed=system.write_record) as supervisor:
+                await system.start(supervisor)
+                yield system
+        finally:
+            state.clear()
+
+
+@asynccontextmanager
+async def running_system(
+    directory: Path,
+    *,
+    postgres_url: str | None = None,
+    role_password: str | None = None,
+    kafka_bootstrap_servers: str | None = None,
+    reporter: Reporter | None = None,
+    seeded: bool = True,
+) -> AsyncIterator[System]:
+    """Run a system of one's own on free ports, independent of the developer's.
+
+    Args:
+        directory: its state directory.
+        postgres_url: a Postgres to use, as a superuser; the database gets a name of its own.
+        role_password: of all services' roles there, which are shared by the whole server.
+        kafka_bootstrap_servers: a Kafka to use; topics and groups get a prefix of their own.
+        reporter: shows progress; None shows nothing.
+        seeded: whether demo accounts and products are put in.
+    """
+    plan = _plan_in(
+        directory,
+        postgres_url=postgres_url,
+        role_password=role_password,
+        kafka=kafka_bootstrap_servers,
+    )
+    quiet = reporter or Reporter.silent()
+    async with run_system(plan, reporter=quiet) as system:
+        if seeded:
+            await seed(system.settings, quiet)
+        yield system
+
+
+def _plan_in(
+    directory: Path, *, postgres_url: str | None, role_password: str | None, kafka: str | None
+) -> Plan:
+    place = directory.absolute()
+    own = f"s{sha256(str(place).encode()).hexdigest()[:12]}"
+    settings = SlipwaySettings(
+        slipway_state_dir=place,
+        kafka_bootstrap_servers=kafka,
+        kafka_topic_prefix="" if kafka is None else f"{own}.",
+        slipway_limits="off",
+    )
+    return Plan(
+        settings=with_free_ports(settings),
+        root=find_root(Path.cwd()),
+        postgres_url=postgres_url,
+        role_password=role_password,
+        database="slipway" if postgres_url is None else f"slipway_{own}",
+        env_file=os.devnull,
+    )

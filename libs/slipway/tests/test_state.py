@@ -1,0 +1,64 @@
+"""What is made once stays; secrets are for their owner alone; a directory has one system."""
+
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+
+from slipway.errors import AlreadyRunningError, SlipwayError
+from slipway.keys import make_keys
+from slipway.state import Record, StateDirectory, find_root
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateDirectory:
+    state = StateDirectory(tmp_path / "state")
+    state.make()
+    return state
+
+
+def test_passwords_are_made_once(state: StateDirectory) -> None:
+    first = state.passwords(("a",))
+    second = state.passwords(("a", "b"))
+    assert second["a"] == first["a"]
+    assert second["b"] != second["a"]
+    file = state.keys / "passwords.json"
+    assert file.stat().st_mode & 0o077 == 0
+    assert state.path.stat().st_mode & 0o077 == 0
+
+
+def test_keys_are_made_once(state: StateDirectory) -> None:
+    files = make_keys(state)
+    before = files.private.read_text()
+    assert make_keys(state) == files
+    assert files.private.read_text() == before
+    assert '"d"' in before
+    assert '"d"' not in files.public.read_text()
+    assert files.private.stat().st_mode & 0o077 == 0
+
+
+def test_one_at_a_time(state: StateDirectory) -> None:
+    with state.lock():
+        with pytest.raises(AlreadyRunningError, match="is starting or stopping"), state.lock():
+            pass
+        created = psutil.Process().create_time()
+        record = Record(
+            pid=os.getpid(), create_time=created, gateway_url="http://g", traces_url="http://t"
+        )
+        state.write(record)
+        with (
+            pytest.raises(AlreadyRunningError, match=rf"pid {os.getpid()}, http://g"),
+            state.lock(),
+        ):
+            pass
+    with state.lock():
+        pass
+
+
+def test_the_root_is_found_from_below(tmp_path: Path) -> None:
+    (tmp_path / "services" / "orders").mkdir(parents=True)
+    (tmp_path / "pyproject.toml").touch()
+    assert find_root(tmp_path / "services" / "orders") == tmp_path
+    with pytest.raises(SlipwayError, match="is in no Slipway repository"):
+        find_root(tmp_path.parent)
