@@ -1,0 +1,78 @@
+# Everything starts here; `make help` lists it. Needs Python 3.12 or later, make and git.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# A uv that works: one on the PATH, or one of our own, put under .slipway by pip.
+OWN_UV := $(CURDIR)/.slipway/tools/bin/uv
+UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo $(OWN_UV))
+RUN := .venv/bin
+SERVICES := users orders notifications
+SOURCES := $(wildcard libs/*/src) $(wildcard services/*/src)
+TESTS := $(wildcard libs/*/tests) $(wildcard services/*/tests) tests
+MYPY_TESTS := --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --allow-untyped-decorators
+# Two workers: the servers beside them want a core as well.
+TEST_WORKERS ?= 2
+PYTEST_ARGS ?=
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+$(OWN_UV):
+	@echo "uv is missing: installing it into .slipway/tools"
+	@python3 -m pip install --quiet --disable-pip-version-check --target .slipway/tools uv
+
+.venv/.synced: uv.lock pyproject.toml .python-version $(wildcard libs/*/pyproject.toml) $(wildcard services/*/pyproject.toml) | $(filter $(OWN_UV),$(UV))
+	@$(UV) sync --locked --all-packages --quiet
+	@touch $@
+
+.PHONY: install
+install: .venv/.synced ## Make the virtual environment (every other target does it too)
+
+.PHONY: up
+up: .venv/.synced ## Start the whole system and watch it; Ctrl-C stops it
+	@exec $(RUN)/slipway up
+
+.PHONY: demo
+demo: .venv/.synced ## Place an order and follow it to its push, hop by hop
+	@exec $(RUN)/slipway demo
+
+.PHONY: status
+status: .venv/.synced ## Show what runs, and how it is
+	@exec $(RUN)/slipway status
+
+.PHONY: test
+test: .venv/.synced ## Run all tests against real PostgreSQL and Kafka
+	@$(RUN)/pytest -n $(TEST_WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+.PHONY: test-isolated
+test-isolated: .venv/.synced ## Run each package's tests in an environment of its own
+	@for package in $(notdir $(wildcard libs/* services/*)); do \
+		directory=$$(ls -d libs/$$package services/$$package 2>/dev/null); \
+		echo "== $$package"; \
+		$(UV) run --isolated --locked --package $$package pytest -q -p no:cacheprovider $$directory/tests; \
+	done
+
+.PHONY: check
+check: .venv/.synced ## Lint, types, import rules, generated documents, migrations, the lock file
+	$(UV) lock --check --quiet
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy $(SOURCES)
+	$(RUN)/mypy $(MYPY_TESTS) --no-error-summary $(TESTS)
+	$(RUN)/lint-imports --no-timing
+	@for service in $(SERVICES); do $(RUN)/python -m chassis.http.document services/$$service --check; done
+	$(RUN)/slipway migrations check
+
+.PHONY: format
+format: .venv/.synced ## Format, and fix what can be fixed
+	@$(RUN)/ruff check --fix-only --quiet . && $(RUN)/ruff format --quiet .
+
+.PHONY: documents
+documents: .venv/.synced ## Write the generated documents anew
+	@for service in $(SERVICES); do $(RUN)/python -m chassis.http.document services/$$service; done
+
+.PHONY: clean
+clean: ## Remove the virtual environment and caches; the data in .slipway stays
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage*
