@@ -27,6 +27,12 @@ def generate_key_sets() -> tuple[str, str]:
     return (_set_of(key, private=True), _set_of(key, private=False))
 
 
+def _public_jwk(kid: str, key: ECKey) -> dict[str, str]:
+    fields = key.as_dict(private=False)
+    public = {name: str(fields[name]) for name in ("kty", "crv", "x", "y")}
+    return {**public, "kid": kid, "use": "sig", "alg": ALGORITHM}
+
+
 def _set_of(key: ECKey, *, private: bool) -> str:
     fields = {**key.as_dict(private=private), "kid": key.thumbprint(), "alg": ALGORITHM}
     return json.dumps({"keys": [{**fields, "use": "sig"}]}, indent=2)
@@ -69,6 +75,12 @@ class PublicKeys:
         if time.monotonic() - self._checked > _CHECK_SECONDS:
             self._reload()
         return self._keys.get(kid)
+
+    def published(self) -> list[dict[str, str]]:
+        """Give the keys as the issuer publishes them: JWKs (RFC 7517) without private parts."""
+        if time.monotonic() - self._checked > _CHECK_SECONDS:
+            self._reload()
+        return [_public_jwk(kid, key) for kid, key in self._keys.items()]
 
     def _reload(self) -> None:
         self._checked = time.monotonic()

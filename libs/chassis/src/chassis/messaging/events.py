@@ -7,18 +7,10 @@ extension, ``sequence`` the sequence extension.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import ClassVar, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 from uuid import UUID
 
 SEQUENCE_DIGITS = 20
-
-
-class TopicLike(Protocol):
-    """The part of a contract's topic that messaging needs."""
-
-    @property
-    def name(self) -> str:
-        """The topic's name in Kafka."""
 
 
 @runtime_checkable
@@ -26,7 +18,7 @@ class PublicEvent(Protocol):
     """What an event must offer to be published; the models of ``contracts`` fit it."""
 
     type: ClassVar[str]
-    topic: ClassVar[TopicLike]
+    topic: ClassVar[Any]  # has a `name`; a protocol's class variables must be of the very type
 
     @property
     def key(self) -> str:
