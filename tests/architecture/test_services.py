@@ -1,0 +1,129 @@
+"""What every service's app, tables and settings must have."""
+
+import importlib
+import inspect
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+from fastapi.routing import APIRoute
+from pydantic_settings import BaseSettings
+from sqlalchemy import DateTime, MetaData
+from sqlalchemy.orm import DeclarativeBase
+
+ROOT = Path(__file__).parents[2]
+SERVICES = ("users", "orders", "notifications")
+MECHANISM = {"outbox", "inbox", "idempotency_keys"}
+
+
+def app_of(service):
+    create_app = importlib.import_module(f"{service}.app").create_app
+    return create_app(get_type_hints(create_app)["settings"].model_construct())
+
+
+def base_of(service) -> type[DeclarativeBase]:
+    app_of(service)  # imports every model
+    return importlib.import_module(f"{service}.metadata").Base
+
+
+def http_routes(service) -> list[APIRoute]:
+    return [route for route in app_of(service).routes if isinstance(route, APIRoute)]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_route_declares_the_shape_of_its_answer(service):
+    routes = http_routes(service)
+    assert routes
+    for route in routes:
+        assert route.response_model is not None or route.status_code == 204, route.path
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_route_has_a_summary_and_an_operation_id_of_its_own(service):
+    operations = [
+        operation
+        for path in app_of(service).openapi()["paths"].values()
+        for operation in path.values()
+    ]
+    assert all(operation.get("summary") for operation in operations)
+    ids = [operation["operationId"] for operation in operations]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_created_thing_says_where_it_is(service):
+    for path in app_of(service).openapi()["paths"].values():
+        for operation in path.values():
+            created = operation["responses"].get("201")
+            if created is not None:
+                assert "Location" in created.get("headers", {}), operation["operationId"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_text_number_and_list_that_comes_in_has_bounds(service):
+    document = app_of(service).openapi()
+    unbounded = []
+    for path in document["paths"].values():
+        for operation in path.values():
+            schemas = [
+                (parameter["name"], parameter["schema"])
+                for parameter in operation.get("parameters", [])
+            ]
+            body = operation.get("requestBody", {}).get("content", {})
+            schemas += [(kind, media["schema"]) for kind, media in body.items()]
+            for name, schema in schemas:
+                unbounded += walk(document, f"{operation['operationId']}.{name}", schema)
+    assert not unbounded
+
+
+def walk(document, place, schema):
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        schema = document["components"]["schemas"][name]
+    found = []
+    for part in [*schema.get("anyOf", []), *schema.get("allOf", [])]:
+        found += walk(document, place, part)
+    kind = schema.get("type")
+    if kind == "string" and not {"maxLength", "format", "enum", "const", "pattern"} & set(schema):
+        found.append(f"{place}: a text without maxLength")
+    if kind == "integer" and not {"maximum", "exclusiveMaximum"} & set(schema):
+        found.append(f"{place}: an integer without maximum")
+    if kind == "array":
+        if "maxItems" not in schema:
+            found.append(f"{place}: a list without maxItems")
+        found += walk(document, f"{place}[]", schema.get("items", {}))
+    for name, part in schema.get("properties", {}).items():
+        found += walk(document, f"{place}.{name}", part)
+    return found
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_business_table_knows_when_its_rows_were_made_and_changed(service):
+    metadata: MetaData = base_of(service).metadata
+    for name, table in metadata.tables.items():
+        if name not in MECHANISM:
+            for column in ("created_at", "updated_at"):
+                assert column in table.c, f"{service}.{name} has no {column}"
+                assert isinstance(table.c[column].type, DateTime)
+                assert table.c[column].server_default is not None
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_relationship_loads_by_itself(service):
+    for mapper in base_of(service).registry.mappers:
+        for relationship in mapper.relationships:
+            assert relationship.lazy in {"raise", "raise_on_sql", "write_only"}, relationship
+
+
+@pytest.mark.parametrize("service", [*SERVICES, "gateway"])
+def test_every_setting_says_what_it_is(service):
+    module = importlib.import_module(f"{service}.settings")
+    classes = [
+        kind
+        for _, kind in inspect.getmembers(module, inspect.isclass)
+        if issubclass(kind, BaseSettings) and kind.__module__ == module.__name__
+    ]
+    assert classes
+    for kind in classes:
+        for name, field in kind.model_fields.items():
+            assert field.description, f"{kind.__name__}.{name} has no description"
