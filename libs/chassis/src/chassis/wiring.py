@@ -1,5 +1,6 @@
 """What every service's own ``wiring`` opens first: database, tokens, wake-ups."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ async def open_service(
 ) -> AsyncIterator[ServiceResources]:
     """Open what each process of a service holds; closes it in the opposite order."""
     verifier = TokenVerifier(
-        keys=PublicKeys(settings.auth_jwks_file),
+        keys=await asyncio.to_thread(PublicKeys, settings.auth_jwks_file),
         issuer=settings.auth_issuer,
         audience=settings.auth_audience,
     )
