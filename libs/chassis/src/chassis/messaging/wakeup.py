@@ -80,17 +80,20 @@ async def connected(dsn: str, application_name: str) -> AsyncIterator[asyncpg.Co
 
     TCP keep-alives and the command time-out make a server that vanished an error within seconds.
     """
-    connection = await asyncpg.connect(
-        dsn,
-        timeout=3,
-        command_timeout=10,
-        server_settings={"application_name": application_name, "jit": "off"},
+    connecting = asyncio.ensure_future(
+        asyncpg.connect(
+            dsn,
+            timeout=3,
+            command_timeout=10,
+            server_settings={"application_name": application_name, "jit": "off"},
+        )
     )
     try:
-        yield connection
+        # asyncpg leaves an exception that nobody retrieves when it is cancelled half-way.
+        yield await asyncio.shield(connecting)
     finally:
         with contextlib.suppress(Exception):
-            await connection.close(timeout=1)
+            await (await connecting).close(timeout=1)
 
 
 async def listen(
