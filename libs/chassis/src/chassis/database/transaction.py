@@ -17,7 +17,10 @@ tracer = trace.get_tracer(__name__)
 
 
 def before_commit(session: AsyncSession, step: BeforeCommit) -> None:
-    """Run `step` at the end of the session's transaction, after the flush, in order of calls."""
+    """Run `step` at the end of the session's transaction, after the flush, in order of calls.
+
+    A step may register further ones: they run last.
+    """
     cast("list[BeforeCommit]", session.info.setdefault(_BEFORE, [])).append(step)
 
 
@@ -38,11 +41,12 @@ async def run_transaction(
 
 
 async def _commit(session: AsyncSession) -> None:
-    before = cast("list[BeforeCommit]", session.info.pop(_BEFORE, []))
+    before = cast("list[BeforeCommit]", session.info.setdefault(_BEFORE, []))
     with tracer.start_as_current_span("commit") if before else contextlib.nullcontext():
         await session.flush()
-        for step in before:
+        for step in before:  # the list may grow meanwhile: a step that writes an event adds one
             await step(session)
         await session.commit()
+    before.clear()
     for done in cast("list[AfterCommit]", session.info.pop(_AFTER, [])):
         done()
