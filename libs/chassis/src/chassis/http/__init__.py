@@ -3,7 +3,7 @@
 from chassis.http.app import create_app
 from chassis.http.concurrency import IfMatch, check_if_match, etag_of
 from chassis.http.idempotency import Idempotent, declare_idempotency_table
-from chassis.http.pages import Cursor, Page, PageQuery, page_of
+from chassis.http.pages import Cursor, KeysetCursor, Page, PageQuery, page_of
 from chassis.http.problems import Problem, problems
 from chassis.http.routing import Router
 from chassis.http.session import SessionDep
@@ -15,6 +15,7 @@ __all__ = [
     "Id",
     "Idempotent",
     "IfMatch",
+    "KeysetCursor",
     "Name",
     "Page",
     "PageQuery",
