@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 
 from opentelemetry import trace
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -57,6 +57,16 @@ def trace_headers_of(span: trace.Span) -> dict[str, str]:
 def context_from(headers: Mapping[str, str]) -> Context:
     """Read the trace context that a row or a message carries."""
     return _propagator.extract(dict(headers))
+
+
+@contextlib.contextmanager
+def within_trace(traceparent: str | None) -> Iterator[None]:
+    """Make what happens inside belong to the span that `traceparent` names; None: to no trace."""
+    token = attach(context_from({} if traceparent is None else {"traceparent": traceparent}))
+    try:
+        yield
+    finally:
+        detach(token)
 
 
 @contextlib.contextmanager
