@@ -115,6 +115,7 @@ def _server(app: ASGIApp, *, host: str, port: int, lifespan: str, timeout: int) 
             timeout_keep_alive=75,
             timeout_graceful_shutdown=timeout,
             ws_max_size=64 * 1024,
+            ws_per_message_deflate=False,  # it would hold some 40 KB for each socket
         )
     )
 
