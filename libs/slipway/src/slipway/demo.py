@@ -21,7 +21,7 @@ from client import (
     SlipwayClient,
 )
 from slipway.console import Reporter
-from slipway.errors import SlipwayError
+from slipway.errors import SlipwayError, leaves
 from slipway.hops import Hop, HopKind, find_hops
 from slipway.traces import Trace
 
@@ -31,6 +31,19 @@ _NANO = 1_000_000
 _ADDRESS = Address(
     name="Dora Demo", line1="Harbour Road 1", city="Kiel", postal_code="24103", country="DE"
 )
+
+
+_REFUSALS = (ProblemError, FeedError, httpx.HTTPError)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What the order is placed with."""
+
+    token: str
+    product: Product
+    trace_id: str
+    limit: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,21 +69,36 @@ class Journey:
         return [(name, (at - self.sent) / _NANO, shows) for name, at, shows in ordered]
 
 
-async def play(gateway_url: str, traces_url: str, reporter: Reporter) -> Journey:
+async def play(
+    gateway_url: str, traces_url: str, reporter: Reporter, *, limit: float = _LIMIT_SECONDS
+) -> Journey:
     """Play the path against a running system.
+
+    Args:
+        gateway_url: the API.
+        traces_url: the trace sink.
+        reporter: told of each step.
+        limit: seconds to wait for the push, and again for the spans.
 
     Raises:
         SlipwayError: a call was refused, or a hop is missing after the limit.
     """
     try:
         async with SlipwayClient(gateway_url, trust_env=False) as client:
-            return await _play(client, traces_url, reporter)
-    except (ProblemError, FeedError, httpx.HTTPError) as error:
-        message = f"the demo can't go on: {error!r} (`slipway status` shows what runs)"
+            return await _play(client, traces_url, reporter, limit)
+    except (*_REFUSALS, ExceptionGroup) as error:
+        cause = leaves(error)[0]
+        if isinstance(cause, SlipwayError):
+            raise cause from error
+        if not isinstance(cause, _REFUSALS):
+            raise
+        message = f"the demo can't go on: {cause!r} (`slipway status` shows what runs)"
         raise SlipwayError(message) from error
 
 
-async def _play(client: SlipwayClient, traces_url: str, reporter: Reporter) -> Journey:
+async def _play(
+    client: SlipwayClient, traces_url: str, reporter: Reporter, limit: float
+) -> Journey:
     password = secrets.token_urlsafe(16)
     email = f"demo-{uuid4().hex[:12]}@example.com"
     await client.register(email=email, password=password, full_name="Dora Demo")
@@ -83,9 +111,11 @@ async def _play(client: SlipwayClient, traces_url: str, reporter: Reporter) -> J
         reporter.say("opened the live feed")
         trace_id = secrets.token_hex(16)
         sent = time.time_ns()
-        order, answered, received = await _order(client, feed, token, product, trace_id)
+        order, answered, received = await _order(
+            client, feed, _Request(token, product, trace_id, limit)
+        )
     reporter.say(f"placed order {order.id}; its notification arrived. Trace {trace_id}")
-    hops = await _wait_for_hops(f"{traces_url}/traces/{trace_id}")
+    hops = await _wait_for_hops(f"{traces_url}/traces/{trace_id}", limit)
     return Journey(
         order=order,
         trace_id=trace_id,
@@ -105,26 +135,26 @@ async def _available(client: SlipwayClient) -> Product:
     raise SlipwayError(message)
 
 
-async def _order(
-    client: SlipwayClient, feed: Feed, token: str, product: Product, trace_id: str
-) -> tuple[Order, int, int]:
+async def _order(client: SlipwayClient, feed: Feed, request: _Request) -> tuple[Order, int, int]:
     """Place the order; answers it, and when it and its notification arrived.
 
     The notification may well arrive before the answer, so both are awaited at once.
     """
     body = NewOrder(
-        items=(OrderItem(product_id=product.id, quantity=1),), shipping_address=_ADDRESS
+        items=(OrderItem(product_id=request.product.id, quantity=1),), shipping_address=_ADDRESS
     )
     # Flag 01 asks every service to record this trace, whatever its sampling.
-    headers = {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}
+    headers = {"traceparent": f"00-{request.trace_id}-{secrets.token_hex(8)}-01"}
 
     async def place() -> tuple[Order, int]:
-        order = await client.place_order(token, body, idempotency_key=str(uuid4()), headers=headers)
+        order = await client.place_order(
+            request.token, body, idempotency_key=str(uuid4()), headers=headers
+        )
         return order, time.time_ns()
 
     async with asyncio.TaskGroup() as group:
         placing = group.create_task(place())
-        arriving = group.create_task(_notification(feed))
+        arriving = group.create_task(_notification(feed, request.limit))
     order, answered = placing.result()
     order_id, received = arriving.result()
     if order_id != str(order.id):
@@ -133,17 +163,17 @@ async def _order(
     return order, answered, received
 
 
-async def _notification(feed: Feed) -> tuple[str, int]:
+async def _notification(feed: Feed, limit: float) -> tuple[str, int]:
     """The order that the first notification is about, and when it came."""
     try:
-        async with asyncio.timeout(_LIMIT_SECONDS):
+        async with asyncio.timeout(limit):
             async for item in feed:
                 about = item.data.get("data", {}).get("order_id")
                 if item.type == "notification" and about is not None:
                     return str(about), time.time_ns()
     except TimeoutError as error:
         message = (
-            f"hop `received` is missing: no notification in {_LIMIT_SECONDS:g} s. "
+            f"hop `received` is missing: no notification in {limit:g} s. "
             "The logs of orders-worker, notifications-worker and notifications say more"
         )
         raise SlipwayError(message) from error
@@ -151,12 +181,12 @@ async def _notification(feed: Feed) -> tuple[str, int]:
     raise SlipwayError(message)
 
 
-async def _wait_for_hops(url: str) -> list[Hop]:
+async def _wait_for_hops(url: str, limit: float) -> list[Hop]:
     """The hops from the trace sink, which processes tell of in batches, so a little later."""
     missing: list[HopKind] = []
     try:
         async with (
-            asyncio.timeout(_LIMIT_SECONDS),
+            asyncio.timeout(limit),
             httpx.AsyncClient(timeout=5, trust_env=False) as http,
         ):
             while True:
@@ -169,7 +199,7 @@ async def _wait_for_hops(url: str) -> list[Hop]:
         lacks = "; ".join(
             f"`{kind.name}` (a span `{kind.span}` of {kind.service})" for kind in missing
         )
-        message = f"missing in the trace after {_LIMIT_SECONDS:g} s: {lacks}. It is at {url}"
+        message = f"missing in the trace after {limit:g} s: {lacks}. It is at {url}"
         raise SlipwayError(message) from error
 
 

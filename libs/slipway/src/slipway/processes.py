@@ -4,15 +4,24 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
-from slipway.database import Database
+from slipway.database import SERVICES, Database
 from slipway.keys import KeyFiles
 from slipway.program import ProgramSpec
 from slipway.settings import HOST, SlipwaySettings
 
 TRACES = "traces"
 _STOP_SECONDS = 8  # for open requests; the supervisor's own limit is longer
+
+
+class Need(Enum):
+    """What a process can't start without."""
+
+    DATABASE = "database"  # migrated
+    BROKER = "broker"  # with its topics
+    VALKEY = "valkey"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +34,7 @@ class Row:
         service: whose schema it uses; None for a process without a database.
         public: whether it serves the API, beside its internal port.
         tier: higher ones stop first.
+        needs: what must be ready before it is started.
     """
 
     name: str
@@ -32,28 +42,41 @@ class Row:
     service: str | None
     public: bool
     tier: int
+    needs: frozenset[Need]
+
+
+def _api(service: str) -> Row:
+    return Row(
+        name=service,
+        module=f"{service}.app",
+        service=service,
+        public=True,
+        tier=3,
+        needs=frozenset({Need.DATABASE}),
+    )
+
+
+def _worker(service: str) -> Row:
+    return Row(
+        name=f"{service}-worker",
+        module=f"{service}.worker",
+        service=service,
+        public=False,
+        tier=2,
+        needs=frozenset({Need.DATABASE, Need.BROKER}),
+    )
 
 
 PROCESSES = (
-    Row(name="gateway", module="gateway.app", service=None, public=True, tier=4),
-    Row(name="users", module="users.app", service="users", public=True, tier=3),
-    Row(name="users-worker", module="users.worker", service="users", public=False, tier=2),
-    Row(name="orders", module="orders.app", service="orders", public=True, tier=3),
-    Row(name="orders-worker", module="orders.worker", service="orders", public=False, tier=2),
     Row(
-        name="notifications",
-        module="notifications.app",
-        service="notifications",
+        name="gateway",
+        module="gateway.app",
+        service=None,
         public=True,
-        tier=3,
+        tier=4,
+        needs=frozenset({Need.VALKEY}),
     ),
-    Row(
-        name="notifications-worker",
-        module="notifications.worker",
-        service="notifications",
-        public=False,
-        tier=2,
-    ),
+    *(row for service in SERVICES for row in (_api(service), _worker(service))),
 )
 
 

@@ -1,7 +1,6 @@
 """What is started after what: as early as it can be, since two cores have much to do at once."""
 
 import asyncio
-from collections.abc import Iterable
 
 from chassis.servers import LocalServer
 from chassis.servers.kafka import resolve_jars
@@ -10,7 +9,7 @@ from slipway import topics
 from slipway.console import Reporter
 from slipway.database import Database
 from slipway.errors import SlipwayError
-from slipway.processes import PROCESSES, Row
+from slipway.processes import PROCESSES, Need, Row
 from slipway.program import Program, describe, tail
 from slipway.servers import Servers
 from slipway.settings import SlipwaySettings
@@ -59,14 +58,15 @@ class Startup:
     async def run(self) -> None:
         """Return once every part is ready; the first failure ends the others' start."""
         async with asyncio.TaskGroup() as group:
-            database = group.create_task(self._prepare_database())
-            broker = group.create_task(self._prepare_broker())
-            valkey = group.create_task(self._server(self._servers.valkey))
+            ready = {
+                Need.DATABASE: group.create_task(self._prepare_database()),
+                Need.BROKER: group.create_task(self._prepare_broker()),
+                Need.VALKEY: group.create_task(self._server(self._servers.valkey)),
+            }
             group.create_task(self._server(self._servers.mail))
             group.create_task(self._program(self._traces, tier=_TRACES_TIER))
             for row in PROCESSES:
-                after = [broker, valkey] if row.service is None else [broker, database]
-                group.create_task(self._launch(row, after))
+                group.create_task(self._launch(row, [ready[need] for need in row.needs]))
 
     async def _prepare_database(self) -> None:
         if self._servers.postgres is not None:
@@ -88,8 +88,8 @@ class Startup:
         with self._reporter.step(f"{server.name}, port {server.port}"):
             await self._supervisor.start(server, tier=_SERVER_TIER)
 
-    async def _launch(self, row: Row, after: Iterable[asyncio.Task[None]]) -> None:
-        await asyncio.wait(list(after))
+    async def _launch(self, row: Row, after: list[asyncio.Task[None]]) -> None:
+        await asyncio.wait(after)
         await self._program(self._programs[row.name], tier=row.tier)
 
     async def _program(self, program: Program, *, tier: int) -> None:

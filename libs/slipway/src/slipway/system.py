@@ -183,7 +183,7 @@ async def run_system(
     """
     state = plan.state
     with state.lock():
-        system = System(plan, state=state, reporter=reporter)
+        system = await asyncio.to_thread(System, plan, state=state, reporter=reporter)
         made(system)
         await end_leftovers(state, reporter.say)
         try:
@@ -214,7 +214,8 @@ async def running_system(
         reporter: shows progress; None shows nothing.
         seeded: whether demo accounts and products are put in.
     """
-    plan = _plan_in(
+    plan = await asyncio.to_thread(
+        _plan_in,
         directory,
         postgres_url=postgres_url,
         role_password=role_password,

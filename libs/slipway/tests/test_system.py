@@ -1,0 +1,105 @@
+"""A whole system, with real servers and small stand-ins for the services' processes."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+
+from slipway.console import Reporter
+from slipway.errors import AlreadyRunningError
+from slipway.ports import with_free_ports
+from slipway.settings import SlipwaySettings
+from slipway.status import read_status
+from slipway.system import Plan, System, run_system
+
+PROCESS = """
+import http.server, os, signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+class Ready(http.server.SimpleHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+    def log_message(self, *_):
+        pass
+print("DATABASE_URL" in os.environ, flush=True)
+http.server.HTTPServer(("127.0.0.1", int(os.environ["INTERNAL_PORT"])), Ready).serve_forever()
+"""
+ENVIRONMENT = """
+from sqlalchemy import MetaData
+
+from chassis.database.migrations import run_environment
+
+run_environment(MetaData())
+"""
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    root = tmp_path_factory.mktemp("root")
+    for service in ("gateway", "users", "orders", "notifications"):
+        package = root / "modules" / service
+        package.mkdir(parents=True)
+        for name, text in (("__init__", ""), ("app", PROCESS), ("worker", PROCESS)):
+            (package / f"{name}.py").write_text(text)
+        migrations = root / "services" / service / "migrations"
+        (migrations / "versions").mkdir(parents=True)
+        (migrations / "env.py").write_text(ENVIRONMENT)
+    settings = with_free_ports(SlipwaySettings(kafka_bootstrap_servers=None))
+    return Plan(settings=settings, root=root, env_file=os.devnull)
+
+
+@pytest.fixture(scope="module")
+async def system(plan: Plan) -> AsyncIterator[System]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(plan.root / "modules"))
+        async with run_system(plan, reporter=Reporter.silent()) as system:
+            yield system
+        left = [entry.pid for entry in system.servers.entries()]
+    assert left == [None] * 4
+    assert system.state.read() is None
+
+
+async def test_all_of_it_is_well(system: System) -> None:
+    status = await read_status(system.state)
+    assert status.healthy, status
+    assert [row.name for row in status.servers] == ["postgres", "kafka", "valkey", "mail"]
+    names = {row.name for row in status.processes}
+    assert {"gateway", "orders", "orders-worker", "traces"} <= names
+    assert system.gateway_url.endswith(str(system.settings.gateway_port))
+    assert system.traces_url.endswith(str(system.settings.traces_port))
+
+
+async def test_processes_are_handed_their_own_settings(system: System) -> None:
+    assert system.process("gateway").log_file.read_text() == "False\n"
+    assert system.process("orders-worker").log_file.read_text() == "True\n"
+    users = system.process("users").spec.environment
+    orders = system.process("orders").spec.environment
+    assert "AUTH_SIGNING_KEYS_FILE" in users
+    assert "AUTH_SIGNING_KEYS_FILE" not in orders
+    assert "orders_runtime" in orders["DATABASE_URL"]
+
+
+async def test_the_record_follows_a_restart(system: System) -> None:
+    worker = system.process("orders-worker")
+    pid = worker.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    assert await until_pid_changes(system, "orders-worker", pid) == worker.pid
+
+
+async def test_a_second_one_is_told_of_the_first(plan: Plan, system: System) -> None:
+    with pytest.raises(AlreadyRunningError, match=rf"pid {os.getpid()}, {system.gateway_url}"):
+        async with run_system(plan, reporter=Reporter.silent()):
+            pass
+
+
+async def until_pid_changes(system: System, name: str, old: int) -> int:
+    async with asyncio.timeout(20):
+        while True:
+            status = await read_status(system.state)
+            (row,) = [row for row in status.processes if row.name == name]
+            if row.pid not in {None, old} and row.health == "ok":
+                return row.pid
+            await asyncio.sleep(0.05)
