@@ -1,0 +1,33 @@
+"""The worker of the users service: it relays the outbox, and consumes nothing."""
+
+from starlette.applications import Starlette
+
+from chassis.messaging import Subscriptions
+from chassis.process import Process, run_worker
+from chassis.settings import load
+from chassis.wiring import ServiceResources, ServiceSettings, open_service
+from chassis.worker import create_worker as create_service_worker
+
+SERVICE = "users"
+SUBSCRIPTIONS: Subscriptions[ServiceResources] = Subscriptions(handled=[])
+
+
+def create_worker(settings: ServiceSettings, process: Process | None = None) -> Starlette:
+    """Make the worker. It needs no private key, so it reads none."""
+    return create_service_worker(
+        process=process or Process(name=f"{SERVICE}-worker", settings=settings),
+        settings=settings,
+        open_resources=lambda process: open_service(settings, process, service=SERVICE),
+        subscriptions=SUBSCRIPTIONS,
+    )
+
+
+def main() -> None:
+    """Relay until told to stop."""
+    settings = load(ServiceSettings)
+    process = Process(name=f"{SERVICE}-worker", settings=settings)
+    run_worker(process, create_worker(settings, process))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""What the tests of the users service share: its app on a real Postgres, and accounts on it."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from chassis.settings import Environment
+from chassis.testing import ServiceDatabase, TestTokens, client_of
+from chassis.testing.tokens import ISSUER
+from pydantic import SecretStr
+from users.app import create_app
+from users.settings import UsersSettings
+
+PASSWORD = "correct horse battery"
+
+type Events = Callable[[], Awaitable[list[tuple[str, str, dict[str, Any]]]]]
+type Register = Callable[..., Awaitable[dict[str, Any]]]
+
+
+@pytest.fixture(scope="session")
+def service_directory() -> Path:
+    return Path(__file__).parents[1]
+
+
+@pytest.fixture
+def settings(database: ServiceDatabase, tokens: TestTokens) -> UsersSettings:
+    return UsersSettings(
+        environment=Environment.DEVELOPMENT,
+        database_url=SecretStr(database.runtime_url),
+        kafka_bootstrap_servers="127.0.0.1:1",  # the API process never speaks to Kafka
+        auth_issuer=ISSUER,
+        auth_jwks_file=tokens.jwks_file,
+        auth_signing_keys_file=tokens.signing_keys_file,
+    )
+
+
+@pytest.fixture
+async def client(settings: UsersSettings) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(create_app(settings)) as client:
+        yield client
+
+
+@pytest.fixture
+async def db(database: ServiceDatabase) -> AsyncIterator[asyncpg.Connection]:
+    """The service's own view of its tables, past the app."""
+    connection = await asyncpg.connect(database.runtime_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def events(db: asyncpg.Connection) -> Events:
+    """Reads the outbox: type, ce_sequence and data of each event, in order."""
+
+    async def read():
+        rows = await db.fetch("SELECT type, headers, payload FROM outbox ORDER BY seq")
+        return [
+            (row["type"], json.loads(row["headers"])["ce_sequence"], json.loads(row["payload"]))
+            for row in rows
+        ]
+
+    return read
+
+
+@pytest.fixture
+def register(client: httpx.AsyncClient) -> Register:
+    """Registers an account and answers it."""
+
+    async def post(email="ada@example.com", *, password=PASSWORD, full_name="Ada Lovelace"):
+        body = {"email": email, "password": password, "full_name": full_name}
+        answer = await client.post("/api/v1/users", json=body)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    return post
+
+
+@pytest.fixture
+async def bearer(client: httpx.AsyncClient, register: Register) -> dict[str, str]:
+    """The Authorization header of a registered customer, by a real log-in."""
+    await register()
+    body = {"email": "ada@example.com", "password": PASSWORD}
+    answer = await client.post("/api/v1/auth/login", json=body)
+    assert answer.status_code == 200, answer.text
+    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
