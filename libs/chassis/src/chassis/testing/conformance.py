@@ -1,0 +1,67 @@
+"""Schemathesis against a running API: no 5xx, and no answer that the document does not describe."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+_CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+
+
+async def conforms(
+    document: Mapping[str, Any],
+    *,
+    base_url: str,
+    headers: Mapping[str, str] | None = None,
+    max_examples: int = 25,
+) -> int:
+    """Send generated requests, good and bad, to every operation; answers how many operations.
+
+    Args:
+        document: the OpenAPI document.
+        base_url: of the server that should keep it.
+        headers: sent with each request: a token, say.
+        max_examples: requests for each operation.
+
+    Raises:
+        Exception: Schemathesis' failure, which shows the request as a curl command.
+    """
+    schema = schemathesis.openapi.from_dict(dict(document))
+    schema.config.update(base_url=base_url)
+    operations = [result.ok() for result in schema.get_all_operations()]
+
+    def attack() -> None:
+        for operation in operations:
+            _attack(operation, dict(headers or {}), max_examples)
+
+    await asyncio.to_thread(attack)
+    return len(operations)
+
+
+def _attack(operation: Any, headers: Mapping[str, str], max_examples: int) -> None:  # noqa: ANN401 - untyped
+    @settings(
+        max_examples=max_examples,
+        deadline=None,
+        derandomize=True,  # a failure must come back when somebody looks at it
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy())
+    def attempt(case: Any) -> None:  # noqa: ANN401 - untyped
+        case.call_and_validate(headers=headers, checks=_CHECKS)
+
+    attempt()

@@ -1,0 +1,86 @@
+"""One whole system for all end-to-end tests: real processes, a PostgreSQL that tests may stop."""
+
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from chassis.servers import PostgresServer
+from chassis.servers.base import free_port
+from client import Address, NewOrder, Order, OrderItem, SlipwayClient
+from slipway.system import System, running_system
+
+PASSWORD = "correct horse battery"
+ADDRESS = Address(
+    name="Ada Lovelace",
+    line1="12 St James Square",
+    city="London",
+    postal_code="SW1Y 4JH",
+    country="GB",
+)
+
+
+def pytest_collection_modifyitems(items):
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.xdist_group("e2e"))
+
+
+@pytest.fixture(scope="session")
+async def postgres(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("postgres")
+    server = PostgresServer(
+        directory=directory, port=free_port(), password="superuser-of-these-tests", fast=True
+    )
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture(scope="session")
+async def system(tmp_path_factory, postgres, kafka_bootstrap_servers):
+    async with running_system(
+        tmp_path_factory.mktemp("system"),
+        postgres_url=postgres.url(),
+        kafka_bootstrap_servers=kafka_bootstrap_servers,
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(system: System):
+    async with SlipwayClient(system.gateway_url) as opened:
+        yield opened
+
+
+@dataclass(frozen=True)
+class Customer:
+    token: str
+    client: SlipwayClient
+
+    async def order(self, product_id, quantity=1, *, key=None, headers=None) -> Order:
+        return await self.client.place_order(
+            self.token,
+            NewOrder(
+                items=[OrderItem(product_id=product_id, quantity=quantity)],
+                shipping_address=ADDRESS,
+            ),
+            idempotency_key=key or uuid.uuid4().hex,
+            headers=headers,
+        )
+
+
+@pytest.fixture
+async def customer(client) -> Customer:
+    email = f"{uuid.uuid4().hex}@example.com"
+    await client.register(email=email, password=PASSWORD, full_name="Ada Lovelace")
+    tokens = await client.login(email=email, password=PASSWORD)
+    return Customer(token=tokens.access_token, client=client)
+
+
+@pytest.fixture
+async def product(client):
+    page = await client.list_products(limit=1)
+    return page.items[0]
