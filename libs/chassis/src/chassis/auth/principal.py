@@ -44,13 +44,17 @@ _bearer = HTTPBearer(
 )
 
 
-def verifier_of(connection: HTTPConnection) -> Verifier:
+# Dependencies are coroutines even where they await nothing: FastAPI runs plain functions in
+# threads, and a hop there and back costs more than the work.
+
+
+async def verifier_of(connection: HTTPConnection) -> Verifier:
     """Find the verifier that the process opened."""
     verifier: Verifier = connection.app.state.verifier
     return verifier
 
 
-def current_principal(
+async def current_principal(
     required: SecurityScopes,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     verifier: Annotated[Verifier, Depends(verifier_of)],

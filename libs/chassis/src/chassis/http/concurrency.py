@@ -1,6 +1,7 @@
 """Optimistic concurrency: ETag, If-Match and If-None-Match (RFC 9110 §13)."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from fastapi import Header
 
@@ -14,6 +15,11 @@ IfNoneMatch = Annotated[
     str | None,
     Header(max_length=1000, description="Answer 304 if the resource still has one of these ETags."),
 ]
+
+NOT_MODIFIED: Mapping[int | str, dict[str, Any]] = {
+    304: {"description": "The caller holds the present version already: see `If-None-Match`."}
+}
+"""Documents the answer of a route that takes ``If-None-Match``."""
 
 
 def etag_of(version: int) -> str:

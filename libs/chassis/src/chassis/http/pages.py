@@ -8,10 +8,10 @@ from typing import Annotated, Self
 from uuid import UUID
 
 from fastapi import Request, Response
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from chassis.errors import FieldError, Invalid
-from chassis.http.shapes import QueryShape, Shape
+from chassis.http.shapes import Moment, QueryShape, Shape
 
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 20
@@ -47,7 +47,7 @@ class KeysetCursor(Shape):
 class Cursor(KeysetCursor):
     """The place of an item in the order (time, id)."""
 
-    at: Annotated[AwareDatetime, Field(strict=False)]
+    at: Moment
     id: Annotated[UUID, Field(strict=False)]
 
 

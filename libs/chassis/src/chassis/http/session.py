@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chassis.database.engine import Database
 
 
-def database_of(connection: HTTPConnection) -> Database:
+async def database_of(connection: HTTPConnection) -> Database:
     """Find the database that the process opened."""
     database: Database = connection.app.state.database
     return database

@@ -4,10 +4,20 @@ Bodies are strict JSON: ``"1"`` is no number and ``1.0`` no integer. U+0000, whi
 store, is refused here for every text of every request; lone surrogates are refused by Pydantic.
 """
 
+import re
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+)
 
 MAX_INTEGER = 2**63 - 1
 
@@ -20,6 +30,29 @@ BoundedInt = Annotated[int, Field(ge=-MAX_INTEGER - 1, le=MAX_INTEGER)]
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 """A short line for people: a name, a title."""
+
+_RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}")
+
+
+def _written_as_time(value: object) -> object:
+    if isinstance(value, str) and not _RFC_3339.match(value):
+        message = "must be a time of RFC 3339, such as 2026-01-15T10:20:30Z"
+        raise ValueError(message)
+    return value
+
+
+def _in_utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as error:
+        message = "must lie in the years 1 to 9999 of UTC"
+        raise ValueError(message) from error
+
+
+Moment = Annotated[
+    AwareDatetime, Field(strict=False), BeforeValidator(_written_as_time), AfterValidator(_in_utc)
+]
+"""A time of RFC 3339 in a request, brought to UTC: one that UTC has no year for would break SQL."""
 
 
 def _without_nul(value: object) -> object:
