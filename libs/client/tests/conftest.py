@@ -62,7 +62,10 @@ async def register(account: Account) -> object:
     if account.email == "taken@example.com":
         return _problem(409, "email-taken", detail="It has an account.", request_id="r-1")
     if account.email == "wrong":
-        errors = [{"pointer": "/email", "detail": "no address"}]
+        errors = [
+            {"pointer": "/email", "detail": "no address"},
+            {"header": "Idempotency-Key", "detail": "missing"},
+        ]
         return _problem(422, "validation", errors=errors, request_id="r-2")
     return {"id": ID, "email": account.email, "full_name": account.full_name, "new": True}
 

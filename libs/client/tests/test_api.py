@@ -62,7 +62,9 @@ async def test_a_problem_is_raised_with_all_it_says(api: SlipwayClient) -> None:
     problem = caught.value
     assert (problem.status, problem.name, problem.request_id) == (409, "email-taken", "r-1")
 
-    with pytest.raises(ProblemError, match="/email: no address") as caught:
+    with pytest.raises(
+        ProblemError, match="/email: no address; Idempotency-Key: missing"
+    ) as caught:
         await api.register(email="wrong", password="x", full_name="A")
     assert caught.value.errors[0].pointer == "/email"
 

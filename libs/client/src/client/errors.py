@@ -38,9 +38,9 @@ class ProblemError(Exception):
         return self.type.rpartition("/")[2]
 
     def __str__(self) -> str:
-        fields = "".join(f"; {error.pointer}: {error.detail}" for error in self.errors)
+        fields = "".join(f"; {error.place}: {error.detail}" for error in self.errors)
         detail = f": {self.detail}" if self.detail else ""
-        return f"{self.status} {self.title}{detail}{fields} (request {self.request_id})"
+        return f"{self.status} {self.title.rstrip('.')}{detail}{fields} (request {self.request_id})"
 
     @classmethod
     def of(cls, response: httpx.Response) -> Self | None:

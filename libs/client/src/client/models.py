@@ -134,7 +134,18 @@ class FeedItem(_Answer):
 
 
 class FieldError(_Answer):
-    """One field that a request got wrong; `pointer` is a JSON pointer (RFC 6901)."""
+    """One part of a request that was wrong.
 
-    pointer: str
+    Where it is: `pointer` is a JSON pointer (RFC 6901) into the body; otherwise `parameter` or
+    `header` names it.
+    """
+
     detail: str
+    pointer: str | None = None
+    parameter: str | None = None
+    header: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return self.pointer or self.parameter or self.header or "request"
