@@ -11,6 +11,8 @@ SERVICES := users orders notifications
 SOURCES := $(wildcard libs/*/src) $(wildcard services/*/src)
 TESTS := $(wildcard libs/*/tests) $(wildcard services/*/tests) tests
 MYPY_TESTS := --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --allow-untyped-decorators
+SETTINGS := slipway.settings:SlipwaySettings gateway.settings:GatewaySettings users.settings:UsersSettings \
+	orders.settings:OrdersSettings notifications.settings:NotificationsSettings
 # Two workers: the servers beside them want a core as well.
 TEST_WORKERS ?= 2
 PYTEST_ARGS ?=
@@ -63,6 +65,7 @@ check: .venv/.synced ## Lint, types, import rules, generated documents, migratio
 	$(RUN)/mypy $(MYPY_TESTS) --no-error-summary $(TESTS)
 	$(RUN)/lint-imports --no-timing
 	@for service in $(SERVICES); do $(RUN)/python -m chassis.http.document services/$$service --check; done
+	$(RUN)/python -m chassis.settings_document .env.example $(SETTINGS) --check
 	$(RUN)/slipway migrations check
 
 .PHONY: format
@@ -72,6 +75,7 @@ format: .venv/.synced ## Format, and fix what can be fixed
 .PHONY: documents
 documents: .venv/.synced ## Write the generated documents anew
 	@for service in $(SERVICES); do $(RUN)/python -m chassis.http.document services/$$service; done
+	@$(RUN)/python -m chassis.settings_document .env.example $(SETTINGS)
 
 .PHONY: clean
 clean: ## Remove the virtual environment and caches; the data in .slipway stays
