@@ -42,9 +42,17 @@ class Heard:
 class Changes:
     def __init__(self) -> None:
         self.count = 0
+        self._news = asyncio.Event()
 
     async def __call__(self) -> None:
         self.count += 1
+        self._news.set()
+
+    async def until(self, count: int) -> None:
+        async with asyncio.timeout(20):
+            while self.count < count:
+                self._news.clear()
+                await self._news.wait()
 
 
 class MakeProgram(Protocol):
@@ -89,7 +97,7 @@ async def test_one_that_is_killed_is_named_and_started_again(
         kill(worker)
         text = await heard.until("ended with")
         assert text.startswith(f"worker (pid {first}) ended with signal SIGKILL")
-        assert text.endswith("    last words")
+        assert "ends:\n    last words\n" in text
         await heard.until("worker is ready again")
         assert worker.pid not in {None, first}
     assert worker.pid is None
@@ -125,6 +133,34 @@ async def test_one_that_fails_three_starts_in_a_row_stops_the_system(
     assert "worker failed 3 starts in a row within 30 s" in str(error)
     assert "    no file called good" in str(error)
     assert worker.pid is None
+
+
+async def test_one_that_ends_soon_after_it_was_ready_counts_as_failed(
+    program: MakeProgram, heard: Heard
+) -> None:
+    worker = program("raise SystemExit('no way')")
+
+    async def run() -> None:
+        async with supervising(say=heard, changed=Changes(), policy=QUICK) as supervisor:
+            await supervisor.start(worker, tier=0)
+            await asyncio.Event().wait()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await run()
+    text = str(leaves(caught.value)[0])
+    assert "worker failed 3 starts in a row within 30 s" in text
+    assert text.endswith("    no way")
+    assert len([text for text in heard.texts if "ready again" in text]) == 2
+
+
+async def test_one_that_is_killed_often_is_no_failure(program: MakeProgram, heard: Heard) -> None:
+    worker = program("import time; time.sleep(600)")
+    changes = Changes()
+    async with supervising(say=heard, changed=changes, policy=QUICK) as supervisor:
+        await supervisor.start(worker, tier=0)
+        for count in range(2, 6):
+            kill(worker)
+            await changes.until(count)
 
 
 async def test_a_first_start_has_its_attempts(

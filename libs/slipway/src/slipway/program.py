@@ -14,9 +14,9 @@ import httpx
 
 from chassis.servers.base import kill_leftover, pid_file, write_pid_file
 from slipway.errors import StartError
+from slipway.logtail import tail
 from slipway.state import StateDirectory
 
-_LAST_LINES = 15
 _LOG_LIMIT = 20 * 1024 * 1024
 _POLL_SECONDS = 0.05
 
@@ -191,15 +191,3 @@ def describe(status: int) -> str:
     with contextlib.suppress(ValueError):
         return f"signal {signal.Signals(-status).name}"
     return f"signal {-status}"
-
-
-def tail(path: Path, lines: int = _LAST_LINES) -> str:
-    """The last lines of a file, indented; the file may be large or missing."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 300 * lines))
-            text = file.read().decode(errors="replace")
-    except OSError:
-        return "    (no log)"
-    found = [f"    {line[:400]}" for line in text.splitlines()[-lines:]]
-    return "\n".join(found) or "    (empty)"

@@ -9,8 +9,9 @@ from slipway import topics
 from slipway.console import Reporter
 from slipway.database import Database
 from slipway.errors import SlipwayError
+from slipway.logtail import tail
 from slipway.processes import PROCESSES, Need, Row
-from slipway.program import Program, describe, tail
+from slipway.program import Program, describe
 from slipway.servers import Servers
 from slipway.settings import SlipwaySettings
 from slipway.supervisor import Supervisor

@@ -11,7 +11,8 @@ from typing import Protocol
 
 from chassis.servers import ServerError
 from slipway.errors import StartError
-from slipway.program import describe, tail
+from slipway.logtail import tail
+from slipway.program import describe
 
 
 class Unit(Protocol):
@@ -46,12 +47,15 @@ class RestartPolicy:
     Attributes:
         attempts: so many failed starts in a row, within `window` seconds, stop the system.
         window: in seconds.
+        settled: a unit that ends by itself sooner than so many seconds after it was ready counts
+            as a failed start, too.
         backoff: seconds before the first restart; doubles with each failed start.
         backoff_limit: the longest of these pauses, in seconds.
     """
 
     attempts: int = 3
     window: float = 30.0
+    settled: float = 5.0
     backoff: float = 0.25
     backoff_limit: float = 10.0
 
@@ -120,40 +124,47 @@ class Supervisor:
             raise ExceptionGroup(message, errors)
 
     async def _watch(self, unit: Unit) -> None:
+        failures: deque[float] = deque(maxlen=self._policy.attempts)
         while True:
+            ready_at = time.monotonic()
             pid = unit.pid
             status = await unit.wait()
-            self._say(
-                f"{unit.name} (pid {pid}) ended with {describe(status)}; starting it again. "
+            text = (
+                f"{unit.name} (pid {pid}) ended with {describe(status)}. "
                 f"Its log, {unit.log_file}, ends:\n{tail(unit.log_file)}"
             )
-            await self._restart(unit)
+            if time.monotonic() - ready_at > self._policy.settled:
+                failures.clear()
+            elif status >= 0:  # one that a signal ended did not fail by itself
+                self._count(unit, failures, text)
+            self._say(f"{text}\nStarting {unit.name} again")
+            await self._restart(unit, failures)
             self._say(f"{unit.name} is ready again, pid {unit.pid}")
             await self._changed()
 
-    async def _restart(self, unit: Unit) -> None:
-        failures: deque[float] = deque(maxlen=self._policy.attempts)
-        count = 0
+    async def _restart(self, unit: Unit, failures: deque[float]) -> None:
+        count = len(failures)
         while True:
             await asyncio.sleep(self._pause(count))
             try:
                 await unit.start()
             except (StartError, ServerError) as error:
                 count += 1
-                failures.append(time.monotonic())
-                if self._is_hopeless(failures):
-                    message = (
-                        f"{unit.name} failed {self._policy.attempts} starts in a row within "
-                        f"{self._policy.window:g} s, so the system stops. The last: {error}"
-                    )
-                    raise StartError(message) from error
+                self._count(unit, failures, str(error))
                 self._say(f"{error}\nStarting {unit.name} again")
             else:
                 return
 
-    def _is_hopeless(self, failures: deque[float]) -> bool:
-        full = len(failures) == self._policy.attempts
-        return full and failures[-1] - failures[0] <= self._policy.window
+    def _count(self, unit: Unit, failures: deque[float], last: str) -> None:
+        """Note a failed start; StartError once there are too many."""
+        policy = self._policy
+        failures.append(time.monotonic())
+        if len(failures) == policy.attempts and failures[-1] - failures[0] <= policy.window:
+            message = (
+                f"{unit.name} failed {policy.attempts} starts in a row within "
+                f"{policy.window:g} s, so the system stops. The last: {last}"
+            )
+            raise StartError(message)
 
     def _pause(self, failures: int) -> float:
         return min(self._policy.backoff * float(2**failures), self._policy.backoff_limit)
