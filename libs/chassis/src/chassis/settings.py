@@ -16,6 +16,7 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 SAMPLE_SECRET = "slipway-demo-only"  # noqa: S105 - the sample that production refuses
@@ -31,7 +32,9 @@ class Environment(StrEnum):
 class Settings(BaseSettings):
     """The base of all settings: names are environment variables in upper case."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     environment: Environment = Field(
         default=Environment.PRODUCTION,
@@ -136,4 +139,8 @@ def load[S: BaseSettings](settings: type[S]) -> S:
             name = "_".join(str(part) for part in problem["loc"]).upper()
             place = f"setting {name}: " if name else ""
             print(f"{place}{problem['msg']}", file=sys.stderr)  # noqa: T201 - there is no log yet
+        sys.exit(2)
+    except SettingsError as error:  # names the field; its cause would quote the value
+        text = f"{error}: a list or an object is written as JSON, and a file must be readable"
+        print(text, file=sys.stderr)  # noqa: T201 - likewise
         sys.exit(2)

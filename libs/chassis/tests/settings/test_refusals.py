@@ -1,0 +1,106 @@
+"""Wrong settings stop the process with their names, and never with a secret's value."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import Field, SecretStr
+
+from chassis.database.engine import DatabaseSettings
+from chassis.settings import (
+    SAMPLE_SECRET,
+    AuthSettings,
+    Environment,
+    KafkaSettings,
+    ProcessSettings,
+    Settings,
+    load,
+)
+from chassis.wiring import ServiceSettings
+
+_HIDDEN = "hunter2-hunter2"
+
+
+class Secretive(Settings):
+    api_password: SecretStr = Field(min_length=100, description="A secret that must be long.")
+    pin: SecretStr = Field(description="Another.")
+    origins: list[str] = Field(default=[], description="JSON.")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("API_PASSWORD", "PIN", "ENVIRONMENT", "PORT", "DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLIPWAY_ENV_FILE", str(tmp_path / ".env"))
+
+
+def refused(settings: type[Settings], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        load(settings)
+    assert stopped.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_every_wrong_setting_is_named_and_no_secret_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("API_PASSWORD", _HIDDEN)
+    text = refused(Secretive, capsys)
+    assert "setting API_PASSWORD: " in text
+    assert "setting PIN: Field required" in text
+    assert _HIDDEN not in text
+
+
+def test_a_setting_that_should_be_json_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("ORIGINS", f"{_HIDDEN},*")
+    text = refused(Secretive, capsys)
+    assert 'error parsing value for field "origins"' in text
+    assert _HIDDEN not in text
+
+
+@pytest.mark.parametrize("port", ["70000", "-1", "http", "8000.5"])
+def test_a_wrong_port_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], port: str
+):
+    monkeypatch.setenv("PORT", port)
+    assert refused(ProcessSettings, capsys).startswith("setting PORT: Input should be")
+
+
+def test_an_unknown_environment_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("ENVIRONMENT", "staging")
+    assert "setting ENVIRONMENT: Input should be 'development' or 'production'" in refused(
+        ProcessSettings, capsys
+    )
+
+
+@pytest.mark.parametrize("value", [SAMPLE_SECRET, f"postgresql://a:{SAMPLE_SECRET}@db/x"])
+def test_production_refuses_the_sample_secret(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], value: str
+):
+    monkeypatch.setenv("DATABASE_URL", value)
+    text = refused(DatabaseSettings, capsys)
+    assert "DATABASE_URL holds the sample secret" in text
+    assert SAMPLE_SECRET not in text
+
+
+def test_development_takes_the_sample_secret(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DATABASE_URL", SAMPLE_SECRET)
+    monkeypatch.setenv("ENVIRONMENT", "development")
+    assert load(DatabaseSettings).environment is Environment.DEVELOPMENT
+
+
+def test_settings_do_not_print_their_secrets(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DATABASE_URL", _HIDDEN)
+    assert _HIDDEN not in repr(load(DatabaseSettings))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [Settings, ProcessSettings, DatabaseSettings, KafkaSettings, AuthSettings, ServiceSettings],
+)
+def test_every_setting_is_described(settings: type[Settings]):
+    undescribed = [name for name, field in settings.model_fields.items() if not field.description]
+    assert undescribed == []
