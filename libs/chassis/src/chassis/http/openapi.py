@@ -13,6 +13,10 @@ _WITH_BODY = {
     "415": "The body has another content type, or a Content-Encoding.",
 }
 _WITH_INPUT = {"422": "`validation-failed`: `errors` name the fields."}
+_LOCATION = {
+    "description": "Where the new resource is.",
+    "schema": {"type": "string", "format": "uri-reference"},
+}
 _SECURED = {
     "401": "`unauthenticated`: no access token, or one that is not good.",
     "403": "`insufficient-scope`: the token lacks a scope.",
@@ -20,7 +24,7 @@ _SECURED = {
 
 
 def describe(app: FastAPI) -> None:
-    """Complete the app's document: problems of every route, and their schema."""
+    """Complete the app's document: problems of every route, their schema, `Location` of 201."""
     generate = app.openapi
 
     def complete() -> dict[str, Any]:
@@ -45,6 +49,9 @@ def _add_problem_schema(document: dict[str, Any]) -> None:
 
 
 def _add_problems(operation: dict[str, Any]) -> None:
+    created = operation["responses"].get("201")
+    if created is not None:
+        created.setdefault("headers", {}).setdefault("Location", _LOCATION)
     answers = dict(_ALWAYS)
     if "requestBody" in operation:
         answers |= _WITH_BODY | _WITH_INPUT

@@ -4,11 +4,16 @@ import logging
 import sys
 
 import structlog
+import structlog.tracebacks
 from opentelemetry import trace
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 _SECRET_PARTS = ("password", "token", "secret", "authorization", "cookie", "api_key", "signing_key")
 _REDACTED = "[redacted]"
+# Without local variables: they would carry passwords and tokens past the redaction.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
 
 
 def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -31,6 +36,18 @@ def _add_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         event["trace_id"] = trace.format_trace_id(context.trace_id)
         event["span_id"] = trace.format_span_id(context.span_id)
     return event
+
+
+def configure_test_logging() -> None:
+    """Print log lines where pytest shows them, with tracebacks that read no source files."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.add_log_level,
+            _TRACEBACKS,
+            structlog.processors.JSONRenderer(),
+        ]
+    )
 
 
 def configure_logging(*, process: str, level: str, log_format: str) -> None:
@@ -63,9 +80,10 @@ def configure_logging(*, process: str, level: str, log_format: str) -> None:
     )
     final: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if log_format == "json":
-        final += [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        final += [_TRACEBACKS, structlog.processors.JSONRenderer()]
     else:
-        final += [structlog.dev.ConsoleRenderer()]
+        plain = structlog.dev.plain_traceback
+        final += [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=final)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
+from chassis.telemetry.logging import configure_test_logging
 from chassis.testing.databases import ServiceDatabase
 from chassis.testing.kafka import TestTopics
 from chassis.testing.servers import running_servers
@@ -24,15 +25,20 @@ _KAFKA = "SLIPWAY_TEST_KAFKA"
 _STACK = pytest.StashKey[ExitStack]()
 
 # Local files of a few bytes: the client's certificate and .pgpass, looked for once a connection;
-# the public keys, whose file is looked at every few seconds. A thread would cost more.
+# the public keys, whose file is looked at every few seconds; the source files that a logged
+# traceback names. A thread would cost more.
 _SHORT_BLOCKS = (
     ("asyncpg/connect_utils.py", "_parse_connect_arguments"),
     ("chassis/auth/keys.py", "_reload"),
+    ("structlog/tracebacks.py", "extract"),
+    # Migrations are a command of their own; Alembic reads its scripts while it is connected.
+    ("chassis/database/migrations.py", "_run"),
 )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the servers in the controller of a parallel run."""
+    """Set up the log; start the servers in the controller of a parallel run."""
+    configure_test_logging()
     stack = config.stash[_STACK] = ExitStack()
     workers = getattr(config.option, "numprocesses", None)
     if workers and not hasattr(config, "workerinput") and not config.option.collectonly:
