@@ -12,7 +12,8 @@ from rich.console import Console
 from slipway import demo
 from slipway.console import Reporter
 from slipway.errors import SlipwayError
-from slipway.traces import Span, SpanStore, create_app
+from slipway.spans import Span
+from slipway.traces import SpanStore, create_app
 
 ID = "01990000-0000-7000-8000-000000000001"
 TIME = "2026-01-02T03:04:05Z"

@@ -1,7 +1,7 @@
 """The hops of an order are found in its trace, and named when they are missing."""
 
 from slipway.hops import HOPS, find_hops
-from slipway.traces import Span
+from slipway.spans import Span
 
 
 def span(service: str, name: str, end: int, *, error: bool = False) -> Span:

@@ -11,8 +11,9 @@ from blockbuster import BlockBuster
 
 from chassis.testing.databases import PASSWORD
 from slipway import migrate as migration
-from slipway.database import Database, role_names
+from slipway.database import SERVICES, Database, role_names
 from slipway.errors import SlipwayError
+from slipway.migration import is_current, newest_revisions
 from slipway.settings import SlipwaySettings
 
 ENVIRONMENT = """
@@ -86,6 +87,30 @@ async def test_a_migration_is_written_and_applied(database: Database, root: Path
         assert await connection.fetch("SELECT id FROM orders.things") == []
     finally:
         await connection.close()
+
+
+async def test_what_is_pending_is_seen(database: Database, root: Path) -> None:
+    def work(name: str) -> None:
+        settings = settings_of(database.owner_url(name))
+        migration.migrate(name, root=root, settings=settings)
+
+    assert not await is_current(root, database)
+    for service in SERVICES:
+        await asyncio.to_thread(work, service)
+    assert await is_current(root, database)
+    file = root / "services" / "orders" / "migrations" / "versions" / "0001_things.py"
+    file.write_text('revision: str = "0001"\ndown_revision: str | None = None\n')
+    assert not await is_current(root, database)
+
+
+def test_the_newest_revision_is_the_one_that_none_follows(tmp_path: Path) -> None:
+    versions = tmp_path / "migrations" / "versions"
+    versions.mkdir(parents=True)
+    for name, before in (("a", None), ("b", "a"), ("c", "a"), ("d", ("b", "c"))):
+        (versions / f"{name}.py").write_text(f"revision = {name!r}\ndown_revision = {before!r}\n")
+    assert newest_revisions(tmp_path) == {"d"}
+    (versions / "d.py").unlink()
+    assert newest_revisions(tmp_path) == {"b", "c"}
 
 
 async def test_each_role_sees_its_own_schema_only(database: Database) -> None:

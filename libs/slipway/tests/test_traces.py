@@ -8,7 +8,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
 
-from slipway.traces import Span, SpanStore, Trace, create_app
+from slipway.spans import Span, Trace
+from slipway.traces import SpanStore, create_app
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 

@@ -23,7 +23,7 @@ from client import (
 from slipway.console import Reporter
 from slipway.errors import SlipwayError, leaves
 from slipway.hops import Hop, HopKind, find_hops
-from slipway.traces import Trace
+from slipway.spans import Trace
 
 _LIMIT_SECONDS = 10.0
 _POLL_SECONDS = 0.2

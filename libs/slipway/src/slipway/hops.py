@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from slipway.traces import Span
+from slipway.spans import Span
 
 _TOPIC = "slipway.orders"
 

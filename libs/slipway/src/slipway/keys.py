@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from chassis.auth.keys import generate_key_sets
 from slipway.state import StateDirectory, write_whole
 
 
@@ -21,6 +20,8 @@ def make_keys(state: StateDirectory) -> KeyFiles:
         private=state.keys / "signing.jwks.json", public=state.keys / "public.jwks.json"
     )
     if not (files.private.exists() and files.public.exists()):
+        from chassis.auth.keys import generate_key_sets  # noqa: PLC0415 - heavy, and needed once
+
         private, public = generate_key_sets()
         write_whole(files.private, private)
         write_whole(files.public, public)

@@ -1,6 +1,8 @@
 """What is started after what: as early as it can be, since two cores have much to do at once."""
 
 import asyncio
+from dataclasses import dataclass
+from pathlib import Path
 
 from chassis.servers import LocalServer
 from chassis.servers.kafka import resolve_jars
@@ -10,6 +12,7 @@ from slipway.console import Reporter
 from slipway.database import Database
 from slipway.errors import SlipwayError
 from slipway.logtail import tail
+from slipway.migration import is_current
 from slipway.processes import PROCESSES, Need, Row
 from slipway.program import Program, describe
 from slipway.servers import Servers
@@ -21,38 +24,40 @@ _SERVER_TIER = 0
 _TRACES_TIER = 1
 
 
-class Startup:
-    """Starts the parts of one system under a supervisor.
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What one system is made of.
 
-    Args:
-        settings: of the system.
+    Attributes:
+        settings: ports and addresses.
+        root: the top of the repository.
         servers: the local ones.
         database: local or outside.
         migration: a program that ends when all is migrated.
         traces: the trace sink.
         programs: the processes, by name.
+    """
+
+    settings: SlipwaySettings
+    root: Path
+    servers: Servers
+    database: Database
+    migration: Program
+    traces: Program
+    programs: dict[str, Program]
+
+
+class Startup:
+    """Starts the parts of one system under a supervisor.
+
+    Args:
+        parts: what to start.
         reporter: shows progress.
         supervisor: keeps them running.
     """
 
-    def __init__(
-        self,
-        *,
-        settings: SlipwaySettings,
-        servers: Servers,
-        database: Database,
-        migration: Program,
-        traces: Program,
-        programs: dict[str, Program],
-        reporter: Reporter,
-        supervisor: Supervisor,
-    ) -> None:
-        self._settings = settings
-        self._servers = servers
-        self._database = database
-        self._migration = migration
-        self._traces = traces
-        self._programs = programs
+    def __init__(self, *, parts: Parts, reporter: Reporter, supervisor: Supervisor) -> None:
+        self._parts = parts
         self._reporter = reporter
         self._supervisor = supervisor
 
@@ -62,27 +67,28 @@ class Startup:
             ready = {
                 Need.DATABASE: group.create_task(self._prepare_database()),
                 Need.BROKER: group.create_task(self._prepare_broker()),
-                Need.VALKEY: group.create_task(self._server(self._servers.valkey)),
+                Need.VALKEY: group.create_task(self._server(self._parts.servers.valkey)),
             }
-            group.create_task(self._server(self._servers.mail))
-            group.create_task(self._program(self._traces, tier=_TRACES_TIER))
+            group.create_task(self._server(self._parts.servers.mail))
+            group.create_task(self._program(self._parts.traces, tier=_TRACES_TIER))
             for row in PROCESSES:
                 group.create_task(self._launch(row, [ready[need] for need in row.needs]))
 
     async def _prepare_database(self) -> None:
-        if self._servers.postgres is not None:
-            await self._server(self._servers.postgres)
-        await self._database.prepare()
-        with self._reporter.step("migrations"):
-            await run_to_end(self._migration)
+        if self._parts.servers.postgres is not None:
+            await self._server(self._parts.servers.postgres)
+        await self._parts.database.prepare()
+        if not await is_current(self._parts.root, self._parts.database):
+            with self._reporter.step("migrations"):
+                await run_to_end(self._parts.migration)
 
     async def _prepare_broker(self) -> None:
-        kafka = self._servers.kafka
+        kafka = self._parts.servers.kafka
         if kafka is not None:
             with self._reporter.step("Kafka's jars (from Maven Central the first time)"):
                 await asyncio.to_thread(resolve_jars)
             await self._server(kafka)
-        settings = self._settings
+        settings = self._parts.settings
         await topics.apply(settings.brokers, TOPICS, prefix=settings.kafka_topic_prefix)
 
     async def _server(self, server: LocalServer) -> None:
@@ -91,7 +97,7 @@ class Startup:
 
     async def _launch(self, row: Row, after: list[asyncio.Task[None]]) -> None:
         await asyncio.wait(after)
-        await self._program(self._programs[row.name], tier=row.tier)
+        await self._program(self._parts.programs[row.name], tier=row.tier)
 
     async def _program(self, program: Program, *, tier: int) -> None:
         with self._reporter.step(f"{program.name}, {program.spec.address}"):

@@ -5,9 +5,10 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from signal import SIGKILL
@@ -24,7 +25,7 @@ from slipway.program import Program, end_leftovers
 from slipway.seed import seed
 from slipway.servers import Servers
 from slipway.settings import SlipwaySettings
-from slipway.startup import Startup
+from slipway.startup import Parts, Startup
 from slipway.state import Entry, Record, StateDirectory, find_root
 from slipway.supervisor import Supervisor, supervising
 
@@ -79,29 +80,34 @@ class System:
             superuser_password=passwords[_SUPERUSER],
             local_postgres=plan.postgres_url is None,
         )
+        self._parts = self._assemble(plan, passwords)
+        self._writing = asyncio.Lock()
+
+    def _assemble(self, plan: Plan, passwords: Mapping[str, str]) -> Parts:
         postgres = self.servers.postgres
-        superuser_url = (
-            plan.postgres_url or ""
-            if postgres is None
-            else postgres.url(password=passwords[_SUPERUSER])
-        )
-        self.database = Database(
-            superuser_url=superuser_url, name=plan.database, passwords=passwords
+        local_url = None if postgres is None else postgres.url(password=passwords[_SUPERUSER])
+        database = Database(
+            superuser_url=local_url or plan.postgres_url or "",
+            name=plan.database,
+            passwords=passwords,
         )
         surroundings = Surroundings(
             settings=plan.settings,
             root=plan.root,
             env_file=plan.env_file,
-            database=self.database,
-            keys=make_keys(state),
+            database=database,
+            keys=make_keys(self.state),
         )
-        say = reporter.say
-        self._migration = Program(migration_spec(plan.root, self.database), state=state, say=say)
-        self._traces = Program(surroundings.traces(), state=state, say=say)
-        self._programs = {
-            row.name: Program(surroundings.spec(row), state=state, say=say) for row in PROCESSES
-        }
-        self._writing = asyncio.Lock()
+        make = partial(Program, state=self.state, say=self._reporter.say)
+        return Parts(
+            settings=plan.settings,
+            root=plan.root,
+            servers=self.servers,
+            database=database,
+            migration=make(migration_spec(plan.root, database)),
+            traces=make(surroundings.traces()),
+            programs={row.name: make(surroundings.spec(row)) for row in PROCESSES},
+        )
 
     @property
     def gateway_url(self) -> str:
@@ -115,20 +121,11 @@ class System:
 
     def process(self, name: str) -> Program:
         """A process by its name in the table, e.g. `orders-worker`."""
-        return self._programs[name]
+        return self._parts.programs[name]
 
     async def start(self, supervisor: Supervisor) -> None:
         """Start everything; returns once all of it is ready."""
-        startup = Startup(
-            settings=self.settings,
-            servers=self.servers,
-            database=self.database,
-            migration=self._migration,
-            traces=self._traces,
-            programs=self._programs,
-            reporter=self._reporter,
-            supervisor=supervisor,
-        )
+        startup = Startup(parts=self._parts, reporter=self._reporter, supervisor=supervisor)
         await startup.run()
 
     async def write_record(self) -> None:
@@ -138,7 +135,8 @@ class System:
 
     def kill(self) -> None:
         """Send SIGKILL to everything: for a person who won't wait for an ordered stop."""
-        for program in (*self._programs.values(), self._traces, self._migration):
+        parts = self._parts
+        for program in (*parts.programs.values(), parts.traces, parts.migration):
             program.kill()
         for server in self.servers.all():
             if server.pid is not None:
@@ -146,7 +144,7 @@ class System:
                     os.killpg(server.pid, SIGKILL)
 
     def _record(self) -> Record:
-        programs = (*self._programs.values(), self._traces)
+        programs = (*self._parts.programs.values(), self._parts.traces)
         return Record(
             pid=os.getpid(),
             create_time=psutil.Process().create_time(),

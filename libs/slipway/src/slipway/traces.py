@@ -18,34 +18,13 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
-from pydantic import BaseModel
 
 from slipway.settings import HOST
+from slipway.spans import Span, Trace
 
 _MAX_BYTES = 32 * 1024 * 1024
 _PROTOBUF = "application/x-protobuf"
 _GZIP = 16 + zlib.MAX_WBITS
-
-
-class Span(BaseModel):
-    """One span; times are in nanoseconds since 1970."""
-
-    trace_id: str
-    span_id: str
-    parent_span_id: str | None
-    service: str
-    name: str
-    kind: str
-    start: int
-    end: int
-    error: bool
-    attributes: dict[str, Any]
-
-
-class Trace(BaseModel):
-    """All spans of one trace that are kept, in the order of their start."""
-
-    spans: list[Span]
 
 
 class SpanStore:
