@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from chassis.http.problems import Problem, problem_response
+from chassis.http.problems import MEDIA_TYPE, Problem, problem_response
 
 _ALWAYS = {"503": "A system that this needs is away: see `Retry-After`."}
 _WITH_BODY = {
@@ -63,10 +63,10 @@ def _add_problems(operation: dict[str, Any]) -> None:
     for status, description in answers.items():
         if status == "422" and _is_frameworks(responses.get(status)):
             del responses[status]
-        if status in responses:
-            responses[status]["description"] += f" {description}"
-        else:
+        if status not in responses:
             responses[status] = problem_response(description)
+        elif MEDIA_TYPE in responses[status].get("content", {}):
+            responses[status]["description"] += f" {description}"
 
 
 def _is_frameworks(response: dict[str, Any] | None) -> bool:
