@@ -40,6 +40,17 @@ async def conforms(
     Raises:
         Exception: Schemathesis' failure, which shows the request as a curl command.
     """
+
+    def attack() -> int:
+        operations = _operations(document, base_url)
+        for operation in operations:
+            _attack(operation, dict(headers or {}), max_examples)
+        return len(operations)
+
+    return await asyncio.to_thread(attack)
+
+
+def _operations(document: Mapping[str, Any], base_url: str) -> list[Any]:
     schema = schemathesis.openapi.from_dict(dict(document))
     schema.config.update(base_url=base_url)
     operations: list[Any] = []
@@ -47,13 +58,7 @@ async def conforms(
         if isinstance(result, Err):
             raise result.err()
         operations.append(result.ok())
-
-    def attack() -> None:
-        for operation in operations:
-            _attack(operation, dict(headers or {}), max_examples)
-
-    await asyncio.to_thread(attack)
-    return len(operations)
+    return operations
 
 
 def _attack(operation: Any, headers: Mapping[str, str], max_examples: int) -> None:  # noqa: ANN401 - untyped
