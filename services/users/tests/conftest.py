@@ -8,17 +8,21 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
+from pydantic import SecretStr
+
+from chassis.process import Process
 from chassis.settings import Environment
 from chassis.testing import ServiceDatabase, TestTokens, client_of
 from chassis.testing.tokens import ISSUER
-from pydantic import SecretStr
 from users.app import create_app
 from users.settings import UsersSettings
+from users.wiring import Resources, open_resources
 
 PASSWORD = "correct horse battery"
 
 type Events = Callable[[], Awaitable[list[tuple[str, str, dict[str, Any]]]]]
 type Register = Callable[..., Awaitable[dict[str, Any]]]
+type LogIn = Callable[..., Awaitable[dict[str, Any]]]
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +46,14 @@ def settings(database: ServiceDatabase, tokens: TestTokens) -> UsersSettings:
 async def client(settings: UsersSettings) -> AsyncIterator[httpx.AsyncClient]:
     async with client_of(create_app(settings)) as client:
         yield client
+
+
+@pytest.fixture
+async def resources(settings: UsersSettings) -> AsyncIterator[Resources]:
+    """What the API process holds, without the app: for use cases on their own."""
+    process = Process(name="users-test", settings=settings)
+    async with process.tasks(), open_resources(settings, process) as resources:
+        yield resources
 
 
 @pytest.fixture
@@ -80,10 +92,20 @@ def register(client: httpx.AsyncClient) -> Register:
 
 
 @pytest.fixture
-async def bearer(client: httpx.AsyncClient, register: Register) -> dict[str, str]:
+def log_in(client: httpx.AsyncClient) -> LogIn:
+    """Logs an account in and answers its tokens."""
+
+    async def post(email="ada@example.com", *, password=PASSWORD):
+        body = {"email": email, "password": password}
+        answer = await client.post("/api/v1/auth/login", json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    return post
+
+
+@pytest.fixture
+async def bearer(register: Register, log_in: LogIn) -> dict[str, str]:
     """The Authorization header of a registered customer, by a real log-in."""
     await register()
-    body = {"email": "ada@example.com", "password": PASSWORD}
-    answer = await client.post("/api/v1/auth/login", json=body)
-    assert answer.status_code == 200, answer.text
-    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    return {"Authorization": f"Bearer {(await log_in())['access_token']}"}

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from users.accounts.models import Account
 
 PATH = "/api/v1/users"

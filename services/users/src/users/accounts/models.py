@@ -4,7 +4,8 @@ from enum import StrEnum
 from uuid import UUID
 
 from email_validator import validate_email
-from sqlalchemy import ARRAY, CheckConstraint, Index, Text, false, true
+from sqlalchemy import CheckConstraint, Index, Text, false, true
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chassis.database import Timestamped, new_id

@@ -1,6 +1,6 @@
 """HTTP on accounts."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Body, Query, Request, Response
@@ -8,7 +8,7 @@ from fastapi import Body, Query, Request, Response
 from chassis.auth import CurrentPrincipal, Principal, require_scope
 from chassis.errors import PreconditionFailed
 from chassis.http import IfMatch, Page, PageQuery, Router, etag_of, page_of, problems
-from chassis.http.concurrency import IfNoneMatch, matches
+from chassis.http.concurrency import NOT_MODIFIED, IfNoneMatch, matches
 from users.accounts.errors import AccountNotFound, EmailTaken
 from users.accounts.models import Account
 from users.accounts.schemas import ProfilePatch, Registration, RolesPatch, User
@@ -17,9 +17,6 @@ from users.wiring import Accounts
 router = Router(prefix="/api/v1/users", tags=["accounts"])
 
 _MERGE_PATCH = Body(media_type="application/merge-patch+json")
-_NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
-    304: {"description": "The caller holds the present version already."}
-}
 
 Reader = Annotated[Principal, require_scope("users:read")]
 Writer = Annotated[Principal, require_scope("users:write")]
@@ -39,7 +36,7 @@ async def register(body: Registration, accounts: Accounts, response: Response) -
     "/me",
     operation_id="readMe",
     response_model=User,
-    responses=problems(AccountNotFound) | _NOT_MODIFIED,
+    responses={**problems(AccountNotFound), **NOT_MODIFIED},
 )
 async def read_me(
     caller: CurrentPrincipal,
@@ -88,7 +85,7 @@ async def list_users(
     "/{user_id}",
     operation_id="readUser",
     response_model=User,
-    responses=problems(AccountNotFound) | _NOT_MODIFIED,
+    responses={**problems(AccountNotFound), **NOT_MODIFIED},
 )
 async def read_user(
     user_id: UUID,

@@ -1,0 +1,38 @@
+"""The service keeps what its OpenAPI document says, whatever is sent."""
+
+from uuid import UUID
+
+from chassis.testing import serving
+from chassis.testing.conformance import conforms
+from users.app import create_app
+
+OPERATIONS = 9
+
+
+async def test_every_answer_is_as_documented(settings, tokens, register):
+    app = create_app(settings)
+    user_id = UUID((await register())["id"])
+    headers = tokens.headers(subject=user_id, scopes=["users:read", "users:write"])
+
+    async with serving(app) as url:
+        seen = await conforms(app.openapi(), base_url=url, headers=headers)
+
+    assert seen == OPERATIONS
+
+
+async def test_without_a_token_every_answer_is_as_documented(settings):
+    app = create_app(settings)
+
+    async with serving(app) as url:
+        seen = await conforms(app.openapi(), base_url=url, max_examples=3)
+
+    assert seen == OPERATIONS
+
+
+def test_the_token_endpoint_documents_rfc_6749_and_no_problems_of_its_own(settings):
+    operation = create_app(settings).openapi()["paths"]["/api/v1/auth/token"]["post"]
+
+    assert list(operation["requestBody"]["content"]) == ["application/x-www-form-urlencoded"]
+    assert list(operation["responses"]["400"]["content"]) == ["application/json"]
+    assert "problem" not in operation["responses"]["400"]["description"]
+    assert "malformed-request" not in operation["responses"]["400"]["description"]

@@ -1,0 +1,108 @@
+"""The first administrator: made once, whoever starts when, and whatever is away."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+from pydantic import SecretStr, ValidationError
+from structlog.testing import capture_logs
+
+from chassis.settings import Environment
+from chassis.testing import client_of
+from users.app import create_app
+from users.settings import UsersSettings
+
+PASSWORD = "a password of admins"
+EMAIL = "root@example.com"
+
+
+@pytest.fixture
+def admin_settings(settings):
+    return with_admin(settings, EMAIL)
+
+
+def with_admin(settings, email):
+    given = {"first_admin_email": email, "first_admin_password": SecretStr(PASSWORD)}
+    return settings.model_copy(update=given)
+
+
+async def finished(app):
+    """Wait until the task that makes the administrator has ended."""
+    running = {task.get_name(): task for task in app.state.process._running}
+    if "first admin" in running:
+        async with asyncio.timeout(10):
+            await asyncio.wait([running["first admin"]])
+
+
+async def test_the_first_admin_is_made_and_may_do_all(admin_settings, events):
+    app = create_app(admin_settings)
+    async with client_of(app) as client:
+        await finished(app)
+        body = {"email": EMAIL, "password": PASSWORD}
+        answer = await client.post("/api/v1/auth/login", json=body)
+
+    assert answer.status_code == 200
+    assert {"users:write", "catalog:write"} < set(answer.json()["scope"].split())
+    [(kind, sequence, data)] = await events()
+    assert (kind, int(sequence), data["roles"]) == ("user.registered.v1", 1, ["admin"])
+
+
+async def test_where_there_is_an_admin_none_is_made(admin_settings, settings, db, events):
+    for current in (admin_settings, with_admin(settings, "second@example.com")):
+        app = create_app(current)
+        async with client_of(app):
+            await finished(app)
+
+    assert await db.fetchval("SELECT array_agg(email) FROM users") == [EMAIL]
+    assert len(await events()) == 1
+
+
+async def test_processes_that_start_at_once_make_one(admin_settings, db, events):
+    apps = [create_app(admin_settings) for _ in range(3)]
+    async with AsyncExitStack() as stack:
+        await asyncio.gather(*(stack.enter_async_context(client_of(app)) for app in apps))
+        await asyncio.gather(*(finished(app) for app in apps))
+
+    assert await db.fetchval("SELECT count(*) FROM users") == 1
+    assert len(await events()) == 1
+    assert all(app.state.process.failure is None for app in apps)
+
+
+async def test_an_address_that_is_taken_is_said_and_left_alone(admin_settings, register, db):
+    await register(EMAIL)
+    app = create_app(admin_settings)
+    with capture_logs() as logs:
+        async with client_of(app):
+            await finished(app)
+
+    assert await db.fetchval("SELECT array_agg(roles[1]) FROM users") == ["customer"]
+    assert [entry["log_level"] for entry in logs if "FIRST_ADMIN_EMAIL" in entry["event"]] == [
+        "error"
+    ]
+    assert app.state.process.failure is None
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"first_admin_email": EMAIL}, "FIRST_ADMIN_PASSWORD"),
+        ({"first_admin_password": PASSWORD}, "FIRST_ADMIN_EMAIL"),
+        ({"first_admin_email": "x", "first_admin_password": PASSWORD}, "first_admin_email"),
+        ({"first_admin_email": EMAIL, "first_admin_password": "x"}, "first_admin_password"),
+    ],
+)
+def test_wrong_settings_are_named(settings, given, name):
+    with pytest.raises(ValidationError, match=name) as refused:
+        UsersSettings(**{**settings.model_dump(), **given})
+
+    assert PASSWORD not in str(refused.value)
+
+
+def test_production_refuses_the_sample_password(settings):
+    given = {
+        "environment": Environment.PRODUCTION,
+        "first_admin_email": EMAIL,
+        "first_admin_password": "slipway-demo-only",
+    }
+    with pytest.raises(ValidationError, match="FIRST_ADMIN_PASSWORD holds the sample secret"):
+        UsersSettings(**{**settings.model_dump(), **given})
