@@ -10,15 +10,14 @@ from dataclasses import dataclass, field
 from io import BufferedWriter
 from pathlib import Path
 
-import httpx
-
 from chassis.servers.base import kill_leftover, pid_file, write_pid_file
 from slipway.errors import StartError
 from slipway.logtail import tail
+from slipway.probe import probe
 from slipway.state import StateDirectory
 
 _LOG_LIMIT = 20 * 1024 * 1024
-_POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,11 +141,12 @@ class Program:
         last = "no answer"
         ended = asyncio.create_task(process.wait())
         try:
-            async with asyncio.timeout(self.spec.ready_limit), _prober() as http:
+            async with asyncio.timeout(self.spec.ready_limit):
                 while not ended.done():
-                    status, last = await probe(http, self.spec.ready_url)
-                    if status == httpx.codes.OK:
+                    answer = await probe(self.spec.ready_url)
+                    if answer.well:
                         return
+                    last = answer.text
                     await asyncio.wait([ended], timeout=_POLL_SECONDS)
         except TimeoutError as error:
             reason = f"was not ready within {self.spec.ready_limit:g} s ({last})"
@@ -169,19 +169,6 @@ async def end_leftovers(state: StateDirectory, say: Callable[[str], None]) -> No
         names = [path.name.partition(".")[0] for path in left]
         say(f"Ending what the last run left: {', '.join(names)}")
         await asyncio.gather(*(asyncio.to_thread(kill_leftover, state.run, n) for n in names))
-
-
-def _prober() -> httpx.AsyncClient:
-    return httpx.AsyncClient(timeout=2, trust_env=False)
-
-
-async def probe(http: httpx.AsyncClient, url: str) -> tuple[int | None, str]:
-    """The status that a probe answers (None: nobody does), and the answer in words."""
-    try:
-        response = await http.get(url)
-    except httpx.HTTPError as error:
-        return None, f"{url}: {type(error).__name__}"
-    return response.status_code, f"{url} answered {response.status_code} {response.text[:200]}"
 
 
 def describe(status: int) -> str:

@@ -4,12 +4,11 @@ import asyncio
 from typing import Literal
 from urllib.parse import urlsplit
 
-import httpx
 import psutil
 from pydantic import BaseModel, Field
 from rich.table import Table
 
-from slipway.program import probe
+from slipway.probe import probe
 from slipway.state import Entry, Record, StateDirectory
 
 OK = "ok"
@@ -46,11 +45,10 @@ async def read_status(state: StateDirectory) -> Status:
     record = await asyncio.to_thread(state.read)
     if record is None or not record.alive:
         return Status(state="stopped")
-    async with httpx.AsyncClient(timeout=3, trust_env=False) as http:
-        processes, servers = await asyncio.gather(
-            asyncio.gather(*(_row(http, entry) for entry in record.processes)),
-            asyncio.gather(*(_row(http, entry) for entry in record.servers)),
-        )
+    processes, servers = await asyncio.gather(
+        asyncio.gather(*(_row(entry) for entry in record.processes)),
+        asyncio.gather(*(_row(entry) for entry in record.servers)),
+    )
     return Status(
         state="running",
         supervisor=await _supervisor(record),
@@ -59,12 +57,12 @@ async def read_status(state: StateDirectory) -> Status:
     )
 
 
-async def _row(http: httpx.AsyncClient, entry: Entry) -> Row:
+async def _row(entry: Entry) -> Row:
     if entry.pid is None:
         health = "not running"
     elif entry.ready_url is not None:
-        status, answer = await probe(http, entry.ready_url)
-        health = OK if status == httpx.codes.OK else answer
+        answer = await probe(entry.ready_url)
+        health = OK if answer.well else answer.text
     else:
         health = await _reach(entry.address)
     memory = await asyncio.to_thread(memory_pss, entry.pid)
