@@ -62,23 +62,30 @@ def _plain(entry: Mapping[str, str]) -> dict[str, str | list[str]]:
 
 
 class PublicKeys:
-    """The public keys in a file, read again when it changes; a broken new version is not taken."""
+    """The public keys in a file, read again when it changes; a broken new version is not taken.
 
-    def __init__(self, file: Path) -> None:
+    Args:
+        file: a JWK set; KeyFileError where it is none at the start.
+        check_seconds: how long the file is not looked at again.
+    """
+
+    def __init__(self, file: Path, *, check_seconds: float = _CHECK_SECONDS) -> None:
         self._file = file
+        self._check_seconds = check_seconds
+        # First the version, then the keys: what changes in between is read again.
+        self._version = self._stat() if file.exists() else None
         self._keys = read_key_set(file)
-        self._version = self._stat()
         self._checked = time.monotonic()
 
     def find(self, kid: str) -> ECKey | None:
         """Find a key by its id."""
-        if time.monotonic() - self._checked > _CHECK_SECONDS:
+        if time.monotonic() - self._checked >= self._check_seconds:
             self._reload()
         return self._keys.get(kid)
 
     def published(self) -> list[dict[str, str]]:
         """Give the keys as the issuer publishes them: JWKs (RFC 7517) without private parts."""
-        if time.monotonic() - self._checked > _CHECK_SECONDS:
+        if time.monotonic() - self._checked >= self._check_seconds:
             self._reload()
         return [_public_jwk(kid, key) for kid, key in self._keys.items()]
 

@@ -6,12 +6,13 @@ verified, and reported so that the caller can replace it.
 
 import asyncio
 import os
+import secrets
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
 from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.exceptions import VerificationError
 
 _MEMORY_KIB = 19_456
 _PASSES = 2
@@ -28,7 +29,7 @@ class Passwords:
         self._threads = ThreadPoolExecutor(
             threads or max(1, (os.cpu_count() or 2) - 1), thread_name_prefix="argon2"
         )
-        self._nobody = self._hasher.hash("a password that nobody has")
+        self._nobody = self._hasher.hash(secrets.token_urlsafe())
 
     def __enter__(self) -> Self:
         return self
@@ -53,7 +54,7 @@ class Passwords:
         """
         loop = asyncio.get_running_loop()
         good = await loop.run_in_executor(
-            self._threads, self._check, stored or self._nobody, password
+            self._threads, self._check, self._nobody if stored is None else stored, password
         )
         return good and stored is not None
 
@@ -64,5 +65,5 @@ class Passwords:
     def _check(self, stored: str, password: str) -> bool:
         try:
             return self._hasher.verify(stored, password)
-        except (VerificationError, InvalidHashError):
+        except (VerificationError, ValueError):  # also what is no hash, or not text
             return False

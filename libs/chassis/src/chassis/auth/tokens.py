@@ -81,12 +81,16 @@ class TokenVerifier:
         keys: the issuer's public keys.
         issuer: the only ``iss`` that is accepted.
         audience: must be the ``aud``, or among them.
+        remembered: how many good tokens are kept in memory, the oldest leave first.
     """
 
-    def __init__(self, *, keys: PublicKeys, issuer: str, audience: str) -> None:
+    def __init__(
+        self, *, keys: PublicKeys, issuer: str, audience: str, remembered: int = _CACHE_SIZE
+    ) -> None:
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
+        self._remembered = remembered
         self._cache: OrderedDict[str, tuple[int, Principal]] = OrderedDict()
 
     def verify(self, token: str) -> Principal:
@@ -95,7 +99,7 @@ class TokenVerifier:
         if cached is None:
             cached = self._verify(token)
             self._cache[token] = cached
-            if len(self._cache) > _CACHE_SIZE:
+            if len(self._cache) > self._remembered:
                 self._cache.popitem(last=False)
         expires, principal = cached
         if expires + _CLOCK_SKEW_SECONDS <= time.time():
@@ -140,13 +144,29 @@ class TokenVerifier:
             principal = Principal(
                 user_id=UUID(claims["sub"]),
                 session_id=UUID(claims["sid"]),
-                roles=frozenset(claims["roles"]),
+                roles=_texts(claims["roles"]),
                 scopes=frozenset(claims["scope"].split()),
             )
-            return (int(claims["exp"]), principal)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            return (_numeric_date(claims["exp"]), principal)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             message = "the access token lacks a claim, or has a bad one (RFC 9068 §2.2)"
             raise InvalidTokenError(message) from error
+
+
+def _texts(value: object) -> frozenset[str]:
+    """Take a list of texts and nothing else: a bare text would pass for its letters."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        message = "not a list of texts"
+        raise TypeError(message)
+    return frozenset(value)
+
+
+def _numeric_date(value: object) -> int:
+    """Take a NumericDate (RFC 7519 §2): a JSON number, with or without a fraction."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        message = "not a number"
+        raise TypeError(message)
+    return int(value)
 
 
 def _decode(segment: str) -> bytes:
@@ -165,7 +185,7 @@ def _decode(segment: str) -> bytes:
 def _json_object(segment: str) -> dict[str, Any]:
     try:
         value = json.loads(_decode(segment))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         message = "the access token's header or claims are not JSON"
         raise InvalidTokenError(message) from error
     if not isinstance(value, dict):
