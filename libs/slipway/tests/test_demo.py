@@ -151,5 +151,5 @@ async def test_an_empty_catalogue_is_named(world: World) -> None:
 
 
 async def test_a_gateway_that_is_away_is_named() -> None:
-    with pytest.raises(SlipwayError, match="the demo can't go on: ConnectError"):
+    with pytest.raises(SlipwayError, match="the demo can't go on: All connection"):
         await demo.play("http://127.0.0.1:1", "http://127.0.0.1:1", Reporter.silent())

@@ -8,9 +8,11 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from client import ProblemError, SlipwayClient
+from client import SlipwayClient
 from slipway.console import Reporter
-from slipway.seed import CUSTOMER, DEMO_PASSWORD, SUPPORT, seed_through
+from slipway.errors import SlipwayError
+from slipway.refusals import refusals_of
+from slipway.seed import CUSTOMER, DEMO_PASSWORD, SUPPORT, seed, seed_through
 from slipway.settings import SlipwaySettings
 
 ID = "01990000-0000-7000-8000-00000000000{}"
@@ -117,6 +119,17 @@ async def test_a_refusal_is_raised(
     api: Api, client: SlipwayClient, settings: SlipwaySettings
 ) -> None:
     api.broken = True
-    with pytest.raises(ExceptionGroup) as caught:
+    with pytest.raises(SlipwayError, match="no data: 503 status 503"), refusals_of("no data"):
         await seed_through(client, settings, Reporter.silent())
-    assert caught.group_contains(ProblemError, match="503")
+
+
+async def test_a_gateway_that_is_away_is_named() -> None:
+    settings = SlipwaySettings.model_construct(gateway_port=1)
+    with pytest.raises(SlipwayError, match=r"can't be seeded through http://127\.0\.0\.1:1: All"):
+        await seed(settings, Reporter.silent())
+
+
+def test_other_errors_stay_what_they_are() -> None:
+    group = ExceptionGroup("g", [ValueError("a bug")])
+    with pytest.raises(ExceptionGroup), refusals_of("no data"):
+        raise group

@@ -12,17 +12,16 @@ from rich.table import Table
 from client import (
     Address,
     Feed,
-    FeedError,
     NewOrder,
     Order,
     OrderItem,
-    ProblemError,
     Product,
     SlipwayClient,
 )
 from slipway.console import Reporter
-from slipway.errors import SlipwayError, leaves
+from slipway.errors import SlipwayError
 from slipway.hops import Hop, HopKind, find_hops
+from slipway.refusals import refusals_of
 from slipway.spans import Trace
 
 _LIMIT_SECONDS = 10.0
@@ -31,9 +30,6 @@ _NANO = 1_000_000
 _ADDRESS = Address(
     name="Dora Demo", line1="Harbour Road 1", city="Kiel", postal_code="24103", country="DE"
 )
-
-
-_REFUSALS = (ProblemError, FeedError, httpx.HTTPError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +79,9 @@ async def play(
     Raises:
         SlipwayError: a call was refused, or a hop is missing after the limit.
     """
-    try:
+    with refusals_of("the demo can't go on"):
         async with SlipwayClient(gateway_url, trust_env=False) as client:
             return await _play(client, traces_url, reporter, limit)
-    except (*_REFUSALS, ExceptionGroup) as error:
-        cause = leaves(error)[0]
-        if isinstance(cause, SlipwayError):
-            raise cause from error
-        if not isinstance(cause, _REFUSALS):
-            raise
-        message = f"the demo can't go on: {cause!r} (`slipway status` shows what runs)"
-        raise SlipwayError(message) from error
 
 
 async def _play(

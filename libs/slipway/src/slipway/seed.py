@@ -5,7 +5,7 @@ from typing import Final
 
 from client import Money, NewProduct, ProblemError, SlipwayClient, User
 from slipway.console import Reporter
-from slipway.errors import SlipwayError
+from slipway.refusals import refusals_of
 from slipway.settings import SlipwaySettings
 
 DEMO_PASSWORD: Final = "slipway-demo-only"  # noqa: S105  # printed on purpose; production refuses it
@@ -35,12 +35,9 @@ _CATALOGUE: Final = (
 
 async def seed(settings: SlipwaySettings, reporter: Reporter) -> None:
     """Make what is missing, through the gateway that runs at the settings' address."""
-    try:
+    with refusals_of(f"the demo data can't be seeded through {settings.gateway_url}"):
         async with SlipwayClient(settings.gateway_url, timeout=15, trust_env=False) as client:
             await seed_through(client, settings, reporter)
-    except ProblemError as error:
-        message = f"the demo data can't be seeded through {settings.gateway_url}: {error}"
-        raise SlipwayError(message) from error
 
 
 async def seed_through(

@@ -1,0 +1,27 @@
+"""Calls of the API that fail, told to the person at the terminal."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+
+from client import AnswerError, FeedError, ProblemError
+from slipway.errors import SlipwayError, leaves
+
+_REFUSALS = (ProblemError, AnswerError, FeedError, httpx.HTTPError)
+
+
+@contextmanager
+def refusals_of(what: str) -> Iterator[None]:
+    """Turn the first refusal, also out of a group, into a SlipwayError that begins with `what`."""
+    try:
+        yield
+    except (*_REFUSALS, ExceptionGroup) as error:
+        cause = leaves(error)[0]
+        if isinstance(cause, SlipwayError):
+            raise cause from error
+        if not isinstance(cause, _REFUSALS):
+            raise
+        text = str(cause) or type(cause).__name__
+        message = f"{what}: {text} (`slipway status` shows what runs)"
+        raise SlipwayError(message) from error
