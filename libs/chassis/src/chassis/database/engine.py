@@ -70,6 +70,7 @@ class Database:
             pool_timeout=settings.database_pool_timeout,
             pool_recycle=settings.database_pool_recycle,
             pool_pre_ping=settings.database_pool_pre_ping,
+            hide_parameters=True,  # errors are logged: they must not carry people's data
             connect_args={
                 "timeout": settings.database_connect_timeout,
                 "server_settings": {
