@@ -1,14 +1,16 @@
 """The first administrator: made once, whoever starts when, and whatever is away."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 
+import asyncpg
 import pytest
 from pydantic import SecretStr, ValidationError
 from structlog.testing import capture_logs
 
 from chassis.settings import Environment
 from chassis.testing import client_of
+from users.accounts.jobs import FirstAdmin
 from users.app import create_app
 from users.settings import UsersSettings
 
@@ -80,6 +82,35 @@ async def test_an_address_that_is_taken_is_said_and_left_alone(admin_settings, r
         "error"
     ]
     assert app.state.process.failure is None
+
+
+async def test_a_schema_that_is_not_ready_is_waited_for(resources, database, db):
+    owner = await asyncpg.connect(database.owner_url)
+    opened = 0
+
+    @asynccontextmanager
+    async def transaction():
+        nonlocal opened
+        opened += 1
+        if opened == 3:  # the first attempt took two
+            await owner.execute("GRANT INSERT ON users TO users_runtime")
+        async with resources.account_transaction() as accounts:
+            yield accounts
+
+    await owner.execute("REVOKE INSERT ON users FROM users_runtime")
+    try:
+        with capture_logs() as logs:
+            job = FirstAdmin(transaction=transaction, email=EMAIL, password=SecretStr(PASSWORD))
+            await job.run()
+    finally:
+        await owner.execute("GRANT INSERT ON users TO users_runtime")
+        await owner.close()
+
+    assert await db.fetchval("SELECT roles FROM users") == ["admin"]
+    assert [entry["log_level"] for entry in logs] == ["warning", "info"]
+    assert "permission denied" in logs[0]["error"]
+    assert "argon2" not in str(logs)
+    assert EMAIL not in str(logs)
 
 
 @pytest.mark.parametrize(
