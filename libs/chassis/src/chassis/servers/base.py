@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
@@ -18,8 +19,7 @@ from pathlib import Path
 
 import psutil
 
-_START_SECONDS = 60.0
-_STOP_SECONDS = 15.0
+_LEFTOVER_SECONDS = 15.0
 _POLL_SECONDS = 0.03
 _LOG_LINES = 15
 
@@ -39,6 +39,8 @@ class LocalServer(ABC):
 
     name: str
     stop_signal = signal.SIGTERM
+    start_seconds = 60.0
+    stop_seconds = 15.0
 
     def __init__(self, *, directory: Path, port: int, port_setting: str | None = None) -> None:
         self.directory = directory.resolve()
@@ -81,10 +83,11 @@ class LocalServer(ABC):
         """
         await asyncio.to_thread(self._clear_the_way)
         await self.prepare()
+        command = await asyncio.to_thread(self.command)
         log = await asyncio.to_thread(self.log_file.open, "ab")
         with log:
             self._process = process = await asyncio.create_subprocess_exec(
-                *self.command(),
+                *command,
                 cwd=self.directory,
                 env={**os.environ, **self.environment()},
                 stdin=asyncio.subprocess.DEVNULL,
@@ -108,14 +111,14 @@ class LocalServer(ABC):
 
     async def _until_it_answers(self, process: asyncio.subprocess.Process) -> None:
         try:
-            async with asyncio.timeout(_START_SECONDS):
+            async with asyncio.timeout(self.start_seconds):
                 while process.returncode is None:
                     with suppress(OSError, EOFError):
                         if await self.answers():
                             return
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
-            what = f"did not answer within {_START_SECONDS:.0f} s"
+            what = f"did not answer within {self.start_seconds:.0f} s"
         else:
             what = f"ended with status {process.returncode} while starting"
         tail = await asyncio.to_thread(self.log_tail)
@@ -131,7 +134,7 @@ class LocalServer(ABC):
             with suppress(ProcessLookupError):
                 process.send_signal(self.stop_signal)
             try:
-                await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+                await asyncio.wait_for(process.wait(), self.stop_seconds)
             except TimeoutError:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
@@ -198,10 +201,9 @@ def leftover(directory: Path, name: str) -> psutil.Process | None:
         known = json.loads(pid_file(directory, name).read_text(encoding="utf-8"))
         process = psutil.Process(int(known["pid"]))
         same = abs(process.create_time() - float(known["create_time"])) < 1
-        ended = process.status() == psutil.STATUS_ZOMBIE
     except (OSError, ValueError, TypeError, KeyError, psutil.Error):
         return None
-    return process if same and not ended else None
+    return process if same and not _ended(process) else None
 
 
 def kill_leftover(directory: Path, name: str) -> bool:
@@ -225,11 +227,30 @@ def _end(process: psutil.Process, stop_signal: int) -> None:
     with suppress(psutil.Error):
         processes = [process, *process.children(recursive=True)]
         process.send_signal(stop_signal)
-        _, alive = psutil.wait_procs(processes, timeout=_STOP_SECONDS)
-        for one in alive:
+        for one in _wait_for(processes):
             with suppress(psutil.Error):
                 one.kill()
-        psutil.wait_procs(alive, timeout=_STOP_SECONDS)
+        _wait_for(processes)
+
+
+def _wait_for(processes: Sequence[psutil.Process]) -> Sequence[psutil.Process]:
+    """Wait until they have ended; gives those that have not."""
+    deadline = time.monotonic() + _LEFTOVER_SECONDS
+    alive = processes
+    while time.monotonic() < deadline:
+        alive = [one for one in alive if not _ended(one)]
+        if not alive:
+            break
+        time.sleep(_POLL_SECONDS)  # their parent is gone: nobody here is told of their end
+    return alive
+
+
+def _ended(process: psutil.Process) -> bool:
+    # In a container without an init process nobody collects an orphan: it stays as a zombie.
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def run_to_end(arguments: Sequence[str | Path], *, purpose: str) -> None:

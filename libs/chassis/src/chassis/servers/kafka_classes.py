@@ -29,7 +29,7 @@ async def keep_classes(pid: int, *, directory: Path) -> None:
         pid: of a running broker.
         directory: the one it runs in, where Java leaves its messages.
     """
-    archive = class_archive()
+    archive = await asyncio.to_thread(class_archive)
     if await asyncio.to_thread(archive.exists):
         return
     partial = archive.with_suffix(f".{pid}")

@@ -33,7 +33,7 @@ _SETTINGS = {
     "log_timezone": "UTC",
     "autovacuum_naptime": "5s",
 }
-_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 _WAYS_FROM_ROOT = (
@@ -132,7 +132,7 @@ class PostgresServer(LocalServer):
         """Run the server in the foreground, without a socket file: the path could be too long."""
         settings = _SETTINGS | {"port": str(self.port), "unix_socket_directories": ""}
         if self._fast:
-            settings |= _FAST
+            settings |= FAST
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return [*self._as_somebody, _BIN / "postgres", "-D", self.data, *options]
 

@@ -6,18 +6,43 @@ testcontainers, with the images of TEST_POSTGRES_IMAGE and TEST_KAFKA_IMAGE.
 
 import asyncio
 import os
+import shutil
 import tempfile
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from chassis.servers import KafkaServer, LocalServer, PostgresServer
-from chassis.servers.base import free_port
+from chassis.servers import KafkaServer, LocalServer, PostgresServer, kill_leftover
+from chassis.servers.base import free_port, leftover, pid_file, write_pid_file
+from chassis.servers.postgres import FAST
 
 _PASSWORD = "test"  # noqa: S105 - of a server that lives as long as the tests
 POSTGRES_IMAGE = "postgres:18"
 KAFKA_IMAGE = "apache/kafka:4.1.0"
+_PREFIX = "slipway-tests-"
+_OWNER = "owner"
+_KAFKA_SCRIPT = "/tmp/start.sh"  # noqa: S108 - in a container of its own
+_KAFKA_ENVIRONMENT = {
+    "CLUSTER_ID": "4L6g3nShT-eMCtK--X86sw",
+    "KAFKA_NODE_ID": "1",
+    "KAFKA_PROCESS_ROLES": "broker,controller",
+    "KAFKA_LISTENERS": "PLAINTEXT://:9092,BROKER://:9093,CONTROLLER://:9094",
+    "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": (
+        "PLAINTEXT:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT"
+    ),
+    "KAFKA_INTER_BROKER_LISTENER_NAME": "BROKER",
+    "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
+    "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9094",
+    "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
+    "KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS": "4",
+    "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
+    "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
+    "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
+    "KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR": "1",
+    "KAFKA_SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR": "1",
+    "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +68,10 @@ def running_servers(which: Collection[str]) -> Iterator[TestServers]:
 
 @contextmanager
 def _local(which: Collection[str]) -> Iterator[TestServers]:
-    with tempfile.TemporaryDirectory(prefix="slipway-tests-") as name, asyncio.Runner() as runner:
+    _end_leftovers()
+    with tempfile.TemporaryDirectory(prefix=_PREFIX) as name, asyncio.Runner() as runner:
         directory = Path(name)
+        write_pid_file(directory, _OWNER, os.getpid())
         postgres = PostgresServer(
             directory=directory / "postgres", port=free_port(), password=_PASSWORD, fast=True
         )
@@ -69,24 +96,61 @@ def _local(which: Collection[str]) -> Iterator[TestServers]:
             runner.run(stop())
 
 
+def _end_leftovers() -> None:
+    """End the servers of runs that were killed; those of runs that live are left alone."""
+    for directory in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # another user's, or gone meanwhile
+            if pid_file(directory, _OWNER).exists() and leftover(directory, _OWNER) is None:
+                for name in ("postgres", "kafka"):
+                    kill_leftover(directory / name, name)
+                shutil.rmtree(directory, ignore_errors=True)
+
+
 @contextmanager
 def _containers(which: Collection[str]) -> Iterator[TestServers]:
-    from testcontainers.kafka import KafkaContainer  # noqa: PLC0415 - needs a Docker client
-    from testcontainers.postgres import PostgresContainer  # noqa: PLC0415 - likewise
-
     with ExitStack() as stack:
         postgres_url = kafka_servers = ""
         if "postgres" in which:
-            image = os.environ.get("TEST_POSTGRES_IMAGE", POSTGRES_IMAGE)
-            postgres = stack.enter_context(
-                PostgresContainer(image, username="postgres", password=_PASSWORD, driver=None)
-            )
-            postgres_url = postgres.get_connection_url()
+            image = os.environ.get("TEST_POSTGRES_IMAGE") or POSTGRES_IMAGE
+            postgres_url = stack.enter_context(_postgres_in_container(image))
         if "kafka" in which:
-            image = os.environ.get("TEST_KAFKA_IMAGE", KAFKA_IMAGE)
-            kafka = stack.enter_context(KafkaContainer(image).with_kraft())
-            kafka_servers = kafka.get_bootstrap_server()
+            image = os.environ.get("TEST_KAFKA_IMAGE") or KAFKA_IMAGE
+            kafka_servers = stack.enter_context(_kafka_in_container(image))
         yield TestServers(postgres_url=postgres_url, kafka_bootstrap_servers=kafka_servers)
+
+
+@contextmanager
+def _postgres_in_container(image: str) -> Iterator[str]:
+    from testcontainers.community.postgres import (  # noqa: PLC0415 - needs a Docker client
+        PostgresContainer,
+    )
+
+    settings = FAST | {"max_connections": "200"}
+    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    container = PostgresContainer(
+        image, username="postgres", password=_PASSWORD, dbname="postgres", driver=None
+    )
+    with container.with_command(f"postgres {options}") as postgres:
+        yield postgres.get_connection_url()
+
+
+@contextmanager
+def _kafka_in_container(image: str) -> Iterator[str]:
+    # testcontainers' own KafkaContainer runs Confluent's images only. The broker must know the port
+    # that Docker gave it, so its command waits for a script that is written after the start.
+    from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - as above
+    from testcontainers.core.wait_strategies import LogMessageWaitStrategy  # noqa: PLC0415
+
+    waiting = f"while [ ! -s {_KAFKA_SCRIPT} ]; do sleep 0.1; done; exec sh {_KAFKA_SCRIPT}"
+    container = DockerContainer(image).with_envs(**_KAFKA_ENVIRONMENT).with_exposed_ports(9092)
+    with container.with_command(["sh", "-c", waiting]) as kafka:
+        address = f"{kafka.get_container_host_ip()}:{kafka.get_exposed_port(9092)}"
+        advertised = f"PLAINTEXT://{address},BROKER://127.0.0.1:9093"
+        script = f"export KAFKA_ADVERTISED_LISTENERS={advertised}\nexec /etc/kafka/docker/run\n"
+        kafka.copy_into_container(script.encode(), _KAFKA_SCRIPT, mode=0o755)
+        ready = LogMessageWaitStrategy("Transitioning from RECOVERY to RUNNING")
+        ready.with_startup_timeout(60).wait_until_ready(kafka)
+        yield address
 
 
 _SOURCES = {"local": _local, "containers": _containers}
