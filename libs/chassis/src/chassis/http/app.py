@@ -1,6 +1,6 @@
 """The app factory: every HTTP process is made here, so that all behave alike.
 
-Middleware, from the outside in: request id and log line; trace; body limits; failures. All of it is
+Middleware, from the outside in: trace; request id and log line; body limits; failures. All of it is
 plain ASGI: Starlette's BaseHTTPMiddleware would copy every body and hide disconnects.
 """
 
@@ -28,6 +28,7 @@ def create_app(
     process: Process,
     routers: Iterable[APIRouter],
     open_resources: OpenResources,
+    openapi_url: str | None = "/openapi.json",
 ) -> FastAPI:
     """Make the app of a service.
 
@@ -39,6 +40,7 @@ def create_app(
         open_resources: opens what the process holds, and gives it by name for ``app.state``:
             ``database`` and ``verifier`` are those that the chassis looks for. What was opened
             before a failure must be closed: use an AsyncExitStack.
+        openapi_url: where the app's own document is served; None: nowhere.
     """
 
     @asynccontextmanager
@@ -56,10 +58,11 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        openapi_url="/openapi.json",
+        openapi_url=openapi_url,
+        redirect_slashes=False,  # the redirect would name this process's own host
         middleware=[
-            Middleware(RequestContext),
             Middleware(OpenTelemetryMiddleware, exclude_spans=["send", "receive"]),
+            Middleware(RequestContext),
             Middleware(BodyLimits),
             Middleware(Failures),
         ],

@@ -2,6 +2,7 @@
 
 import re
 import time
+from urllib.parse import quote
 
 import structlog
 from starlette.datastructures import MutableHeaders
@@ -19,6 +20,14 @@ log = structlog.get_logger("chassis.http.access")
 def request_id_of(scope: Scope) -> str:
     """Give the id of the request."""
     return str(scope.get(_KEY, ""))
+
+
+def path_of(scope: Scope) -> str:
+    """Give the path as it stands in a URL; the host, which a client may garble, has no part in it.
+
+    What can't be UTF-8 is replaced.
+    """
+    return quote(scope["path"], safe="/:@!$&'()*+,;=~", errors="replace")
 
 
 class RequestContext:

@@ -1,18 +1,20 @@
 """Turns every error into a problem document; the innermost middleware and the handlers."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, cast
 
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException  # noqa: TID251 - what the framework itself raises
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.database.errors import is_infrastructure_error
 from chassis.errors import DomainError, FieldError, Invalid, Malformed, Unavailable
+from chassis.http.context import path_of
 from chassis.http.problems import problem_of, problem_of_status
 
 log = structlog.get_logger(__name__)
@@ -38,6 +40,8 @@ class Failures:
 
         try:
             await self._app(scope, receive, watched)
+        except ClientDisconnect:
+            return  # in the middle of its body: nobody is there to be answered
         except Exception as error:
             if answered:
                 raise
@@ -68,10 +72,12 @@ async def _domain(request: Request, error: Exception) -> Response:
 
 async def _framework(request: Request, error: Exception) -> Response:
     known = cast("HTTPException", error)
+    if known.status_code == HTTPStatus.BAD_REQUEST:
+        return problem_of(request, Malformed("the body can't be read: send valid JSON in UTF-8"))
+    path = path_of(request.scope)
     detail = {
-        404: f"nothing is served at {request.url.path}",
-        405: f"{request.method} is not offered at {request.url.path}",
-        400: "the body can't be read: send valid JSON in UTF-8",
+        404: f"nothing is served at {path}",
+        405: f"{request.method} is not offered at {path}",
     }.get(known.status_code, str(known.detail))
     return problem_of_status(request, known.status_code, detail, known.headers)
 

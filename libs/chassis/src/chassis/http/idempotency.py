@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from chassis.auth.principal import CurrentPrincipal
 from chassis.errors import Conflict, FieldError, Invalid
+from chassis.http.context import path_of
 from chassis.http.session import SessionDep
 
 
@@ -144,7 +145,7 @@ async def _idempotency(
     return Idempotency(
         session=session,
         caller=caller,
-        endpoint=f"{request.method} {request.url.path}",
+        endpoint=f"{request.method} {path_of(request.scope)}",
         key=idempotency_key,
         body_hash=hashlib.sha256(await request.body()).digest(),
     )

@@ -5,12 +5,14 @@ import binascii
 import json
 from collections.abc import Sequence
 from typing import Annotated, Self
+from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import Request, Response
 from pydantic import Field
 
 from chassis.errors import FieldError, Invalid
+from chassis.http.context import path_of
 from chassis.http.shapes import Moment, QueryShape, Shape
 
 MAX_LIMIT = 100
@@ -70,6 +72,7 @@ def page_of[T](
     """Make the page, and point to the next with a Link header (RFC 8288)."""
     text = None if next_cursor is None else next_cursor.encode()
     if text is not None:
-        url = request.url.include_query_params(cursor=text)
-        response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+        kept = [pair for pair in request.query_params.multi_items() if pair[0] != "cursor"]
+        query = urlencode([*kept, ("cursor", text)])
+        response.headers["Link"] = f'<{path_of(request.scope)}?{query}>; rel="next"'
     return Page[T](items=list(items), next_cursor=text)

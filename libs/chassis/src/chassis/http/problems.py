@@ -9,10 +9,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chassis import errors
-from chassis.http.context import request_id_of
+from chassis.http.context import path_of, request_id_of
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "https://slipway.dev/problems/"
+
+# Phrases that changed from one Python to the next: a type's name must not.
+_PHRASES = {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
 
 _STATUS: Mapping[type[errors.DomainError], int] = {
     errors.Malformed: 400,
@@ -96,7 +104,7 @@ def problem(
         title=title,
         status=status,
         detail=_printable(detail),
-        instance=_printable(request.url.path),
+        instance=path_of(request.scope),
         request_id=request_id_of(request.scope),
         errors=[
             ProblemField(
@@ -146,7 +154,7 @@ def problem_of_status(
     request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Answer with the problem document of a bare HTTP status: ``405`` is ``method-not-allowed``."""
-    phrase = HTTPStatus(status).phrase
+    phrase = _PHRASES.get(status) or HTTPStatus(status).phrase
     name = phrase.lower().replace(" ", "-").replace("'", "")
     return problem(
         request,

@@ -1,5 +1,6 @@
 """The router of all services: JSON bodies by content type, and a 415 for any other."""
 
+import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -12,6 +13,18 @@ from chassis.http.problems import problem_of_status
 
 _JSON = ("application/json", "application/merge-patch+json")
 _FORM = ("application/x-www-form-urlencoded",)
+
+
+class _Request(Request):
+    """Reads JSON without what Python adds to it: ``NaN`` and ``Infinity`` (RFC 8259 §6)."""
+
+    async def json(self) -> Any:  # noqa: ANN401 - JSON is anything
+        return json.loads(await self.body(), parse_constant=_refuse)
+
+
+def _refuse(constant: str) -> None:
+    message = f"{constant} is not JSON"
+    raise ValueError(message)
 
 
 class _Route(APIRoute):
@@ -30,7 +43,7 @@ class _Route(APIRoute):
                 detail = f"send the body as {accepted[0]} (Content-Type was {given})"
                 headers = {"Accept": accepted[0]}
                 return problem_of_status(request, 415, detail, headers)
-            return await handle(request)
+            return await handle(_Request(request.scope, request.receive))
 
         return checked
 

@@ -35,7 +35,9 @@ _RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}")
 
 
 def _written_as_time(value: object) -> object:
-    if isinstance(value, str) and not _RFC_3339.match(value):
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or not _RFC_3339.match(value):
         message = "must be a time of RFC 3339, such as 2026-01-15T10:20:30Z"
         raise ValueError(message)
     return value
@@ -56,10 +58,17 @@ Moment = Annotated[
 
 
 def _without_nul(value: object) -> object:
-    texts = value if isinstance(value, list) else [value]
-    if any(isinstance(text, str) and "\0" in text for text in texts):
-        message = "must not contain the character U+0000"
-        raise ValueError(message)
+    left = [value]
+    while left:  # a loop and no recursion: a body may be nested deeper than the stack
+        part = left.pop()
+        if isinstance(part, str) and "\0" in part:
+            message = "must not contain the character U+0000"
+            raise ValueError(message)
+        if isinstance(part, list):
+            left += part
+        elif isinstance(part, dict):
+            left += part.keys()
+            left += part.values()
     return value
 
 

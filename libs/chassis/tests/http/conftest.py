@@ -1,0 +1,301 @@
+"""An app of the tests' own: routes for every way in which a request can be wrong."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import asyncpg
+import httpx
+import pytest
+from fastapi import FastAPI, Form, Query, Request, Response
+from pydantic import Field, SecretStr
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from chassis.auth import CurrentPrincipal, Principal, TokenVerifier, require_scope
+from chassis.auth.keys import PublicKeys
+from chassis.database import Database, DatabaseSettings, service_metadata
+from chassis.database.engine import asyncpg_url
+from chassis.errors import Conflict, FieldError, Invalid, TooManyRequests
+from chassis.http import (
+    BoundedInt,
+    Id,
+    Idempotent,
+    Name,
+    Router,
+    SessionDep,
+    Shape,
+    create_app,
+    declare_idempotency_table,
+    problems,
+)
+from chassis.http.idempotency import IdempotencyInFlight, IdempotencyKeyReused
+from chassis.process import Process
+from chassis.settings import Environment, ProcessSettings
+from chassis.testing import TestTokens, client_of
+from chassis.testing.databases import bootstrap_services, url_for
+from chassis.testing.tokens import AUDIENCE, ISSUER
+
+
+class Item(Shape):
+    sku: Name
+    quantity: BoundedInt
+
+
+class Basket(Shape):
+    name: Name
+    items: Annotated[list[Item], Field(max_length=10)] = Field(default_factory=list)
+    labels: dict[str, str] = Field(default_factory=dict)
+    count: BoundedInt = 0
+    ratio: float = 0
+    fresh: bool = False
+    owner: Id | None = None
+
+
+class Grant(Shape):
+    grant_type: Name
+    refresh_token: Name
+
+
+class Search(Shape):
+    q: Name = "x"
+
+
+class Soldout(Conflict):
+    name = "out-of-stock"
+    title = "There is not enough of it."
+
+
+class Note(Shape):
+    text: Name
+
+
+router = Router(prefix="/api/v1")
+
+
+@router.post("/baskets", status_code=201)
+async def put_basket(basket: Basket) -> Basket:
+    return basket
+
+
+@router.post("/grants")
+async def grant(form: Annotated[Grant, Form()]) -> Grant:
+    return form
+
+
+@router.get("/search")
+async def search(query: Annotated[Search, Query()]) -> Search:
+    return query
+
+
+@router.get("/things/{thing_id}")
+async def thing(thing_id: Id) -> Item:
+    return Item(sku=str(thing_id), quantity=1)
+
+
+@router.get("/sold-out", responses=problems(Soldout))
+async def sold_out() -> Item:
+    detail = "two are left"
+    raise Soldout(detail, extra={"left": 2})
+
+
+@router.get("/rule")
+async def rule() -> Item:
+    fields = [FieldError(pointer="#/a~1b", detail="too long"), FieldError(header="X", detail="no")]
+    detail = "a rule over two fields"
+    raise Invalid(detail, errors=fields)
+
+
+@router.get("/busy")
+async def busy() -> Item:
+    raise TooManyRequests(retry_after=7)
+
+
+@router.get("/broken")
+async def broken() -> Item:
+    cause = "the secret cause: hunter2"
+    raise RuntimeError(cause)
+
+
+@router.get("/away")
+async def away() -> Item:
+    cause = "10.0.0.7:5432 refused hunter2"
+    raise ConnectionRefusedError(cause)
+
+
+@router.post("/upload")
+async def upload(request: Request) -> Item:
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+    return Item(sku="upload", quantity=size)
+
+
+@router.get("/me")
+async def me(caller: CurrentPrincipal) -> Note:
+    return Note(text=str(caller.user_id))
+
+
+@router.get("/admin")
+async def admin(caller: Annotated[Principal, require_scope("a:read", "a:write")]) -> Note:
+    return Note(text=str(caller.user_id))
+
+
+@router.post("/notes", status_code=201)
+async def add_note(note: Note, session: SessionDep) -> Note:
+    await session.execute(text("INSERT INTO notes (text) VALUES (:text)"), {"text": note.text})
+    return note
+
+
+@router.post(
+    "/orders",
+    status_code=201,
+    response_model=Note,
+    responses=problems(IdempotencyInFlight, IdempotencyKeyReused, Soldout),
+)
+async def order(
+    note: Note, session: SessionDep, idempotency: Idempotent, request: Request
+) -> Response:
+    if (replayed := await idempotency.replay()) is not None:
+        return replayed
+    await session.execute(text("INSERT INTO notes (text) VALUES (:text)"), {"text": note.text})
+    gate = getattr(request.app.state, "gate", None)
+    if gate is not None:
+        await gate(note.text)
+    if note.text == "sold out":
+        raise Soldout
+    total = await session.scalar(text("SELECT count(*) FROM notes"))
+    return await idempotency.answer(
+        Note(text=f"{note.text} is number {total}"), status=201, headers={"Location": "/x/1"}
+    )
+
+
+class Databases:
+    """The tests' own schema, as a service has it, and looks into it past the app."""
+
+    def __init__(self, url: str, superuser_url: str) -> None:
+        self.url = url
+        self.superuser_url = superuser_url
+
+    async def rows(self) -> list[str]:
+        """Give the notes that are committed."""
+        return [row[0] for row in await self._fetch("SELECT text FROM probe.notes")]
+
+    async def hashes(self) -> list[bytes]:
+        """Give the hashes of the bodies whose answers are stored."""
+        return [row[0] for row in await self._fetch("SELECT body_hash FROM probe.idempotency_keys")]
+
+    async def end_backends(self) -> None:
+        """End the service's connections, as a restart of the server does."""
+        await self._fetch(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE usename = 'probe_runtime'"
+        )
+
+    async def _fetch(self, query: str) -> list[Any]:
+        connection = await asyncpg.connect(self.superuser_url)
+        try:
+            return list(await connection.fetch(query))
+        finally:
+            await connection.close()
+
+
+@pytest.fixture(scope="session")
+async def _databases(postgres_url: str) -> Databases:
+    """A database with a service's roles, its notes, and the table of idempotency keys.
+
+    A note "late" breaks a rule that is only looked at when the transaction commits.
+    """
+    name = "test_chassis_http"
+    admin = await asyncpg.connect(postgres_url)
+    try:
+        await admin.execute(f"DROP DATABASE IF EXISTS {name}")
+        await admin.execute(f"CREATE DATABASE {name}")
+    finally:
+        await admin.close()
+    await bootstrap_services(postgres_url, name, ["probe"])
+    metadata = service_metadata()
+    declare_idempotency_table(metadata)
+    owner = create_async_engine(
+        asyncpg_url(url_for(postgres_url, database=name, role="probe_owner"))
+    )
+    async with owner.begin() as connection:
+        await connection.run_sync(metadata.create_all)
+        await connection.execute(text("CREATE TABLE notes (text text)"))
+        await connection.execute(
+            text("CREATE TABLE late (x int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED)")
+        )
+        await connection.execute(text("INSERT INTO late VALUES (1)"))
+        await connection.execute(
+            text(
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS"
+                " 'BEGIN INSERT INTO probe.late VALUES (1); RETURN NULL; END'"
+            )
+        )
+        await connection.execute(
+            text(
+                "CREATE TRIGGER refuse AFTER INSERT ON notes FOR EACH ROW"
+                " WHEN (NEW.text = 'late') EXECUTE FUNCTION refuse()"
+            )
+        )
+    await owner.dispose()
+    return Databases(
+        url_for(postgres_url, database=name, role="probe_runtime"),
+        url_for(postgres_url, database=name),
+    )
+
+
+@pytest.fixture
+async def databases(_databases: Databases) -> Databases:
+    connection = await asyncpg.connect(_databases.superuser_url)
+    try:
+        await connection.execute("TRUNCATE probe.notes, probe.idempotency_keys")
+    finally:
+        await connection.close()
+    return _databases
+
+
+def make_app(tokens: TestTokens, database_url: str) -> FastAPI:
+    settings = ProcessSettings(environment=Environment.DEVELOPMENT)
+    database_settings = DatabaseSettings(
+        environment=Environment.DEVELOPMENT, database_url=SecretStr(database_url)
+    )
+
+    @asynccontextmanager
+    async def opened(_: Process) -> AsyncIterator[Mapping[str, Any]]:
+        keys = await asyncio.to_thread(PublicKeys, tokens.jwks_file)
+        verifier = TokenVerifier(keys=keys, issuer=ISSUER, audience=AUDIENCE)
+        async with Database(settings=database_settings, application_name="t").opened() as database:
+            yield {"database": database, "verifier": verifier}
+
+    return create_app(
+        title="Probe",
+        description="Routes of the tests.",
+        process=Process(name="probe", settings=settings),
+        routers=[router],
+        open_resources=opened,
+    )
+
+
+@pytest.fixture(scope="session")
+def app(tokens: TestTokens) -> FastAPI:
+    """The app without a database: nothing listens where it looks for one."""
+    return make_app(tokens, "postgresql://nobody:x@127.0.0.1:1/none")
+
+
+@pytest.fixture(scope="session")
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(app) as client:
+        yield client
+
+
+@pytest.fixture
+def app_with_database(tokens: TestTokens, databases: Databases) -> FastAPI:
+    return make_app(tokens, databases.url)
+
+
+@pytest.fixture
+async def stored(app_with_database: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(app_with_database) as client:
+        yield client
