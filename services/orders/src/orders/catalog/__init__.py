@@ -1,0 +1,1 @@
+"""The catalogue: what can be bought, at which price, and how many are left."""

@@ -1,0 +1,136 @@
+"""All SQL on products."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Integer, Uuid, bindparam, column, func, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql import Select
+
+from chassis.http.pages import Cursor
+from orders.catalog.models import Money, Offer, Product
+
+
+def _reservation() -> Select[Any]:
+    """Lock the wanted products in the order of their ids, then take what is wanted, at once.
+
+    Every transaction that moves stock locks in this order, so two of them never deadlock. The
+    locked rows are the newest ones, whatever the statement's snapshot saw; a product of which too
+    few are left is locked and answered too, and not changed.
+    """
+    wanted = (
+        func.unnest(
+            bindparam("ids", type_=ARRAY(Uuid)), bindparam("quantities", type_=ARRAY(Integer))
+        )
+        .table_valued(column("id", Uuid), column("quantity", Integer), name="wanted")
+        .render_derived()
+    )
+    locked = (
+        select(Product.__table__, wanted.c.quantity)
+        .join(wanted, wanted.c.id == Product.id)
+        .order_by(Product.id)
+        .with_for_update(of=Product, key_share=True)
+        .cte("locked")
+    )
+    taken = (
+        update(Product)
+        .where(Product.id == locked.c.id, Product.stock >= locked.c.quantity)
+        .values(stock=Product.stock - locked.c.quantity, version=Product.version + 1)
+        .returning(Product.id, Product.stock, Product.version)
+        .cte("taken")
+    )
+    return select(
+        locked.c.id.label("product_id"),
+        locked.c.sku,
+        locked.c.name,
+        locked.c.price_amount,
+        locked.c.price_currency,
+        locked.c.stock.label("available"),
+        taken.c.stock,
+        taken.c.version,
+    ).outerjoin_from(locked, taken, taken.c.id == locked.c.id)
+
+
+_RESERVE = _reservation()
+
+
+class ProductRepository:
+    """The products of one transaction.
+
+    Args:
+        session: the transaction.
+    """
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add(self, product: Product) -> Product | None:
+        """Insert `product`; None where its SKU is taken, also by a transaction under way."""
+        statement = (
+            insert(Product)
+            .values(
+                id=product.id,
+                sku=product.sku,
+                name=product.name,
+                description=product.description,
+                price_amount=product.price.amount,
+                price_currency=product.price.currency,
+                stock=product.stock,
+                version=product.version,
+            )
+            .on_conflict_do_nothing(index_elements=[Product.sku])
+            .returning(Product)
+        )
+        added: Product | None = await self._session.scalar(statement)
+        return added
+
+    async def find(self, product_id: UUID) -> Product | None:
+        """Find a product."""
+        return await self._session.scalar(select(Product).where(Product.id == product_id))
+
+    async def page(
+        self, *, text: str | None, limit: int, after: Cursor | None
+    ) -> tuple[Sequence[Product], Cursor | None]:
+        """Give products, the oldest first, and the place where the next page begins.
+
+        Args:
+            text: only those with it in their name or SKU, in any case; taken literally.
+            limit: of the page.
+            after: where the page before ended.
+        """
+        statement = select(Product).order_by(Product.created_at, Product.id)
+        if text:
+            statement = statement.where(
+                or_(
+                    Product.name.icontains(text, autoescape=True),
+                    Product.sku.icontains(text, autoescape=True),
+                )
+            )
+        if after is not None:
+            place = tuple_(Product.created_at, Product.id)
+            statement = statement.where(place > (after.at, after.id))
+        rows = (await self._session.scalars(statement.limit(limit + 1))).all()
+        if len(rows) <= limit:
+            return (rows, None)
+        last = rows[limit - 1]
+        return (rows[:limit], Cursor(at=last.created_at, id=last.id))
+
+    async def reserve(self, wanted: Mapping[UUID, int]) -> Mapping[UUID, Offer]:
+        """Lock the `wanted` products and take the quantities; unknown ids are not in the answer."""
+        result = await self._session.execute(
+            _RESERVE, {"ids": list(wanted), "quantities": list(wanted.values())}
+        )
+        return {
+            row.product_id: Offer(
+                product_id=row.product_id,
+                sku=row.sku,
+                name=row.name,
+                price=Money(row.price_amount, row.price_currency),
+                available=row.available,
+                stock=row.stock,
+                version=row.version,
+            )
+            for row in result
+        }

@@ -1,0 +1,39 @@
+"""The worker of the orders service: relays its outbox, and learns of customers."""
+
+from starlette.applications import Starlette
+
+from chassis.messaging import Subscription, Subscriptions
+from chassis.process import Process, run_worker
+from chassis.settings import load
+from chassis.worker import create_worker as create_service_worker
+from contracts.users import UserProfileUpdated, UserRegistered, UserRolesChanged
+from orders.customers.subscribers import user_registered
+from orders.settings import OrdersSettings
+from orders.wiring import SERVICE, Resources, open_resources
+
+SUBSCRIPTIONS: Subscriptions[Resources] = Subscriptions(
+    handled=[Subscription(UserRegistered, user_registered)],
+    # Names and roles play no part here: scopes come with the token, the address with the order.
+    ignored=[UserProfileUpdated, UserRolesChanged],
+)
+
+
+def create_worker(settings: OrdersSettings, process: Process | None = None) -> Starlette:
+    """Make the worker."""
+    return create_service_worker(
+        process=process or Process(name=f"{SERVICE}-worker", settings=settings),
+        settings=settings,
+        open_resources=lambda process: open_resources(settings, process),
+        subscriptions=SUBSCRIPTIONS,
+    )
+
+
+def main() -> None:
+    """Relay and consume until told to stop."""
+    settings = load(OrdersSettings)
+    process = Process(name=f"{SERVICE}-worker", settings=settings)
+    run_worker(process, create_worker(settings, process))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""The worker: what comes by Kafka takes effect once, what was committed is published."""
+
+import pytest
+from aiokafka import AIOKafkaProducer, ConsumerRecord
+from prometheus_client import CollectorRegistry
+
+from chassis.database import new_id
+from chassis.messaging.batch import BatchRunner
+from chassis.messaging.events import cloud_event_headers
+from chassis.messaging.metrics import ConsumerMetrics
+from chassis.process import Process
+from chassis.testing import client_of
+from contracts.users import USERS, UserProfileUpdated, UserRegistered, UserRolesChanged
+from orders.app import create_app
+from orders.wiring import open_resources
+from orders.worker import SUBSCRIPTIONS, create_worker
+
+from .conftest import ORDERS, PRODUCTS, body_of, until
+
+
+def registered(user_id, version=1):
+    return UserRegistered(
+        version=version,
+        user_id=user_id,
+        email="ada@example.com",
+        full_name="Ada",
+        roles=["customer"],
+    )
+
+
+def headers_of(event, event_id):
+    headers = cloud_event_headers(event, event_id=event_id, source="/slipway/users", trace={})
+    return [(name, value.encode()) for name, value in headers.items()]
+
+
+def record(event, *, offset=0, event_id=None, value=None):
+    value = value or event.to_json()
+    return ConsumerRecord(
+        topic=USERS.name,
+        partition=0,
+        offset=offset,
+        timestamp=0,
+        timestamp_type=0,
+        key=event.key.encode(),
+        value=value,
+        checksum=None,
+        serialized_key_size=36,
+        serialized_value_size=len(value),
+        headers=headers_of(event, event_id or new_id()),
+    )
+
+
+@pytest.fixture
+async def run(settings):
+    """Runs messages as the worker does, without Kafka."""
+    process = Process(name="orders-worker", settings=settings)
+    async with process.tasks(), open_resources(settings, process) as resources:
+        runner = BatchRunner(
+            service="orders",
+            database=resources.database,
+            subscriptions=SUBSCRIPTIONS,
+            resources=resources,
+            metrics=ConsumerMetrics(CollectorRegistry()),
+        )
+        yield runner.run
+
+
+async def customer_of(db, user_id):
+    row = await db.fetchrow("SELECT is_active, version FROM customers WHERE id = $1", user_id)
+    return None if row is None else tuple(row)
+
+
+async def test_a_registered_user_is_a_customer_once(run, db):
+    user, message = new_id(), new_id()
+    for _ in range(2):
+        assert await run([record(registered(user), event_id=message)]) == (1, None)
+    assert await customer_of(db, user) == (True, 1)
+    assert await db.fetchval("SELECT count(*) FROM inbox") == 1
+    assert await db.fetchval("SELECT count(*) FROM customers") == 1
+
+
+async def test_a_customer_who_ordered_first_is_completed_by_the_event(run, db):
+    user = new_id()
+    await db.execute("INSERT INTO customers (id, version) VALUES ($1, 0)", user)
+    assert await run([record(registered(user))]) == (1, None)
+    assert await customer_of(db, user) == (True, 1)
+
+
+async def test_an_older_event_never_overwrites_a_newer_one(run, db):
+    user = new_id()
+    await db.execute("INSERT INTO customers (id, is_active, version) VALUES ($1, false, 5)", user)
+    for version in (1, 5):
+        assert await run([record(registered(user, version))]) == (1, None)
+        assert await customer_of(db, user) == (False, 5)
+    assert await run([record(registered(user, 6))]) == (1, None)
+    assert await customer_of(db, user) == (True, 6)
+
+
+async def test_other_news_of_a_user_is_noted_and_changes_nothing(run, db):
+    user = new_id()
+    events = [
+        UserProfileUpdated(version=2, user_id=user, full_name="Ada L."),
+        UserRolesChanged(version=3, user_id=user, roles=["admin"]),
+    ]
+    records = [record(event, offset=offset) for offset, event in enumerate(events)]
+    assert await run(records) == (2, None)
+    assert await customer_of(db, user) is None
+    assert await db.fetchval("SELECT array_agg(outcome) FROM inbox") == ["ignored"] * 2
+
+
+async def test_a_bad_event_stops_behind_the_good_ones(run, db):
+    user = new_id()
+    bad = record(registered(new_id()), offset=1, value=b"{}")
+    done, error = await run([record(registered(user)), bad])
+    assert done == 1
+    assert isinstance(error, ValueError)
+    assert await customer_of(db, user) == (True, 1)
+
+
+async def test_events_come_in_take_effect_and_go_out(settings, topics, tokens, db):
+    await topics.create([USERS.name, "slipway.orders"])
+    settings = settings.model_copy(
+        update={
+            "kafka_bootstrap_servers": topics.bootstrap_servers,
+            "kafka_topic_prefix": topics.prefix,
+        }
+    )
+    worker = create_worker(settings)
+    user = new_id()
+    async with worker.router.lifespan_context(worker), client_of(create_app(settings)) as client:
+        await produce(topics, registered(user))
+        await until(db, "SELECT count(*) = 1 FROM customers WHERE id = $1", user)
+        order = await place_order(client, tokens, user)
+        messages = await topics.read("slipway.orders", 3)
+        await until(db, "SELECT count(*) = 0 FROM outbox")
+    seen = {
+        (dict(message.headers)["ce_type"].decode(), int(dict(message.headers)["ce_sequence"]))
+        for message in messages
+    }
+    assert seen == {
+        ("product.stock_changed.v1", 1),
+        ("product.stock_changed.v1", 2),
+        ("order.placed.v1", order["version"]),
+    }
+    placed = next(m for m in messages if m.key == order["id"].encode())
+    assert order["id"].encode() in placed.value
+    assert await customer_of(db, user) == (True, 1)
+
+
+async def produce(topics, event):
+    producer = AIOKafkaProducer(bootstrap_servers=topics.bootstrap_servers)
+    await producer.start()
+    try:
+        await producer.send_and_wait(
+            topics.prefix + USERS.name,
+            event.to_json(),
+            key=event.key.encode(),
+            headers=headers_of(event, new_id()),
+        )
+    finally:
+        await producer.stop()
+
+
+async def place_order(client, tokens, user):
+    body = {
+        "sku": "ROPE",
+        "name": "Rope",
+        "description": "",
+        "price": {"amount": 1, "currency": "EUR"},
+        "stock": 5,
+    }
+    made = await client.post(PRODUCTS, json=body, headers=tokens.headers(scopes=["catalog:write"]))
+    headers = tokens.headers(subject=user, scopes=["orders:write"])
+    answer = await client.post(ORDERS, json=body_of((made.json()["id"], 1)), headers=headers)
+    assert answer.status_code == 201, answer.text
+    return answer.json()
