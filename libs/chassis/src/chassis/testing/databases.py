@@ -1,4 +1,4 @@
-"""A database for each worker process of the tests, copied from a migrated template."""
+"""A database for each worker process of the tests, with the schema of one service."""
 
 import asyncio
 import uuid
@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
+from sqlalchemy import MetaData, NullPool
 from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
 
+from chassis.database.engine import asyncpg_url
 from chassis.database.migrations import upgrade
 from chassis.database.roles import bootstrap, owner_role, runtime_role
 
@@ -35,7 +38,24 @@ class ServiceDatabase:
     @classmethod
     async def create(cls, superuser_url: str, service_directory: Path) -> "ServiceDatabase":
         """Make a database with the schema of the service at its newest revision."""
-        service = service_directory.name
+        created = await cls.create_empty(superuser_url, service_directory.name)
+        await asyncio.to_thread(upgrade, service_directory, created.owner_url)
+        return created
+
+    @classmethod
+    async def create_from_metadata(
+        cls, superuser_url: str, service: str, metadata: MetaData
+    ) -> "ServiceDatabase":
+        """Make a database with the tables of `metadata`, for a service without migrations."""
+        created = await cls.create_empty(superuser_url, service)
+        engine = create_async_engine(asyncpg_url(created.owner_url), poolclass=NullPool)
+        async with engine.begin() as connection:
+            await connection.run_sync(metadata.create_all)
+        return created
+
+    @classmethod
+    async def create_empty(cls, superuser_url: str, service: str) -> "ServiceDatabase":
+        """Make a database with the schema and the roles of the service, and no table."""
         database = f"test_{service}_{uuid.uuid4().hex[:12]}"
         admin = await asyncpg.connect(superuser_url)
         try:
@@ -43,14 +63,12 @@ class ServiceDatabase:
         finally:
             await admin.close()
         await bootstrap_services(superuser_url, database, [service])
-        urls = cls(
+        return cls(
             service=service,
             superuser_url=url_for(superuser_url, database=database),
             owner_url=url_for(superuser_url, database=database, role=owner_role(service)),
             runtime_url=url_for(superuser_url, database=database, role=runtime_role(service)),
         )
-        await asyncio.to_thread(upgrade, service_directory, urls.owner_url)
-        return urls
 
     async def clean(self) -> None:
         """Empty every table but Alembic's."""
