@@ -1,7 +1,7 @@
 """The only place that commits: one request, or one batch of messages, is one transaction."""
 
-import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, nullcontext
 from typing import cast
 
 from opentelemetry import trace
@@ -29,24 +29,24 @@ def after_commit(session: AsyncSession, step: AfterCommit) -> None:
     cast("list[AfterCommit]", session.info.setdefault(_AFTER, [])).append(step)
 
 
-@contextlib.asynccontextmanager
+@asynccontextmanager
 async def run_transaction(
     sessions: async_sessionmaker[AsyncSession],
 ) -> AsyncIterator[AsyncSession]:
     """Open a session, give it, commit; roll back when the block raises."""
     async with sessions() as session:
         yield session
-        if session.in_transaction():
-            await _commit(session)
+        await _commit(session)
 
 
 async def _commit(session: AsyncSession) -> None:
-    before = cast("list[BeforeCommit]", session.info.setdefault(_BEFORE, []))
-    with tracer.start_as_current_span("commit") if before else contextlib.nullcontext():
+    with tracer.start_as_current_span("commit") if _BEFORE in session.info else nullcontext():
         await session.flush()
-        for step in before:  # the list may grow meanwhile: a step that writes an event adds one
-            await step(session)
+        # A step may write what registers another step.
+        while before := cast("list[BeforeCommit]", session.info.pop(_BEFORE, [])):
+            for step in before:
+                await step(session)
+            await session.flush()
         await session.commit()
-    before.clear()
     for done in cast("list[AfterCommit]", session.info.pop(_AFTER, [])):
         done()

@@ -4,7 +4,7 @@ Rows are inserted at the end of the unit of work, after the flush, when the aggr
 held; the relay publishes them once they are committed.
 """
 
-from typing import TypedDict
+from typing import TypedDict, cast
 from uuid import UUID
 
 from sqlalchemy import LargeBinary, Text, Uuid, column, insert, table
@@ -18,6 +18,8 @@ from chassis.messaging.wakeup import Wakeups, relay_channel
 from chassis.telemetry.tracing import current_trace_headers
 
 MAX_PAYLOAD_BYTES = 900_000  # below the broker's limit of 1 MiB for a batch, headers included
+
+_ROWS = "chassis.outbox_rows"
 
 _outbox = table(
     "outbox",
@@ -60,7 +62,6 @@ class Outbox:
         self._source = source
         self._channel = relay_channel(service)
         self._wakeups = wakeups
-        self._rows: list[_Row] = []
 
     def add(self, event: PublicEvent) -> UUID:
         """Publish `event` if, and only if, the transaction commits; answers its id.
@@ -75,13 +76,15 @@ class Outbox:
                 f"{MAX_PAYLOAD_BYTES} are allowed: send a reference in place of the content"
             )
             raise EventTooLargeError(message)
-        if not self._rows:
+        # One list for all outboxes of the session: their events keep the order of the calls.
+        rows = cast("list[_Row]", self._session.info.setdefault(_ROWS, []))
+        if not rows:
             before_commit(self._session, self._write)
         event_id = new_id()
         headers = cloud_event_headers(
             event, event_id=event_id, source=self._source, trace=current_trace_headers()
         )
-        self._rows.append(
+        rows.append(
             _Row(
                 id=event_id,
                 topic=event.topic.name,
@@ -94,6 +97,5 @@ class Outbox:
         return event_id
 
     async def _write(self, session: AsyncSession) -> None:
-        await session.execute(insert(_outbox), self._rows)
-        self._rows = []
+        await session.execute(insert(_outbox), session.info.pop(_ROWS))
         after_commit(session, lambda: self._wakeups.hint(self._channel))

@@ -1,0 +1,165 @@
+"""An event is in the outbox if, and only if, its transaction committed."""
+
+import asyncio
+import json
+
+import pytest
+from opentelemetry import trace
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from chassis.database import after_commit, before_commit
+from chassis.messaging.outbox import MAX_PAYLOAD_BYTES, EventTooLargeError
+from chassis.telemetry.tracing import current_trace_headers
+
+from .counting import CounterRaised, raise_counter
+
+EVENT = CounterRaised(counter="a", number=1)
+
+
+async def in_transaction(service, use_case):
+    async with service.database.transaction() as session:
+        await use_case(session)
+
+
+async def test_a_committed_transaction_leaves_its_event_as_a_cloud_event(offline):
+    async with offline.database.transaction() as session:
+        await raise_counter(session, offline.outbox(session), "a")
+    [(topic, key, event_type, headers, payload)] = await offline.query(
+        "SELECT topic, key, type, headers, payload FROM outbox"
+    )
+    assert (topic, key, event_type) == ("counters", "a", "counter.raised.v1")
+    assert json.loads(payload) == {"counter": "a", "number": 1, "filler": ""}
+    attributes = json.loads(headers)
+    assert attributes["ce_source"] == "/tests/counters"
+    assert attributes["ce_sequence"] == "00000000000000000001"
+    assert attributes["ce_subject"] == "a"
+
+
+async def test_an_event_that_is_all_a_transaction_does_is_kept(offline):
+    async with offline.database.transaction() as session:
+        offline.outbox(session).add(EVENT)
+    assert await offline.backlog() == 1
+
+
+async def test_a_rollback_leaves_no_event(offline):
+    async def use_case(session):
+        await raise_counter(session, offline.outbox(session), "a")
+        message = "the use case changed its mind"
+        raise RuntimeError(message)
+
+    with pytest.raises(RuntimeError, match="changed its mind"):
+        await in_transaction(offline, use_case)
+    assert await offline.backlog() == 0
+
+
+async def test_a_statement_that_fails_at_the_end_leaves_no_event(offline):
+    async def violate(session):
+        await session.execute(text("INSERT INTO counters VALUES ('a', 1), ('a', 2)"))
+
+    async def use_case(session):
+        offline.outbox(session).add(EVENT)
+        before_commit(session, violate)
+
+    with pytest.raises(IntegrityError):
+        await in_transaction(offline, use_case)
+    assert await offline.backlog() == 0
+
+
+async def test_a_commit_that_is_cut_off_leaves_no_event_and_no_hint(offline):
+    hinted = []
+
+    async def end_backend(session):
+        await session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    async def use_case(session):
+        offline.outbox(session).add(EVENT)
+        after_commit(session, lambda: hinted.append(1))
+        before_commit(session, end_backend)
+
+    with pytest.raises(DBAPIError, match="terminating connection"):
+        await in_transaction(offline, use_case)
+    assert await offline.backlog() == 0
+    assert hinted == []
+
+
+async def test_a_task_cancelled_before_its_commit_leaves_no_event(offline):
+    begun = asyncio.Event()
+
+    async def use_case():
+        async with offline.database.transaction() as session:
+            await raise_counter(session, offline.outbox(session), "a")
+            begun.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(use_case())
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await offline.backlog() == 0
+
+
+async def test_rows_are_written_only_when_the_aggregates_lock_is_held(offline):
+    """So `seq` follows the order of commits, whoever called `add` first."""
+    first_added, second_committed = asyncio.Event(), asyncio.Event()
+
+    async def first():
+        async with offline.database.transaction() as session:
+            offline.outbox(session).add(CounterRaised(counter="a", number=2))
+            first_added.set()
+            await second_committed.wait()
+            await raise_counter(session, offline.outbox(session), "a")
+
+    async def second():
+        await first_added.wait()
+        async with offline.database.transaction() as session:
+            await raise_counter(session, offline.outbox(session), "a")
+        second_committed.set()
+
+    await asyncio.gather(first(), second())
+    rows = await offline.query("SELECT payload FROM outbox ORDER BY seq")
+    assert [json.loads(payload)["number"] for (payload,) in rows] == [1, 2, 2]
+
+
+async def test_two_outboxes_of_one_transaction_keep_the_order_of_their_events(offline):
+    async with offline.database.transaction() as session:
+        one, other = offline.outbox(session), offline.outbox(session)
+        for number, outbox in enumerate((one, other, one, other), start=1):
+            outbox.add(CounterRaised(counter="a", number=number))
+    rows = await offline.query("SELECT payload FROM outbox ORDER BY seq")
+    assert [json.loads(payload)["number"] for (payload,) in rows] == [1, 2, 3, 4]
+
+
+async def test_an_event_that_a_last_step_adds_is_published_too(offline):
+    async def conclude(session):
+        offline.outbox(session).add(CounterRaised(counter="a", number=2))
+
+    async with offline.database.transaction() as session:
+        before_commit(session, conclude)
+        offline.outbox(session).add(EVENT)
+    assert await offline.backlog() == 2
+
+
+async def test_an_event_too_large_for_kafka_is_refused_where_it_is_made(offline):
+    fitting = MAX_PAYLOAD_BYTES - len(CounterRaised(counter="a", number=1).to_json())
+
+    async def use_case(session):
+        outbox = offline.outbox(session)
+        outbox.add(CounterRaised(counter="a", number=1, filler="x" * fitting))
+        outbox.add(CounterRaised(counter="a", number=1, filler="x" * (fitting + 1)))
+
+    with pytest.raises(EventTooLargeError, match=r"counter\.raised\.v1 about a has 900001 bytes"):
+        await in_transaction(offline, use_case)
+    assert await offline.backlog() == 0
+
+
+async def test_the_trace_of_the_use_case_is_stored_with_its_event(offline, spans):
+    tracer = trace.get_tracer(__name__)
+    with tracer.start_as_current_span("use case"):
+        expected = current_trace_headers()
+        async with offline.database.transaction() as session:
+            offline.outbox(session).add(EVENT)
+    [(headers,)] = await offline.query("SELECT headers FROM outbox")
+    assert json.loads(headers)["traceparent"] == expected["traceparent"]
+    assert [span.name for span in spans.get_finished_spans()] == ["commit", "use case"]
