@@ -5,22 +5,31 @@ queued would send the later ones all the same, and events of one key would be in
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.producer.message_accumulator import BatchBuilder
 from opentelemetry import trace
 
 from chassis.telemetry.tracing import context_from, trace_headers_of
 
 _BATCH_BYTES = 1_000_000  # below the broker's message.max.bytes (1,048,588)
 _REQUEST_TIMEOUT_MS = 10_000
+_METADATA_SECONDS = 3.0  # a topic that is unknown for longer is treated as missing
+_CLOSE_SECONDS = 2.0
+UNKNOWN_PARTITION = -1  # of a topic that Kafka does not know
 
 tracer = trace.get_tracer(__name__)
+
+type Place = tuple[str, int]
+"""A topic, with its prefix, and a partition; events of one key are in one place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,31 +45,65 @@ class OutboxRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A batch that Kafka did not acknowledge: where, its first row, how many it held, and why."""
+
+    place: Place
+    first_seq: int
+    rows: int
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """What came of one attempt: the rows that Kafka acknowledged, and the first error."""
+    """What came of one attempt.
+
+    Attributes:
+        acknowledged: the rows that Kafka has for good.
+        places: those of which all was acknowledged.
+        refused: what stopped the other places.
+    """
 
     acknowledged: Sequence[OutboxRow]
-    error: Exception | None
+    places: Collection[Place]
+    refused: Sequence[Refused]
 
 
-class RowTooLargeError(ValueError):
-    """A row that no batch can hold; it blocks what follows it in its partition."""
+class UnknownTopicError(LookupError):
+    """A topic that Kafka does not know, or has not told of in time."""
 
 
 class Publisher:
     """One idempotent producer; after an error it is thrown away, as its sequence may be broken."""
 
-    def __init__(self, producer: AIOKafkaProducer, *, topic_prefix: str) -> None:
+    def __init__(
+        self, producer: AIOKafkaProducer, *, topic_prefix: str, acknowledge_seconds: float
+    ) -> None:
         self._producer = producer
         self._topic_prefix = topic_prefix
+        self._acknowledge_seconds = acknowledge_seconds
         self._partitioner = DefaultPartitioner()
+        self._in_flight = 0
 
     @classmethod
     @asynccontextmanager
     async def connected(
-        cls, *, bootstrap_servers: str, topic_prefix: str, client_id: str
+        cls,
+        *,
+        bootstrap_servers: str,
+        topic_prefix: str,
+        client_id: str,
+        acknowledge_seconds: float,
     ) -> AsyncIterator["Publisher"]:
-        """Connect a producer; KafkaError where no broker answers."""
+        """Connect a producer; KafkaError where no broker answers.
+
+        Args:
+            bootstrap_servers: Kafka's.
+            topic_prefix: goes before each topic.
+            client_id: as the broker's logs show it.
+            acknowledge_seconds: how long a batch may wait for its acknowledgement; an idempotent
+                producer of aiokafka would try for ever.
+        """
         producer = AIOKafkaProducer(
             bootstrap_servers=bootstrap_servers,
             client_id=client_id,
@@ -69,78 +112,129 @@ class Publisher:
             max_batch_size=_BATCH_BYTES,
             request_timeout_ms=_REQUEST_TIMEOUT_MS,
         )
+        publisher = cls(
+            producer, topic_prefix=topic_prefix, acknowledge_seconds=acknowledge_seconds
+        )
         try:
             await producer.start()
-            yield cls(producer, topic_prefix=topic_prefix)
+            yield publisher
         finally:
-            await producer.stop()
+            await publisher._close()
 
-    async def publish(self, rows: Sequence[OutboxRow]) -> Published:
+    async def _close(self) -> None:
+        """Close the producer; with batches in flight without the flush, which could take for ever.
+
+        aiokafka has no public way to give up what no broker takes.
+        """
+        if not self._in_flight:
+            await self._producer.stop()
+            return
+        self._producer._closed = True  # noqa: SLF001 - see above
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._producer._sender.close()  # noqa: SLF001 - see above
+        await self._producer.client.close()
+
+    async def publish(
+        self,
+        rows: Sequence[OutboxRow],
+        *,
+        waiting: Collection[Place] = (),
+        singly: Collection[Place] = (),
+    ) -> Published:
         """Send `rows`, which are in order, and wait for the acknowledgements.
 
         A partition stops at its first error; other partitions go on.
+
+        Args:
+            rows: what to send.
+            waiting: places of which nothing is sent.
+            singly: places where each row is a batch of its own.
         """
-        partitions: dict[tuple[str, int], list[OutboxRow]] = {}
-        try:
-            for row in rows:
-                topic = self._topic_prefix + row.topic
-                place = (topic, await self._partition(topic, row.key))
-                partitions.setdefault(place, []).append(row)
-        except Exception as error:  # noqa: BLE001 - handed to the relay, which decides
-            return Published(acknowledged=(), error=error)
+        topics = {self._topic_prefix + row.topic: row.seq for row in reversed(rows)}
+        partitions, unknown = await self._partitions(topics, waiting)
+        places: dict[Place, list[OutboxRow]] = {}
+        for row in rows:
+            topic = self._topic_prefix + row.topic
+            if topic in partitions:
+                known = partitions[topic]
+                place = (topic, int(self._partitioner(row.key.encode(), known, known)))
+                if place not in waiting:
+                    places.setdefault(place, []).append(row)
         results = await asyncio.gather(
-            *(self._send_in_order(*place, part) for place, part in partitions.items())
+            *(
+                self._send_in_order(place, part, singly=place in singly)
+                for place, part in places.items()
+            )
         )
         return Published(
-            acknowledged=[row for result in results for row in result.acknowledged],
-            error=next((result.error for result in results if result.error), None),
+            acknowledged=[row for acknowledged, _ in results for row in acknowledged],
+            places=[place for place, (_, one) in zip(places, results, strict=True) if one is None],
+            refused=[*unknown, *(one for _, one in results if one is not None)],
         )
 
-    async def _partition(self, topic: str, key: str) -> int:
-        partitions = sorted(await self._producer.partitions_for(topic))
-        return int(self._partitioner(key.encode(), partitions, partitions))
+    async def _partitions(
+        self, topics: Mapping[str, int], waiting: Collection[Place]
+    ) -> tuple[dict[str, list[int]], list[Refused]]:
+        """Find the partitions of `topics`, given with the first ``seq`` of each."""
+        found: dict[str, list[int]] = {}
+        unknown: list[Refused] = []
+        for topic, first_seq in topics.items():
+            place = (topic, UNKNOWN_PARTITION)
+            if place in waiting:
+                continue
+            try:
+                async with asyncio.timeout(_METADATA_SECONDS):
+                    found[topic] = sorted(await self._producer.partitions_for(topic))
+            except (KafkaError, TimeoutError) as cause:
+                error = UnknownTopicError(f"{topic} is not known to Kafka: create it ({cause!r})")
+                unknown.append(Refused(place=place, first_seq=first_seq, rows=1, error=error))
+        return found, unknown
 
     async def _send_in_order(
-        self, topic: str, partition: int, rows: Sequence[OutboxRow]
-    ) -> Published:
-        acknowledged: list[OutboxRow] = []
-        try:
-            while len(acknowledged) < len(rows):
-                acknowledged += await self._send_batch(topic, partition, rows[len(acknowledged) :])
-        except Exception as error:  # noqa: BLE001 - handed to the relay, which decides
-            return Published(acknowledged=acknowledged, error=error)
-        return Published(acknowledged=acknowledged, error=None)
+        self, place: Place, rows: Sequence[OutboxRow], *, singly: bool
+    ) -> tuple[Sequence[OutboxRow], Refused | None]:
+        sent = 0
+        while sent < len(rows):
+            batch, spans = self._build(rows[sent : sent + 1] if singly else rows[sent:])
+            try:
+                await self._send(batch, place)
+            except Exception as error:  # noqa: BLE001 - handed to the relay, which decides
+                refused = Refused(
+                    place=place, first_seq=rows[sent].seq, rows=len(spans), error=error
+                )
+                return rows[:sent], refused
+            finally:
+                for span in spans:
+                    span.end()
+            sent += len(spans)
+        return rows, None
 
-    async def _send_batch(
-        self, topic: str, partition: int, rows: Sequence[OutboxRow]
-    ) -> Sequence[OutboxRow]:
+    def _build(self, rows: Sequence[OutboxRow]) -> tuple[BatchBuilder, Sequence[trace.Span]]:
+        """Fill a batch with as many of `rows` as it takes, at least one; a span tells of each."""
         batch = self._producer.create_batch()
         spans: list[trace.Span] = []
-        try:
-            for row in rows:
-                span = _publish_span(row)
-                headers = {**row.headers, **trace_headers_of(span)}
-                added = batch.append(
-                    timestamp=None,
-                    key=row.key.encode(),
-                    value=row.payload,
-                    headers=[(name, value.encode()) for name, value in headers.items()],
-                )
-                if added is None:
-                    break
-                spans.append(span)
-            if not spans:
-                message = (
-                    f"outbox row {rows[0].seq} for {topic} is too large for a batch of "
-                    f"{_BATCH_BYTES} bytes: it and the rows behind it wait"
-                )
-                raise RowTooLargeError(message)
-            batch.close()
+        for row in rows:
+            span = _publish_span(row)
+            headers = {**row.headers, **trace_headers_of(span)}
+            added = batch.append(
+                timestamp=None,
+                key=row.key.encode(),
+                value=row.payload,
+                headers=[(name, value.encode()) for name, value in headers.items()],
+            )
+            if added is None:
+                break
+            spans.append(span)
+        batch.close()
+        return batch, spans
+
+    async def _send(self, batch: BatchBuilder, place: Place) -> None:
+        topic, partition = place
+        self._in_flight += 1
+        async with asyncio.timeout(self._acknowledge_seconds):
             await (await self._producer.send_batch(batch, topic, partition=partition))
-        finally:
-            for span in spans:
-                span.end()
-        return rows[: len(spans)]
+        self._in_flight -= 1
 
 
 def _publish_span(row: OutboxRow) -> trace.Span:

@@ -19,12 +19,20 @@ from aiokafka.errors import KafkaError
 from chassis.database.errors import is_infrastructure_error
 from chassis.messaging.metrics import RelayMetrics
 from chassis.messaging.publisher import OutboxRow, Published, Publisher, row_of
+from chassis.messaging.scan import Scan
 from chassis.messaging.wakeup import connected, relay_channel
 
 log = structlog.get_logger(__name__)
 
+# A page ends with the row that brings its payloads over the bound: memory stays small.
 _READ = """
-    SELECT seq, topic, key, headers, payload, created_at FROM outbox ORDER BY seq LIMIT $1
+    SELECT seq, topic, key, headers, payload, created_at
+    FROM (
+        SELECT page.*, sum(octet_length(payload)) OVER (ORDER BY seq) AS bytes
+        FROM (SELECT * FROM outbox WHERE seq > $1 ORDER BY seq LIMIT $2) AS page
+    ) AS measured
+    WHERE bytes - octet_length(payload) < $3
+    ORDER BY seq
 """
 _DELETE = "DELETE FROM outbox WHERE seq = ANY($1::bigint[])"
 _BACKLOG = """
@@ -34,7 +42,7 @@ _BACKLOG = """
 """
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))"
 
-_POLL_SECONDS = 1.0
+_BATCH_BYTES = 8_000_000
 _GAUGE_SECONDS = 5.0
 _BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -48,7 +56,9 @@ class Relay:
         bootstrap_servers: Kafka's.
         topic_prefix: goes before each topic.
         metrics: where it tells what it does.
-        batch_rows: rows read at a time.
+        batch_rows: rows read at a time, at most; 8 MB of payload are another limit.
+        poll_seconds: how long a lost hint may delay an event, or a dead relay its successor.
+        acknowledge_seconds: how long a batch may wait for Kafka.
     """
 
     def __init__(
@@ -60,6 +70,8 @@ class Relay:
         topic_prefix: str,
         metrics: RelayMetrics,
         batch_rows: int = 1000,
+        poll_seconds: float = 1.0,
+        acknowledge_seconds: float = 15.0,
     ) -> None:
         self._service = service
         self._dsn = dsn
@@ -67,8 +79,11 @@ class Relay:
         self._topic_prefix = topic_prefix
         self._metrics = metrics
         self._batch_rows = batch_rows
+        self._poll_seconds = poll_seconds
+        self._acknowledge_seconds = acknowledge_seconds
         self._wake = asyncio.Event()
         self._failures = 0
+        self._scan = Scan()
 
     async def run(self) -> None:
         """Relay until cancelled; PostgreSQL or Kafka away is waited for, with backoff."""
@@ -78,11 +93,10 @@ class Relay:
                     await self._measure(connection)
                     await self._until_locked(connection)
                     await self._listen(connection)
-                    await self._publish_until_refused(connection)
+                    while True:
+                        await self._publish_until_refused(connection)
             except Exception as error:
-                if not (
-                    isinstance(error, (KafkaError, PublishError)) or is_infrastructure_error(error)
-                ):
+                if not (isinstance(error, KafkaError) or is_infrastructure_error(error)):
                     raise
                 log.warning("relay pauses", error=f"{type(error).__name__}: {error}")
             await self._back_off()
@@ -91,48 +105,64 @@ class Relay:
         while True:
             if await connection.fetchval(_LOCK, f"relay:{self._service}"):
                 return
-            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(self._poll_seconds)
 
     async def _listen(self, connection: asyncpg.Connection) -> None:
         await connection.add_listener(relay_channel(self._service), lambda *_: self._wake.set())
         connection.add_termination_listener(lambda _: self._wake.set())
 
     async def _publish_until_refused(self, connection: asyncpg.Connection) -> None:
-        """Publish with one producer until it meets an error; then it is thrown away."""
+        """Publish with one producer until Kafka refuses something; then it is thrown away."""
         gauges_due = 0.0
         async with Publisher.connected(
             bootstrap_servers=self._bootstrap_servers,
             topic_prefix=self._topic_prefix,
             client_id=f"{self._service}-relay",
+            acknowledge_seconds=self._acknowledge_seconds,
         ) as publisher:
+            self._failures = 0
             while True:
                 self._wake.clear()
-                rows = await self._read(connection)
-                if rows:
-                    published = await publisher.publish(rows)
-                    await self._settle(connection, published)
+                rows, more = await self._read(connection)
+                published = await publisher.publish(
+                    rows, waiting=self._scan.waiting, singly=self._scan.singly
+                )
+                await self._settle(connection, published)
+                self._scan.advance(rows, published, more=more)
                 if time.monotonic() >= gauges_due:
                     gauges_due = time.monotonic() + _GAUGE_SECONDS
                     await self._measure(connection)
-                if len(rows) < self._batch_rows:
+                if published.refused:
+                    return
+                if not more:
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._wake.wait(), _POLL_SECONDS)
+                        await asyncio.wait_for(self._wake.wait(), self._poll_seconds)
 
-    async def _read(self, connection: asyncpg.Connection) -> list[OutboxRow]:
-        records = await connection.fetch(_READ, self._batch_rows)
-        return [row_of(record, json.loads(record["headers"])) for record in records]
+    async def _read(self, connection: asyncpg.Connection) -> tuple[list[OutboxRow], bool]:
+        """Read the next page; says, too, whether there may be more behind it."""
+        records = await connection.fetch(_READ, self._scan.start(), self._batch_rows, _BATCH_BYTES)
+        rows = [row_of(record, json.loads(record["headers"])) for record in records]
+        full = sum(len(row.payload) for row in rows) >= _BATCH_BYTES
+        return rows, full or len(rows) == self._batch_rows
 
     async def _settle(self, connection: asyncpg.Connection, published: Published) -> None:
         if published.acknowledged:
             await connection.execute(_DELETE, [row.seq for row in published.acknowledged])
-            self._failures = 0
             now = datetime.now(UTC)
             for row in published.acknowledged:
                 self._metrics.published.labels(row.topic).inc()
                 self._metrics.latency.observe((now - row.created_at).total_seconds())
-        if published.error is not None:
+        for refused in published.refused:
             self._metrics.errors.inc()
-            raise PublishError from published.error
+            topic, partition = refused.place
+            log.error(
+                "Kafka did not take a batch: its rows and those behind them in the partition wait",
+                topic=topic,
+                partition=partition,
+                first_seq=refused.first_seq,
+                rows=refused.rows,
+                error=f"{type(refused.error).__name__}: {refused.error}",
+            )
 
     async def _measure(self, connection: asyncpg.Connection) -> None:
         backlog = await connection.fetchrow(_BACKLOG)
@@ -144,10 +174,3 @@ class Relay:
         delay = _BACKOFF_SECONDS[min(self._failures, len(_BACKOFF_SECONDS) - 1)]
         self._failures += 1
         await asyncio.sleep(delay)
-
-
-class PublishError(Exception):
-    """A batch was refused; the cause says why. Its rows stay in the outbox."""
-
-    def __str__(self) -> str:
-        return f"a batch was not acknowledged, its rows stay in the outbox: {self.__cause__}"
