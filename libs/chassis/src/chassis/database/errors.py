@@ -15,19 +15,19 @@ _STATES = ("55P03", "25P03", "25P04")
 def is_infrastructure_error(error: BaseException) -> bool:
     """Say whether the same work may succeed later, unchanged.
 
-    True for lost or refused connections, time-outs, deadlocks, serialization failures and a server
-    that is starting or stopping.
+    True for lost or refused connections, time-outs, deadlocks, serialization failures, a server
+    that is starting or stopping, and a statement whose tables were just migrated.
     """
-    if isinstance(error, exc.TimeoutError):
-        return True
     if isinstance(error, exc.DBAPIError):
-        if error.connection_invalidated:
-            return True
         cause = error.orig.__cause__ if error.orig is not None else None
-        return cause is not None and is_infrastructure_error(cause)
+        return error.connection_invalidated or (
+            cause is not None and is_infrastructure_error(cause)
+        )
+    if isinstance(error, asyncpg.InterfaceError):
+        # asyncpg has one class for a closed connection and for a wrong argument.
+        return "closed" in str(error)
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
-        return state[:2] in _CLASSES or state in _STATES
-    return isinstance(
-        error, (asyncpg.InterfaceError, OSError, TimeoutError, asyncio.IncompleteReadError)
-    )
+        stale = isinstance(error, asyncpg.InvalidCachedStatementError)
+        return stale or state[:2] in _CLASSES or state in _STATES
+    return isinstance(error, (exc.TimeoutError, OSError, TimeoutError, asyncio.IncompleteReadError))

@@ -70,7 +70,10 @@ class BatchRunner[R]:
         try:
             await self._transaction(records)
         except Exception as error:  # noqa: BLE001 - any error of a handler must be met
-            if len(records) == 1 or is_infrastructure_error(error):
+            if is_infrastructure_error(error):
+                self._count(records[0].topic, "interrupted", len(records))
+                return (0, error)
+            if len(records) == 1:
                 self._count(records[0].topic, "failed", 1)
                 return (0, error)
         else:

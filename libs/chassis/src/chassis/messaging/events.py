@@ -97,12 +97,12 @@ def read_message(
     partition: int,
     offset: int,
     key: bytes | None,
-    headers: Sequence[tuple[str, bytes]],
+    headers: Sequence[tuple[str, bytes | None]],
     value: bytes,
 ) -> ReceivedMessage:
     """Read the attributes of a message; MessageFormatError names the one that is missing or bad."""
     try:
-        text = {name: raw.decode() for name, raw in headers}
+        text = {name: (raw or b"").decode() for name, raw in headers}
         decoded_key = None if key is None else key.decode()
     except UnicodeDecodeError as error:
         message = f"a header or the key of {topic}/{partition}@{offset} is not UTF-8: {error}"

@@ -33,7 +33,7 @@ class ConsumerMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.consumed = Counter(
             "consumer_messages_total",
-            "Messages by outcome: done, duplicate, ignored, failed.",
+            "Messages by outcome: done, duplicate, ignored, failed, interrupted by a server.",
             ["topic", "outcome"],
             registry=registry,
         )

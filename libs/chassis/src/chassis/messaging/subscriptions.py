@@ -60,6 +60,9 @@ class Subscriptions[R]:
             self._handled[event.type] = subscription
             topics.add(event.topic.name)
         self._ignored = frozenset(event.type for event in ignored)
+        if both := self._ignored & self._handled.keys():
+            message = f"{', '.join(sorted(both))} is both handled and ignored: choose one"
+            raise ValueError(message)
         self.topics = tuple(sorted(topics))
 
     def find(self, event_type: str) -> Subscription[Any, R] | None:
