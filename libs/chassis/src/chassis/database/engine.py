@@ -1,8 +1,11 @@
 """The engine and its pool: one for each process, opened and closed by its lifespan."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
+import asyncpg
 from pydantic import Field, SecretStr
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
@@ -54,6 +57,20 @@ def asyncpg_url(url: str) -> URL:
     return make_url(url).set(drivername="postgresql+asyncpg")
 
 
+async def _connect(
+    *arguments: Any,  # noqa: ANN401 - handed on as they are
+    **options: Any,  # noqa: ANN401 - likewise
+) -> asyncpg.Connection:
+    """Connect; cancelled half-way, asyncpg would leave an exception that nobody retrieves."""
+    connecting = asyncio.ensure_future(asyncpg.connect(*arguments, **options))
+    try:
+        return await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        with contextlib.suppress(Exception):
+            await (await connecting).close(timeout=1)
+        raise
+
+
 class Database:
     """The pool of one process, and the transactions on it.
 
@@ -72,6 +89,7 @@ class Database:
             pool_pre_ping=settings.database_pool_pre_ping,
             hide_parameters=True,  # errors are logged: they must not carry people's data
             connect_args={
+                "async_creator_fn": _connect,
                 "timeout": settings.database_connect_timeout,
                 "server_settings": {
                     "application_name": application_name,
@@ -97,3 +115,15 @@ class Database:
         the commit is certain.
         """
         return run_transaction(self._sessions)
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """Hold one connection for a long-lived reader; each statement is a transaction of its own.
+
+        A read is one round trip then, where ``transaction()`` makes six. After an error it is of no
+        use any more: leave it, and open another.
+        """
+        async with self._engine.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            async with self._sessions(bind=connection) as session:
+                yield session
