@@ -23,6 +23,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from chassis.health import Health, health_routes
+from chassis.protocol import BoundedProtocol
 from chassis.settings import ProcessSettings
 from chassis.telemetry import configure_logging, configure_tracing
 
@@ -73,6 +74,14 @@ class Process:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
+    async def end_tasks(self) -> None:
+        """Cancel the long-lived tasks and wait for them: before what they use is closed."""
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+
     async def _guard(self, work: Coroutine[Any, Any, None], name: str) -> None:
         try:
             await work
@@ -107,7 +116,7 @@ def _server(app: ASGIApp, *, host: str, port: int, lifespan: str, timeout: int) 
             port=port,
             lifespan=lifespan,  # type: ignore[arg-type]  # a Literal that uvicorn keeps to itself
             loop="none",
-            http="httptools",
+            http=BoundedProtocol,
             log_config=None,
             access_log=False,
             server_header=False,

@@ -52,6 +52,9 @@ async def open_service(
     wakeups = Wakeups(dsn=settings.direct_dsn, application_name=f"{process.name}-wakeups")
     process.start(wakeups.run(), name="wakeups")
     async with Database(settings=settings, application_name=process.name).opened() as database:
-        yield ServiceResources(
-            service=service, database=database, verifier=verifier, wakeups=wakeups
-        )
+        try:
+            yield ServiceResources(
+                service=service, database=database, verifier=verifier, wakeups=wakeups
+            )
+        finally:
+            await process.end_tasks()
