@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+from functools import partial
 
 import asyncpg
 import pytest
 
 from chassis.database import new_id
 from notifications.feed.jobs import FeedReader
+from notifications.feed.repository import FeedRepository
 from notifications.feed.service import PAGE, Connection, Connections
 
 
@@ -175,7 +177,7 @@ async def test_a_socket_that_stalls_is_closed_with_1013_and_resumes_where_it_was
 
 
 @pytest.fixture
-def reading(resources):
+async def reading(resources):
     """A reader that is driven by hand: its task never runs by itself."""
     connections = Connections()
     reader = FeedReader(
@@ -185,7 +187,8 @@ def reading(resources):
         poll_seconds=3600,
     )
     reader._poll_at = time.monotonic() + 3600
-    return connections, reader
+    async with resources.database.reading() as session:
+        yield connections, partial(reader._read, FeedRepository(session))
 
 
 async def started(resources, user, last=None):
@@ -201,64 +204,64 @@ async def ids(connections, connection):
 async def test_an_item_between_joining_and_reading_the_start_lies_before_the_start(
     reading, resources, consume, placed
 ):
-    connections, reader = reading
+    connections, read = reading
     connection = Connection(user_id=new_id(), token="")
     with connections.joined(connection):
         await consume(placed(connection.user_id))
         connections.hint(str(connection.user_id))
-        await reader._read()
+        await read()
         connections.place(connection, await started(resources, connection.user_id))
-        await reader._read()
+        await read()
         await consume(placed(connection.user_id))
         connections.hint(str(connection.user_id))
-        await reader._read()
+        await read()
         assert await ids(connections, connection) == [2]
 
 
 async def test_an_item_between_reading_the_start_and_its_placing_is_sent_without_a_further_hint(
     reading, resources, consume, placed
 ):
-    connections, reader = reading
+    connections, read = reading
     connection = Connection(user_id=new_id(), token="")
     with connections.joined(connection):
         start = await started(resources, connection.user_id)
         await consume(placed(connection.user_id))
         connections.hint(str(connection.user_id))
-        await reader._read()
+        await read()
         connections.place(connection, start)
-        await reader._read()
+        await read()
         assert await ids(connections, connection) == [1]
 
 
 async def test_items_that_come_while_a_page_waits_for_its_writer_are_read_after_it(
     reading, consume, placed
 ):
-    connections, reader = reading
+    connections, read = reading
     connection = Connection(user_id=new_id(), token="")
     with connections.joined(connection):
         connections.place(connection, 0)
         await consume(placed(connection.user_id))
-        await reader._read()
+        await read()
         await consume(placed(connection.user_id), placed(connection.user_id))
         connections.hint(str(connection.user_id))
-        await reader._read()
+        await read()
         assert await ids(connections, connection) == [1]
-        await reader._read()
+        await read()
         assert await ids(connections, connection) == [2, 3]
 
 
 async def test_a_socket_never_holds_more_than_a_page_that_waits(reading, consume, placed):
-    connections, reader = reading
+    connections, read = reading
     connection = Connection(user_id=new_id(), token="")
     with connections.joined(connection):
         connections.place(connection, 0)
         await consume(*(placed(connection.user_id) for _ in range(PAGE * 2 + 1)))
         for _ in range(3):
             connections.hint(str(connection.user_id))
-            await reader._read()
+            await read()
         assert len(connection._waiting) == PAGE
         found: list[int] = []
         while len(found) < PAGE * 2 + 1:
             found += await ids(connections, connection)
-            await reader._read()
+            await read()
         assert found == list(range(1, PAGE * 2 + 2))

@@ -11,6 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from notifications.models import Notification
 
+_TOLD = text(
+    """
+    SELECT source_event_id, user_id FROM notifications
+    WHERE source_event_id = ANY(cast(:ids AS text[]))
+    """
+)
 # One statement whatever the size of the batch, so that it is prepared once.
 _INSERT = text(
     """
@@ -34,11 +40,7 @@ class NotificationRepository:
 
     async def told(self, source_event_ids: Collection[str]) -> set[tuple[str, UUID]]:
         """Find who was told of these events already, as pairs of event and user."""
-        found = await self._session.execute(
-            select(Notification.source_event_id, Notification.user_id).where(
-                Notification.source_event_id.in_(source_event_ids)
-            )
-        )
+        found = await self._session.execute(_TOLD, {"ids": list(source_event_ids)})
         return {(row.source_event_id, row.user_id) for row in found}
 
     async def insert(self, rows: Sequence[Mapping[str, Any]]) -> datetime:

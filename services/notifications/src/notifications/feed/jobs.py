@@ -44,37 +44,41 @@ class FeedReader:
         """Read until cancelled; a database that is away is waited for."""
         while True:
             try:
-                await self._read()
+                async with self._database.reading() as session:
+                    await self._read_always(FeedRepository(session))
             except Exception as error:
                 if not is_infrastructure_error(error):
                     raise
                 log.warning("the feed waits for the database", error=str(error))
-                await asyncio.sleep(self._poll_seconds)
+            self._connections.end_expired(self._verifier)
+            self._connections.poll_wanted = True  # what was due when it failed is found again
+            await asyncio.sleep(self._poll_seconds)
+
+    async def _read_always(self, entries: FeedRepository) -> None:
+        while True:
+            await self._read(entries)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_at - time.monotonic()):
                     await self._connections.woken.wait()
 
-    async def _read(self) -> None:
+    async def _read(self, entries: FeedRepository) -> None:
         self._connections.woken.clear()
         if self._connections.poll_wanted or time.monotonic() >= self._poll_at:
             self._connections.poll_wanted = False
             self._poll_at = time.monotonic() + self._poll_seconds
-            await self._poll()
+            await self._poll(entries)
         batch = self._connections.take_due(_BATCH)
         if not batch:
             return
         places = {(one.user_id, one.position) for one in batch if one.position is not None}
-        async with self._database.transaction() as session:
-            found = await FeedRepository(session).after(places, page=PAGE)
+        found = await entries.after(places, page=PAGE)
         self._connections.deliver(batch, found)
         if len(batch) == _BATCH:
             self._connections.woken.set()
 
-    async def _poll(self) -> None:
+    async def _poll(self, entries: FeedRepository) -> None:
         """Find in one query who has something new; close the sockets of expired tokens."""
         self._connections.end_expired(self._verifier)
         places = self._connections.places()
         if places:
-            async with self._database.transaction() as session:
-                users = await FeedRepository(session).ahead(places)
-            self._connections.mark_users(users)
+            self._connections.mark_users(await entries.ahead(places))

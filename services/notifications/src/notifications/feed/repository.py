@@ -1,14 +1,13 @@
 """All SQL on the feed."""
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
-
-from notifications.feed.models import FeedEntry
 
 # In the order of user ids, which every transaction keeps: so two of them can't deadlock.
 _TAKE = text(
@@ -20,6 +19,16 @@ _TAKE = text(
     ON CONFLICT (user_id) DO UPDATE
     SET feed_seq = feed_heads.feed_seq + excluded.feed_seq, updated_at = now()
     RETURNING user_id, feed_seq
+    """
+)
+# One statement whatever the size of the batch, so that it is prepared once.
+_INSERT = text(
+    """
+    INSERT INTO feed_entries (user_id, event_id, type, data, traceparent)
+    SELECT user_id, event_id, type, data, traceparent
+    FROM json_to_recordset(cast(:rows AS json)) AS r (
+        user_id uuid, event_id bigint, type text, data jsonb, traceparent text
+    )
     """
 )
 _EXTENT = text(
@@ -96,7 +105,7 @@ class FeedRepository:
 
     async def insert(self, entries: Sequence[Mapping[str, Any]]) -> None:
         """Write new entries."""
-        await self._session.execute(insert(FeedEntry), entries)
+        await self._session.execute(_INSERT, {"rows": json.dumps(entries, default=str)})
 
     async def extent(self, user_id: UUID) -> Extent:
         """Read how far a user's feed goes."""
