@@ -104,7 +104,8 @@ class KafkaServer(LocalServer):
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         java = self._java("kafka.tools.StorageTool")
         run_to_end(
-            [*java, "format", "--cluster-id", cluster_id, "--config", self._configuration],
+            # With "=": one id in 64 begins with a dash, which would be taken for an option.
+            [*java, "format", f"--cluster-id={cluster_id}", "--config", self._configuration],
             purpose=f"format Kafka's storage in {self.directory / 'data'}",
         )
 
