@@ -118,7 +118,8 @@ async def first_success(call):
 
 async def test_one_services_role_reads_no_other_services_tables(system):
     for service, other in (("orders", "users"), ("notifications", "orders"), ("users", "orders")):
-        connection = await asyncpg.connect(system.database.runtime_url(service))
+        url = system.process(service).spec.environment["DATABASE_URL"]
+        connection = await asyncpg.connect(url)
         try:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.fetch(f"SELECT * FROM {other}.outbox")
