@@ -6,6 +6,8 @@ from collections import Counter
 import asyncpg
 import pytest
 
+from chassis.database import new_id
+
 from .conftest import PRODUCTS, kind_of, until
 
 WAITING = (
@@ -44,6 +46,21 @@ async def test_orders_that_name_products_in_opposite_order_do_not_deadlock(
     assert {answer.status_code for answer in answers} == {201}, "a deadlock would answer 503"
     assert await stock_of(client, one) == 1000 - 60
     assert await stock_of(client, two) == 1000 - 120
+
+
+async def test_products_are_locked_in_the_order_of_their_ids(product, place, owner, db):
+    """Whatever the order of the lines and of the rows in the table."""
+    low, high = sorted((str(new_id()), str(new_id())))
+    for sku, product_id in (("HIGH", high), ("LOW", low)):
+        made = await product(sku)
+        await owner.execute("UPDATE products SET id = $2 WHERE id = $1", made["id"], product_id)
+    async with owner.transaction():
+        await owner.execute("SELECT FROM products WHERE id = $1 FOR UPDATE", low)
+        order = asyncio.create_task(place((high, 1), (low, 1)))
+        await until(db, WAITING)
+        free = "SELECT id FROM products WHERE id = $1 FOR UPDATE NOWAIT"
+        assert await db.fetchval(free, high), "the order waits for the lower id, and holds no other"
+    assert (await order).status_code == 201
 
 
 async def test_what_was_sold_and_what_is_left_add_up(product, place, caller, db):
