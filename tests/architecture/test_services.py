@@ -8,7 +8,6 @@ from typing import get_type_hints
 import pytest
 from pydantic_settings import BaseSettings
 from sqlalchemy import DateTime, MetaData
-from sqlalchemy.orm import DeclarativeBase
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("users", "orders", "notifications")
@@ -20,7 +19,7 @@ def app_of(service):
     return create_app(get_type_hints(create_app)["settings"].model_construct())
 
 
-def base_of(service) -> type[DeclarativeBase]:
+def base_of(service):
     app_of(service)  # imports every model
     return importlib.import_module(f"{service}.metadata").Base
 

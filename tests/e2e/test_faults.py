@@ -50,10 +50,8 @@ async def kill(system, name):
 
 async def notifications(customer, *, expected):
     """Wait until the customer has as many notifications, then look once more for a double."""
-    found = []
     async with asyncio.timeout(60):
-        while len(found) < expected:
-            found = await all_notifications(customer)
+        while len(await all_notifications(customer)) < expected:
             await asyncio.sleep(0.1)
     await asyncio.sleep(1)
     return await all_notifications(customer)

@@ -8,7 +8,7 @@ import pytest
 
 from client import ProblemError
 from slipway.hops import find_hops
-from slipway.traces import Trace
+from slipway.spans import Trace
 
 
 async def test_an_order_travels_from_the_gateway_to_the_push(customer, product):
