@@ -61,7 +61,6 @@ class CountingService:
     topics: TestTopics
     relay_metrics: RelayMetrics = field(default_factory=lambda: RelayMetrics(CollectorRegistry()))
     metrics: ConsumerMetrics = field(default_factory=lambda: ConsumerMetrics(CollectorRegistry()))
-    health: Health = field(default_factory=Health)
     raised: Counter[str] = field(default_factory=Counter)
 
     def outbox(self, session: Any) -> Outbox:
@@ -92,17 +91,19 @@ class CountingService:
             metrics=self.metrics,
         )
 
-    def consumer(self, handler: Handler = record, **options: Any) -> Consumer:
-        return Consumer(
-            service=SERVICE,
-            bootstrap_servers=self.topics.bootstrap_servers,
-            topic_prefix=self.topics.prefix,
-            topics=subscriptions().topics,
-            runner=self.runner(handler),
-            metrics=self.metrics,
-            health=self.health,
+    def consumer(
+        self, handler: Handler = record, *, kind: type[Consumer] = Consumer, **options: Any
+    ) -> Consumer:
+        options = {
+            "topic_prefix": self.topics.prefix,
+            "topics": subscriptions().topics,
+            "runner": self.runner(handler),
+            "metrics": self.metrics,
+            "health": Health(),
             **options,
-        )
+        }
+        servers = self.topics.bootstrap_servers
+        return kind(service=SERVICE, bootstrap_servers=servers, **options)
 
     async def query(self, sql: str, *arguments: Any) -> list[tuple[Any, ...]]:
         """Ask the service's database as its runtime role, on a connection of its own."""

@@ -1,6 +1,7 @@
 """Batches of one partition: inbox rows and effects in one transaction, each message once."""
 
 import asyncio
+from uuid import NAMESPACE_OID, uuid5
 
 import asyncpg
 import pytest
@@ -16,9 +17,8 @@ TOPIC = "counters"
 
 
 def message(offset, event, *, event_id=None, partition=0):
-    headers = cloud_event_headers(
-        event, event_id=event_id or f"id-{partition}-{offset}", source=SOURCE, trace={}
-    )
+    event_id = event_id or uuid5(NAMESPACE_OID, f"{partition} {offset}")
+    headers = cloud_event_headers(event, event_id=event_id, source=SOURCE, trace={})
     return raw(
         offset,
         [(name, value.encode()) for name, value in headers.items()],
@@ -63,7 +63,8 @@ async def test_a_message_that_comes_again_has_no_second_effect(offline):
 
 async def test_a_message_that_comes_twice_in_one_batch_has_one_effect(offline):
     twice = [
-        message(offset, CounterRaised(counter="a", number=1), event_id="same") for offset in (1, 2)
+        message(offset, CounterRaised(counter="a", number=1), event_id=NAMESPACE_OID)
+        for offset in (1, 2)
     ]
     assert await offline.runner().run(twice) == (2, None)
     assert await offline.effects() == [("a", 1)]

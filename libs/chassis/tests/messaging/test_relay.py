@@ -10,7 +10,6 @@ import asyncpg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.partitioner import DefaultPartitioner
 from sqlalchemy import text
 
 from chassis.messaging import Wakeups
@@ -19,17 +18,9 @@ from chassis.testing.databases import PASSWORD, url_for
 from .conftest import counting_service, running, until
 from .counting import CounterAudited, CounterRaised
 from .history import faults
+from .partitions import PARTITIONS, keys_of
 
-PARTITIONS = [0, 1, 2]
 SMALL = 2_000
-
-
-def keys_of(partition, count):
-    """Find keys that Kafka's partitioner sends to `partition`."""
-    place = DefaultPartitioner()
-    keys = (f"key-{number}" for number in range(1000))
-    fitting = (key for key in keys if place(key.encode(), PARTITIONS, PARTITIONS) == partition)
-    return [next(fitting) for _ in range(count)]
 
 
 def events(records):

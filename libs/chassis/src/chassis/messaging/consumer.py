@@ -8,12 +8,13 @@ fails stops its partition, which retries with backoff; the other partitions go o
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from chassis.health import Health
@@ -73,14 +74,13 @@ class Consumer:
                 async with self._connected() as consumer:
                     while True:
                         await self._poll(consumer)
-            except KafkaError as error:
-                log.warning("consumer reconnects", error=f"{type(error).__name__}: {error}")
+            except* KafkaError as errors:  # one of each partition's task, as a group
+                log.warning("consumer reconnects", errors=[repr(e) for e in errors.exceptions])
                 await asyncio.sleep(_RECONNECT_SECONDS)
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[AIOKafkaConsumer]:
         consumer = AIOKafkaConsumer(
-            *self._topics,
             bootstrap_servers=self._bootstrap_servers,
             group_id=self._group,
             client_id=f"{self._service}-worker",
@@ -91,6 +91,7 @@ class Consumer:
             session_timeout_ms=10_000,
             heartbeat_interval_ms=3_000,
         )
+        consumer.subscribe(self._topics, listener=_Position(self._health))
         self._failures.clear()
         self._resume_at.clear()
         try:
@@ -102,8 +103,6 @@ class Consumer:
     async def _poll(self, consumer: AIOKafkaConsumer) -> None:
         wait = self._resume_due(consumer)
         batches = await consumer.getmany(timeout_ms=wait, max_records=self._batch_messages)
-        if consumer.assignment():
-            self._health.loaded(READY)
         async with asyncio.TaskGroup() as group:
             for partition, records in batches.items():
                 group.create_task(self._process(consumer, partition, records))
@@ -131,9 +130,11 @@ class Consumer:
         try:
             if done:
                 self._failures.pop(partition, None)
-                await consumer.commit({partition: records[done - 1].offset + 1})
             if error is not None:
+                # Before the commit, which may fail: what follows the message must not be fetched.
                 self._block(consumer, partition, records[done], error)
+            if done:
+                await consumer.commit({partition: records[done - 1].offset + 1})
         except (CommitFailedError, IllegalStateError) as lost:
             # The partition went to another member: it will meet our inbox rows as duplicates.
             log.info("partition was lost meanwhile", partition=str(partition), error=str(lost))
@@ -160,3 +161,18 @@ class Consumer:
         consumer.seek(partition, record.offset)
         consumer.pause(partition)
         self._resume_at[partition] = time.monotonic() + delay
+
+
+class _Position(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
+    """Tells when the group has given this member its partitions, even if it is none."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        """Nothing: the inbox stops what two members do at once."""
+
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """The position is known."""
+        del assigned
+        self._health.loaded(READY)
