@@ -30,4 +30,8 @@ def is_infrastructure_error(error: BaseException) -> bool:
         state = error.sqlstate or ""
         stale = isinstance(error, asyncpg.InvalidCachedStatementError)
         return stale or state[:2] in _CLASSES or state in _STATES
-    return isinstance(error, (exc.TimeoutError, OSError, TimeoutError, asyncio.IncompleteReadError))
+    # asyncpg's answer while a connection that the server has given up is not closed yet.
+    lost = isinstance(error, asyncpg.InternalClientError)
+    return lost or isinstance(
+        error, (exc.TimeoutError, OSError, TimeoutError, asyncio.IncompleteReadError)
+    )

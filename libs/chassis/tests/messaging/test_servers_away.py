@@ -1,0 +1,182 @@
+"""Kafka or PostgreSQL goes and comes back: nothing is lost, and no hand is needed."""
+
+import asyncio
+import os
+import signal
+from contextlib import asynccontextmanager
+
+import pytest
+
+from chassis.database import is_infrastructure_error
+from chassis.servers import KafkaServer, PostgresServer
+from chassis.servers.base import free_port
+from chassis.testing import ServiceDatabase, TestTopics
+
+from .conftest import counting_service, running, settings_for
+from .counting import SERVICE, metadata
+from .history import faults
+
+pytestmark = pytest.mark.xdist_group("own servers")
+
+NAMES = [f"counter-{number}" for number in range(8)]
+
+
+@pytest.fixture(scope="module")
+async def broker(tmp_path_factory):
+    """A Kafka of this module's own, which its tests start and stop."""
+    server = KafkaServer(directory=tmp_path_factory.mktemp("kafka"), port=free_port())
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def started(broker):
+    if broker.pid is None:
+        await broker.start()
+    return broker
+
+
+@pytest.fixture
+async def service(database, database_settings, broker):
+    topics = TestTopics(bootstrap_servers=broker.bootstrap_servers)
+    async with (
+        counting_service(database, database_settings, topics) as counting,
+        running(counting.wakeups.run()),
+    ):
+        yield counting
+
+
+async def kill(server):
+    os.kill(server.pid, signal.SIGKILL)
+    await server.wait()
+    await server.stop()
+
+
+@asynccontextmanager
+async def events_all_the_while(service):
+    """Raise counters during the block, and some before and after it."""
+    leave = asyncio.Event()
+
+    async def go_on(name):
+        while not leave.is_set():
+            await service.raise_counters(name)
+            await asyncio.sleep(0.02)
+
+    await service.raise_counters(*NAMES)
+    async with asyncio.TaskGroup() as group:
+        for name in NAMES:
+            group.create_task(go_on(name))
+        yield
+        leave.set()
+    await service.raise_counters(*NAMES)
+
+
+async def test_kafka_that_is_away_at_the_start_is_waited_for_and_so_are_its_topics(service, broker):
+    await broker.stop()
+    await service.raise_counters(*NAMES)
+    async with running(service.relay().run(), service.consumer().run()):
+        await service.raise_counters(*NAMES)
+        assert await service.backlog() == 16
+        await broker.start()
+        await service.topics.create(["counters"])
+        await service.until_effects()
+    assert faults(await service.effects(), service.raised) == []
+
+
+async def test_kafka_that_dies_in_mid_flow_loses_nothing_and_is_picked_up_again(service, started):
+    await service.topics.create(["counters"])
+    async with running(service.relay().run(), service.consumer().run()):
+        async with events_all_the_while(service):
+            await service.until_effects(20)
+            await kill(started)
+            await started.start()
+        await service.until_effects()
+    assert faults(await service.effects(), service.raised) == []
+
+
+async def test_relay_and_consumer_stop_at_once_while_kafka_is_away(service, started):
+    await service.topics.create(["counters"])
+    async with running(service.relay().run(), service.consumer().run()):
+        await service.raise_counters(*NAMES)
+        await service.until_effects()
+        await kill(started)
+        await service.raise_counters(*NAMES)
+        await asyncio.sleep(0.3)  # the relay has them in its hands; nothing tells of that
+        leaving = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - leaving < 10
+    await started.start()
+    async with running(service.relay().run(), service.consumer().run()):
+        await service.until_effects()
+    assert faults(await service.effects(), service.raised) == []
+
+
+async def test_a_broker_that_is_frozen_holds_nothing_for_ever(service, started):
+    """It takes connections and answers nothing: a batch that waits too long is sent anew."""
+    await service.topics.create(["counters"])
+    async with running(service.relay(acknowledge_seconds=0.5).run()):
+        await service.raise_counters("a")
+        await service.until_published()
+        os.kill(started.pid, signal.SIGSTOP)
+        try:
+            await service.raise_counters("a", "b")
+            async with asyncio.timeout(10):
+                while service.relay_metrics.errors._value.get() == 0:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        finally:
+            os.kill(started.pid, signal.SIGCONT)
+        await service.until_published()
+    async with running(service.consumer().run()):
+        await service.until_effects()
+    assert faults(await service.effects(), service.raised) == []
+
+
+@pytest.fixture
+async def own_postgres(tmp_path):
+    server = PostgresServer(
+        directory=tmp_path / "postgres", port=free_port(), password="test", fast=True
+    )
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def own_database(own_postgres):
+    return await ServiceDatabase.create_from_metadata(own_postgres.url(), SERVICE, metadata)
+
+
+@pytest.fixture
+def own_settings(own_database):
+    return settings_for(own_database.runtime_url)
+
+
+async def test_postgres_that_restarts_in_mid_flow_loses_nothing_and_is_picked_up_again(
+    own_postgres, own_database, own_settings, topics
+):
+    await topics.create(["counters"])
+    restarted = asyncio.Event()
+    async with counting_service(own_database, own_settings, topics) as service:
+
+        async def raise_in_spite_of_it(name):
+            while not restarted.is_set():
+                try:
+                    await service.raise_counters(name)
+                except Exception as error:
+                    if not is_infrastructure_error(error):
+                        raise
+                await asyncio.sleep(0.01)
+
+        work = (service.wakeups.run(), service.relay().run(), service.consumer().run())
+        async with running(*work):
+            async with asyncio.TaskGroup() as group:
+                for name in NAMES:
+                    group.create_task(raise_in_spite_of_it(name))
+                await service.until_effects(20)
+                await own_postgres.stop()
+                await own_postgres.start()
+                restarted.set()
+            await service.raise_counters(*NAMES)
+            # What was committed is the truth: an answer may be lost with the connection.
+            raised = dict(await service.query("SELECT name, value FROM counters"))
+            await service.until_effects(sum(raised.values()))
+        assert faults(await service.effects(), raised) == []
