@@ -28,14 +28,17 @@ def exporter():
 
 
 @pytest.fixture
-def spans(exporter):
+def spans(exporter, eventually):
     exporter.clear()
-    """Finds the one span whose name ends so; topics have the test's prefix."""
+    """Finds the one span whose name ends so, once it is over; topics have the test's prefix."""
 
-    def find(name):
-        found = [span for span in exporter.get_finished_spans() if span.name.endswith(name)]
-        assert len(found) == 1, [span.name for span in exporter.get_finished_spans()]
-        return found[0]
+    def named(name):
+        return [span for span in exporter.get_finished_spans() if span.name.endswith(name)]
+
+    async def find(name):
+        await eventually(lambda: named(name))
+        (span,) = named(name)
+        return span
 
     return find
 
@@ -89,11 +92,12 @@ async def test_an_order_in_kafka_becomes_a_push_a_row_and_an_event_in_its_own_tr
     assert json.loads(record.value)["notification_id"] == item["data"]["id"]
     assert await db.fetchval("SELECT count(*) FROM notifications") == 1
 
-    process, push = spans("slipway.orders process"), spans("notifications push")
+    process = await spans("slipway.orders process")
+    push = await spans("notifications push")
     assert f"{process.parent.span_id:016x}" == parent
     assert push.parent.span_id == process.context.span_id
     assert push.kind is trace.SpanKind.PRODUCER
-    publish = spans("slipway.notifications publish")
+    publish = await spans("slipway.notifications publish")
     assert publish.parent.span_id == process.context.span_id
     for span in (process, push, publish):
         assert f"{span.context.trace_id:032x}" == trace_id
