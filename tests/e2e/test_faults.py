@@ -51,7 +51,9 @@ async def kill(system, name):
 async def notifications(customer, *, expected):
     """Wait until the customer has as many notifications, then look once more for a double."""
     async with asyncio.timeout(60):
-        while len(await all_notifications(customer)) < expected:
+        while True:
+            if len(await all_notifications(customer)) >= expected:
+                break
             await asyncio.sleep(0.1)
     await asyncio.sleep(1)
     return await all_notifications(customer)
