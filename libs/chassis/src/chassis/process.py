@@ -73,6 +73,8 @@ class Process:
         task = self._group.create_task(self._guard(work, name), name=name)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+        # One that is cancelled before its first step would never be awaited.
+        task.add_done_callback(lambda _: work.close())
 
     async def end_tasks(self) -> None:
         """Cancel the long-lived tasks and wait for them: before what they use is closed."""
@@ -159,6 +161,8 @@ async def _serve(process: Process, public: ASGIApp | None, internal: Starlette) 
         stop.cancel()
         for server, task in zip(servers, running, strict=True):
             server.should_exit = True
+            if not server.started:
+                task.cancel()  # its start-up may be waiting for something that never comes
             await asyncio.wait([task])
 
 

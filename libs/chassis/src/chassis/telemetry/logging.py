@@ -1,6 +1,7 @@
 """Structured logs: one JSON object a line, with trace and request id, never with a secret."""
 
 import logging
+import re
 import sys
 
 import structlog
@@ -8,8 +9,18 @@ import structlog.tracebacks
 from opentelemetry import trace
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-_SECRET_PARTS = ("password", "token", "secret", "authorization", "cookie", "api_key", "signing_key")
+_SECRET_PARTS = (
+    "password", "passphrase", "token", "secret", "authorization", "cookie", "credential",
+    "api_key", "signing_key", "private_key",
+)  # fmt: skip
 _REDACTED = "[redacted]"
+# Secrets inside texts: the password in a URL, what follows Bearer or Basic, a JWT.
+_IN_TEXTS = re.compile(
+    r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"
+    r"|(?<=\bbearer )\S+|(?<=\bbasic )[A-Za-z0-9+/=]{8,}"
+    r"|\beyJ[\w-]+\.[\w-]+\.[\w-]*",
+    re.IGNORECASE,
+)
 # Without local variables: they would carry passwords and tokens past the redaction.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
@@ -17,16 +28,19 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(
 
 
 def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    for key, value in event.items():
-        event[key] = _redacted(key, value)
-    return event
+    """Redact by names of fields and by the look of texts; runs last, on tracebacks too."""
+    return {key: _redacted(key, value) for key, value in event.items()}
 
 
 def _redacted(key: str, value: object) -> object:
     if any(part in key.lower() for part in _SECRET_PARTS):
         return _REDACTED
+    if isinstance(value, str):
+        return _IN_TEXTS.sub(_REDACTED, value)
     if isinstance(value, dict):
         return {inner: _redacted(str(inner), item) for inner, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_redacted("", item) for item in value]
     return value
 
 
@@ -70,7 +84,6 @@ def configure_logging(*, process: str, level: str, log_format: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         add_process,
         _add_trace,
-        _redact,
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -80,10 +93,10 @@ def configure_logging(*, process: str, level: str, log_format: str) -> None:
     )
     final: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if log_format == "json":
-        final += [_TRACEBACKS, structlog.processors.JSONRenderer()]
+        final += [_TRACEBACKS, _redact, structlog.processors.JSONRenderer()]
     else:
-        plain = structlog.dev.plain_traceback
-        final += [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
+        # The renderer takes an exception that is a text already, and so redacted, as it is.
+        final += [structlog.processors.format_exc_info, _redact, structlog.dev.ConsoleRenderer()]
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=final)
