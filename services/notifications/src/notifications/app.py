@@ -1,12 +1,8 @@
 """The API process of notifications: lists over HTTP, and the live feed on WebSockets."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from typing import Any
-
 from fastapi import FastAPI
 
-from chassis.http import create_app as create_service_app
+from chassis.api import create_api
 from chassis.process import Process, run_api
 from chassis.settings import load
 from notifications import routes
@@ -17,22 +13,12 @@ from notifications.wiring import open_api_resources
 
 def create_app(settings: NotificationsSettings, process: Process | None = None) -> FastAPI:
     """Make the app."""
-
-    @asynccontextmanager
-    async def open_resources(process: Process) -> AsyncIterator[Mapping[str, Any]]:
-        async with open_api_resources(settings, process) as resources:
-            yield {
-                "database": resources.database,
-                "verifier": resources.verifier,
-                "resources": resources,
-            }
-
-    return create_service_app(
+    return create_api(
         title="Notifications",
         description="What happened to a user's orders, as a list and as a live feed.",
         process=process or Process(name="notifications", settings=settings),
         routers=[routes.router, feed_routes.router],
-        open_resources=open_resources,
+        open_resources=lambda process: open_api_resources(settings, process),
     )
 
 

@@ -1,12 +1,8 @@
 """The HTTP process of the orders service."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from typing import Any
-
 from fastapi import FastAPI
 
-from chassis.http import create_app as create_service_app
+from chassis.api import create_api
 from chassis.process import Process, run_api
 from chassis.settings import load
 from orders import routes as orders
@@ -19,22 +15,12 @@ _DESCRIPTION = "The catalogue with its stock, and the orders that customers plac
 
 def create_app(settings: OrdersSettings, process: Process | None = None) -> FastAPI:
     """Make the app."""
-
-    @asynccontextmanager
-    async def opened(process: Process) -> AsyncIterator[Mapping[str, Any]]:
-        async with open_resources(settings, process) as resources:
-            yield {
-                "database": resources.database,
-                "verifier": resources.verifier,
-                "resources": resources,
-            }
-
-    return create_service_app(
+    return create_api(
         title="Orders",
         description=_DESCRIPTION,
         process=process or Process(name=SERVICE, settings=settings),
         routers=[catalog.router, orders.router],
-        open_resources=opened,
+        open_resources=lambda process: open_resources(settings, process),
     )
 
 
