@@ -1,0 +1,21 @@
+"""The gateway's own answers on proxied paths: problem documents, like everybody's."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chassis.errors import DomainError
+from chassis.http.problems import problem_of, problem_of_status
+from gateway.admission import LimitReached
+from gateway.errors import Refused, Suspicious
+
+
+def answer_to(request: Request, error: Refused | DomainError) -> Response:
+    """Make the answer that an error stands for."""
+    if isinstance(error, Refused):
+        return problem_of_status(request, error.status, error.detail, error.headers)
+    answer = problem_of(request, error)
+    if isinstance(error, Suspicious):
+        answer.headers["Connection"] = "close"
+    if isinstance(error, LimitReached):
+        answer.raw_headers += error.fields
+    return answer

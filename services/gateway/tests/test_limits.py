@@ -1,0 +1,154 @@
+import asyncio
+from ipaddress import ip_network
+
+import pytest
+from pydantic import SecretStr
+
+from chassis.servers import ValkeyServer
+from chassis.servers.base import free_port
+
+
+@pytest.fixture
+def limited(start, valkey):
+    """Starts gateways that count in Valkey, each test's from zero."""
+
+    async def started(**changes):
+        reader, writer = await asyncio.open_connection("127.0.0.1", valkey.port)
+        writer.write(b"FLUSHALL\r\n")
+        assert await reader.readline() == b"+OK\r\n"
+        writer.close()
+        return await start(valkey_url=SecretStr(valkey.url), slipway_limits="on", **changes)
+
+    return started
+
+
+async def statuses(gateway, number, path="/api/v1/products", method="GET", headers=None):
+    return [
+        (await gateway.http.request(method, path, headers=headers)).status_code
+        for _ in range(number)
+    ]
+
+
+async def test_more_than_the_limit_is_429_with_when_to_come_back(limited, assert_problem):
+    gateway = await limited(limit_default="5/minute")
+    assert await statuses(gateway, 5) == [200] * 5
+    answer = await gateway.http.get("/api/v1/products")
+    problem = assert_problem(answer, 429, "too-many-requests")
+    wait = int(answer.headers["retry-after"])
+    assert 1 <= wait <= 60
+    assert str(wait) in problem["detail"]
+    assert answer.headers["ratelimit-policy"] == '"default";q=5;w=60'
+    assert answer.headers["ratelimit"] == f'"default";r=0;t={wait}'
+
+
+async def test_an_answer_within_the_limit_names_the_policy(limited):
+    gateway = await limited(limit_default="5/minute")
+    answer = await gateway.http.get("/api/v1/products")
+    assert answer.headers["ratelimit-policy"] == '"default";q=5;w=60'
+
+
+async def test_each_user_has_a_share_of_his_own(limited, tokens):
+    gateway = await limited(limit_default="3/minute")
+    ada, bob = tokens.headers(), tokens.headers()
+    assert await statuses(gateway, 4, "/api/v1/orders", headers=ada) == [200, 200, 200, 429]
+    assert await statuses(gateway, 1, "/api/v1/orders", headers=bob) == [200]
+    assert await statuses(gateway, 1) == [200]
+
+
+async def test_tokens_can_be_tried_only_so_often(limited):
+    gateway = await limited(limit_default="3/minute")
+    bad = {"Authorization": "Bearer x.y.z"}
+    assert await statuses(gateway, 4, "/api/v1/orders", headers=bad) == [401, 401, 401, 429]
+
+
+async def test_log_ins_and_registrations_have_limits_of_their_own(limited):
+    gateway = await limited(limit_login="2/minute", limit_registration="1/minute")
+    assert await statuses(gateway, 3, "/api/v1/auth/login", "POST") == [200, 200, 429]
+    assert await statuses(gateway, 2, "/api/v1/users", "POST") == [200, 429]
+    assert await statuses(gateway, 1) == [200]
+
+
+async def test_two_gateways_count_together(limited, start, valkey):
+    first = await limited(limit_default="4/minute")
+    second = await start(
+        valkey_url=SecretStr(valkey.url), slipway_limits="on", limit_default="4/minute"
+    )
+    assert await statuses(first, 2) == [200, 200]
+    assert await statuses(second, 3) == [200, 200, 429]
+
+
+async def test_the_address_is_the_clients_behind_a_trusted_proxy_only(limited):
+    honest = {"X-Forwarded-For": "203.0.113.9"}
+    gateway = await limited(limit_default="2/minute")
+    assert await statuses(gateway, 3, headers=honest) == [200, 200, 429]
+    behind = await limited(limit_default="2/minute", trusted_proxies=(ip_network("127.0.0.0/8"),))
+    assert await statuses(behind, 3, headers=honest) == [200, 200, 429]
+    assert await statuses(behind, 1, headers={"X-Forwarded-For": "203.0.113.10"}) == [200]
+    forged = {"X-Forwarded-For": "198.51.100.1, 203.0.113.9"}
+    assert await statuses(behind, 1, headers=forged) == [429]
+
+
+async def test_limits_can_be_off(start):
+    gateway = await start(slipway_limits="off", limit_default="1/minute")
+    assert await statuses(gateway, 3) == [200] * 3
+
+
+async def test_a_store_that_dies_fails_no_request_and_is_picked_up_again(
+    start, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("gateway.limits._OPEN_SECONDS", 0.2)
+    store = ValkeyServer(directory=tmp_path, port=free_port())
+    await store.start()
+    try:
+        gateway = await start(
+            valkey_url=SecretStr(store.url), slipway_limits="on", limit_default="10/minute"
+        )
+        assert await statuses(gateway, 3) == [200] * 3
+        assert gateway.metric("gateway_rate_limits_local") == 0
+        await store.stop()
+        answers = await statuses(gateway, 12)
+        assert answers == [200] * 10 + [429] * 2, "this process counts for itself"
+        assert gateway.metric("gateway_rate_limits_local") == 1
+        assert gateway.metric("gateway_rate_limit_store_failures_total") >= 3
+        await store.start()
+        async with asyncio.timeout(5):
+            while gateway.metric("gateway_rate_limits_local"):
+                await gateway.http.get("/api/v1/products")
+                await asyncio.sleep(0.05)
+        assert await statuses(gateway, 1) == [200], "the store came back empty"
+    finally:
+        await store.stop()
+
+
+async def test_a_store_that_was_never_there_fails_no_request(start):
+    gateway = await start(slipway_limits="on", limit_default="3/minute")
+    assert await statuses(gateway, 4) == [200, 200, 200, 429]
+
+
+async def test_a_store_that_hangs_costs_three_short_waits(start):
+    async def hang(reader, writer):
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        gateway = await start(
+            valkey_url=SecretStr(f"valkey://127.0.0.1:{port}/0"), slipway_limits="on"
+        )
+        async with asyncio.timeout(4):
+            assert await statuses(gateway, 3) == [200] * 3
+        async with asyncio.timeout(0.5):
+            assert await statuses(gateway, 10) == [200] * 10
+
+
+async def test_the_own_routes_have_a_limit_for_each_address(start, assert_problem):
+    gateway = await start(
+        slipway_limits="on",
+        limit_documents="2/minute",
+        trusted_proxies=(ip_network("127.0.0.0/8"),),
+    )
+    there = {"X-Forwarded-For": "203.0.113.9"}
+    assert await statuses(gateway, 2, "/docs", headers=there) == [200, 200]
+    assert_problem(await gateway.http.get("/docs", headers=there), 429, "too-many-requests")
+    assert await statuses(gateway, 1, "/docs", headers={"X-Forwarded-For": "203.0.113.8"}) == [200]

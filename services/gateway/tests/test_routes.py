@@ -1,0 +1,79 @@
+import pytest
+
+from gateway.addresses import Addresses, limit_key
+from gateway.routes import WEBSOCKET, Auth, LimitClass, Route, RouteTable
+
+TABLE = RouteTable(
+    [
+        Route(prefix="/a", service="a"),
+        Route(prefix="/a/b", service="b"),
+        Route(prefix="/a/b", service="b-post", methods=frozenset({"POST"}), exact=True),
+        Route(prefix="/a/b/ws", service="ws", websocket=True, exact=True),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "service"),
+    [
+        ("GET", "/a", "a"),
+        ("GET", "/a/x/y", "a"),
+        ("GET", "/a/bc", "a"),
+        ("GET", "/a/b", "b"),
+        ("GET", "/a/b/c", "b"),
+        ("POST", "/a/b", "b-post"),
+        ("POST", "/a/b/c", "b"),
+        ("GET", "/a/b/ws", "b"),
+        (WEBSOCKET, "/a/b/ws", "ws"),
+        (WEBSOCKET, "/a/b/ws/x", None),
+        (WEBSOCKET, "/a/b", None),
+        ("GET", "/", None),
+        ("GET", "", None),
+        ("GET", "a", None),
+        ("GET", "*", None),
+        ("GET", "/ab", None),
+    ],
+)
+def test_the_longest_prefix_wins_and_the_method_decides_between_equals(method, path, service):
+    found = TABLE.find(method, path)
+    assert (None if found is None else found.service) == service
+
+
+def test_a_new_entry_wants_a_token_and_the_common_limit():
+    route = Route(prefix="/x", service="x")
+    assert (route.auth, route.limit) == (Auth.REQUIRED, LimitClass.DEFAULT)
+
+
+@pytest.mark.parametrize(
+    ("address", "key"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("unknown", "unknown"),
+        ("a:b", "a:b"),
+    ],
+)
+def test_a_site_of_ipv6_counts_as_one_address(address, key):
+    assert limit_key(address) == key
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded_for", "client"),
+    [
+        ("203.0.113.1", "198.51.100.7", "203.0.113.1"),
+        ("10.0.0.1", None, "10.0.0.1"),
+        ("10.0.0.1", "198.51.100.7", "198.51.100.7"),
+        ("10.0.0.1", "1.1.1.1, 198.51.100.7, 10.0.0.9", "198.51.100.7"),
+        ("10.0.0.1", "198.51.100.7, nonsense", "10.0.0.1"),
+        ("10.0.0.1", "10.0.0.2, 10.0.0.3", "10.0.0.2"),
+        ("::ffff:10.0.0.1", "198.51.100.7", "198.51.100.7"),
+        ("nonsense", "198.51.100.7", "nonsense"),
+    ],
+)
+def test_the_client_is_the_nearest_hop_that_is_not_trusted(peer, forwarded_for, client):
+    from ipaddress import ip_network  # noqa: PLC0415 - one test's
+
+    addresses = Addresses([ip_network("10.0.0.0/8")])
+    assert addresses.origin({"client": (peer, 1)}, forwarded_for).client == client

@@ -1,0 +1,165 @@
+import asyncio
+import re
+from contextlib import AsyncExitStack
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.utils import accept_key
+
+NOWHERE = "http://127.0.0.1:1"
+
+
+def open_socket(gateway, query="", **options):
+    return connect(gateway.websocket_url + query, proxy=None, **options)
+
+
+async def closing_of(socket):
+    with pytest.raises(ConnectionClosed) as closed:
+        async with asyncio.timeout(5):
+            await socket.recv()
+    assert closed.value.rcvd is not None
+    return closed.value.rcvd.code, closed.value.rcvd.reason
+
+
+async def test_messages_pass_both_ways_as_what_they_are(gateway):
+    async with open_socket(gateway) as socket:
+        await socket.send("text é")
+        assert await socket.recv() == "text é"
+        await socket.send(b"\x00bytes")
+        assert await socket.recv() == b"\x00bytes"
+        await socket.send("")
+        assert await socket.recv() == ""
+
+
+async def test_the_handshake_carries_what_a_request_does(gateway, service):
+    forged = {"X-Forwarded-For": "203.0.113.9", "X-User-Id": "1", "X-Request-ID": "mine-1"}
+    async with open_socket(
+        gateway, "?a=%2F", subprotocols=["one", "two"], additional_headers=forged
+    ) as socket:
+        assert socket.subprotocol == "two"
+        assert socket.response.headers["X-Request-ID"] == "mine-1"
+    seen = service.last
+    assert (seen.path, seen.query) == ("/api/v1/notifications/ws", "a=%2F")
+    assert seen.values("x-forwarded-for") == ["127.0.0.1"]
+    assert seen.values("x-request-id") == ["mine-1"]
+    assert seen.values("x-user-id") == []
+    assert len(seen.values("sec-websocket-key")) == 1
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1008, 1011, 4401, 4999])
+async def test_the_services_close_code_reaches_the_client(gateway, code):
+    async with open_socket(gateway) as socket:
+        await socket.send(f"close {code} because")
+        assert await closing_of(socket) == (code, "because")
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 3000, 4000])
+async def test_the_clients_close_code_reaches_the_service(gateway, service, code):
+    async with open_socket(gateway) as socket:
+        await socket.close(code, "enough")
+    async with asyncio.timeout(5):
+        assert await service.closed_with.get() == (code, "enough")
+
+
+async def test_a_client_that_vanishes_is_going_away(gateway, service):
+    async with open_socket(gateway) as socket:
+        await socket.send("x")
+        await socket.recv()
+        socket.transport.abort()
+        async with asyncio.timeout(5):
+            code, _ = await service.closed_with.get()
+    assert code in {1000, 1001}
+
+
+async def test_a_message_that_is_too_large_is_1009_from_the_client(gateway, service):
+    async with open_socket(gateway) as socket:
+        await socket.send("x" * 65_537)
+        assert (await closing_of(socket))[0] == 1009
+    async with asyncio.timeout(5):
+        assert (await service.closed_with.get())[0] == 1009
+
+
+async def test_a_message_that_is_too_large_is_1009_from_the_service(gateway):
+    async with open_socket(gateway) as socket:
+        await socket.send("send 70000")
+        assert (await closing_of(socket))[0] == 1009
+
+
+async def test_the_largest_message_passes(gateway):
+    async with open_socket(gateway) as socket:
+        await socket.send("x" * 65_536)
+        assert len(await socket.recv()) == 65_536
+
+
+async def test_pings_are_answered(gateway):
+    async with open_socket(gateway) as socket:
+        async with asyncio.timeout(5):
+            await (await socket.ping())
+
+
+async def test_a_service_that_is_away_is_1013(start):
+    gateway = await start(notifications_url=NOWHERE)
+    async with open_socket(gateway) as socket:
+        assert (await closing_of(socket))[0] == 1013
+
+
+async def test_a_service_that_stops_is_1012(start, service, serving):
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(serving(service, lifespan="off"))
+        gateway = await start(notifications_url=f"http://127.0.0.1:{port}")
+        async with open_socket(gateway) as socket:
+            await socket.send("x")
+            await socket.recv()
+            await stack.aclose()
+            assert (await closing_of(socket))[0] == 1012
+
+
+async def test_a_service_that_dies_is_1013(start):
+    async def die(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        (key,) = re.findall(r"(?i)sec-websocket-key: (\S+)", head.decode())
+        accept = accept_key(key).encode()
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        )
+        await writer.drain()
+        await reader.read(10)
+        writer.transport.abort()
+
+    server = await asyncio.start_server(die, "127.0.0.1", 0)
+    async with server:
+        gateway = await start(
+            notifications_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        )
+        async with open_socket(gateway) as socket:
+            await socket.send("x" * 100)
+            assert (await closing_of(socket))[0] == 1013
+
+
+async def test_a_handshake_that_the_service_refuses_is_refused(gateway):
+    with pytest.raises(InvalidStatus) as refused:
+        async with open_socket(gateway, "?refuse"):
+            pass
+    assert refused.value.response.status_code == 403
+    assert refused.value.response.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_socket_that_no_route_names_is_404(gateway, service):
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(f"ws://127.0.0.1:{gateway.port}/api/v1/products", proxy=None):
+            pass
+    assert refused.value.response.status_code == 404
+    assert not service.requests
+
+
+async def test_handshakes_count_against_the_limit(start):
+    gateway = await start(slipway_limits="on", limit_default="1/minute")
+    async with open_socket(gateway):
+        pass
+    with pytest.raises(InvalidStatus) as refused:
+        async with open_socket(gateway):
+            pass
+    assert refused.value.response.status_code == 429
+    assert int(refused.value.response.headers["retry-after"]) >= 1
