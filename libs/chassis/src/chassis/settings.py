@@ -118,6 +118,13 @@ class KafkaSettings(Settings):
         pattern=r"^[a-zA-Z0-9._-]*$",
         description="Goes before each topic and group, where environments share a cluster.",
     )
+    kafka_session_timeout: float = Field(
+        default=10,
+        ge=1,
+        le=300,
+        description="Seconds after which a silent consumer's partitions go to another; brokers "
+        "take 6 and more unless told otherwise.",
+    )
 
 
 class AuthSettings(Settings):

@@ -71,4 +71,5 @@ def _consumer[R: ServiceResources](
         ),
         metrics=metrics,
         health=process.health,
+        session_seconds=settings.kafka_session_timeout,
     )

@@ -74,7 +74,7 @@ async def events_all_the_while(service):
 async def test_kafka_that_is_away_at_the_start_is_waited_for_and_so_are_its_topics(service, broker):
     await broker.stop()
     await service.raise_counters(*NAMES)
-    async with running(service.relay().run(), service.consumer().run()):
+    async with running(service.relay().run(), service.consumer(session_seconds=2).run()):
         await service.raise_counters(*NAMES)
         assert await service.backlog() == 16
         await broker.start()
@@ -85,7 +85,7 @@ async def test_kafka_that_is_away_at_the_start_is_waited_for_and_so_are_its_topi
 
 async def test_kafka_that_dies_in_mid_flow_loses_nothing_and_is_picked_up_again(service, started):
     await service.topics.create(["counters"])
-    async with running(service.relay().run(), service.consumer().run()):
+    async with running(service.relay().run(), service.consumer(session_seconds=2).run()):
         async with events_all_the_while(service):
             await service.until_effects(20)
             await kill(started)
@@ -96,7 +96,7 @@ async def test_kafka_that_dies_in_mid_flow_loses_nothing_and_is_picked_up_again(
 
 async def test_relay_and_consumer_stop_at_once_while_kafka_is_away(service, started):
     await service.topics.create(["counters"])
-    async with running(service.relay().run(), service.consumer().run()):
+    async with running(service.relay().run(), service.consumer(session_seconds=2).run()):
         await service.raise_counters(*NAMES)
         await service.until_effects()
         await kill(started)
@@ -105,7 +105,7 @@ async def test_relay_and_consumer_stop_at_once_while_kafka_is_away(service, star
         leaving = asyncio.get_running_loop().time()
     assert asyncio.get_running_loop().time() - leaving < 10
     await started.start()
-    async with running(service.relay().run(), service.consumer().run()):
+    async with running(service.relay().run(), service.consumer(session_seconds=2).run()):
         await service.until_effects()
     assert faults(await service.effects(), service.raised) == []
 
@@ -125,7 +125,7 @@ async def test_a_broker_that_is_frozen_holds_nothing_for_ever(service, started):
         finally:
             os.kill(started.pid, signal.SIGCONT)
         await service.until_published()
-    async with running(service.consumer().run()):
+    async with running(service.consumer(session_seconds=2).run()):
         await service.until_effects()
     assert faults(await service.effects(), service.raised) == []
 
@@ -166,7 +166,11 @@ async def test_postgres_that_restarts_in_mid_flow_loses_nothing_and_is_picked_up
                         raise
                 await asyncio.sleep(0.01)
 
-        work = (service.wakeups.run(), service.relay().run(), service.consumer().run())
+        work = (
+            service.wakeups.run(),
+            service.relay().run(),
+            service.consumer(session_seconds=2).run(),
+        )
         async with running(*work):
             async with asyncio.TaskGroup() as group:
                 for name in NAMES:

@@ -41,6 +41,7 @@ class Consumer:
         metrics: where it tells what it does.
         health: told once the position is known.
         batch_messages: messages in one transaction, at most.
+        session_seconds: after which the group gives a silent member's partitions to another.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Consumer:
         metrics: ConsumerMetrics,
         health: Health,
         batch_messages: int = 500,
+        session_seconds: float = 10.0,
     ) -> None:
         self._service = service
         self._bootstrap_servers = bootstrap_servers
@@ -63,6 +65,7 @@ class Consumer:
         self._metrics = metrics
         self._health = health
         self._batch_messages = batch_messages
+        self._session_ms = round(session_seconds * 1000)
         self._failures: dict[TopicPartition, int] = {}
         self._resume_at: dict[TopicPartition, float] = {}
         health.expect(READY)
@@ -88,8 +91,8 @@ class Consumer:
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             fetch_max_wait_ms=500,
-            session_timeout_ms=10_000,
-            heartbeat_interval_ms=3_000,
+            session_timeout_ms=self._session_ms,
+            heartbeat_interval_ms=self._session_ms // 3,
         )
         consumer.subscribe(self._topics, listener=_Position(self._health))
         self._failures.clear()

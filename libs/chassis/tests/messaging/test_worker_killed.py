@@ -1,0 +1,110 @@
+"""A worker as a real process, killed in mid-flow: each event has its effect once and in order."""
+
+import asyncio
+import os
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from .conftest import until
+from .history import faults
+
+NAMES = [f"counter-{number}" for number in range(15)]
+pytestmark = pytest.mark.xdist_group("own servers")
+
+
+@pytest.fixture
+def environment(service, tokens):
+    return {
+        **os.environ,
+        "ENVIRONMENT": "development",
+        "DATABASE_URL": service.urls.runtime_url,
+        "KAFKA_BOOTSTRAP_SERVERS": service.topics.bootstrap_servers,
+        "KAFKA_TOPIC_PREFIX": service.topics.prefix,
+        "KAFKA_SESSION_TIMEOUT": "2",
+        "AUTH_JWKS_FILE": str(tokens.jwks_file),
+        "INTERNAL_PORT": "0",
+    }
+
+
+@asynccontextmanager
+async def worker(environment, log):
+    """A worker process, killed with SIGKILL at the end of the block if it still runs."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        Path(__file__).with_name("counting.py"),
+        env=environment,
+        stdout=log,
+        stderr=log,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@pytest.fixture
+def log(tmp_path):
+    with (tmp_path / "worker.log").open("wb") as file:
+        yield file
+
+
+@asynccontextmanager
+async def events_all_the_while(service):
+    """Raise counters for as long as the block takes."""
+    leave = asyncio.Event()
+
+    async def go_on(names):
+        while not leave.is_set():
+            await service.raise_counters(*names)
+
+    async with asyncio.TaskGroup() as group:
+        for names in (NAMES[::2], NAMES[1::2]):
+            group.create_task(go_on(names))
+        try:
+            yield
+        finally:
+            leave.set()
+
+
+async def batch_in_hand(service):
+    """Whether a consumer is in the middle of a batch's transaction: it holds a partition's lock."""
+    locks = "SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory'"
+    rows = await service.query(
+        f"{locks} AND granted AND application_name = 'counters-worker' AND xact_start IS NOT NULL"
+    )
+    return bool(rows)
+
+
+async def test_a_worker_killed_again_and_again_loses_doubles_and_inverts_nothing(
+    service, environment, log
+):
+    async def consumer_at_work():
+        return await batch_in_hand(service)
+
+    async with worker(environment, log), events_all_the_while(service):
+        await service.until_effects(20)
+        await until(consumer_at_work)
+    for _ in range(2):
+        # The group waits for the dead member's session to end; the relay works already.
+        await service.raise_counters(*NAMES * 3)
+        before = await service.backlog()
+
+        async def relay_at_work(before=before):
+            return await service.backlog() < before
+
+        async with worker(environment, log), events_all_the_while(service):
+            await until(relay_at_work)
+    async with worker(environment, log):
+        await until(consumer_at_work)
+    async with worker(environment, log) as last:
+        await service.until_effects()
+        await service.until_published()
+        last.terminate()
+        assert await last.wait() == 0
+    assert service.raised.total() > 100
+    assert faults(await service.effects(), service.raised) == []
