@@ -120,4 +120,5 @@ async def listen(
 async def _until_closed(connection: asyncpg.Connection) -> None:
     closed = asyncio.Event()
     connection.add_termination_listener(lambda _: closed.set())
-    await closed.wait()
+    if not connection.is_closed():  # before the line above
+        await closed.wait()
