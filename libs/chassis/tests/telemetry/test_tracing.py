@@ -1,0 +1,116 @@
+"""Spans go to a collector over OTLP where one is named, and nowhere else."""
+
+import asyncio
+import json
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+class Collector:
+    """A small OTLP receiver: it keeps what comes by POST and answers 200."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        self.spans: dict[str, Span] = {}
+        self.services: set[str] = set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = next(
+            int(line.split(":")[1])
+            for line in head.splitlines()
+            if line.lower().startswith("content-length")
+        )
+        request = ExportTraceServiceRequest.FromString(await reader.readexactly(length))
+        self.paths.append(head.split()[1])
+        for resource in request.resource_spans:
+            for attribute in resource.resource.attributes:
+                if attribute.key == "service.name":
+                    self.services.add(attribute.value.string_value)
+            for scope in resource.scope_spans:
+                self.spans |= {span.name: span for span in scope.spans}
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+
+@pytest.fixture
+async def collector() -> AsyncIterator[tuple[Collector, str]]:
+    collector = Collector()
+    server = await asyncio.start_server(collector.serve, "127.0.0.1", 0)
+    async with server:
+        yield collector, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def traced(endpoint: str, sample: str = "1") -> dict[str, Any]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(Path(__file__).with_name("traced.py")),
+        endpoint,
+        sample,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(30):
+            output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode == 0
+    said: dict[str, Any] = json.loads(output)
+    return said
+
+
+def sampled(traceparent: str) -> bool:
+    """Read the flag (W3C Trace Context §3.2.2.5.1); newer versions set another beside it."""
+    return bool(int(traceparent.rsplit("-", 1)[1], 16) & 1)
+
+
+async def test_spans_are_exported_before_the_process_ends(collector: tuple[Collector, str]):
+    received, address = collector
+    said = await traced(address + "/")
+    assert set(received.paths) == {"/v1/traces"}
+    assert received.services == {"orders"}
+    assert set(received.spans) == {"root", "child"}
+    root, child = received.spans["root"], received.spans["child"]
+    assert said["root"].startswith(f"00-{root.trace_id.hex()}-{root.span_id.hex()}-")
+    assert sampled(said["root"])
+    assert said["child"]["traceparent"] == f"00-{TRACE}-{child.span_id.hex()}-01"
+    assert child.trace_id.hex() == TRACE
+    assert child.parent_span_id.hex() == "b7ad6b7169203331"
+    assert child.kind == Span.SPAN_KIND_CONSUMER
+
+
+async def test_a_root_that_is_not_sampled_is_not_exported_and_a_parents_choice_is_followed(
+    collector: tuple[Collector, str],
+):
+    received, address = collector
+    said = await traced(address, sample="0")
+    assert set(received.spans) == {"child"}
+    assert not sampled(said["root"])
+
+
+async def test_without_a_collector_there_is_no_exporter_and_a_trace_passes_through():
+    said = await traced("")
+    assert said["provider"] != "TracerProvider"
+    assert said["root"] is None
+    assert said["child"]["traceparent"].startswith(f"00-{TRACE}-")
+
+
+async def test_a_collector_that_is_away_does_not_hold_the_process_up():
+    with closing(socket.socket()) as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        started = asyncio.get_running_loop().time()
+        await traced(f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        assert asyncio.get_running_loop().time() - started < 15
