@@ -82,9 +82,22 @@ def service_directory() -> Path:
 
 
 @pytest.fixture(scope="session")
-async def service_database(postgres_url: str, service_directory: Path) -> ServiceDatabase:
-    """A migrated database of this worker process."""
-    return await ServiceDatabase.create(postgres_url, service_directory)
+def service_databases() -> dict[Path, ServiceDatabase]:
+    """The databases of this worker process: one run may test several services."""
+    return {}
+
+
+@pytest.fixture
+async def service_database(
+    postgres_url: str,
+    service_directory: Path,
+    service_databases: dict[Path, ServiceDatabase],
+) -> ServiceDatabase:
+    """The migrated database of the service under test; made at first use."""
+    if service_directory not in service_databases:
+        made = await ServiceDatabase.create(postgres_url, service_directory)
+        service_databases[service_directory] = made
+    return service_databases[service_directory]
 
 
 @pytest.fixture
