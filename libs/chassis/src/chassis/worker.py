@@ -61,7 +61,6 @@ def _consumer[R: ServiceResources](
         service=resources.service,
         bootstrap_servers=settings.kafka_bootstrap_servers,
         topic_prefix=settings.kafka_topic_prefix,
-        topics=subscriptions.topics,
         runner=BatchRunner(
             service=resources.service,
             database=resources.database,

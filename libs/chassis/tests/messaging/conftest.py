@@ -96,7 +96,6 @@ class CountingService:
     ) -> Consumer:
         options = {
             "topic_prefix": self.topics.prefix,
-            "topics": subscriptions().topics,
             "runner": self.runner(handler),
             "metrics": self.metrics,
             "health": Health(),

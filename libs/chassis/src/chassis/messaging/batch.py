@@ -61,6 +61,11 @@ class BatchRunner[R]:
         self._resources = resources
         self._metrics = metrics
 
+    @property
+    def topics(self) -> Sequence[str]:
+        """The topics of the subscriptions, without a prefix."""
+        return self._subscriptions.topics
+
     async def run(self, records: Sequence[ConsumerRecord]) -> tuple[int, Exception | None]:
         """Run `records`, which are of one partition and in order.
 

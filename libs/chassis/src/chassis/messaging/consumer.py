@@ -36,8 +36,7 @@ class Consumer:
         service: names the consumer group.
         bootstrap_servers: Kafka's.
         topic_prefix: goes before each topic and the group.
-        topics: those of the subscriptions table.
-        runner: runs a partition's messages in transactions.
+        runner: runs a partition's messages in transactions; knows the topics.
         metrics: where it tells what it does.
         health: told once the position is known.
         batch_messages: messages in one transaction, at most.
@@ -50,7 +49,6 @@ class Consumer:
         service: str,
         bootstrap_servers: str,
         topic_prefix: str,
-        topics: Sequence[str],
         runner: BatchRunner[Any],
         metrics: ConsumerMetrics,
         health: Health,
@@ -59,7 +57,7 @@ class Consumer:
     ) -> None:
         self._service = service
         self._bootstrap_servers = bootstrap_servers
-        self._topics = [topic_prefix + topic for topic in topics]
+        self._topics = [topic_prefix + topic for topic in runner.topics]
         self._group = topic_prefix + service
         self._runner = runner
         self._metrics = metrics
