@@ -5,7 +5,8 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from urllib.parse import parse_qs
+from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx
 import pytest
@@ -15,6 +16,7 @@ from chassis.process import Process, _server
 from chassis.servers import ValkeyServer
 from chassis.servers.base import free_port
 from chassis.settings import Environment
+from chassis.testing import TestTokens
 from chassis.testing.tokens import ISSUER
 from gateway.app import create_app
 from gateway.routes import ROUTES
@@ -59,8 +61,8 @@ class Service:
     requests: list[Seen] = field(default_factory=list)
     disconnected: asyncio.Event = field(default_factory=asyncio.Event)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
-    closed_with: asyncio.Queue = field(default_factory=asyncio.Queue)
-    documents: dict = field(default_factory=dict)
+    closed_with: asyncio.Queue[tuple[int, str]] = field(default_factory=asyncio.Queue)
+    documents: dict[str, Any] = field(default_factory=dict)
     asked_documents: int = 0
     url: str = ""
 
@@ -93,9 +95,7 @@ class Service:
                 return
             seen.body += message["body"]
             seen.whole = not message["more_body"]
-        wish = {
-            key: values[0] for key, values in parse_qs(seen.query, keep_blank_values=True).items()
-        }
+        wish = dict(parse_qsl(seen.query, keep_blank_values=True))
         if "hang" in wish:
             while (await receive())["type"] != "http.disconnect":
                 pass
@@ -184,7 +184,7 @@ async def served() -> AsyncIterator[Service]:
 
 
 @pytest.fixture
-def service(served) -> Service:
+def service(served: Service) -> Service:
     """The service, which has seen nothing yet."""
     fresh = Service(url=served.url)
     vars(served).update(vars(fresh))
@@ -251,9 +251,9 @@ async def start(settings):
     async with AsyncExitStack() as stack:
 
         async def started(*, seconds=None, **changes) -> Running:
-            routes = ROUTES
-            if seconds is not None:
-                routes = tuple(replace(route, timeout=seconds) for route in ROUTES)
+            routes = [
+                route if seconds is None else replace(route, timeout=seconds) for route in ROUTES
+            ]
             own = settings.model_copy(update=changes)
             return await stack.enter_async_context(running(own, routes))
 
@@ -268,7 +268,7 @@ async def gateway(settings) -> AsyncIterator[Running]:
 
 
 @pytest.fixture
-def bearer(tokens) -> dict[str, str]:
+def bearer(tokens: TestTokens) -> dict[str, str]:
     return tokens.headers()
 
 
