@@ -64,6 +64,17 @@ class Process:
                 for task in self._running:
                     task.cancel()
 
+    @contextlib.asynccontextmanager
+    async def ending_tasks(self) -> AsyncIterator[None]:
+        """Cancel the tasks when left, and wait for them: before what they use is closed."""
+        try:
+            yield
+        finally:
+            running = list(self._running)
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
     def start(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
         """Run `work` for as long as the process lives; must be inside ``tasks()``."""
         if self._group is None:

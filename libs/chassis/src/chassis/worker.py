@@ -32,7 +32,11 @@ def create_worker[R: ServiceResources](
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with process.tasks(), open_resources(process) as resources:
+        async with (
+            process.tasks(),
+            open_resources(process) as resources,
+            process.ending_tasks(),
+        ):
             relay = Relay(
                 service=resources.service,
                 dsn=settings.direct_dsn,

@@ -1,6 +1,7 @@
 """A worker as a real process, killed in mid-flow: each event has its effect once and in order."""
 
 import asyncio
+import json
 import os
 import sys
 from contextlib import asynccontextmanager
@@ -108,3 +109,18 @@ async def test_a_worker_killed_again_and_again_loses_doubles_and_inverts_nothing
         assert await last.wait() == 0
     assert service.raised.total() > 100
     assert faults(await service.effects(), service.raised) == []
+
+
+async def test_a_worker_told_to_stop_in_mid_flow_ends_in_order(service, environment, tmp_path, log):
+    async def consumer_at_work():
+        return await batch_in_hand(service)
+
+    async with worker(environment, log) as process, events_all_the_while(service):
+        await service.until_effects(1)
+        await until(consumer_at_work)
+        process.terminate()
+        assert await process.wait() == 0
+    text = await asyncio.to_thread((tmp_path / "worker.log").read_text)
+    lines = [json.loads(line) for line in text.splitlines()]
+    ours = [line for line in lines if not line["logger"].startswith("aiokafka")]
+    assert [line for line in ours if line["level"] != "info"] == []

@@ -45,7 +45,11 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with process.tasks(), open_resources(process) as resources:
+        async with (
+            process.tasks(),
+            open_resources(process) as resources,
+            process.ending_tasks(),
+        ):
             for name, resource in resources.items():
                 setattr(app.state, name, resource)
             process.health.started()
