@@ -9,7 +9,10 @@ from typer.testing import CliRunner
 from slipway.cli import app
 from slipway.state import StateDirectory
 
-COMMANDS = ("up", "demo", "status", "migrate", "mail", "migrations", "topics")
+COMMANDS = (
+    *("up", "demo", "status", "migrate", "mail", "migrations", "seed"),
+    *("topics", "db", "keys", "secrets"),
+)
 
 
 @pytest.fixture
@@ -84,6 +87,7 @@ def test_outside_a_repository(
 
 
 def test_topics_of_a_broker_that_is_away(cli: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STARTUP_WAIT", "0")
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     result = cli.invoke(app, ["topics", "apply"])
     assert (result.exit_code, "127.0.0.1:1" in result.output) == (1, True)

@@ -126,7 +126,7 @@ async def test_a_refusal_is_raised(
 async def test_a_gateway_that_is_away_is_named() -> None:
     settings = SlipwaySettings.model_construct(gateway_port=1)
     with pytest.raises(SlipwayError, match=r"can't be seeded through http://127\.0\.0\.1:1: All"):
-        await seed(settings, Reporter.silent())
+        await seed("http://127.0.0.1:1", settings, Reporter.silent())
 
 
 def test_other_errors_stay_what_they_are() -> None:

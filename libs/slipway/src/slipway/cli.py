@@ -3,29 +3,27 @@
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from chassis.servers import ServerError
 from chassis.settings import load
-from contracts import TOPICS
 from slipway import demo as demonstration
-from slipway import topics
 from slipway.console import Reporter
-from slipway.errors import SlipwayError, leaves
-from slipway.foreground import addresses, run_until_signal
-from slipway.mail import find_mail, read_mails
-from slipway.servers import mail_directory
-from slipway.settings import BrokerSettings, SlipwaySettings
-from slipway.state import find_root
+from slipway.errors import SlipwayError
+from slipway.guard import guard, run
+from slipway.mail import find_mail, mail_directory, read_mails
+from slipway.operations import database_app, keys_app, secrets_app, seed, topics_app
+from slipway.settings import SlipwaySettings
+from slipway.state import StateDirectory, find_root
 from slipway.status import as_table, read_status
-from slipway.system import Plan, System
+
+if TYPE_CHECKING:
+    from slipway.system import Plan, System
 
 app = typer.Typer(
     help="Runs Slipway on this machine: starts it, shows it, migrates its databases.",
@@ -33,12 +31,14 @@ app = typer.Typer(
     add_completion=False,
 )
 migrations_app = typer.Typer(help="Write migrations.", no_args_is_help=True)
-topics_app = typer.Typer(help="Kafka topics, as the contracts declare them.", no_args_is_help=True)
 app.add_typer(migrations_app, name="migrations")
 app.add_typer(topics_app, name="topics")
+app.add_typer(database_app, name="db")
+app.add_typer(keys_app, name="keys")
+app.add_typer(secrets_app, name="secrets")
+app.command()(seed)
 
 _console = Console()
-_errors = Console(stderr=True, soft_wrap=True)
 _Service = Annotated[str, typer.Argument(help="users, orders or notifications.")]
 
 
@@ -50,36 +50,61 @@ def up() -> None:
     gateway, users, orders and notifications, and seeds demo accounts and products. A process that
     dies is named and started again. Data stays in .slipway/ (setting SLIPWAY_STATE_DIR).
     """
-    started = time.monotonic()
     plan, reporter = _plan(), Reporter(_console)
+    from slipway.foreground import addresses, run_until_signal  # noqa: PLC0415  # needs `local`
 
-    async def show_and_wait(system: System) -> None:
+    started = time.monotonic()
+
+    async def show_and_wait(system: "System") -> None:
         _console.print(addresses(system.settings))
         reporter.say(f"Ready in {time.monotonic() - started:.1f} s")
         await asyncio.Event().wait()
 
-    _run(run_until_signal(plan, reporter, show_and_wait))
+    run(run_until_signal(plan, reporter, show_and_wait))
     reporter.say("Everything has stopped")
 
 
 @app.command()
-def demo() -> None:
+def demo(
+    *,
+    url: Annotated[
+        str | None, typer.Option(help="The gateway of a system elsewhere: http://host:port.")
+    ] = None,
+    traces_url: Annotated[
+        str | None, typer.Option(help="The trace sink that belongs to --url.")
+    ] = None,
+    no_traces: Annotated[
+        bool, typer.Option("--no-traces", help="Show no hop that only a trace shows.")
+    ] = False,
+) -> None:
     """Place one order and show its way: request, commit, published, consumed, pushed.
 
-    Uses the running system; where none runs, one is started for the time of the demo.
+    Uses the running system, or that of --url; where none runs, one is started for the time of the
+    demo.
     """
-    plan, reporter = _plan(), Reporter(_console)
+    reporter = Reporter(_console)
 
-    async def show(gateway_url: str, traces_url: str) -> None:
-        journey = await demonstration.play(gateway_url, traces_url, reporter)
-        _console.print(demonstration.as_table(journey))
+    async def show(gateway_url: str, traces_url: str | None) -> None:
+        traces = None if no_traces else traces_url
+        _console.print(
+            demonstration.as_table(await demonstration.play(gateway_url, traces, reporter))
+        )
 
-    record = plan.state.read()
-    if record is not None and record.alive:
-        _run(show(record.gateway_url, record.traces_url))
+    if url is not None:
+        if traces_url is None and not no_traces:
+            message = "--url needs --traces-url, or --no-traces"
+            raise typer.BadParameter(message)
+        run(show(url, traces_url))
         return
+    record = _state().read()
+    if record is not None and record.alive:
+        run(show(record.gateway_url, record.traces_url))
+        return
+    plan = _plan()
+    from slipway.foreground import run_until_signal  # noqa: PLC0415  # needs `local`
+
     reporter.say("No system runs: starting one for the time of the demo")
-    finished = _run(
+    finished = run(
         run_until_signal(plan, reporter, lambda system: show(system.gateway_url, system.traces_url))
     )
     if not finished:
@@ -91,7 +116,7 @@ def status(
     *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False
 ) -> None:
     """Show what runs: pid, health, address and memory. Exit status 1 unless all is well."""
-    found = _run(read_status(_plan().state))
+    found = run(read_status(_state()))
     if as_json:
         sys.stdout.write(found.model_dump_json(indent=2) + "\n")
     elif found.state == "stopped":
@@ -114,8 +139,8 @@ def migrate(
     """
     from slipway import migrate as alembic  # noqa: PLC0415  # heavy, and no other command needs it
 
-    plan = _plan()
-    names = _guard(lambda: alembic.migrate(service, root=plan.root, settings=plan.settings))
+    root, settings = _root(), load(SlipwaySettings)
+    names = guard(lambda: alembic.migrate(service, root=root, settings=settings))
     _console.print(f"At their newest revision: {', '.join(names)}")
 
 
@@ -129,16 +154,8 @@ def new_migration(
     """
     from slipway import migrate as alembic  # noqa: PLC0415  # heavy, and no other command needs it
 
-    plan = _plan()
-    _guard(lambda: alembic.write_migration(service, text, root=plan.root, settings=plan.settings))
-
-
-@topics_app.command("apply")
-def apply_topics() -> None:
-    """Create the topics that are missing on KAFKA_BOOTSTRAP_SERVERS (default: the local Kafka)."""
-    settings = load(BrokerSettings)
-    made = _run(topics.apply(settings.brokers, TOPICS, prefix=settings.kafka_topic_prefix))
-    _console.print(f"Created: {', '.join(made)}" if made else "All topics are there")
+    root, settings = _root(), load(SlipwaySettings)
+    guard(lambda: alembic.write_migration(service, text, root=root, settings=settings))
 
 
 @app.command()
@@ -148,9 +165,9 @@ def mail(
     ] = None,
 ) -> None:
     """List the messages that the mail sink received, or show one."""
-    directory = mail_directory(_plan().state)
+    directory = mail_directory(_state())
     if number is not None:
-        found = _guard(lambda: find_mail(directory, number))
+        found = guard(lambda: find_mail(directory, number))
         for name in ("From", "To", "Subject", "Date"):
             _console.print(f"{name}: {found.message[name]}", markup=False, highlight=False)
         _console.print(f"\n{found.text}", markup=False, highlight=False)
@@ -167,28 +184,26 @@ def main() -> None:
     app()
 
 
-def _plan() -> Plan:
-    root = _guard(lambda: find_root(Path.cwd()))
-    return Plan(settings=load(SlipwaySettings), root=root)
+def _plan() -> "Plan":
+    """Where the system runs, and how; what starts one is an extra, which images leave out."""
+
+    def make() -> "Plan":
+        try:
+            from slipway.system import Plan  # noqa: PLC0415  # needs the extra `local`
+        except ModuleNotFoundError as error:
+            message = f"{error.name} is missing: install `slipway[local]`, which starts servers"
+            raise SlipwayError(message) from error
+        return Plan(settings=load(SlipwaySettings), root=find_root(Path.cwd()))
+
+    return guard(make)
 
 
-def _run[Result](work: Coroutine[Any, Any, Result]) -> Result:
-    return _guard(lambda: asyncio.run(work))
+def _root() -> Path:
+    return guard(lambda: find_root(Path.cwd()))
 
 
-def _guard[Result](work: Callable[[], Result]) -> Result:
-    """Do `work`; an error that the user can act on is printed without a stack trace."""
-    try:
-        return work()
-    except (SlipwayError, ServerError, ExceptionGroup) as error:
-        errors = leaves(error)
-        if not all(isinstance(leaf, SlipwayError | ServerError) for leaf in errors):
-            raise
-        for leaf in errors:
-            _errors.print(f"slipway: {leaf}", style="red", markup=False, highlight=False)
-    except KeyboardInterrupt:
-        _errors.print("slipway: interrupted")
-    raise typer.Exit(1)
+def _state() -> StateDirectory:
+    return StateDirectory(_root() / load(SlipwaySettings).slipway_state_dir)
 
 
 if __name__ == "__main__":

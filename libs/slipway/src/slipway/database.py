@@ -7,6 +7,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import asyncpg
 
 from chassis.database.roles import bootstrap, owner_role, runtime_role
+from chassis.database.waiting import DatabaseUnusableError, wait_for_postgres
+from slipway.errors import SlipwayError
 
 SERVICES = ("users", "orders", "notifications")
 
@@ -42,6 +44,21 @@ class Database:
         place = urlsplit(self.superuser_url).netloc.rpartition("@")[2]
         user = f"{quote(role)}:{quote(self.passwords[role], safe='')}"
         return urlunsplit(("postgresql", f"{user}@{place}", f"/{self.name}", "", ""))
+
+    async def prepare_when_there(self, *, limit: float) -> None:
+        """Wait for the server, `limit` seconds at most, and prepare; SlipwayError says why not."""
+        try:
+            await wait_for_postgres(self.superuser_url, limit=limit)
+            await self.prepare()
+        except DatabaseUnusableError as error:
+            raise SlipwayError(str(error)) from error
+        except (OSError, asyncpg.PostgresError) as error:
+            place = self.superuser_url.rpartition("@")[2]
+            message = (
+                f"the database {self.name} at {place} can't be prepared: {error}. The role needs "
+                "the right to create databases, roles and schemas"
+            )
+            raise SlipwayError(message) from error
 
     async def prepare(self) -> None:
         """Make database, schemas and roles, or bring them to what they should be."""

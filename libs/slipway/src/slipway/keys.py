@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from slipway.errors import SlipwayError
 from slipway.state import StateDirectory, write_whole
 
 
@@ -19,10 +20,21 @@ def make_keys(state: StateDirectory) -> KeyFiles:
     files = KeyFiles(
         private=state.keys / "signing.jwks.json", public=state.keys / "public.jwks.json"
     )
-    if not (files.private.exists() and files.public.exists()):
-        from chassis.auth.keys import generate_key_sets  # noqa: PLC0415 - heavy, and needed once
+    make_key_files(files)
+    return files
 
-        private, public = generate_key_sets()
+
+def make_key_files(files: KeyFiles) -> bool:
+    """Make one signing key, unless both files are there; answers whether it did."""
+    if files.private.exists() and files.public.exists():
+        return False
+    from chassis.auth.keys import generate_key_sets  # noqa: PLC0415 - heavy, and needed once
+
+    private, public = generate_key_sets()
+    try:
         write_whole(files.private, private)
         write_whole(files.public, public)
-    return files
+    except OSError as error:
+        message = f"{error.filename} can't be written: {error.strerror}"
+        raise SlipwayError(message) from error
+    return True

@@ -8,6 +8,7 @@ from email.parser import BytesParser
 from pathlib import Path
 
 from slipway.errors import SlipwayError
+from slipway.state import StateDirectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,11 @@ class Mail:
         """The plain text, or what comes nearest to it."""
         body = self.message.get_body(("plain", "html"))
         return "" if body is None else str(body.get_content())
+
+
+def mail_directory(state: StateDirectory) -> Path:
+    """Where the mail sink keeps its own."""
+    return state.servers / "mail"
 
 
 def read_mails(directory: Path) -> list[Mail]:

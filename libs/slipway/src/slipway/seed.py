@@ -6,7 +6,7 @@ from typing import Final
 from client import Money, NewProduct, ProblemError, SlipwayClient, User
 from slipway.console import Reporter
 from slipway.refusals import refusals_of
-from slipway.settings import SlipwaySettings
+from slipway.settings import SeedSettings
 
 DEMO_PASSWORD: Final = "slipway-demo-only"  # noqa: S105  # printed on purpose; production refuses it
 SUPPORT: Final = "support@example.com"
@@ -33,16 +33,18 @@ _CATALOGUE: Final = (
 )
 
 
-async def seed(settings: SlipwaySettings, reporter: Reporter) -> None:
-    """Make what is missing, through the gateway that runs at the settings' address."""
-    with refusals_of(f"the demo data can't be seeded through {settings.gateway_url}"):
-        async with SlipwayClient(settings.gateway_url, timeout=15, trust_env=False) as client:
+async def seed(gateway_url: str, settings: SeedSettings, reporter: Reporter) -> None:
+    """Make what is missing, through the gateway at that address.
+
+    Raises:
+        SlipwayError: a call was refused.
+    """
+    with refusals_of(f"the demo data can't be seeded through {gateway_url}"):
+        async with SlipwayClient(gateway_url, timeout=15, trust_env=False) as client:
             await seed_through(client, settings, reporter)
 
 
-async def seed_through(
-    client: SlipwayClient, settings: SlipwaySettings, reporter: Reporter
-) -> None:
+async def seed_through(client: SlipwayClient, settings: SeedSettings, reporter: Reporter) -> None:
     """Make what is missing; where nothing is, this costs three reads."""
     async with asyncio.TaskGroup() as group:
         support = group.create_task(_account(client, SUPPORT, "Sam Support"))

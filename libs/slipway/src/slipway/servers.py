@@ -1,8 +1,7 @@
 """The local servers of one system: which are started, and where they keep their data."""
 
-from pathlib import Path
-
 from chassis.servers import KafkaServer, LocalServer, MailSink, PostgresServer, ValkeyServer
+from slipway.mail import mail_directory
 from slipway.settings import SlipwaySettings
 from slipway.state import Entry, StateDirectory
 
@@ -64,8 +63,3 @@ class Servers:
             Entry(name=server.name, pid=server.pid, address=f"127.0.0.1:{server.port}")
             for server in self.all()
         )
-
-
-def mail_directory(state: StateDirectory) -> Path:
-    """Where the mail sink keeps its own."""
-    return state.servers / "mail"

@@ -17,6 +17,18 @@ def _port(default: int, what: str) -> int:
     return field
 
 
+def _wait() -> float:
+    field: float = Field(
+        default=10, ge=0, le=3600, description="Seconds to wait for a server that still starts."
+    )
+    return field
+
+
+def _password(role: str) -> SecretStr:
+    field: SecretStr = Field(min_length=1, description=f"The password of the role {role}.")
+    return field
+
+
 class BrokerSettings(Settings):
     """How the Kafka broker is found."""
 
@@ -35,7 +47,64 @@ class BrokerSettings(Settings):
         return self.kafka_bootstrap_servers or f"{HOST}:{self.kafka_port}"
 
 
-class SlipwaySettings(BrokerSettings):
+class TopicSettings(BrokerSettings):
+    """How topics are created."""
+
+    kafka_topic_replication_factor: int | None = Field(
+        default=None,
+        ge=1,
+        le=10,
+        description="Replicas of a new topic; unset: 3, or as many as there are brokers.",
+    )
+    kafka_topic_min_insync_replicas: int | None = Field(
+        default=None,
+        ge=1,
+        le=10,
+        description="Replicas that must have an event; unset: 2 of 3 or more, else 1.",
+    )
+    startup_wait: float = _wait()
+
+
+class BootstrapSettings(Settings):
+    """What `slipway db bootstrap` needs to know."""
+
+    database_superuser_url: SecretStr = Field(
+        description="`postgresql://…` of a role that may create databases, roles and schemas."
+    )
+    database_name: str = Field(
+        default="slipway", pattern="^[a-z][a-z0-9_]*$", description="The database of all services."
+    )
+    startup_wait: float = _wait()
+    users_owner_password: SecretStr = _password("users_owner")
+    users_runtime_password: SecretStr = _password("users_runtime")
+    orders_owner_password: SecretStr = _password("orders_owner")
+    orders_runtime_password: SecretStr = _password("orders_runtime")
+    notifications_owner_password: SecretStr = _password("notifications_owner")
+    notifications_runtime_password: SecretStr = _password("notifications_runtime")
+
+    @property
+    def passwords(self) -> dict[str, str]:
+        """By role."""
+        suffix = "_password"
+        return {
+            name.removesuffix(suffix): getattr(self, name).get_secret_value()
+            for name in type(self).model_fields
+            if name.endswith(suffix)
+        }
+
+
+class SeedSettings(Settings):
+    """What `slipway seed` needs to know; it makes what only development may have."""
+
+    first_admin_email: str = Field(
+        default="admin@example.com", description="The account that is an admin from the start."
+    )
+    first_admin_password: SecretStr = Field(
+        default=SecretStr(SAMPLE_SECRET), description="The first admin's password."
+    )
+
+
+class SlipwaySettings(BrokerSettings, SeedSettings):
     """What `slipway up` needs to know."""
 
     environment: Environment = Field(
@@ -73,12 +142,6 @@ class SlipwaySettings(BrokerSettings):
     )
     slipway_limits: str = Field(
         default="on", pattern="^(on|off)$", description="`off` lifts the rate limits."
-    )
-    first_admin_email: str = Field(
-        default="admin@example.com", description="The account that is an admin from the start."
-    )
-    first_admin_password: SecretStr = Field(
-        default=SecretStr(SAMPLE_SECRET), description="The first admin's password."
     )
 
     @property

