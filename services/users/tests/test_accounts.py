@@ -10,6 +10,8 @@ from chassis.database import new_id
 
 ME = "/api/v1/users/me"
 USERS = "/api/v1/users"
+# A fixed one: the ids of tests must be the same in every process of a run.
+NOBODY = "01900000-0000-7000-8000-000000000000"
 PATCH = "application/merge-patch+json"
 
 
@@ -212,8 +214,8 @@ async def test_an_id_that_is_none_is_refused(client, reader):
         ("GET", ME),
         ("PATCH", ME),
         ("GET", USERS),
-        ("GET", f"{USERS}/{new_id()}"),
-        ("PATCH", f"{USERS}/{new_id()}"),
+        ("GET", f"{USERS}/{NOBODY}"),
+        ("PATCH", f"{USERS}/{NOBODY}"),
     ],
 )
 async def test_without_a_good_token_nothing_is_shown(client, method, path):
@@ -230,8 +232,8 @@ async def test_without_a_good_token_nothing_is_shown(client, method, path):
     ("method", "path", "scope"),
     [
         ("GET", USERS, "users:read"),
-        ("GET", f"{USERS}/{new_id()}", "users:read"),
-        ("PATCH", f"{USERS}/{new_id()}", "users:write"),
+        ("GET", f"{USERS}/{NOBODY}", "users:read"),
+        ("PATCH", f"{USERS}/{NOBODY}", "users:write"),
     ],
 )
 async def test_a_token_without_the_scope_is_refused(client, tokens, method, path, scope):
