@@ -11,7 +11,15 @@ _RUNTIME_LIMITS = {
     "transaction_timeout": "30s",
     "lock_timeout": "5s",
 }
-_LOCK = 0x51_19_3A_77  # one bootstrap at a time: CREATE ROLE races with itself
+# One bootstrap at a time in a database; roles belong to the whole server, where no lock of ours
+# reaches: against one in another database it tries again.
+_LOCK = 0x51_19_3A_77
+_ATTEMPTS = 10
+_CONCURRENT = (
+    asyncpg.DuplicateObjectError,
+    asyncpg.UniqueViolationError,
+    asyncpg.InternalServerError,  # "tuple concurrently updated"
+)
 
 
 def owner_role(service: str) -> str:
@@ -35,6 +43,21 @@ async def bootstrap(
         owner_password: of ``<service>_owner``.
         runtime_password: of ``<service>_runtime``.
     """
+    attempts = 0
+    while True:
+        attempts += 1
+        try:
+            await _bootstrap(connection, service, owner_password, runtime_password)
+        except _CONCURRENT:
+            if attempts == _ATTEMPTS:
+                raise
+        else:
+            return
+
+
+async def _bootstrap(
+    connection: asyncpg.Connection, service: str, owner_password: str, runtime_password: str
+) -> None:
     owner, runtime = owner_role(service), runtime_role(service)
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
