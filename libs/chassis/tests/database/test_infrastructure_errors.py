@@ -1,0 +1,201 @@
+"""Which real errors of a real server pass, and which are the data's own."""
+
+import asyncio
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from chassis.database import Database, is_infrastructure_error
+from chassis.servers.base import free_port
+
+from .conftest import settings_for
+
+ADD = text("UPDATE ledgers SET sum = sum + 1 WHERE name = :name")
+
+
+@pytest.fixture
+async def two_ledgers(ledgers):
+    async with ledgers.transaction() as session:
+        await session.execute(text("INSERT INTO ledgers VALUES ('a', 0), ('b', 0)"))
+    return ledgers
+
+
+async def run(pool, *statements):
+    async with pool.transaction() as session:
+        for statement in statements:
+            await session.execute(text(statement))
+
+
+async def test_a_deadlock_passes(two_ledgers):
+    both = asyncio.Barrier(2)
+
+    async def lock(first, second):
+        async with two_ledgers.transaction() as session:
+            await session.execute(ADD, {"name": first})
+            await both.wait()
+            await session.execute(ADD, {"name": second})
+
+    results = await asyncio.gather(lock("a", "b"), lock("b", "a"), return_exceptions=True)
+    [error] = [result for result in results if isinstance(result, DBAPIError)]
+    assert error.orig is not None
+    assert isinstance(error.orig.__cause__, asyncpg.DeadlockDetectedError)
+    assert is_infrastructure_error(error)
+
+
+async def test_a_lock_that_is_not_had_in_time_passes(two_ledgers):
+    async with two_ledgers.transaction() as session:
+        await session.execute(ADD, {"name": "a"})
+        with pytest.raises(DBAPIError, match="lock timeout") as raised:
+            await run(two_ledgers, "SET LOCAL lock_timeout = '10ms'", "LOCK TABLE ledgers")
+    assert is_infrastructure_error(raised.value)
+
+
+async def test_a_serialization_failure_passes(two_ledgers):
+    async def conflicting():
+        async with two_ledgers.transaction() as session:
+            await session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+            await session.execute(text("SELECT * FROM ledgers"))
+            await run(two_ledgers, "UPDATE ledgers SET sum = 7")
+            await session.execute(ADD, {"name": "a"})
+
+    with pytest.raises(DBAPIError, match="could not serialize") as raised:
+        await conflicting()
+    assert is_infrastructure_error(raised.value)
+
+
+@pytest.mark.parametrize(
+    "setting", ["statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout"]
+)
+async def test_a_time_out_of_the_server_passes(ledgers, setting):
+    async def too_long():
+        async with ledgers.transaction() as session:
+            await session.execute(text(f"SET {setting} = '20ms'"))
+            await session.commit()  # a limit of the transaction holds from the next one on
+            await session.execute(text("SELECT 1"))
+            if setting.startswith("idle"):
+                await asyncio.sleep(0.1)
+            await session.execute(text("SELECT pg_sleep(0.2)"))
+
+    with pytest.raises(DBAPIError) as raised:
+        await too_long()
+    assert is_infrastructure_error(raised.value)
+
+
+async def test_a_backend_that_is_ended_passes_and_the_pool_recovers(ledgers):
+    with pytest.raises(DBAPIError) as raised:
+        await run(ledgers, "SELECT pg_terminate_backend(pg_backend_pid())")
+    assert is_infrastructure_error(raised.value)
+    await run(ledgers, "SELECT 1")
+
+
+async def test_a_pooled_connection_that_was_ended_meanwhile_is_replaced_unseen(ledgers, database):
+    await run(ledgers, "SELECT 1")
+    admin = await asyncpg.connect(database.superuser_url)
+    try:
+        ended = await admin.fetchval(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            " WHERE application_name = 'tests' AND datname = current_database()"
+        )
+    finally:
+        await admin.close()
+    assert ended >= 1
+    await run(ledgers, "SELECT 1")
+
+
+@pytest.fixture
+def nowhere():
+    """A pool on a port where nobody listens."""
+    url = f"postgresql://ledgers_runtime:test@127.0.0.1:{free_port()}/nowhere"
+    return Database(settings=settings_for(url), application_name="tests")
+
+
+async def test_a_refused_connection_passes(nowhere):
+    with pytest.raises(OSError, match="Connect call failed") as raised:
+        await run(nowhere, "SELECT 1")
+    assert is_infrastructure_error(raised.value)
+
+
+@pytest.fixture
+def narrow(service_database):
+    """A pool of one connection."""
+    options = {
+        "database_pool_size": 1,
+        "database_pool_overflow": 0,
+        "database_pool_timeout": 0.05,
+    }
+    settings = settings_for(service_database.runtime_url, **options)
+    return Database(settings=settings, application_name="tests")
+
+
+async def test_a_pool_without_a_free_connection_passes(narrow):
+    async with narrow.opened(), narrow.transaction() as session:
+        await session.execute(text("SELECT 1"))
+        with pytest.raises(PoolTimeoutError) as raised:
+            await run(narrow, "SELECT 1")
+    assert is_infrastructure_error(raised.value)
+
+
+async def test_a_statement_whose_table_was_migrated_under_it_passes_and_then_works(
+    ledgers, database
+):
+    select = "SELECT * FROM ledgers"
+    await run(ledgers, select)
+    owner = await asyncpg.connect(database.owner_url)
+    try:
+        await owner.execute("ALTER TABLE ledgers ADD COLUMN note text")
+        with pytest.raises(DBAPIError, match="cached statement plan is invalid") as raised:
+            await run(ledgers, select)
+        assert is_infrastructure_error(raised.value)
+        await run(ledgers, select)
+    finally:
+        await owner.execute("ALTER TABLE ledgers DROP COLUMN note")
+        await owner.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind"),
+    [
+        ("INSERT INTO ledgers VALUES ('a', 1), ('a', 1)", IntegrityError),
+        ("INSERT INTO ledgers VALUES ('a', 'many')", DBAPIError),
+        ("SELECT 1 / 0", DBAPIError),
+        ("SELECT * FROM nowhere", ProgrammingError),
+        ("SELEC 1", ProgrammingError),
+        ("DROP TABLE ledgers", ProgrammingError),
+    ],
+)
+async def test_an_error_of_the_data_or_the_statement_does_not_pass(ledgers, statement, kind):
+    with pytest.raises(kind) as raised:
+        await run(ledgers, statement)
+    assert not is_infrastructure_error(raised.value)
+
+
+async def test_an_argument_of_a_wrong_type_does_not_pass(ledgers):
+    async def use_case():
+        async with ledgers.transaction() as session:
+            await session.execute(ADD, {"name": 1})
+
+    with pytest.raises(DBAPIError) as raised:
+        await use_case()
+    assert not is_infrastructure_error(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (TimeoutError(), True),
+        (ConnectionResetError(), True),
+        (asyncio.IncompleteReadError(b"", 1), True),
+        (asyncpg.CannotConnectNowError("the database system is starting up"), True),
+        (asyncpg.TooManyConnectionsError("sorry, too many clients already"), True),
+        (asyncpg.InterfaceError("connection is closed"), True),
+        (asyncpg.InternalClientError("cannot switch to state 12"), True),
+        (asyncpg.InterfaceError("the server expects 2 arguments, 1 was passed"), False),
+        (ValueError("no number"), False),
+        (KeyError("a"), False),
+    ],
+)
+def test_errors_that_no_server_gives_on_demand_are_told_apart(error, passes):
+    assert is_infrastructure_error(error) is passes
