@@ -140,7 +140,7 @@ def _kafka_in_container(image: str) -> Iterator[str]:
     # testcontainers' own KafkaContainer runs Confluent's images only. The broker must know the port
     # that Docker gave it, so its command waits for a script that is written after the start.
     from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - as above
-    from testcontainers.core.wait_strategies import LogMessageWaitStrategy  # noqa: PLC0415
+    from testcontainers.core.wait_strategies import LogMessageWaitStrategy  # noqa: PLC0415 - as above
 
     waiting = f"while [ ! -s {_KAFKA_SCRIPT} ]; do sleep 0.1; done; exec sh {_KAFKA_SCRIPT}"
     container = DockerContainer(image).with_envs(**_KAFKA_ENVIRONMENT).with_exposed_ports(9092)
