@@ -8,6 +8,7 @@ import httpx
 import pytest
 import structlog
 from fastapi import FastAPI
+from opentelemetry import trace
 from structlog.testing import LogCapture
 
 from chassis.testing import TestTokens
@@ -135,6 +136,26 @@ async def test_one_line_is_logged_for_a_request(
     assert line["request_id"] == "r-1"
     assert line["milliseconds"] >= 0
     assert "secret-query" not in str(line)
+
+
+async def test_the_line_of_a_request_is_logged_inside_its_trace(client: httpx.AsyncClient):
+    """So the line carries the trace's id, whoever began the trace."""
+    seen: list[str] = []
+
+    def look(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        context = trace.get_current_span().get_span_context()
+        seen.append(trace.format_trace_id(context.trace_id))
+        return event
+
+    before = structlog.get_config()["processors"]
+    structlog.configure(processors=[look, *before])
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    headers = {"traceparent": f"00-{trace_id}-b7ad6b7169203331-01"}
+    try:
+        await client.get("/nothing", headers=headers)
+    finally:
+        structlog.configure(processors=before)
+    assert seen == [trace_id]
 
 
 @pytest.mark.parametrize("size", [MEBIBYTE + 1, 10**30])
