@@ -1,6 +1,7 @@
 """An app of the tests' own: routes for every way in which a request can be wrong."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -207,10 +208,9 @@ async def _databases(postgres_url: str) -> Databases:
 
     A note "late" breaks a rule that is only looked at when the transaction commits.
     """
-    name = "test_chassis_http"
+    name = f"test_chassis_http_{uuid.uuid4().hex[:12]}"  # each process of a run has its own
     admin = await asyncpg.connect(postgres_url)
     try:
-        await admin.execute(f"DROP DATABASE IF EXISTS {name}")
         await admin.execute(f"CREATE DATABASE {name}")
     finally:
         await admin.close()
