@@ -36,6 +36,10 @@ install: .venv/.synced ## Make the virtual environment (every other target does 
 up: .venv/.synced ## Start the whole system and watch it; Ctrl-C stops it
 	@exec $(RUN)/slipway up
 
+.PHONY: dev
+dev: .venv/.synced ## The same, and a change of source restarts the processes that run it
+	@exec $(RUN)/slipway up --reload
+
 .PHONY: demo
 demo: .venv/.synced ## Place an order and follow it to its push, hop by hop
 	@exec $(RUN)/slipway demo
@@ -66,7 +70,7 @@ check: .venv/.synced ## Lint, types, import rules, generated documents, migratio
 	$(RUN)/lint-imports --no-timing
 	@for service in $(SERVICES); do $(RUN)/python -m chassis.http.document services/$$service --check; done
 	$(RUN)/python -m chassis.settings_document .env.example $(SETTINGS) --check
-	$(RUN)/slipway migrations check
+	$(RUN)/python -m chassis.testing.drift $(addprefix services/,$(SERVICES))
 
 .PHONY: format
 format: .venv/.synced ## Format, and fix what can be fixed
