@@ -39,7 +39,7 @@ run_environment(MetaData())
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     root = tmp_path_factory.mktemp("root")
     for service in ("gateway", "users", "orders", "notifications"):
-        package = root / "modules" / service
+        package = root / "services" / service / "src" / service
         package.mkdir(parents=True)
         for name, text in (("__init__", ""), ("app", PROCESS), ("worker", PROCESS)):
             (package / f"{name}.py").write_text(text)
@@ -47,14 +47,16 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
         (migrations / "versions").mkdir(parents=True)
         (migrations / "env.py").write_text(ENVIRONMENT)
     settings = with_free_ports(SlipwaySettings(kafka_bootstrap_servers=None))
-    return Plan(settings=settings, root=root, env_file=os.devnull)
+    return Plan(settings=settings, root=root, env_file=os.devnull, reload=True)
 
 
 @pytest.fixture(scope="module")
 async def system(plan: Plan) -> AsyncIterator[System]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(plan.root / "modules"))
+        sources = plan.root.glob("services/*/src")
+        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, sources)))
         async with run_system(plan, reporter=Reporter.silent()) as system:
+            system.may_restart.set()
             yield system
         left = [entry.pid for entry in system.servers.entries()]
     assert left == [None] * 4
@@ -87,6 +89,18 @@ async def test_the_record_follows_a_restart(system: System) -> None:
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     assert await until_pid_changes(system, "orders-worker", pid) == worker.pid
+
+
+async def test_a_change_of_source_restarts_the_processes_that_run_it(
+    plan: Plan, system: System
+) -> None:
+    pids = {name: system.process(name).pid for name in ("users", "users-worker", "orders")}
+    (plan.root / "services/users/src/users/new.py").touch()
+    for name in ("users", "users-worker"):
+        pid = pids[name]
+        assert pid is not None
+        await until_pid_changes(system, name, pid)
+    assert system.process("orders").pid == pids["orders"]
 
 
 async def test_a_second_one_is_told_of_the_first(plan: Plan, system: System) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,14 +44,23 @@ _Service = Annotated[str, typer.Argument(help="users, orders or notifications.")
 
 
 @app.command()
-def up() -> None:
+def up(
+    *,
+    reload: Annotated[
+        bool,
+        typer.Option("--reload", help="A change of source restarts the processes that run it."),
+    ] = False,
+) -> None:
     """Start the whole system and keep it running until Ctrl-C.
 
     Starts Postgres, Kafka, Valkey, a mail sink and a trace sink, migrates the databases, starts
     gateway, users, orders and notifications, and seeds demo accounts and products. A process that
     dies is named and started again. Data stays in .slipway/ (setting SLIPWAY_STATE_DIR).
+
+    With --reload, one that fails after a change is named with its last lines, and waits for the
+    next change; this command itself is not reloaded.
     """
-    plan, reporter = _plan(), Reporter(_console)
+    plan, reporter = replace(_plan(), reload=reload), Reporter(_console)
     from slipway.foreground import addresses, run_until_signal  # noqa: PLC0415  # needs `local`
 
     started = time.monotonic()

@@ -28,6 +28,7 @@ async def run_until_signal(
     async def run() -> None:
         async with run_system(plan, reporter=reporter, made=systems.append) as system:
             await seed(system.gateway_url, plan.settings, reporter)
+            system.may_restart.set()
             await then(system)
 
     return await until_signal(run(), say=reporter.say, kill=kill)

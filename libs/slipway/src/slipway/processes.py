@@ -44,6 +44,11 @@ class Row:
     tier: int
     needs: frozenset[Need]
 
+    @property
+    def package(self) -> str:
+        """Whose source it runs."""
+        return self.module.partition(".")[0]
+
 
 def _api(service: str) -> Row:
     return Row(

@@ -54,12 +54,16 @@ class Startup:
         parts: what to start.
         reporter: shows progress.
         supervisor: keeps them running.
+        reload: whether a process that can't be kept running waits for a change of its source.
     """
 
-    def __init__(self, *, parts: Parts, reporter: Reporter, supervisor: Supervisor) -> None:
+    def __init__(
+        self, *, parts: Parts, reporter: Reporter, supervisor: Supervisor, reload: bool
+    ) -> None:
         self._parts = parts
         self._reporter = reporter
         self._supervisor = supervisor
+        self._reload = reload
 
     async def run(self) -> None:
         """Return once every part is ready; the first failure ends the others' start."""
@@ -97,11 +101,12 @@ class Startup:
 
     async def _launch(self, row: Row, after: list[asyncio.Task[None]]) -> None:
         await asyncio.wait(after)
-        await self._program(self._parts.programs[row.name], tier=row.tier)
+        program = self._parts.programs[row.name]
+        await self._program(program, tier=row.tier, held=self._reload)
 
-    async def _program(self, program: Program, *, tier: int) -> None:
+    async def _program(self, program: Program, *, tier: int, held: bool = False) -> None:
         with self._reporter.step(f"{program.name}, {program.spec.address}"):
-            await self._supervisor.start(program, tier=tier, attempts=_ATTEMPTS)
+            await self._supervisor.start(program, tier=tier, attempts=_ATTEMPTS, held=held)
 
 
 async def run_to_end(program: Program) -> None:

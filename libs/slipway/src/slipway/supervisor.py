@@ -82,16 +82,19 @@ class Supervisor:
         self._say = say
         self._changed = changed
         self._policy = policy
-        self._watchers: list[asyncio.Task[None]] = []
+        self._watchers: dict[str, asyncio.Task[None]] = {}
         self._units: dict[int, list[Unit]] = {}
+        self._held: set[str] = set()
 
-    async def start(self, unit: Unit, *, tier: int, attempts: int = 1) -> None:
+    async def start(self, unit: Unit, *, tier: int, attempts: int = 1, held: bool = False) -> None:
         """Start a unit and keep it running from then on.
 
         Args:
             unit: is stopped in the end, also when it doesn't start.
             tier: higher ones are stopped first; those of one tier together.
             attempts: how many failed starts in a row are too many.
+            held: once started, it does not stop the system when it can't be kept running, but
+                waits for `restart`.
         """
         self._units.setdefault(tier, []).append(unit)
         for attempt in range(1, attempts + 1):
@@ -104,12 +107,33 @@ class Supervisor:
                 self._say(f"{error}\nStarting {unit.name} again")
                 await asyncio.sleep(self._pause(attempt))
         await self._changed()
-        watcher = self._group.create_task(self._watch(unit), name=f"watch {unit.name}")
-        self._watchers.append(watcher)
+        if held:
+            self._held.add(unit.name)
+        self._begin_watching(unit)
+
+    async def restart(self, unit: Unit) -> None:
+        """Stop a unit that was started, and start it again.
+
+        One that doesn't start is named, and waits for the next call; so does one whose restart is
+        cancelled.
+        """
+        watcher = self._watchers.pop(unit.name, None)
+        if watcher is not None:
+            watcher.cancel()
+            await asyncio.wait([watcher])
+        await unit.stop()
+        try:
+            await unit.start()
+        except (StartError, ServerError) as error:
+            self._hold(unit, str(error))
+        else:
+            self._say(f"{unit.name} is ready again, pid {unit.pid}")
+            self._begin_watching(unit)
+        await self._changed()
 
     def stop_watching(self) -> None:
         """From now on an end is no accident."""
-        for watcher in self._watchers:
+        for watcher in self._watchers.values():
             watcher.cancel()
 
     async def stop(self) -> None:
@@ -123,7 +147,23 @@ class Supervisor:
             message = "not everything could be stopped"
             raise ExceptionGroup(message, errors)
 
+    def _begin_watching(self, unit: Unit) -> None:
+        watcher = self._group.create_task(self._watch(unit), name=f"watch {unit.name}")
+        self._watchers[unit.name] = watcher
+
+    def _hold(self, unit: Unit, error: str) -> None:
+        self._say(f"{error}\n{unit.name} waits for the next change of its source")
+
     async def _watch(self, unit: Unit) -> None:
+        try:
+            await self._keep(unit)
+        except StartError as error:
+            if unit.name not in self._held:
+                raise
+            self._hold(unit, str(error))
+            await self._changed()
+
+    async def _keep(self, unit: Unit) -> None:
         failures: deque[float] = deque(maxlen=self._policy.attempts)
         while True:
             ready_at = time.monotonic()
@@ -160,9 +200,10 @@ class Supervisor:
         policy = self._policy
         failures.append(time.monotonic())
         if len(failures) == policy.attempts and failures[-1] - failures[0] <= policy.window:
+            consequence = "" if unit.name in self._held else ", so the system stops"
             message = (
                 f"{unit.name} failed {policy.attempts} starts in a row within "
-                f"{policy.window:g} s, so the system stops. The last: {last}"
+                f"{policy.window:g} s{consequence}. The last: {last}"
             )
             raise StartError(message)
 

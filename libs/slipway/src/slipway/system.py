@@ -22,9 +22,11 @@ from slipway.migration import migration_spec
 from slipway.ports import with_free_ports
 from slipway.processes import PROCESSES, Surroundings
 from slipway.program import Program, end_leftovers
+from slipway.reload import Reloader, reloading
 from slipway.seed import seed
 from slipway.servers import Servers
 from slipway.settings import SlipwaySettings
+from slipway.sources import Sources
 from slipway.startup import Parts, Startup
 from slipway.state import Entry, Record, StateDirectory, find_root
 from slipway.supervisor import Supervisor, supervising
@@ -43,6 +45,7 @@ class Plan:
         role_password: of all roles; None: each has one made for this state directory.
         database: its name.
         env_file: what the processes read beside their environment.
+        reload: whether a change of source restarts the processes that run it.
     """
 
     settings: SlipwaySettings
@@ -51,6 +54,7 @@ class Plan:
     role_password: str | None = None
     database: str = "slipway"
     env_file: str = ".env"
+    reload: bool = False
 
     @property
     def state(self) -> StateDirectory:
@@ -70,6 +74,8 @@ class System:
     def __init__(self, plan: Plan, *, state: StateDirectory, reporter: Reporter) -> None:
         self.settings = plan.settings
         self.state = state
+        self.may_restart = asyncio.Event()
+        self._plan = plan
         self._reporter = reporter
         passwords = state.passwords((_SUPERUSER, *role_names()))
         if plan.role_password is not None:
@@ -125,8 +131,32 @@ class System:
 
     async def start(self, supervisor: Supervisor) -> None:
         """Start everything; returns once all of it is ready."""
-        startup = Startup(parts=self._parts, reporter=self._reporter, supervisor=supervisor)
+        startup = Startup(
+            parts=self._parts,
+            reporter=self._reporter,
+            supervisor=supervisor,
+            reload=self._plan.reload,
+        )
         await startup.run()
+
+    @asynccontextmanager
+    async def reloading(self, supervisor: Supervisor) -> AsyncIterator[None]:
+        """While the block runs, changes of source restart processes, if the plan says so.
+
+        They wait until `may_restart` is set.
+        """
+        if not self._plan.reload:
+            yield
+            return
+        reloader = Reloader(
+            sources=await asyncio.to_thread(Sources.find, self._plan.root, PROCESSES),
+            units=self._parts.programs,
+            supervisor=supervisor,
+            may_restart=self.may_restart,
+            say=self._reporter.say,
+        )
+        async with reloading(reloader):
+            yield
 
     async def write_record(self) -> None:
         """Say in the state directory what runs now."""
@@ -185,7 +215,10 @@ async def run_system(
         made(system)
         await end_leftovers(state, reporter.say)
         try:
-            async with supervising(say=reporter.say, changed=system.write_record) as supervisor:
+            async with (
+                supervising(say=reporter.say, changed=system.write_record) as supervisor,
+                system.reloading(supervisor),
+            ):
                 await system.start(supervisor)
                 yield system
         finally:
