@@ -67,7 +67,7 @@ check: .venv/.synced ## Lint, types, import rules, generated documents, migratio
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy $(SOURCES)
 	$(RUN)/mypy $(MYPY_TESTS) --no-error-summary $(TESTS)
-	$(RUN)/lint-imports --no-timing
+	$(RUN)/lint-imports
 	@for service in $(SERVICES); do $(RUN)/python -m chassis.http.document services/$$service --check; done
 	$(RUN)/python -m chassis.settings_document .env.example $(SETTINGS) --check
 	$(RUN)/python -m chassis.testing.drift $(addprefix services/,$(SERVICES))
