@@ -1,4 +1,4 @@
-"""Fetches jars, and all that they need at run time, from Maven Central: fetch_jars.py FOLDER GROUP:NAME:VERSION…"""
+"""Fetches jars, and all that they need at run time: ``fetch_jars.py FOLDER GROUP:NAME:VERSION``."""
 
 import shutil
 import sys
