@@ -69,6 +69,7 @@ check: .venv/.synced ## Lint, types, import rules, generated documents, migratio
 	$(RUN)/mypy $(MYPY_TESTS) --no-error-summary $(TESTS)
 	$(RUN)/lint-imports
 	@for service in $(SERVICES); do $(RUN)/python -m chassis.http.document services/$$service --check; done
+	$(RUN)/python -m gateway.document services --check
 	$(RUN)/python -m chassis.settings_document .env.example $(SETTINGS) --check
 	$(RUN)/python -m chassis.testing.drift $(addprefix services/,$(SERVICES))
 
@@ -79,6 +80,7 @@ format: .venv/.synced ## Format, and fix what can be fixed
 .PHONY: documents
 documents: .venv/.synced ## Write the generated documents anew
 	@for service in $(SERVICES); do $(RUN)/python -m chassis.http.document services/$$service; done
+	@$(RUN)/python -m gateway.document services
 	@$(RUN)/python -m chassis.settings_document .env.example $(SETTINGS)
 
 .PHONY: clean

@@ -12,6 +12,8 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
+from chassis.documents import write_or_check
+
 _HEAD = """\
 # Every setting, with its default. Copy to `.env`, and change what you need.
 # The environment wins over mounted secret files (SECRETS_DIRECTORY), and these over `.env`.
@@ -60,20 +62,12 @@ def _text(value: object) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write or check; answers the exit status."""
-    check = "--check" in arguments
     name, *places = [argument for argument in arguments if argument != "--check"]
     classes = []
     for place in places:
         module, _, attribute = place.partition(":")
         classes.append(getattr(importlib.import_module(module), attribute))
-    document, file = document_of(classes), Path(name)
-    if not check:
-        file.write_text(document, encoding="utf-8")
-        return 0
-    if not file.exists() or file.read_text(encoding="utf-8") != document:
-        print(f"{file} is stale: run `make documents`", file=sys.stderr)  # noqa: T201 - a command
-        return 1
-    return 0
+    return write_or_check(Path(name), document_of(classes), arguments)
 
 
 if __name__ == "__main__":

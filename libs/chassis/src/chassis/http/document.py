@@ -11,6 +11,8 @@ from typing import get_type_hints
 
 from fastapi import FastAPI
 
+from chassis.documents import write_or_check
+
 
 def document_of(service: str) -> str:
     """Give the OpenAPI document of ``<service>.app.create_app``, as a JSON text."""
@@ -23,15 +25,7 @@ def document_of(service: str) -> str:
 def main(arguments: list[str]) -> int:
     """Write or check; answers the exit status."""
     directory = Path(arguments[0])
-    file = directory / "openapi.json"
-    document = document_of(directory.name)
-    if "--check" not in arguments:
-        file.write_text(document, encoding="utf-8")
-        return 0
-    if not file.exists() or file.read_text(encoding="utf-8") != document:
-        print(f"{file} is stale: run `make documents`", file=sys.stderr)  # noqa: T201 - a command
-        return 1
-    return 0
+    return write_or_check(directory / "openapi.json", document_of(directory.name), arguments)
 
 
 if __name__ == "__main__":
