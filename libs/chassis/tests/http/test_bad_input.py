@@ -1,6 +1,7 @@
 """Nothing that a client sends makes a 5xx, and every refusal is a problem document."""
 
 import json
+import sys
 from typing import Any
 
 import httpx
@@ -33,9 +34,13 @@ def pointers(answer: httpx.Response) -> list[str]:
     return [error["pointer"] for error in document["errors"]]
 
 
+# Up to Python 3.12 the brace is wrong after a trailing comma, from 3.13 on the comma.
+COMMA = 12 if sys.version_info >= (3, 13) else 13
+
+
 @pytest.mark.parametrize(
     ("body", "place"),
-    [('{"name": }', 9), ('{"name": "a",}', 12), ("{", 1), ("nul", 0), ('{"a": 1} x', 9)],
+    [('{"name": }', 9), ('{"name": "a",}', COMMA), ("{", 1), ("nul", 0), ('{"a": 1} x', 9)],
 )
 async def test_malformed_json_is_400_and_says_where(
     client: httpx.AsyncClient, body: str, place: int

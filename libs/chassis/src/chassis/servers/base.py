@@ -43,7 +43,7 @@ class LocalServer(ABC):
     stop_seconds = 15.0
 
     def __init__(self, *, directory: Path, port: int, port_setting: str | None = None) -> None:
-        self.directory = directory.resolve()
+        self.directory = directory.absolute()  # resolve() would block the event loop
         self.port = port
         self._port_setting = port_setting
         self._process: asyncio.subprocess.Process | None = None
