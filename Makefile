@@ -7,6 +7,8 @@ SHELL := /bin/bash
 OWN_UV := $(CURDIR)/.slipway/tools/bin/uv
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo $(OWN_UV))
 RUN := .venv/bin
+# A tree of its own, since resolving anew would write uv.lock.
+LOWEST := $(CURDIR)/.slipway/lowest
 SERVICES := users orders notifications
 SOURCES := $(wildcard libs/*/src) $(wildcard services/*/src)
 TESTS := $(wildcard libs/*/tests) $(wildcard services/*/tests) tests
@@ -60,6 +62,14 @@ test-isolated: .venv/.synced ## Run each package's tests in an environment of it
 		$(UV) run --isolated --locked --package $$package pytest -q -p no:cacheprovider $$directory/tests; \
 	done
 
+.PHONY: test-lowest
+test-lowest: $(filter $(OWN_UV),$(UV)) ## Run the packages' tests on the oldest versions that they say they can do with
+	@rm -rf $(LOWEST)/tree && mkdir -p $(LOWEST)/tree
+	@cp -R libs services pyproject.toml .python-version $(LOWEST)/tree
+	@cd $(LOWEST)/tree && export UV_PROJECT_ENVIRONMENT=$(LOWEST)/venv && \
+		$(UV) sync --resolution lowest-direct --all-packages --quiet && \
+		$(LOWEST)/venv/bin/pytest -n $(TEST_WORKERS) --dist loadgroup $(or $(PYTEST_ARGS),libs services)
+
 .PHONY: check
 check: .venv/.synced ## Lint, types, import rules, generated documents, migrations, the lock file
 	$(UV) lock --check --quiet
@@ -72,6 +82,17 @@ check: .venv/.synced ## Lint, types, import rules, generated documents, migratio
 	$(RUN)/python -m gateway.document services --check
 	$(RUN)/python -m chassis.settings_document .env.example $(SETTINGS) --check
 	$(RUN)/python -m chassis.testing.drift $(addprefix services/,$(SERVICES))
+
+.PHONY: check-all
+check-all: check charts-check ## All of check, and what needs Helm, which Go builds where it is missing
+
+.PHONY: charts-check
+charts-check: | $(filter $(OWN_UV),$(UV)) ## Lint, render and validate the Helm charts
+	@UV=$(UV) deploy/kubernetes/check-charts.sh
+
+.PHONY: k8s-test
+k8s-test: ## Install, upgrade and roll back the charts on the cluster of the current context (needs Docker, kubectl)
+	@deploy/kubernetes/test.sh
 
 .PHONY: format
 format: .venv/.synced ## Format, and fix what can be fixed

@@ -1,0 +1,171 @@
+#!/usr/bin/env bash
+# Installs the charts into a namespace of its own on the cluster that the current context names, plays the path of an
+# order, upgrades to another tag, rolls back, and writes its figures to docs/kubernetes.md.
+#
+#   IMAGE_LOADER     brings images from Docker into the cluster: "kind load docker-image" (the default), or another
+#                    command that takes images; "none" where the cluster has them
+#   PYTHON_IMAGE, POSTGRES_IMAGE, KAFKA_IMAGE, VALKEY_IMAGE   where the official ones can't be reached
+#   BUILD_NETWORK    Docker's network for the build
+#   KEEP=1           leaves the namespace, to look around
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+source deploy/kubernetes/tools.sh
+
+IMAGE_LOADER=${IMAGE_LOADER:-kind load docker-image}
+POSTGRES_IMAGE=${POSTGRES_IMAGE:-postgres:18}
+KAFKA_IMAGE=${KAFKA_IMAGE:-apache/kafka:4.1.0}
+VALKEY_IMAGE=${VALKEY_IMAGE:-valkey/valkey:9}
+NAMESPACE=slipway-test-$$
+FIRST=test-$(date +%s) # never a tag that the cluster has seen
+SECOND=$FIRST-next
+PAGE=docs/kubernetes.md
+TRACES=http://slipway-infra-traces:4318
+IMAGES=(slipway "${SERVICE_CHARTS[@]}")
+
+kube() { kubectl --namespace "$NAMESPACE" "$@"; }
+helm_here() { "$HELM" --namespace "$NAMESPACE" "$@"; }
+
+# Seconds that a command took, in the variable named first.
+timed() { # VARIABLE COMMAND…
+  local -n result=$1
+  local start=$EPOCHREALTIME
+  shift
+  "$@"
+  result=$(awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN {printf "%.0f", b - a}')
+}
+
+build_images() {
+  local image
+  for image in "${IMAGES[@]}"; do
+    DOCKER_BUILDKIT=1 docker build --quiet --network "${BUILD_NETWORK:-default}" --file deploy/image/Dockerfile \
+      ${PYTHON_IMAGE:+--build-arg "PYTHON_IMAGE=$PYTHON_IMAGE"} --build-arg "PACKAGE=$image" \
+      --tag "slipway/$image:$FIRST" . >/dev/null
+    docker tag "slipway/$image:$FIRST" "slipway/$image:$SECOND"
+  done
+}
+
+load_images() {
+  [[ $IMAGE_LOADER != none ]] || return 0
+  local images=() image
+  for image in "${IMAGES[@]}"; do images+=("slipway/$image:$FIRST" "slipway/$image:$SECOND"); done
+  for image in "$POSTGRES_IMAGE" "$KAFKA_IMAGE" "$VALKEY_IMAGE"; do
+    docker image inspect "$image" >/dev/null 2>&1 || docker pull --quiet "$image" >/dev/null
+    images+=("$image")
+  done
+  # Words on purpose: a command with its arguments.
+  # shellcheck disable=SC2086
+  $IMAGE_LOADER "${images[@]}" >/dev/null
+}
+
+clean_up() {
+  local status=$?
+  ((status == 0)) || explain
+  if [[ -n ${KEEP:-} ]]; then
+    say "kept: namespace $NAMESPACE"
+    return
+  fi
+  kubectl delete namespace "$NAMESPACE" --ignore-not-found --wait=false >/dev/null
+  local image
+  for image in "${IMAGES[@]}"; do
+    docker rmi "slipway/$image:$FIRST" "slipway/$image:$SECOND" >/dev/null 2>&1 || true
+  done
+}
+
+explain() {
+  say "failed; what the namespace says:" >&2
+  kube get pods,jobs >&2 || true
+  kube get events --sort-by=.lastTimestamp 2>/dev/null | tail -15 >&2 || true
+  local pod
+  for pod in $(kube get pods --field-selector=status.phase!=Succeeded --output name 2>/dev/null); do
+    say "-- $pod" >&2
+    kube logs "$pod" --all-containers --tail=8 >&2 2>/dev/null || true
+  done
+}
+
+# The way of one order, and that all pods are of one tag.
+play() { # TAG
+  local others
+  others=$(kube get deployments --selector app.kubernetes.io/instance=slipway \
+    --output jsonpath='{range .items[*]}{.spec.template.spec.containers[0].image}{"\n"}{end}' | grep -v ":$1\$" || true)
+  [[ -z $others ]] || die "after this step all images should be of tag $1, and these are not: $others"
+  helm_here test slipway --timeout 3m --logs > "$work/test.txt" || { cat "$work/test.txt" >&2; die "helm test failed"; }
+  sed -n '/POD LOGS/,$p' "$work/test.txt" | grep -E '│|placed' || true
+}
+
+secrets() { # a password that changed would show here
+  kube get secrets --selector app.kubernetes.io/part-of=slipway \
+    --output jsonpath='{range .items[*]}{.metadata.name} {.metadata.resourceVersion}{"\n"}{end}'
+}
+
+memory() { # name and Mi of each pod; waits for the first measurement, and says nothing without a metrics server
+  local _
+  for _ in {1..30}; do
+    if kube top pods --no-headers > "$work/top.txt" 2>/dev/null && (($(wc -l < "$work/top.txt") >= 11)); then
+      sed -E 's/^([a-z-]+)(-[0-9a-f]{6,10}-[a-z0-9]{5}|-0) +[0-9]+m +([0-9]+)Mi.*/\1 \3/' "$work/top.txt"
+      return
+    fi
+    sleep 5
+  done
+}
+
+figures() {
+  local table
+  table=$(
+    cat <<TABLE
+| what | figure |
+|---|---|
+| install \`slipway-infra\`, until ready | $infra s |
+| install \`slipway\` (jobs, migrations, demo data), until ready | $install s |
+| upgrade to another tag, until ready | $upgrade s |
+| roll back, until ready | $rollback s |
+$(memory | while read -r name mebibytes; do echo "| memory of \`$name\` | $mebibytes MiB |"; done)
+
+Kubernetes $(kubectl version --output json | python3 -c 'import json, sys; print(json.load(sys.stdin)["serverVersion"]["gitVersion"])'), one replica each, $(kubectl get nodes --no-headers | wc -l) node with $(kubectl get nodes --output jsonpath='{.items[0].status.capacity.cpu}') cores; images \`$POSTGRES_IMAGE\`, \`$KAFKA_IMAGE\`, \`$VALKEY_IMAGE\`; $(date --utc +%F).
+TABLE
+  )
+  TABLE=$table python3 - "$PAGE" <<'PYTHON'
+import os, pathlib, re, sys
+page = pathlib.Path(sys.argv[1])
+begin, end = "<!-- figures -->", "<!-- end of figures -->"
+text = page.read_text()
+assert begin in text and end in text, f"{page} has lost its markers {begin} and {end}"
+page.write_text(re.sub(f"{begin}.*{end}", lambda _: f"{begin}\n{os.environ['TABLE']}\n{end}", text, flags=re.S))
+PYTHON
+  say "$table"
+}
+
+for tool in docker kubectl; do command -v "$tool" >/dev/null || die "$tool is missing: install it"; done
+kubectl version >/dev/null 2>&1 || die "no cluster answers: name one with kubectl config use-context, or KUBECONFIG"
+find_helm
+work=$(mktemp -d)
+bring_together
+say "building images, tag $FIRST"
+build_images
+load_images
+trap 'clean_up; rm -rf "$work"' EXIT
+kubectl create namespace "$NAMESPACE" >/dev/null
+kubectl label namespace "$NAMESPACE" pod-security.kubernetes.io/enforce=restricted >/dev/null
+
+say "installing slipway-infra into $NAMESPACE"
+timed infra helm_here install slipway-infra helm/slipway-infra --wait --timeout 10m \
+  --set "postgres.image=$POSTGRES_IMAGE,kafka.image=$KAFKA_IMAGE,valkey.image=$VALKEY_IMAGE" \
+  --set "traces.image=slipway/slipway:$FIRST" >/dev/null
+
+say "installing slipway"
+timed install helm_here install slipway helm/slipway --wait --timeout 10m --set "global.image.tag=$FIRST" \
+  --set global.environment=development,demoData=true,users.firstAdmin.email=admin@example.com \
+  --set "global.tracing.endpoint=$TRACES,tests.tracesUrl=$TRACES" >/dev/null
+play "$FIRST"
+before=$(secrets)
+
+say "upgrading to $SECOND"
+timed upgrade helm_here upgrade slipway helm/slipway --wait --timeout 10m --reuse-values \
+  --set "global.image.tag=$SECOND" >/dev/null
+play "$SECOND"
+
+say "rolling back"
+timed rollback helm_here rollback slipway --wait --timeout 10m >/dev/null
+play "$FIRST"
+[[ $(secrets) == "$before" ]] || die "Secrets changed in the upgrade, and should not have: $(secrets)"
+
+figures

@@ -1,0 +1,93 @@
+{{/*
+One process of a service as a Deployment.
+Takes root, component (api or worker), values (replicas, resources), own (settings that only this service has),
+env (more variables, as YAML) and signing (whether the private keys are mounted).
+*/}}
+{{- define "slipway-lib.deployment" -}}
+{{- $api := eq .component "api" -}}
+{{- $name := include "slipway-lib.fullname" .root -}}
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ $name }}{{ if not $api }}-{{ .component }}{{ end }}
+  labels:
+    {{- include "slipway-lib.labels" . | nindent 4 }}
+spec:
+  replicas: {{ .values.replicas }}
+  strategy:
+    rollingUpdate:
+      maxSurge: 1
+      maxUnavailable: 0
+  selector:
+    matchLabels:
+      {{- include "slipway-lib.selector" . | nindent 6 }}
+  template:
+    metadata:
+      labels:
+        {{- include "slipway-lib.labels" . | nindent 8 }}
+      annotations:
+        checksum/settings: {{ include "slipway-lib.settings" . | sha256sum }}
+    spec:
+      {{- include "slipway-lib.podBasics" . | nindent 6 }}
+      terminationGracePeriodSeconds: 35
+      containers:
+        - name: {{ .component }}
+          args: [{{ .root.Chart.Name }}.{{ ternary "app" "worker" $api }}]
+          {{- include "slipway-lib.containerBasics" (dict "root" .root "resources" .values.resources) | nindent 10 }}
+          envFrom:
+            - configMapRef:
+                name: {{ $name }}
+          {{- with .env }}
+          env:
+            {{- . | nindent 12 }}
+          {{- end }}
+          ports:
+            {{- if $api }}
+            - name: http
+              containerPort: 8000
+            {{- end }}
+            - name: internal
+              containerPort: 9000
+          startupProbe:
+            httpGet: { path: /healthz/startup, port: internal }
+            periodSeconds: 2
+            timeoutSeconds: 3
+            failureThreshold: 60
+          livenessProbe:
+            httpGet: { path: /healthz/live, port: internal }
+            periodSeconds: 10
+            timeoutSeconds: 5
+            failureThreshold: 3
+          readinessProbe:
+            httpGet: { path: /healthz/ready, port: internal }
+            periodSeconds: 5
+            timeoutSeconds: 3
+          {{- if $api }}
+          # Endpoints are withdrawn while this sleeps: only then does the process stop to listen.
+          lifecycle:
+            preStop:
+              sleep:
+                seconds: 5
+          {{- end }}
+          volumeMounts:
+            - { name: tmp, mountPath: /tmp }
+            - { name: public-keys, mountPath: /var/lib/slipway/public, readOnly: true }
+            {{- if .signing }}
+            - { name: signing-keys, mountPath: /var/lib/slipway/signing, readOnly: true }
+            {{- end }}
+      volumes:
+        - name: tmp
+          emptyDir: { sizeLimit: 64Mi }
+        - name: public-keys
+          secret:
+            secretName: {{ include "slipway-lib.keysSecret" .root }}
+            defaultMode: 0440
+            items: [{ key: public.jwks.json, path: public.jwks.json }]
+        {{- if .signing }}
+        - name: signing-keys
+          secret:
+            secretName: {{ include "slipway-lib.keysSecret" .root }}
+            defaultMode: 0440
+            items: [{ key: signing.jwks.json, path: signing.jwks.json }]
+        {{- end }}
+{{- end }}
