@@ -1,0 +1,105 @@
+"""What editors, hooks and the CI are told: it parses, and what it names exists."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
+TOOLS = Path(sys.executable).parent
+
+
+def workflow(file):
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def make_targets():
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    groups = re.findall(r"^\.PHONY: (.+)$", text, re.MULTILINE)
+    return {target for group in groups for target in group.split()}
+
+
+def commands_of(job):
+    return [step["run"] for step in job["steps"] if "run" in step]
+
+
+def test_there_is_a_workflow_and_every_python_that_is_promised_is_in_it():
+    matrices = [
+        job.get("strategy", {}).get("matrix", {}).get("python", [])
+        for file in WORKFLOWS
+        for job in workflow(file)["jobs"].values()
+    ]
+    assert ["3.12", "3.13"] in matrices
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
+def test_a_workflow_has_what_each_must_have(file):
+    document = workflow(file)
+    assert set(document) <= {"name", True, "permissions", "concurrency", "env", "jobs"}
+    assert document[True], "it never runs: YAML 1.1 reads the key `on` as true"
+    assert document["permissions"], "say which rights it needs"
+    for name, job in document["jobs"].items():
+        assert {"runs-on", "timeout-minutes", "steps"} <= set(job), name
+        needs = job.get("needs", [])
+        assert set([needs] if isinstance(needs, str) else needs) <= set(document["jobs"]), name
+        for step in job["steps"]:
+            assert len({"uses", "run"} & set(step)) == 1, f"{name}: {step}"
+            assert re.fullmatch(r"[\w.-]+/[\w./-]+@v\d+(\.\d+)*", step.get("uses", "a/b@v1")), name
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
+def test_an_expression_of_a_workflow_names_what_there_is(file):
+    for name, job in workflow(file)["jobs"].items():
+        matrix = job.get("strategy", {}).get("matrix", {})
+        for expression in re.findall(r"\$\{\{(.*?)\}\}", json.dumps(job)):
+            key = re.fullmatch(r" matrix\.(\w+) | github\.\w+ | secrets\.\w+ ", expression)
+            assert key, f"{name}: {expression}"
+            assert key[1] is None or key[1] in matrix, f"{name}: {expression}"
+
+
+def test_what_the_ci_runs_exists():
+    scripts = [ROOT / ".ci" / "run"]
+    commands = [script.read_text(encoding="utf-8") for script in scripts]
+    for file in WORKFLOWS:
+        for job in workflow(file)["jobs"].values():
+            commands += commands_of(job)
+    text = "\n".join(commands)
+    targets = set(re.findall(r"\bmake ((?:[a-z][\w-]*)(?: [a-z][\w-]*)*)", re.sub("#.*", "", text)))
+    named = {target for group in targets for target in group.split()}
+    assert named
+    assert named <= make_targets()
+    for script in re.findall(r"\bbash (\S+)", text):
+        assert (ROOT / script).is_file()
+
+
+def test_hooks_run_tools_of_the_environment():
+    config = ROOT / ".pre-commit-config.yaml"
+    validate = [sys.executable, "-m", "pre_commit", "validate-config", str(config)]
+    done = subprocess.run(validate, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for repository in yaml.safe_load(config.read_text(encoding="utf-8"))["repos"]:
+        for hook in repository["hooks"]:
+            program = hook["entry"].split()[0]
+            assert program.startswith(".venv/bin/"), hook["id"]
+            assert shutil.which(Path(program).name, path=TOOLS), hook["id"]
+
+
+def test_the_dev_container_and_the_editor_recommend_the_same():
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text(encoding="utf-8"))
+    editor = json.loads((ROOT / ".vscode/extensions.json").read_text(encoding="utf-8"))
+    assert container["customizations"]["vscode"]["extensions"] == editor["recommendations"]
+    assert container["image"].endswith((ROOT / ".python-version").read_text().strip())
+    ports = {str(port) for port in container["forwardPorts"]}
+    assert ports == set(container["portsAttributes"])
+    for target in re.findall(r"\bmake ([\w-]+)", container["postCreateCommand"]):
+        assert target in make_targets()
+
+
+def test_editors_are_told_how_files_are_written():
+    assert "root = true" in (ROOT / ".editorconfig").read_text(encoding="utf-8")
