@@ -83,6 +83,17 @@ check: .venv/.synced ## Lint, types, import rules, generated documents, migratio
 	$(RUN)/python -m chassis.settings_document .env.example $(SETTINGS) --check
 	$(RUN)/python -m chassis.testing.drift $(addprefix services/,$(SERVICES))
 
+.PHONY: check-all
+check-all: check charts-check ## All of check, and what needs Helm, which Go builds where it is missing
+
+.PHONY: charts-check
+charts-check: | $(filter $(OWN_UV),$(UV)) ## Lint, render and validate the Helm charts
+	@UV=$(UV) deploy/kubernetes/check-charts.sh
+
+.PHONY: k8s-test
+k8s-test: ## Install, upgrade and roll back the charts on the cluster of the current context (needs Docker, kubectl)
+	@deploy/kubernetes/test.sh
+
 .PHONY: format
 format: .venv/.synced ## Format, and fix what can be fixed
 	@$(RUN)/ruff check --fix-only --quiet . && $(RUN)/ruff format --quiet .
