@@ -2,6 +2,9 @@
 
 With pytest-xdist the controller starts the servers before its workers and tells them the addresses
 in the environment; without it they start when a test first asks.
+
+Nothing of the project is imported at the top: pytest loads plugins before coverage begins, and what
+is imported until then would count as never run.
 """
 
 import asyncio
@@ -11,15 +14,15 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
-from chassis.telemetry.logging import configure_test_logging
-from chassis.testing.databases import ServiceDatabase
-from chassis.testing.kafka import TestTopics
-from chassis.testing.servers import running_servers
-from chassis.testing.tokens import TestTokens
+if TYPE_CHECKING:
+    from chassis.testing.databases import ServiceDatabase
+    from chassis.testing.kafka import TestTopics
+    from chassis.testing.tokens import TestTokens
 
 _POSTGRES = "SLIPWAY_TEST_POSTGRES_URL"
 _KAFKA = "SLIPWAY_TEST_KAFKA"
@@ -39,13 +42,28 @@ _SHORT_BLOCKS = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set up the log; start the servers in the controller of a parallel run."""
-    configure_test_logging()
+    """Start the servers in the controller of a parallel run."""
     stack = config.stash[_STACK] = ExitStack()
     workers = getattr(config.option, "numprocesses", None)
     if workers and not hasattr(config, "workerinput") and not config.option.collectonly:
-        servers = stack.enter_context(running_servers({"postgres", "kafka"}))
+        _start(stack, "postgres", "kafka")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart() -> None:
+    """Set up the log."""
+    from chassis.telemetry.logging import configure_test_logging
+
+    configure_test_logging()
+
+
+def _start(stack: ExitStack, *which: str) -> None:
+    from chassis.testing.servers import running_servers
+
+    servers = stack.enter_context(running_servers(which))
+    if "postgres" in which:
         os.environ[_POSTGRES] = servers.postgres_url
+    if "kafka" in which:
         os.environ[_KAFKA] = servers.kafka_bootstrap_servers
 
 
@@ -60,8 +78,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def postgres_url(pytestconfig: pytest.Config) -> str:
     """The superuser's URL of the run's Postgres."""
     if _POSTGRES not in os.environ:
-        servers = pytestconfig.stash[_STACK].enter_context(running_servers({"postgres"}))
-        os.environ[_POSTGRES] = servers.postgres_url
+        _start(pytestconfig.stash[_STACK], "postgres")
     return os.environ[_POSTGRES]
 
 
@@ -69,8 +86,7 @@ def postgres_url(pytestconfig: pytest.Config) -> str:
 def kafka_bootstrap_servers(pytestconfig: pytest.Config) -> str:
     """The address of the run's Kafka."""
     if _KAFKA not in os.environ:
-        servers = pytestconfig.stash[_STACK].enter_context(running_servers({"kafka"}))
-        os.environ[_KAFKA] = servers.kafka_bootstrap_servers
+        _start(pytestconfig.stash[_STACK], "kafka")
     return os.environ[_KAFKA]
 
 
@@ -82,7 +98,7 @@ def service_directory() -> Path:
 
 
 @pytest.fixture(scope="session")
-def service_databases() -> dict[Path, ServiceDatabase]:
+def service_databases() -> dict[Path, "ServiceDatabase"]:
     """The databases of this worker process: one run may test several services."""
     return {}
 
@@ -91,9 +107,11 @@ def service_databases() -> dict[Path, ServiceDatabase]:
 async def service_database(
     postgres_url: str,
     service_directory: Path,
-    service_databases: dict[Path, ServiceDatabase],
-) -> ServiceDatabase:
+    service_databases: dict[Path, "ServiceDatabase"],
+) -> "ServiceDatabase":
     """The migrated database of the service under test; made at first use."""
+    from chassis.testing.databases import ServiceDatabase
+
     if service_directory not in service_databases:
         made = await ServiceDatabase.create(postgres_url, service_directory)
         service_databases[service_directory] = made
@@ -101,21 +119,25 @@ async def service_database(
 
 
 @pytest.fixture
-async def database(service_database: ServiceDatabase) -> ServiceDatabase:
+async def database(service_database: "ServiceDatabase") -> "ServiceDatabase":
     """The worker process's database, emptied."""
     await service_database.clean()
     return service_database
 
 
 @pytest.fixture
-def topics(kafka_bootstrap_servers: str) -> TestTopics:
+def topics(kafka_bootstrap_servers: str) -> "TestTopics":
     """Topics of this test alone."""
+    from chassis.testing.kafka import TestTopics
+
     return TestTopics(bootstrap_servers=kafka_bootstrap_servers)
 
 
 @pytest.fixture(scope="session")
-def tokens(tmp_path_factory: pytest.TempPathFactory) -> TestTokens:
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> "TestTokens":
     """Access tokens of a key made for the run."""
+    from chassis.testing.tokens import TestTokens
+
     return TestTokens(tmp_path_factory.mktemp("keys"))
 
 
