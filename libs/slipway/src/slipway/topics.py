@@ -18,6 +18,7 @@ from slipway.settings import TopicSettings
 _REPLICAS = 3
 _MIN_INSYNC = 2
 _POLL_SECONDS = 0.5
+_SEEN_SECONDS = 30.0
 
 
 class TopicDeclaration(Protocol):
@@ -112,7 +113,7 @@ async def apply(
 async def _apply(
     admin: AIOKafkaAdminClient, topics: Mapping[str, TopicDeclaration], replication: Replication
 ) -> tuple[str, ...]:
-    present = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
+    present = await _partitions(admin)
     _refuse_other_partitions(topics, present)
     missing = {name: topic for name, topic in topics.items() if name not in present}
     if missing:
@@ -120,7 +121,31 @@ async def _apply(
         factor, insync = replication.on(brokers)
         new = [_new(name, topic, factor, insync) for name, topic in missing.items()]
         _raise_errors(await admin.create_topics(new))
+        # Another one may have been quicker, and wanted other partitions.
+        _refuse_other_partitions(topics, await _until_seen(admin, missing))
     return tuple(missing)
+
+
+async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:
+    return {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
+
+
+async def _until_seen(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, int]:
+    """Wait for the broker to know what the controller created; its metadata follow a bit later."""
+    wanted = set(names)
+    try:
+        async with asyncio.timeout(_SEEN_SECONDS):
+            while True:
+                present = await _partitions(admin)
+                if wanted <= present.keys():
+                    return present
+                await asyncio.sleep(_POLL_SECONDS / 5)
+    except TimeoutError as error:
+        message = (
+            f"Kafka took the topics {', '.join(sorted(wanted))}, and {_SEEN_SECONDS:g} s later the "
+            "broker still doesn't know them: its log and the controller's say more"
+        )
+        raise SlipwayError(message) from error
 
 
 def _refuse_other_partitions(
