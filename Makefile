@@ -56,11 +56,13 @@ test: .venv/.synced ## Run all tests against real PostgreSQL and Kafka
 
 .PHONY: test-isolated
 test-isolated: .venv/.synced ## Run each package's tests in an environment of its own
-	@for package in $(notdir $(wildcard libs/* services/*)); do \
-		directory=$$(ls -d libs/$$package services/$$package 2>/dev/null); \
+	@failed=; for directory in $(wildcard libs/* services/*); do \
+		package=$${directory##*/}; \
 		echo "== $$package"; \
-		$(UV) run --isolated --locked --package $$package pytest -q -p no:cacheprovider $$directory/tests; \
-	done
+		$(UV) run --isolated --locked --package $$package pytest -q -p no:cacheprovider $$directory/tests \
+			|| failed+=" $$package"; \
+	done; \
+	[ -z "$$failed" ] || { echo "tests failed alone:$$failed" >&2; exit 1; }
 
 .PHONY: test-lowest
 test-lowest: $(filter $(OWN_UV),$(UV)) ## Run the packages' tests on the oldest versions that they say they can do with
