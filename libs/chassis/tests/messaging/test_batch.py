@@ -162,7 +162,7 @@ async def test_two_owners_of_one_partition_take_turns_and_other_partitions_do_no
 
     first = asyncio.create_task(offline.runner(linger).run(raised(1)))
     await entered.wait()
-    second = asyncio.create_task(offline.runner().run(raised(1, 2)))
+    second = asyncio.create_task(offline.runner().run(raised(2)))
     await offline.runner().run(raised(1, counter="b", partition=1))
     assert await offline.effects() == [("b", 1)]
     assert not second.done()
