@@ -50,6 +50,10 @@ demo: .venv/.synced ## Place an order and follow it to its push, hop by hop
 status: .venv/.synced ## Show what runs, and how it is
 	@exec $(RUN)/slipway status
 
+.PHONY: bench
+bench: .venv/.synced ## Measure against HAProxy, pgbench and others; writes docs/performance.md
+	@exec $(RUN)/slipway bench $(ROWS)
+
 .PHONY: test
 test: .venv/.synced ## Run all tests against real PostgreSQL and Kafka
 	@$(RUN)/pytest -n $(TEST_WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered $(PYTEST_ARGS)

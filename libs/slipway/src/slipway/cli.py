@@ -3,6 +3,8 @@
 import asyncio
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +26,7 @@ from slipway.state import StateDirectory, find_root
 from slipway.status import as_table, read_status
 
 if TYPE_CHECKING:
+    from slipway.bench.command import Bench
     from slipway.system import Plan, System
 
 app = typer.Typer(
@@ -122,6 +125,28 @@ def demo(
 
 
 @app.command()
+def bench(
+    rows: Annotated[
+        list[str] | None, typer.Argument(help="gateway, orders; all when left out.")
+    ] = None,
+) -> None:
+    """Measure the system against its peers, as ratios; all rows together write docs/performance.md.
+
+    On servers and processes of its own. Needs two cores that are otherwise idle, and Debian's wrk
+    and haproxy, which it installs where root runs it.
+    """
+
+    def make() -> "Bench":
+        with _local():
+            from slipway.bench.command import Bench  # noqa: PLC0415  # needs the extra `local`
+        directory = _state().path / "bench"
+        return Bench(root=_root(), directory=directory, reporter=Reporter(_console))
+
+    if not run(guard(make).run(rows or [])):
+        raise typer.Exit(1)
+
+
+@app.command()
 def status(
     *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False
 ) -> None:
@@ -195,17 +220,24 @@ def main() -> None:
 
 
 def _plan() -> "Plan":
-    """Where the system runs, and how; what starts one is an extra, which images leave out."""
+    """Where the system runs, and how."""
 
     def make() -> "Plan":
-        try:
+        with _local():
             from slipway.system import Plan  # noqa: PLC0415  # needs the extra `local`
-        except ModuleNotFoundError as error:
-            message = f"{error.name} is missing: install `slipway[local]`, which starts servers"
-            raise SlipwayError(message) from error
         return Plan(settings=load(SlipwaySettings), root=find_root(Path.cwd()))
 
     return guard(make)
+
+
+@contextmanager
+def _local() -> Iterator[None]:
+    """Import what starts servers: an extra, which images leave out."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        message = f"{error.name} is missing: install `slipway[local]`, which starts servers"
+        raise SlipwayError(message) from error
 
 
 def _root() -> Path:

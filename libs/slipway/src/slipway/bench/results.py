@@ -1,0 +1,58 @@
+"""What a row found: lines of the document's first table, and the details below it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from slipway.bench.rounds import Ratio, Sample, Samples
+
+TIMES = "×"  # noqa: RUF001  # the sign itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One bar, and what was measured.
+
+    Attributes:
+        what: the name of the row.
+        measured: the figure.
+        unit: what the figure is so many times of.
+        bar: the least that it should be.
+    """
+
+    what: str
+    measured: Ratio
+    unit: str
+    bar: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the bar is reached, before any rounding."""
+        return self.measured.value >= self.bar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What one row found.
+
+    Attributes:
+        title: of its section.
+        lines: of the first table.
+        method: how it was measured, in Markdown.
+        samples: by side.
+        notes: what follows from this run's figures, in Markdown.
+        versions: of what took part, by name.
+    """
+
+    title: str
+    lines: Sequence[Line]
+    method: str
+    samples: Samples
+    notes: Sequence[str] = ()
+    versions: Sequence[tuple[str, str]] = ()
+
+
+def middle(samples: Sequence[Sample], field: str) -> float | None:
+    """The median of one figure over the rounds; None where it was not measured."""
+    found = [value for sample in samples if (value := getattr(sample, field)) is not None]
+    return median(found) if found else None

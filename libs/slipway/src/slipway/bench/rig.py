@@ -1,0 +1,195 @@
+"""What a row measures on: servers and processes of its own, on free ports, without a supervisor.
+
+A process that dies in a measurement makes it fail; starting it again would only hide that.
+"""
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from signal import SIGKILL
+from uuid import UUID
+
+from chassis.auth import TokenSigner
+from chassis.auth.keys import read_key_set
+from chassis.database import new_id
+from chassis.servers import LocalServer, ValkeyServer
+from slipway.bench.load import on_core
+from slipway.console import Reporter
+from slipway.database import Database
+from slipway.keys import KeyFiles, make_keys
+from slipway.ports import with_free_ports
+from slipway.processes import PROCESSES, Surroundings
+from slipway.program import Program, ProgramSpec, end_leftovers
+from slipway.settings import HOST, SlipwaySettings
+from slipway.state import StateDirectory
+
+SAMPLED = "0.1"
+_AUDIENCE = "slipway"
+_LIFETIME = timedelta(hours=2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """Somebody with an access token."""
+
+    id: UUID
+    token: str
+
+
+class Rig:
+    """Starts things for one row; all of them stop when `open_rig` is left.
+
+    Args:
+        state: holds data, logs and keys.
+        root: the top of the repository.
+        settings: free ports.
+        keys: of access tokens.
+        reporter: shows progress.
+        stack: ends what was started.
+    """
+
+    def __init__(
+        self,
+        *,
+        state: StateDirectory,
+        root: Path,
+        settings: SlipwaySettings,
+        keys: KeyFiles,
+        reporter: Reporter,
+        stack: AsyncExitStack,
+    ) -> None:
+        self.state = state
+        self.root = root
+        self.settings = settings
+        self.reporter = reporter
+        self._keys = keys
+        self._stack = stack
+        self._programs: list[Program] = []
+        self._servers: list[LocalServer] = []
+
+    async def serve(self, server: LocalServer) -> None:
+        """Start a server."""
+        self._servers.append(server)
+        self._stack.push_async_callback(server.stop)
+        with self.reporter.step(f"{server.name}, port {server.port}"):
+            await server.start()
+
+    async def run(self, spec: ProgramSpec, *, core: int | None = None) -> Program:
+        """Start a program, on one core alone where that is given."""
+        pinned = replace(spec, command=(*on_core(core), *spec.command))
+        program = Program(pinned, state=self.state, say=self.reporter.say)
+        self._programs.append(program)
+        self._stack.push_async_callback(program.stop)
+        with self.reporter.step(f"{program.name}, {spec.address}"):
+            await program.start()
+        return program
+
+    def process(self, name: str, database: Database, **environment: str) -> ProgramSpec:
+        """How to run a process of the system: limits on, a tenth of traces sampled."""
+        surroundings = Surroundings(
+            settings=self.settings,
+            root=self.root,
+            env_file=os.devnull,
+            database=database,
+            keys=self._keys,
+        )
+        (row,) = [row for row in PROCESSES if row.name == name]
+        spec = surroundings.spec(row)
+        changed = {"OTEL_TRACES_SAMPLER_ARG": SAMPLED, "SLIPWAY_LIMITS": "on", **environment}
+        return replace(spec, environment={**spec.environment, **changed})
+
+    def valkey(self) -> ValkeyServer:
+        """A Valkey for the gateway's limits, on the port that the gateway is told of."""
+        return ValkeyServer(directory=self.state.servers / "valkey", port=self.settings.valkey_port)
+
+    def module(self, name: str, port: int, *arguments: str) -> ProgramSpec:
+        """How to run a module of this package that answers every path, its port first."""
+        address = f"http://{HOST}:{port}"
+        return ProgramSpec(
+            name=name,
+            command=(sys.executable, "-m", f"slipway.bench.{name}", str(port), *arguments),
+            environment=os.environ,
+            directory=self.root,
+            address=address,
+            ready_url=f"{address}/",
+        )
+
+    async def users(self, count: int, *scopes: str) -> list[User]:
+        """Make users with access tokens, signed with this rig's key: no service need know them."""
+        return await asyncio.to_thread(self._users, count, scopes)
+
+    def _users(self, count: int, scopes: tuple[str, ...]) -> list[User]:
+        (kid, key), *_ = read_key_set(self._keys.private).items()
+        signer = TokenSigner(
+            key=key,
+            kid=kid,
+            issuer=self.settings.gateway_url,
+            audience=_AUDIENCE,
+            lifetime=_LIFETIME,
+        )
+        ids = [new_id() for _ in range(count)]
+        return [
+            User(
+                id=one,
+                token=signer.sign(subject=one, session=new_id(), roles=["customer"], scopes=scopes),
+            )
+            for one in ids
+        ]
+
+    async def write(self, name: str, text: str) -> Path:
+        """Write a file for one of the programs."""
+        path = self.state.path / name
+        await asyncio.to_thread(path.write_text, text)
+        return path
+
+    def kill(self) -> None:
+        """Send SIGKILL to everything: for a person who won't wait for an ordered stop."""
+        for program in self._programs:
+            program.kill()
+        for server in self._servers:
+            if server.pid is not None:
+                with suppress(ProcessLookupError):
+                    os.killpg(server.pid, SIGKILL)
+
+
+@asynccontextmanager
+async def open_rig(root: Path, directory: Path, reporter: Reporter) -> AsyncIterator[Rig]:
+    """Make an empty rig, and stop all that was started on it when left.
+
+    Args:
+        root: the top of the repository.
+        directory: is emptied; afterwards only where nothing failed, for the logs' sake.
+        reporter: shows progress.
+    """
+    state = StateDirectory(directory)
+    with state.lock():
+        await end_leftovers(state, reporter.say)
+        await asyncio.to_thread(_empty, state)
+        settings, keys = await asyncio.to_thread(_furnish, state)
+        async with AsyncExitStack() as stack:
+            yield Rig(
+                state=state,
+                root=root,
+                settings=settings,
+                keys=keys,
+                reporter=reporter,
+                stack=stack,
+            )
+        await asyncio.to_thread(_empty, state)
+
+
+def _empty(state: StateDirectory) -> None:
+    for path in (state.servers, state.logs, state.run, state.keys):
+        shutil.rmtree(path, ignore_errors=True)
+    state.make()
+
+
+def _furnish(state: StateDirectory) -> tuple[SlipwaySettings, KeyFiles]:
+    settings = SlipwaySettings(slipway_state_dir=state.path, kafka_bootstrap_servers=None)
+    return with_free_ports(settings), make_keys(state)

@@ -1,0 +1,201 @@
+"""The part of the system that takes orders: gateway, orders service, Postgres; no worker runs."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import batched
+from uuid import UUID
+
+import asyncpg
+
+from chassis.servers import PostgresServer
+from chassis.servers.base import free_port
+from client import Address, Money, NewOrder, NewProduct, OrderItem, SlipwayClient
+from slipway.bench.rig import Rig, User
+from slipway.bench.statements import LOG_SETTINGS, Statement, transaction_with
+from slipway.database import Database, role_names
+from slipway.errors import SlipwayError
+from slipway.migration import migration_spec
+from slipway.program import Program
+from slipway.refusals import refusals_of
+from slipway.startup import run_to_end
+
+_SUPERUSER = "postgres"
+_STOCK = 1_000_000
+_AT_ONCE = 8
+_POLLS = 100
+_POLL_SECONDS = 0.05
+_ADDRESS = Address(
+    name="Ada Lovelace",
+    line1="12 St James Square",
+    city="London",
+    postal_code="SW1Y 4JH",
+    country="GB",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shop:
+    """It runs, with a catalogue and customers who have ordered before.
+
+    Attributes:
+        postgres: the server.
+        database: its database.
+        gateway: where orders go.
+        orders: the process behind it.
+        customers: who may order.
+        products: ids; an order takes one from each half.
+    """
+
+    postgres: PostgresServer
+    database: Database
+    gateway: Program
+    orders: Program
+    customers: Sequence[User]
+    products: Sequence[UUID]
+
+    @property
+    def halves(self) -> tuple[Sequence[UUID], Sequence[UUID]]:
+        """The products, so that two of an order are never the same."""
+        middle = len(self.products) // 2
+        return self.products[:middle], self.products[middle:]
+
+    def client(self) -> SlipwayClient:
+        """A client of the gateway."""
+        return SlipwayClient(self.gateway.spec.address, trust_env=False)
+
+    async def place(self, client: SlipwayClient, customer: User, key: str) -> None:
+        """Place an order of the first product of each half."""
+        one, two = (half[0] for half in self.halves)
+        items = (OrderItem(product_id=one, quantity=1), OrderItem(product_id=two, quantity=2))
+        order = NewOrder(items=items, shipping_address=_ADDRESS)
+        await client.place_order(customer.token, order, idempotency_key=key)
+
+    async def count(self) -> int:
+        """How many orders there are."""
+        connection = await self._connect()
+        try:
+            return int(await connection.fetchval("SELECT count(*) FROM orders.orders"))
+        finally:
+            await connection.close()
+
+    async def capture(self, key: str) -> list[Statement]:
+        """Place one order while the server logs statements; give those of its transaction."""
+        await self._log_statements("all")
+        try:
+            async with self.client() as client:
+                await self.place(client, self.customers[0], key)
+        finally:
+            await self._log_statements("none")
+        for _ in range(_POLLS):
+            lines = await asyncio.to_thread(self._logged)
+            if any("COMMIT" in line for line in lines):
+                return transaction_with(lines, "INSERT INTO orders ")
+            await asyncio.sleep(_POLL_SECONDS)  # the collector writes when it gets to it
+        message = f"the server logged no order, though it was told to: see {self.postgres.data}/log"
+        raise SlipwayError(message)
+
+    def _logged(self) -> list[str]:
+        files = sorted((self.postgres.data / "log").glob("*.json"))
+        lines = [line for file in files for line in file.read_text().splitlines()]
+        return [line for line in lines if _is_whole(line)]
+
+    async def _log_statements(self, which: str) -> None:
+        connection = await self._connect()
+        try:
+            await connection.execute(f"ALTER SYSTEM SET log_statement = '{which}'")
+            await connection.execute("SELECT pg_reload_conf()")
+            for _ in range(_POLLS):
+                if await connection.fetchval("SHOW log_statement") == which:
+                    return
+                await asyncio.sleep(_POLL_SECONDS)  # sessions are told by a signal
+        finally:
+            await connection.close()
+        message = f"log_statement = {which} did not take effect within some seconds"
+        raise SlipwayError(message)
+
+    async def _connect(self) -> asyncpg.Connection:
+        return await asyncpg.connect(self.postgres.url(database=self.database.name))
+
+
+def _is_whole(line: str) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:  # the collector is at it
+        return False
+    return True
+
+
+async def open_shop(rig: Rig, *, customers: int, products: int) -> Shop:
+    """Start it, durable as in production, and fill it through its API."""
+    postgres, database = await _start_database(rig)
+    sink = await rig.run(rig.module("upstream", free_port()))
+    await rig.serve(rig.valkey())
+    shared = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.spec.address}
+    orders = await rig.run(rig.process("orders", database, **shared))
+    gateway = await rig.run(rig.process("gateway", database, **shared))
+    with rig.reporter.step(f"{products} products, {customers} customers"):
+        shop = Shop(
+            postgres=postgres,
+            database=database,
+            gateway=gateway,
+            orders=orders,
+            customers=await rig.users(customers, "orders:write"),
+            products=await _fill(rig, gateway.spec.address, products),
+        )
+        async with shop.client() as client:
+            for number, group in enumerate(batched(shop.customers, _AT_ONCE)):
+                keys = (f"first-{number}-{place}" for place in range(len(group)))
+                pairs = zip(group, keys, strict=True)
+                await asyncio.gather(*(shop.place(client, one, key) for one, key in pairs))
+    return shop
+
+
+async def _start_database(rig: Rig) -> tuple[PostgresServer, Database]:
+    passwords = rig.state.passwords((_SUPERUSER, *role_names()))
+    postgres = PostgresServer(
+        directory=rig.state.servers / "postgres",
+        port=rig.settings.postgres_port,
+        password=passwords[_SUPERUSER],
+    )
+    await rig.serve(postgres)
+    connection = await asyncpg.connect(postgres.url())
+    try:
+        for name, value in LOG_SETTINGS.items():
+            await connection.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+    finally:
+        await connection.close()
+    await postgres.stop()
+    await postgres.start()  # with a log that can be read
+    database = Database(superuser_url=postgres.url(), name="slipway", passwords=passwords)
+    await database.prepare()
+    with rig.reporter.step("migrations"):
+        spec = migration_spec(rig.root, database)
+        await run_to_end(Program(spec, state=rig.state, say=rig.reporter.say))
+    return postgres, database
+
+
+async def _fill(rig: Rig, gateway_url: str, count: int) -> list[UUID]:
+    """Make a catalogue; SlipwayError where a product is refused."""
+    (admin,) = await rig.users(1, "catalog:write")
+
+    async def add(number: int) -> UUID:
+        product = NewProduct(
+            sku=f"BENCH-{number:05}",
+            name=f"Manila rope no. {number}",
+            description="Three strands, 14 mm, for mooring.",
+            price=Money(amount=3490, currency="EUR"),
+            stock=_STOCK,
+        )
+        return (await client.create_product(admin.token, product)).id
+
+    with refusals_of(f"the catalogue can't be filled through {gateway_url}"):
+        async with SlipwayClient(gateway_url, trust_env=False) as client:
+            ids: list[UUID] = []
+            for numbers in batched(range(count), _AT_ONCE):
+                ids += await asyncio.gather(*(add(number) for number in numbers))
+    if len(set(ids)) != count:
+        message = f"{len(set(ids))} products were made, and not {count}"
+        raise SlipwayError(message)
+    return ids

@@ -1,0 +1,88 @@
+"""The statements of one transaction, as PostgreSQL's own log has them, with their parameters."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from slipway.errors import SlipwayError
+
+# What the server is told before the capture; the first two take effect at its next start.
+LOG_SETTINGS = {"logging_collector": "on", "log_destination": "jsonlog", "log_rotation_size": "0"}
+_BEGIN = re.compile(r"^\s*BEGIN\b", re.IGNORECASE)
+_COMMIT = re.compile(r"^\s*COMMIT\b", re.IGNORECASE)
+_EXTENDED = re.compile(r"^execute (?P<name>[^:]*): (?P<sql>.*)$", re.DOTALL)
+_SIMPLE = re.compile(r"^statement: (?P<sql>.*)$", re.DOTALL)
+_PARAMETER = re.compile(r"\$(\d+) = (NULL|'(?:[^']|'')*')(?:, |$)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One statement.
+
+    Attributes:
+        sql: with `$1`, `$2` … for its parameters.
+        parameters: as texts; None is NULL.
+        prepared: its name, where it was executed by one.
+    """
+
+    sql: str
+    parameters: tuple[str | None, ...] = ()
+    prepared: str = ""
+
+
+def transaction_with(log: Iterable[str], marker: str) -> list[Statement]:
+    """Find the one transaction in a JSON log in which `marker` stands, from BEGIN to COMMIT.
+
+    Raises:
+        SlipwayError: there is none, or more than one.
+    """
+    found: list[list[Statement]] = []
+    open_ones: dict[int, list[Statement]] = {}
+    for line in log:
+        entry = json.loads(line)
+        statement = _statement_of(entry.get("message", ""), entry.get("detail", ""))
+        if statement is None:
+            continue
+        if _BEGIN.match(statement.sql):
+            open_ones[entry["pid"]] = []
+        current = open_ones.get(entry["pid"])
+        if current is None:
+            continue
+        current.append(statement)
+        if _COMMIT.match(statement.sql):
+            del open_ones[entry["pid"]]
+            if any(marker in one.sql for one in current):
+                found.append(current)
+    if len(found) != 1:
+        message = f"the server's log has {len(found)} transactions with `{marker}`, and not one"
+        raise SlipwayError(message)
+    return found[0]
+
+
+def batches(statements: Sequence[Statement]) -> list[list[Statement]]:
+    """Put together what went over the wire at once: one statement, executed again and again."""
+    grouped: list[list[Statement]] = []
+    for statement in statements:
+        if grouped and statement.prepared and statement.prepared == grouped[-1][-1].prepared:
+            grouped[-1].append(statement)
+        else:
+            grouped.append([statement])
+    return grouped
+
+
+def _statement_of(message: str, detail: str) -> Statement | None:
+    if simple := _SIMPLE.match(message):
+        return Statement(sql=simple["sql"])
+    if extended := _EXTENDED.match(message):
+        return Statement(
+            sql=extended["sql"], parameters=_parameters(detail), prepared=extended["name"]
+        )
+    return None
+
+
+def _parameters(detail: str) -> tuple[str | None, ...]:
+    return tuple(
+        None if value == "NULL" else value[1:-1].replace("''", "'")
+        for _, value in _PARAMETER.findall(detail)
+    )

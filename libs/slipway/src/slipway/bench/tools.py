@@ -1,0 +1,68 @@
+"""The programs that a measurement needs beside wheels: Debian's wrk and HAProxy."""
+
+import os
+import shutil
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, create_subprocess_exec
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from slipway.console import Reporter
+from slipway.errors import SlipwayError
+
+# Servers stand in sbin, which is not on everybody's path.
+_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
+_LINES = 15
+
+
+def find(name: str, *, path: str = _PATH) -> Path:
+    """Where a program is; SlipwayError where it is not."""
+    found = shutil.which(name, path=path)
+    if found is None:
+        message = f"{name} is missing: install it (Debian: apt-get install {name})"
+        raise SlipwayError(message)
+    return Path(found)
+
+
+async def install_missing(names: Sequence[str], reporter: Reporter, *, path: str = _PATH) -> None:
+    """Install Debian's packages of these names, where the programs are missing and root asks."""
+    missing = [name for name in names if shutil.which(name, path=path) is None]
+    if not missing:
+        return
+    apt = shutil.which("apt-get", path=path)
+    if apt is None or os.geteuid() != 0:
+        packages = " ".join(missing)
+        message = f"{', '.join(missing)} missing: install with `sudo apt-get install {packages}`"
+        raise SlipwayError(message)
+    with reporter.step(f"apt-get install {' '.join(missing)}"):
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        await output_of(apt, "update", "-qq", environment=environment)
+        arguments = ("install", "-y", "-qq", "--no-install-recommends", *missing)
+        await output_of(apt, *arguments, environment=environment)
+
+
+async def output_of(
+    *command: str | Path,
+    environment: Mapping[str, str] | None = None,
+    allowed: Collection[int] = (0,),
+) -> str:
+    """Run a program to its end and give what it printed; SlipwayError where it fails."""
+    process = await create_subprocess_exec(
+        *command, env=environment, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT
+    )
+    try:
+        output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    text = output.decode(errors="replace")
+    if process.returncode not in allowed:
+        said = "\n".join(text.splitlines()[-_LINES:])
+        message = f"{Path(command[0]).name} failed with status {process.returncode}:\n{said}"
+        raise SlipwayError(message)
+    return text
+
+
+async def version_of(name: str) -> str:
+    """The line that a program says of itself for `-v`; wrk ends with status 1 after it."""
+    return (await output_of(find(name), "-v", allowed=(0, 1))).partition("\n")[0].strip()

@@ -1,0 +1,95 @@
+"""A transaction out of the server's log becomes a script that makes others of its kind."""
+
+import json
+
+import pytest
+
+from slipway.bench.script import Choice, Drawn, script_of
+from slipway.bench.statements import Statement, batches, transaction_with
+from slipway.errors import SlipwayError
+
+ROPE = "01a1fdd4-a01e-74f2-b943-76f17731e99b"
+BELL = "01a1fdd4-aa77-74f6-b9bc-caab1997ad6d"
+OTHER = "01a1fdd4-b8d3-7099-9a49-96f33895819b"
+DRAWN = Drawn(key="123", choices=[Choice(variable="one", ids=[ROPE, BELL], captured=ROPE)])
+
+
+def entry(pid: int, message: str, detail: str = "") -> str:
+    found = {"pid": pid, "message": message}
+    return json.dumps(found | ({"detail": detail} if detail else {}))
+
+
+LOG = [
+    entry(1, "statement: SELECT outside"),
+    entry(1, "statement: BEGIN;"),
+    entry(2, "statement: BEGIN ISOLATION LEVEL READ COMMITTED;"),
+    entry(1, "execute __s_1__: SELECT 1"),
+    entry(
+        2,
+        "execute __s_7__: INSERT INTO orders (a, b, c) \nVALUES ($1, $2, $3)",
+        "Parameters: $1 = 'it''s, $2 = ''x''', $2 = NULL, $3 = ''",
+    ),
+    entry(2, "connection authorized"),
+    entry(1, "statement: COMMIT;"),
+    entry(2, "statement: COMMIT;"),
+    entry(2, "statement: SELECT pg_notify('orders', '')"),
+]
+
+
+def test_the_transaction_is_found_from_begin_to_commit_on_its_own_connection() -> None:
+    begin, insert, commit = transaction_with(LOG, "INSERT INTO orders ")
+    assert begin.sql == "BEGIN ISOLATION LEVEL READ COMMITTED;"
+    assert insert == Statement(
+        sql="INSERT INTO orders (a, b, c) \nVALUES ($1, $2, $3)",
+        parameters=("it's, $2 = 'x'", None, ""),
+        prepared="__s_7__",
+    )
+    assert commit.sql == "COMMIT;"
+
+
+@pytest.mark.parametrize("log", [LOG[:5], LOG + LOG])
+def test_none_or_two_of_them_is_an_error(log: list[str]) -> None:
+    with pytest.raises(SlipwayError, match="and not one"):
+        transaction_with(log, "INSERT INTO orders ")
+
+
+def test_executions_of_one_statement_in_turn_are_one_batch() -> None:
+    row, other = (Statement(sql=name, prepared=name) for name in ("row", "other"))
+    simple = Statement(sql="COMMIT")
+    found = batches([row, row, other, row, simple, simple])
+    assert [[one.sql for one in batch] for batch in found] == [
+        ["row", "row"], ["other"], ["row"], ["COMMIT"], ["COMMIT"],
+    ]  # fmt: skip
+
+
+def test_what_two_orders_cannot_share_is_drawn_and_the_rest_is_sent_as_captured() -> None:
+    sql = "INSERT INTO t VALUES ($1::UUID, $2, $3, $4::UUID[], $5, $6, $1);"
+    values = (ROPE, OTHER, None, f"{{{ROPE},{OTHER}}}", "order:123:end", "at 10:15, it's")
+    script = script_of([Statement(sql=sql, parameters=values)], DRAWN)
+    choice = f"('{{{ROPE},{BELL}}}'::uuid[])[:one]"
+    assert script.text.splitlines() == [
+        "\\set key random(100, 999)",
+        "\\set one random(1, 2)",
+        (
+            f"INSERT INTO t VALUES ({choice}::UUID, uuidv7(), NULL, "
+            f"ARRAY[{choice}, uuidv7()]::UUID[], (:p1 || :key::text || :p2), :p3, {choice});"
+        ),
+    ]
+    assert script.definitions == {"p1": "order:", "p2": ":end", "p3": "at 10:15, it's"}
+
+
+def test_a_key_alone_is_drawn_too() -> None:
+    script = script_of([Statement(sql="SELECT $1", parameters=("123",))], DRAWN)
+    assert script.text.endswith("SELECT (:key::text);\n")
+
+
+def test_a_batch_is_a_pipeline() -> None:
+    row = Statement(sql="INSERT INTO t VALUES ($1)", parameters=("x",), prepared="s")
+    script = script_of([Statement(sql="BEGIN"), row, row], DRAWN)
+    assert script.text.splitlines()[2:] == [
+        "BEGIN;",
+        "\\startpipeline",
+        "INSERT INTO t VALUES (:p1);",
+        "INSERT INTO t VALUES (:p2);",
+        "\\endpipeline",
+    ]
