@@ -71,8 +71,11 @@ async def test_a_program_that_fails_is_quoted(tmp_path: Path) -> None:
     assert await output_of(failing, allowed=(3,)) == "no such thing\n"
 
 
-async def test_a_version_is_the_first_line() -> None:
-    assert "bash" not in await version_of("true")
+async def test_a_version_is_the_first_number(tmp_path: Path) -> None:
+    says = program(tmp_path, "haproxy", 'echo "HAProxy version 2.6.12-1+deb12u4 2026/10/17 - x"')
+    assert await version_of("haproxy", path=str(says.parent)) == "2.6.12-1+deb12u4"
+    mute = program(tmp_path, "wrk", "echo new; exit 1")
+    assert await version_of("wrk", path=str(mute.parent)) == "new"
 
 
 async def test_wrk_is_run_with_its_script_and_read(tmp_path: Path) -> None:

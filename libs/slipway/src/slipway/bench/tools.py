@@ -1,6 +1,7 @@
 """The programs that a measurement needs beside wheels: Debian's wrk and HAProxy."""
 
 import os
+import re
 import shutil
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, create_subprocess_exec
 from collections.abc import Collection, Mapping, Sequence
@@ -12,6 +13,7 @@ from slipway.errors import SlipwayError
 # Servers stand in sbin, which is not on everybody's path.
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
 _LINES = 15
+_NUMBER = re.compile(r"[0-9]+\.[0-9][^\s,]*")
 
 
 def find(name: str, *, path: str = _PATH) -> Path:
@@ -63,6 +65,8 @@ async def output_of(
     return text
 
 
-async def version_of(name: str) -> str:
-    """The line that a program says of itself for `-v`; wrk ends with status 1 after it."""
-    return (await output_of(find(name), "-v", allowed=(0, 1))).partition("\n")[0].strip()
+async def version_of(name: str, *, path: str = _PATH) -> str:
+    """The number that a program says of itself for `-v`; wrk ends with status 1 after it."""
+    said = await output_of(find(name, path=path), "-v", allowed=(0, 1))
+    number = _NUMBER.search(said)
+    return said.strip() if number is None else number[0]
