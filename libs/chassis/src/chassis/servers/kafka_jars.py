@@ -77,7 +77,7 @@ def _fill(directory: Path, progress: Progress, fetch: Fetch) -> list[Path]:
     except Exception as error:
         message = (
             f"Kafka's jars could not be fetched from Maven Central into {directory}: {error}. "
-            "Connect this machine to https://repo.maven.apache.org for the first start, or set "
+            "Let it be reached for the first start, or set "
             "KAFKA_BOOTSTRAP_SERVERS to a broker of your own"
         )
         raise ServerError(message) from error
