@@ -1,10 +1,13 @@
 """The page: what holds and what does not, then how, where and when."""
 
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime
 
 import pytest
 
-from slipway.bench.machine import Machine, cpu_model
+from slipway.bench.machine import Machine, Others, cpu_model
 from slipway.bench.report import document, figure
 from slipway.bench.results import TIMES, Finding, Line
 from slipway.bench.rounds import Pace, Ratio, Sample
@@ -23,6 +26,7 @@ FINDING = Finding(
     },
     notes=["A note."],
     versions=[("Python", "3.13.0")],
+    others=0.123,
 )
 
 
@@ -48,6 +52,7 @@ def test_machine_versions_date_and_method_stand_on_it() -> None:
         assert part in text
     for part in ("Both are called.", "A note.", "3 s, 9 times", "0.45 (0.40 to 0.50), bar 0.5"):
         assert part in text
+    assert "12.3%" in text
     assert "noisy" not in text
 
 
@@ -73,3 +78,14 @@ def test_the_cpu_is_named_as_the_kernel_names_it() -> None:
     assert cpu_model("processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\n") == "Some CPU @ 2 GHz"
     assert cpu_model("") != ""
     assert Machine.now().cores >= 1
+
+
+def test_what_others_take_of_the_machine_leaves_out_what_is_ours() -> None:
+    others = Others.since_now()
+    until = time.process_time() + 0.3
+    while time.process_time() < until:
+        pass
+    subprocess.run([sys.executable, "-c", "sum(range(10**7))"], check=True)
+    ours = Others.since_now().ours - others.ours
+    assert ours >= 0.3
+    assert 0 <= others.share() <= 1

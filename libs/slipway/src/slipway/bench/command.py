@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.table import Table
 
 from slipway.bench import gateway, orders
-from slipway.bench.machine import Machine
+from slipway.bench.machine import Machine, Others
 from slipway.bench.report import as_rows, document
 from slipway.bench.results import Finding
 from slipway.bench.rig import Rig, open_rig
@@ -111,7 +111,9 @@ class Bench:
         self._reporter.say(f"Row {row.name}")
         async with open_rig(self._root, self._directory, self._reporter) as rig:
             self._rigs.append(rig)
-            return await row.measure(rig, self._pace)
+            others = await asyncio.to_thread(Others.since_now)
+            finding = await row.measure(rig, self._pace)
+            return replace(finding, others=await asyncio.to_thread(others.share))
 
     def _show(self, findings: Sequence[Finding]) -> None:
         table = Table("what", "measured", "bar", "holds")

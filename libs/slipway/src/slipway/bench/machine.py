@@ -3,7 +3,9 @@
 import asyncio
 import os
 import platform
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -51,6 +53,41 @@ class Machine:
             kernel=f"{platform.system()} {platform.release()}",
             busy=os.getloadavg()[0],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """How much of the machine others took since this was made: the noise in a measurement."""
+
+    machine: float
+    ours: float
+    at: float
+
+    @classmethod
+    def since_now(cls) -> "Others":
+        """Begin to watch."""
+        return cls(*_taken(), time.monotonic())
+
+    def share(self) -> float:
+        """Of the time of all cores; the host's other guests count as well."""
+        machine, ours = _taken()
+        cores = os.cpu_count() or 1
+        others = (machine - self.machine) - (ours - self.ours)
+        return max(0.0, others / ((time.monotonic() - self.at) * cores))
+
+
+def _taken() -> tuple[float, float]:
+    """Seconds of CPU: by everybody, and by this process with all that it started."""
+    times = psutil.cpu_times()
+    idle = times.idle + getattr(times, "iowait", 0.0)
+    ours = 0.0
+    this = psutil.Process()
+    for process in (this, *this.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # its parent counts it from now on
+            one = process.cpu_times()
+            ours += one.user + one.system + one.children_user + one.children_system
+    # The time of guests is in the user's already.
+    return sum(times[:8]) - idle, ours
 
 
 def cpu_model(cpu_info: str) -> str:

@@ -71,7 +71,8 @@ def _section(finding: Finding) -> str:
         f"({figure(line.measured.low)} to {figure(line.measured.high)}), bar {line.bar:g}"
         for line in finding.lines
     )
-    notes = "\n\n".join(finding.notes)
+    noise = f"Other programs took {finding.others:.1%} of the machine's CPU time meanwhile."
+    notes = "\n\n".join((*finding.notes, noise))
     parts = (f"## {finding.title}", ratios, _sides(finding.samples), finding.method, notes)
     return "\n\n".join(part for part in parts if part) + "\n"
 

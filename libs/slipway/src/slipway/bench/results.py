@@ -42,6 +42,7 @@ class Finding:
         samples: by side.
         notes: what follows from this run's figures, in Markdown.
         versions: of what took part, by name.
+        others: the share of all cores that other programs took meanwhile.
     """
 
     title: str
@@ -50,6 +51,7 @@ class Finding:
     samples: Samples
     notes: Sequence[str] = ()
     versions: Sequence[tuple[str, str]] = ()
+    others: float = 0.0
 
 
 def middle(samples: Sequence[Sample], field: str) -> float | None:

@@ -26,6 +26,7 @@ _STOCK = 1_000_000
 _AT_ONCE = 8
 _POLLS = 100
 _POLL_SECONDS = 0.05
+_SETTLED_SECONDS = 0.25
 _ADDRESS = Address(
     name="Ada Lovelace",
     line1="12 St James Square",
@@ -73,12 +74,20 @@ class Shop:
         await client.place_order(customer.token, order, idempotency_key=key)
 
     async def count(self) -> int:
-        """How many orders there are."""
+        """How many orders there are, once those under way have ended."""
         connection = await self._connect()
         try:
-            return int(await connection.fetchval("SELECT count(*) FROM orders.orders"))
+            before = -1
+            for _ in range(_POLLS):
+                now = int(await connection.fetchval("SELECT count(*) FROM orders.orders"))
+                if now == before:
+                    return now
+                before = now
+                await asyncio.sleep(_SETTLED_SECONDS)  # nobody tells when the last one is through
         finally:
             await connection.close()
+        message = "the number of orders still grows, though nobody is told to place any"
+        raise SlipwayError(message)
 
     async def capture(self, key: str) -> list[Statement]:
         """Place one order while the server logs statements; give those of its transaction."""
