@@ -77,7 +77,7 @@ async def test_a_commit_that_is_cut_off_leaves_no_event_and_no_hint(offline):
         after_commit(session, lambda: hinted.append(1))
         before_commit(session, end_backend)
 
-    with pytest.raises(DBAPIError, match="terminating connection|connection was closed"):
+    with pytest.raises(DBAPIError, match=r"terminating connection|connection was closed"):
         await in_transaction(offline, use_case)
     assert await offline.backlog() == 0
     assert hinted == []
