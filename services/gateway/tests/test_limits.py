@@ -77,6 +77,26 @@ async def test_two_gateways_count_together(limited, start, valkey):
     assert await statuses(second, 3) == [200, 200, 429]
 
 
+async def test_requests_at_once_are_counted_each(limited):
+    gateway = await limited(limit_default="25/minute")
+    sent = (statuses(gateway, 1) for _ in range(40))
+    answers = [status for one in await asyncio.gather(*sent) for status in one]
+    assert (answers.count(200), answers.count(429)) == (25, 15)
+
+
+async def test_a_store_that_forgot_the_script_is_told_it_again(limited, valkey):
+    gateway = await limited(limit_default="4/minute")
+    assert await statuses(gateway, 2) == [200, 200]
+    reader, writer = await asyncio.open_connection("127.0.0.1", valkey.port)
+    writer.write(b"SCRIPT FLUSH\r\n")
+    assert await reader.readline() == b"+OK\r\n"
+    writer.close()
+    sent = (statuses(gateway, 1) for _ in range(6))
+    answers = [status for one in await asyncio.gather(*sent) for status in one]
+    assert (answers.count(200), answers.count(429)) == (2, 4)
+    assert gateway.metric("gateway_rate_limit_store_failures_total") == 0
+
+
 async def test_the_address_is_the_clients_behind_a_trusted_proxy_only(limited):
     honest = {"X-Forwarded-For": "203.0.113.9"}
     gateway = await limited(limit_default="2/minute")

@@ -4,9 +4,10 @@ A request never fails because the store does. After three failures in a row a br
 store alone for some seconds, so that its time-outs don't add up on every request.
 """
 
+import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,8 @@ from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import RateLimiter, SlidingWindowCounterRateLimiter
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from valkey.asyncio import ConnectionPool
-from valkey.exceptions import ValkeyError
+from valkey.commands.core import AsyncScript
+from valkey.exceptions import NoScriptError, ValkeyError
 
 from gateway.settings import GatewaySettings
 
@@ -134,6 +136,76 @@ class Limits:
         self._metrics.alone.set(0)
 
 
+class _Batches:
+    """Runs one script for many callers: what comes while a call is under way goes with the next.
+
+    A call of its own for each request costs more than to pass the request on.
+
+    Args:
+        script: of the library, registered.
+    """
+
+    def __init__(self, script: AsyncScript) -> None:
+        self._script = script
+        self._client = script.registered_client
+        self._waiting: list[_Call] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def __call__(self, keys: Sequence[str], arguments: Sequence[int]) -> Any:  # noqa: ANN401 - what the script answers
+        """Run the script once."""
+        loop = asyncio.get_running_loop()
+        call = _Call(loop.create_future(), (len(keys), *keys, *arguments))
+        self._waiting.append(call)
+        if self._task is None:
+            self._task = loop.create_task(self._run())
+        return await call.answer
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                calls, self._waiting = self._waiting, []
+                try:
+                    answers = await self._answers(calls)
+                except Exception as error:  # noqa: BLE001 - each caller gets it
+                    answers = [error] * len(calls)
+                for call, answer in zip(calls, answers, strict=True):
+                    call.end(answer)
+        finally:
+            self._task = None
+
+    async def _answers(self, calls: Sequence["_Call"]) -> list[Any]:
+        answers = await self._send(calls)
+        unknown = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if unknown:  # by a store that was started anew
+            await self._client.script_load(self._script.script)
+            again = await self._send([calls[n] for n in unknown])
+            for n, answer in zip(unknown, again, strict=True):
+                answers[n] = answer
+        return answers
+
+    async def _send(self, calls: Sequence["_Call"]) -> list[Any]:
+        pipeline = self._client.pipeline(transaction=False)
+        for call in calls:
+            pipeline.evalsha(self._script.sha, *call.arguments)
+        answers: list[Any] = await pipeline.execute(raise_on_error=False)
+        return answers
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    answer: asyncio.Future[Any]
+    arguments: tuple[Any, ...]
+
+    def end(self, answer: object) -> None:
+        """Tell the caller, unless it has gone."""
+        if self.answer.done():
+            return
+        if isinstance(answer, Exception):
+            self.answer.set_exception(answer)
+        else:
+            self.answer.set_result(answer)
+
+
 def _policy(name: str, rate: RateLimitItem) -> bytes:
     return f'"{name}";q={rate.amount};w={rate.get_expiry()}'.encode()
 
@@ -152,6 +224,8 @@ async def open_limits(
     )
     options: dict[str, Any] = {"connection_pool": pool}  # the library's types know no pool
     storage = RedisStorage(f"async+{url}", key_prefix="slipway:limits", **options)
+    bridge: Any = storage.bridge  # its scripts have no place in the library's types
+    bridge.lua_acquire_sliding_window = _Batches(bridge.lua_acquire_sliding_window)
     try:
         yield Limits(
             rates=settings.rates,
