@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from starlette.applications import Starlette
 
 from chassis.messaging.batch import BatchRunner
+from chassis.messaging.connection import KafkaConnection
 from chassis.messaging.consumer import Consumer
 from chassis.messaging.metrics import ConsumerMetrics, RelayMetrics
 from chassis.messaging.relay import Relay
@@ -40,8 +41,7 @@ def create_worker[R: ServiceResources](
             relay = Relay(
                 service=resources.service,
                 dsn=settings.direct_dsn,
-                bootstrap_servers=settings.kafka_bootstrap_servers,
-                topic_prefix=settings.kafka_topic_prefix,
+                kafka=KafkaConnection.of(settings),
                 metrics=RelayMetrics(process.registry),
             )
             process.start(relay.run(), name="relay")
@@ -63,8 +63,7 @@ def _consumer[R: ServiceResources](
     metrics = ConsumerMetrics(process.registry)
     return Consumer(
         service=resources.service,
-        bootstrap_servers=settings.kafka_bootstrap_servers,
-        topic_prefix=settings.kafka_topic_prefix,
+        kafka=KafkaConnection.of(settings),
         runner=BatchRunner(
             service=resources.service,
             database=resources.database,

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from chassis.database import Database, DatabaseSettings
 from chassis.health import Health
-from chassis.messaging import Consumer, Outbox, Relay, Wakeups
+from chassis.messaging import Consumer, KafkaConnection, Outbox, Relay, Wakeups
 from chassis.messaging.batch import BatchRunner
 from chassis.messaging.metrics import ConsumerMetrics, RelayMetrics
 from chassis.settings import Environment
@@ -63,6 +63,12 @@ class CountingService:
     metrics: ConsumerMetrics = field(default_factory=lambda: ConsumerMetrics(CollectorRegistry()))
     raised: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def kafka(self) -> KafkaConnection:
+        return KafkaConnection(
+            bootstrap_servers=self.topics.bootstrap_servers, topic_prefix=self.topics.prefix
+        )
+
     def outbox(self, session: Any) -> Outbox:
         return Outbox(session=session, source=SOURCE, service=SERVICE, wakeups=self.wakeups)
 
@@ -76,11 +82,11 @@ class CountingService:
     def relay(self, **options: Any) -> Relay:
         options = {
             "dsn": self.urls.runtime_url,
-            "bootstrap_servers": self.topics.bootstrap_servers,
+            "kafka": self.kafka,
             "metrics": self.relay_metrics,
             **options,
         }
-        return Relay(service=SERVICE, topic_prefix=self.topics.prefix, **options)
+        return Relay(service=SERVICE, **options)
 
     def runner(self, handler: Handler = record) -> BatchRunner[Any]:
         return BatchRunner(
@@ -95,14 +101,13 @@ class CountingService:
         self, handler: Handler = record, *, kind: type[Consumer] = Consumer, **options: Any
     ) -> Consumer:
         options = {
-            "topic_prefix": self.topics.prefix,
+            "kafka": self.kafka,
             "runner": self.runner(handler),
             "metrics": self.metrics,
             "health": Health(),
             **options,
         }
-        servers = self.topics.bootstrap_servers
-        return kind(service=SERVICE, bootstrap_servers=servers, **options)
+        return kind(service=SERVICE, **options)
 
     async def query(self, sql: str, *arguments: Any) -> list[tuple[Any, ...]]:
         """Ask the service's database as its runtime role, on a connection of its own."""

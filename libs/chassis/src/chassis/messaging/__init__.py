@@ -1,5 +1,6 @@
 """Events by Kafka: outbox and relay out, consumer and inbox in."""
 
+from chassis.messaging.connection import KafkaConnection
 from chassis.messaging.consumer import Consumer
 from chassis.messaging.events import PublicEvent, ReceivedMessage
 from chassis.messaging.outbox import Outbox
@@ -11,6 +12,7 @@ from chassis.messaging.wakeup import Wakeups, relay_channel
 __all__ = [
     "Consumer",
     "Delivery",
+    "KafkaConnection",
     "Outbox",
     "PublicEvent",
     "ReceivedMessage",

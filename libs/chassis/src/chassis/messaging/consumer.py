@@ -19,6 +19,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from chassis.health import Health
 from chassis.messaging.batch import BatchRunner
+from chassis.messaging.connection import KafkaConnection
 from chassis.messaging.metrics import ConsumerMetrics
 
 log = structlog.get_logger(__name__)
@@ -34,8 +35,7 @@ class Consumer:
 
     Args:
         service: names the consumer group.
-        bootstrap_servers: Kafka's.
-        topic_prefix: goes before each topic and the group.
+        kafka: where Kafka is.
         runner: runs a partition's messages in transactions; knows the topics.
         metrics: where it tells what it does.
         health: told once the position is known.
@@ -47,8 +47,7 @@ class Consumer:
         self,
         *,
         service: str,
-        bootstrap_servers: str,
-        topic_prefix: str,
+        kafka: KafkaConnection,
         runner: BatchRunner[Any],
         metrics: ConsumerMetrics,
         health: Health,
@@ -56,9 +55,9 @@ class Consumer:
         session_seconds: float = 10.0,
     ) -> None:
         self._service = service
-        self._bootstrap_servers = bootstrap_servers
-        self._topics = [topic_prefix + topic for topic in runner.topics]
-        self._group = topic_prefix + service
+        self._kafka = kafka
+        self._topics = [kafka.topic_prefix + topic for topic in runner.topics]
+        self._group = kafka.topic_prefix + service
         self._runner = runner
         self._metrics = metrics
         self._health = health
@@ -82,7 +81,7 @@ class Consumer:
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[AIOKafkaConsumer]:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap_servers,
+            **self._kafka.options,
             group_id=self._group,
             client_id=f"{self._service}-worker",
             enable_auto_commit=False,

@@ -18,6 +18,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 from opentelemetry import trace
 
+from chassis.messaging.connection import KafkaConnection
 from chassis.telemetry.tracing import context_from, trace_headers_of
 
 _BATCH_BYTES = 1_000_000  # below the broker's message.max.bytes (1,048,588)
@@ -90,22 +91,20 @@ class Publisher:
     async def connected(
         cls,
         *,
-        bootstrap_servers: str,
-        topic_prefix: str,
+        kafka: KafkaConnection,
         client_id: str,
         acknowledge_seconds: float,
     ) -> AsyncIterator["Publisher"]:
         """Connect a producer; KafkaError where no broker answers.
 
         Args:
-            bootstrap_servers: Kafka's.
-            topic_prefix: goes before each topic.
+            kafka: where Kafka is.
             client_id: as the broker's logs show it.
             acknowledge_seconds: how long a batch may wait for its acknowledgement; an idempotent
                 producer of aiokafka would try for ever.
         """
         producer = AIOKafkaProducer(
-            bootstrap_servers=bootstrap_servers,
+            **kafka.options,
             client_id=client_id,
             enable_idempotence=True,
             acks="all",
@@ -113,7 +112,7 @@ class Publisher:
             request_timeout_ms=_REQUEST_TIMEOUT_MS,
         )
         publisher = cls(
-            producer, topic_prefix=topic_prefix, acknowledge_seconds=acknowledge_seconds
+            producer, topic_prefix=kafka.topic_prefix, acknowledge_seconds=acknowledge_seconds
         )
         try:
             await producer.start()

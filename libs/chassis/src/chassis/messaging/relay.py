@@ -17,6 +17,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from chassis.database.errors import is_infrastructure_error
+from chassis.messaging.connection import KafkaConnection
 from chassis.messaging.metrics import RelayMetrics
 from chassis.messaging.publisher import OutboxRow, Published, Publisher, row_of
 from chassis.messaging.scan import Scan
@@ -53,8 +54,7 @@ class Relay:
     Args:
         service: names the lock and the wake-up channel, which are per database.
         dsn: the direct address of the service's schema.
-        bootstrap_servers: Kafka's.
-        topic_prefix: goes before each topic.
+        kafka: where Kafka is.
         metrics: where it tells what it does.
         batch_rows: rows read at a time, at most; 8 MB of payload are another limit.
         poll_seconds: how long a lost hint may delay an event, or a dead relay its successor.
@@ -66,8 +66,7 @@ class Relay:
         *,
         service: str,
         dsn: str,
-        bootstrap_servers: str,
-        topic_prefix: str,
+        kafka: KafkaConnection,
         metrics: RelayMetrics,
         batch_rows: int = 1000,
         poll_seconds: float = 1.0,
@@ -75,8 +74,7 @@ class Relay:
     ) -> None:
         self._service = service
         self._dsn = dsn
-        self._bootstrap_servers = bootstrap_servers
-        self._topic_prefix = topic_prefix
+        self._kafka = kafka
         self._metrics = metrics
         self._batch_rows = batch_rows
         self._poll_seconds = poll_seconds
@@ -115,8 +113,7 @@ class Relay:
         """Publish with one producer until Kafka refuses something; then it is thrown away."""
         gauges_due = 0.0
         async with Publisher.connected(
-            bootstrap_servers=self._bootstrap_servers,
-            topic_prefix=self._topic_prefix,
+            kafka=self._kafka,
             client_id=f"{self._service}-relay",
             acknowledge_seconds=self._acknowledge_seconds,
         ) as publisher:

@@ -1,25 +1,60 @@
 """The tables that messaging needs in each service's schema; a service declares them in one line."""
 
+from datetime import datetime
+
 from sqlalchemy import (
+    JSON,
     BigInteger,
+    Boolean,
+    CheckConstraint,
     Column,
     DateTime,
+    ForeignKey,
     Identity,
+    Index,
+    Integer,
     LargeBinary,
     MetaData,
     Table,
     Text,
     Uuid,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+# Emptied all the time: vacuum by the number of dead rows, at once and without pauses.
+_ALWAYS_EMPTIED = {
+    "autovacuum_vacuum_scale_factor": "0",
+    "autovacuum_vacuum_threshold": "10000",
+    "autovacuum_vacuum_cost_delay": "0",
+    "autovacuum_analyze_scale_factor": "0",
+    "autovacuum_analyze_threshold": "100000",
+    "toast.autovacuum_vacuum_scale_factor": "0",
+    "toast.autovacuum_vacuum_threshold": "10000",
+    "toast.autovacuum_vacuum_cost_delay": "0",
+}
+
 
 def declare_messaging_tables(metadata: MetaData) -> None:
-    """Add ``outbox`` and ``inbox`` to a service's metadata, and so to its migrations.
+    """Add the tables of messaging to a service's metadata, and so to its migrations."""
+    _declare_outbox(metadata)
+    _declare_inbox(metadata)
+    _declare_parking(metadata)
+    _declare_operations(metadata)
 
-    ``outbox.seq`` is taken while the aggregate's row lock is held, without a sequence cache: so it
-    follows the commit order within an aggregate.
+
+def _moment(name: str, *, index: bool | None = None) -> Column[datetime]:
+    return Column(
+        name, DateTime(timezone=True), nullable=False, server_default=func.now(), index=index
+    )
+
+
+def _declare_outbox(metadata: MetaData) -> None:
+    """``outbox.seq`` is taken while the aggregate's row lock is held, without a sequence cache.
+
+    So it follows the commit order within an aggregate. What Kafka refuses stays in ``outbox``;
+    ``outbox_refusals`` tells of it.
     """
     Table(
         "outbox",
@@ -37,7 +72,23 @@ def declare_messaging_tables(metadata: MetaData) -> None:
             nullable=False,
             server_default=func.clock_timestamp(),
         ),
+        postgresql_with=_ALWAYS_EMPTIED,
     )
+    Table(
+        "outbox_refusals",
+        metadata,
+        Column("seq", BigInteger, primary_key=True, autoincrement=False),
+        Column("topic", Text, nullable=False),
+        Column("key", Text, nullable=False),
+        Column("type", Text, nullable=False),
+        Column("attempts", Integer, nullable=False),
+        Column("error", Text, nullable=False),
+        _moment("first_refused_at"),
+        _moment("last_refused_at"),
+    )
+
+
+def _declare_inbox(metadata: MetaData) -> None:
     Table(
         "inbox",
         metadata,
@@ -45,11 +96,94 @@ def declare_messaging_tables(metadata: MetaData) -> None:
         Column("source", Text, primary_key=True),
         Column("id", Text, primary_key=True),
         Column("outcome", Text, nullable=False),
-        Column(
-            "received_at",
-            DateTime(timezone=True),
-            nullable=False,
-            server_default=func.now(),
-            index=True,
+        _moment("received_at", index=True),
+    )
+
+
+def _declare_parking(metadata: MetaData) -> None:
+    """A row of ``parked_keys`` is a queue, the rows of ``parked_messages`` are what waits in it.
+
+    A queue that blocks takes in all later messages of its key; one that doesn't holds one message,
+    of an unknown type or of a subscription that skips.
+    """
+    Table(
+        "parked_keys",
+        metadata,
+        Column("id", BigInteger, Identity(always=True), primary_key=True),
+        Column("consumer", Text, nullable=False),
+        Column("topic", Text, nullable=False),
+        Column("key", Text),
+        Column("blocking", Boolean, nullable=False),
+        Column("state", Text, nullable=False),
+        Column("next_attempt_at", DateTime(timezone=True)),
+        _moment("parked_at"),
+        CheckConstraint("state IN ('retrying', 'dead', 'unknown')", name="state_known"),
+        CheckConstraint(
+            "(state = 'retrying') = (next_attempt_at IS NOT NULL)", name="retried_at_a_time"
         ),
+        Index(
+            "uq_parked_keys_blocking",
+            "consumer",
+            "topic",
+            "key",
+            unique=True,
+            postgresql_where=text("blocking"),
+            postgresql_nulls_not_distinct=True,
+        ),
+        Index(
+            "ix_parked_keys_due",
+            "next_attempt_at",
+            postgresql_where=text("state = 'retrying'"),
+        ),
+    )
+    Table(
+        "parked_messages",
+        metadata,
+        Column("seq", BigInteger, Identity(always=True), primary_key=True),
+        Column("parked_key_id", ForeignKey("parked_keys.id"), nullable=False),
+        Column("topic", Text, nullable=False),
+        Column("partition", Integer, nullable=False),
+        Column("log_offset", BigInteger, nullable=False),
+        Column("source", Text, nullable=False),
+        Column("id", Text, nullable=False),
+        Column("type", Text),
+        Column("key", LargeBinary),
+        # Not JSONB: it refuses U+0000 and lone surrogates, and a message is kept as it came.
+        Column("headers", JSON, nullable=False),
+        Column("payload", LargeBinary),
+        Column("sent_at", DateTime(timezone=True)),
+        Column("attempts", Integer, nullable=False),
+        Column("error", Text),
+        _moment("parked_at"),
+        Column("attempted_at", DateTime(timezone=True)),
+        Index("ix_parked_messages_parked_key_id_seq", "parked_key_id", "seq"),
+    )
+
+
+def _declare_operations(metadata: MetaData) -> None:
+    """What people did to parked messages, and which snapshots they asked for."""
+    Table(
+        "dead_letter_actions",
+        metadata,
+        Column("id", BigInteger, Identity(always=True), primary_key=True),
+        _moment("at", index=True),
+        Column("actor", Text, nullable=False),
+        Column("action", Text, nullable=False),
+        Column("reason", Text, nullable=False),
+        Column("topic", Text, nullable=False),
+        Column("key", Text),
+        Column("type", Text),
+        Column("source", Text, nullable=False),
+        Column("message_id", Text, nullable=False),
+    )
+    Table(
+        "replays",
+        metadata,
+        Column("id", Uuid, primary_key=True),
+        Column("snapshot", Text, nullable=False),
+        Column("requested_by", Text, nullable=False),
+        _moment("requested_at"),
+        Column("cursor", Text),
+        Column("emitted", BigInteger, nullable=False, server_default=text("0")),
+        Column("finished_at", DateTime(timezone=True)),
     )
