@@ -1,10 +1,29 @@
 """What each service announces: topics and events, one module per producing service."""
 
-from contracts.base import Event, Money, Topic
-from contracts.notifications import NOTIFICATIONS
-from contracts.orders import ORDERS
-from contracts.users import USERS
+from types import ModuleType
 
-TOPICS: tuple[Topic, ...] = (USERS, ORDERS, NOTIFICATIONS)
+from contracts import notifications, orders, users
+from contracts.base import Event, Money, Topic, UnfitEventError, VersionedEvent
 
-__all__ = ["TOPICS", "Event", "Money", "Topic"]
+_PRODUCERS = (users, orders, notifications)
+
+
+def _topics_of(module: ModuleType) -> list[Topic]:
+    return [value for value in vars(module).values() if isinstance(value, Topic)]
+
+
+def _events_of(module: ModuleType) -> list[type[Event]]:
+    """Give the events that a module declares; a base class names no type of its own."""
+    return [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Event) and "type" in vars(value)
+    ]
+
+
+TOPICS: tuple[Topic, ...] = tuple(topic for module in _PRODUCERS for topic in _topics_of(module))
+EVENTS: tuple[type[Event], ...] = tuple(
+    event for module in _PRODUCERS for event in _events_of(module)
+)
+
+__all__ = ["EVENTS", "TOPICS", "Event", "Money", "Topic", "UnfitEventError", "VersionedEvent"]

@@ -1,12 +1,12 @@
 """What the notifications service announces."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import ClassVar
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
-from contracts.base import Event, Topic
+from contracts.base import Topic, VersionedEvent
 
 NOTIFICATIONS = Topic(
     name="slipway.notifications",
@@ -14,20 +14,17 @@ NOTIFICATIONS = Topic(
     key="the id of the user who is notified",
     partitions=6,
     retention=timedelta(days=3),
+    personal_data=True,
 )
 
 
-class NotificationCreated(Event):
-    """A user has a new notification."""
+class NotificationEvent(VersionedEvent):
+    """Something that happened to a notification."""
 
-    type: ClassVar[str] = "notification.created.v1"
     topic: ClassVar[Topic] = NOTIFICATIONS
 
     notification_id: UUID
     user_id: UUID
-    kind: str = Field(description="What it is about: `order.placed`.")
-    title: str
-    created_at: datetime
 
     @property
     def key(self) -> str:
@@ -38,3 +35,32 @@ class NotificationCreated(Event):
     def subject(self) -> str:
         """The notification's id."""
         return str(self.notification_id)
+
+
+class NotificationCreated(NotificationEvent):
+    """A user has a new notification."""
+
+    type: ClassVar[str] = "notification.created.v1"
+
+    kind: str = Field(description="What it is about: `order.placed`.")
+    title: str
+    created_at: AwareDatetime
+
+
+class NotificationDelivered(NotificationEvent):
+    """A notification was handed over on one of its ways."""
+
+    type: ClassVar[str] = "notification.delivered.v1"
+
+    channel: str = Field(description="`email` or `webhook`; others may come.")
+    delivered_at: AwareDatetime
+
+
+class NotificationFailed(NotificationEvent):
+    """A notification could not be handed over on one of its ways, and is not tried again there."""
+
+    type: ClassVar[str] = "notification.failed.v1"
+
+    channel: str = Field(description="`email` or `webhook`; others may come.")
+    reason: str = Field(description="In words, without addresses or secrets.")
+    failed_at: AwareDatetime

@@ -1,12 +1,12 @@
 """What the orders service announces: orders, and the stock of products."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import ClassVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, Field
 
-from contracts.base import Event, Money, Topic
+from contracts.base import Money, Part, Topic, VersionedEvent
 
 ORDERS = Topic(
     name="slipway.orders",
@@ -14,13 +14,12 @@ ORDERS = Topic(
     key="the id of the order, or of the product",
     partitions=6,
     retention=timedelta(days=3),
+    personal_data=True,
 )
 
 
-class OrderLine(BaseModel):
+class OrderLine(Part):
     """One product of an order, at the price that was agreed."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     product_id: UUID
     name: str
@@ -28,17 +27,13 @@ class OrderLine(BaseModel):
     unit_price: Money
 
 
-class OrderPlaced(Event):
-    """A customer placed an order, and its stock is reserved."""
+class OrderEvent(VersionedEvent):
+    """Something that happened to an order."""
 
-    type: ClassVar[str] = "order.placed.v1"
     topic: ClassVar[Topic] = ORDERS
 
     order_id: UUID
     customer_id: UUID
-    items: list[OrderLine]
-    total: Money
-    placed_at: datetime
 
     @property
     def subject(self) -> str:
@@ -46,10 +41,83 @@ class OrderPlaced(Event):
         return str(self.order_id)
 
 
-class ProductStockChanged(Event):
-    """The stock that can still be sold changed; the first one tells of a new product."""
+class OrderPlaced(OrderEvent):
+    """A customer placed an order, and its stock is reserved."""
 
-    type: ClassVar[str] = "product.stock_changed.v1"
+    type: ClassVar[str] = "order.placed.v1"
+
+    items: list[OrderLine]
+    total: Money
+    placed_at: AwareDatetime
+
+
+class OrderConfirmed(OrderEvent):
+    """The order was accepted, and is prepared for shipping."""
+
+    type: ClassVar[str] = "order.confirmed.v1"
+
+    confirmed_at: AwareDatetime
+
+
+class OrderShipped(OrderEvent):
+    """The order is on its way."""
+
+    type: ClassVar[str] = "order.shipped.v1"
+
+    shipped_at: AwareDatetime
+
+
+class OrderDelivered(OrderEvent):
+    """The order has arrived."""
+
+    type: ClassVar[str] = "order.delivered.v1"
+
+    delivered_at: AwareDatetime
+
+
+class OrderCancelled(OrderEvent):
+    """The order ended before it was shipped; its stock can be sold again."""
+
+    type: ClassVar[str] = "order.cancelled.v1"
+
+    reason: str = Field(
+        description="`customer`, `support`, `not_confirmed` (in time) or `customer_inactive`; "
+        "others may come."
+    )
+    cancelled_at: AwareDatetime
+
+
+class OrderRefunded(OrderEvent):
+    """The customer got the money back; no stock returns."""
+
+    type: ClassVar[str] = "order.refunded.v1"
+
+    amount: Money
+    refunded_at: AwareDatetime
+
+
+class OrderSnapshot(OrderEvent):
+    """What an order is at present, published by a replay; the version is that of its last event.
+
+    A consumer that knows the same or a higher version ignores it.
+    """
+
+    type: ClassVar[str] = "order.snapshot.v1"
+    snapshot: ClassVar[bool] = True
+
+    status: str = Field(
+        description="`placed`, `confirmed`, `shipped`, `delivered`, `cancelled` or `refunded`; "
+        "others may come."
+    )
+    items: list[OrderLine]
+    total: Money
+    placed_at: AwareDatetime
+    updated_at: AwareDatetime
+
+
+class ProductEvent(VersionedEvent):
+    """Something that happened to a product."""
+
     topic: ClassVar[Topic] = ORDERS
 
     product_id: UUID
@@ -60,3 +128,20 @@ class ProductStockChanged(Event):
     def subject(self) -> str:
         """The product's id."""
         return str(self.product_id)
+
+
+class ProductStockChanged(ProductEvent):
+    """The stock that can still be sold changed; the first one tells of a new product."""
+
+    type: ClassVar[str] = "product.stock_changed.v1"
+
+
+class ProductSnapshot(ProductEvent):
+    """What events tell of a product, as it is at present, published by a replay.
+
+    The version is that of its last event; a consumer that knows the same or a higher one ignores
+    it. So it holds nothing that can change without an event.
+    """
+
+    type: ClassVar[str] = "product.snapshot.v1"
+    snapshot: ClassVar[bool] = True

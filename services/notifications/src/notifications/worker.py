@@ -8,8 +8,27 @@ from chassis.messaging import Subscription, Subscriptions
 from chassis.process import Process, run_worker
 from chassis.settings import load
 from chassis.worker import create_worker as create_service_worker
-from contracts.orders import OrderPlaced, ProductStockChanged
-from contracts.users import UserProfileUpdated, UserRegistered, UserRolesChanged
+from contracts.orders import (
+    OrderCancelled,
+    OrderConfirmed,
+    OrderDelivered,
+    OrderPlaced,
+    OrderRefunded,
+    OrderShipped,
+    OrderSnapshot,
+    ProductSnapshot,
+    ProductStockChanged,
+)
+from contracts.users import (
+    UserDeactivated,
+    UserDeleted,
+    UserEmailChanged,
+    UserEmailVerified,
+    UserProfileUpdated,
+    UserRegistered,
+    UserRolesChanged,
+    UserSnapshot,
+)
 from notifications.recipients.subscribers import on_user_profile_updated, on_user_registered
 from notifications.settings import NotificationsSettings
 from notifications.subscribers import on_order_placed
@@ -21,7 +40,24 @@ SUBSCRIPTIONS: Subscriptions[Resources] = Subscriptions(
         Subscription(UserRegistered, on_user_registered),
         Subscription(UserProfileUpdated, on_user_profile_updated),
     ],
-    ignored=[ProductStockChanged, UserRolesChanged],
+    ignored=[
+        # Nobody is told of stock or roles, nor again of what an order was.
+        ProductStockChanged,
+        ProductSnapshot,
+        OrderSnapshot,
+        UserRolesChanged,
+        # Nobody publishes these yet.
+        OrderConfirmed,
+        OrderShipped,
+        OrderDelivered,
+        OrderCancelled,
+        OrderRefunded,
+        UserEmailVerified,
+        UserEmailChanged,
+        UserDeactivated,
+        UserDeleted,
+        UserSnapshot,
+    ],
 )
 
 

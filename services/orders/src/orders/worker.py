@@ -6,15 +6,33 @@ from chassis.messaging import Subscription, Subscriptions
 from chassis.process import Process, run_worker
 from chassis.settings import load
 from chassis.worker import create_worker as create_service_worker
-from contracts.users import UserProfileUpdated, UserRegistered, UserRolesChanged
+from contracts.users import (
+    UserDeactivated,
+    UserDeleted,
+    UserEmailChanged,
+    UserEmailVerified,
+    UserProfileUpdated,
+    UserRegistered,
+    UserRolesChanged,
+    UserSnapshot,
+)
 from orders.customers.subscribers import user_registered
 from orders.settings import OrdersSettings
 from orders.wiring import SERVICE, Resources, open_resources
 
 SUBSCRIPTIONS: Subscriptions[Resources] = Subscriptions(
     handled=[Subscription(UserRegistered, user_registered)],
-    # Names and roles play no part here: scopes come with the token, the address with the order.
-    ignored=[UserProfileUpdated, UserRolesChanged],
+    ignored=[
+        # Names and roles play no part here: scopes come with the token, the address with the order.
+        UserEmailVerified,
+        UserProfileUpdated,
+        UserEmailChanged,
+        UserRolesChanged,
+        # Nobody publishes these yet.
+        UserDeactivated,
+        UserDeleted,
+        UserSnapshot,
+    ],
 )
 
 
