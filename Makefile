@@ -84,6 +84,7 @@ check: .venv/.synced ## Lint, types, import rules, generated documents, migratio
 	$(RUN)/mypy $(SOURCES)
 	$(RUN)/mypy $(MYPY_TESTS) --no-error-summary $(TESTS)
 	$(RUN)/lint-imports
+	$(RUN)/python -m contracts.schemas --check $(if $(BASE),--against $(BASE))
 	@for service in $(SERVICES); do $(RUN)/python -m chassis.http.document services/$$service --check; done
 	$(RUN)/python -m gateway.document services --check
 	$(RUN)/python -m chassis.settings_document .env.example $(SETTINGS) --check
@@ -106,6 +107,7 @@ format: .venv/.synced ## Format, and fix what can be fixed
 
 .PHONY: documents
 documents: .venv/.synced ## Write the generated documents anew
+	@$(RUN)/python -m contracts.schemas
 	@for service in $(SERVICES); do $(RUN)/python -m chassis.http.document services/$$service; done
 	@$(RUN)/python -m gateway.document services
 	@$(RUN)/python -m chassis.settings_document .env.example $(SETTINGS)
