@@ -6,6 +6,7 @@ import json
 from sqlalchemy import select
 
 from chassis.database import new_id
+from contracts.examples import example, has_shape_of_example
 from contracts.orders import ProductStockChanged
 from contracts.users import UserProfileUpdated, UserRegistered, UserRolesChanged
 from notifications.recipients.models import Recipient
@@ -37,6 +38,7 @@ async def test_an_order_becomes_one_notification_one_feed_item_and_one_event(con
     assert headers["ce_subject"] == payload["notification_id"] == str(row["id"])
     assert headers["ce_sequence"] == "1".zfill(20)
     assert payload["kind"] == "order.placed"
+    assert has_shape_of_example("notification.created.v1", payload)
     assert payload["created_at"] == row["created_at"].isoformat().replace("+00:00", "Z")
 
 
@@ -116,15 +118,13 @@ async def test_a_recipient_follows_the_account_and_older_news_never_replaces_new
     consume, resources
 ):
     user = new_id()
-    registered = UserRegistered(
-        version=1, user_id=user, email="ada@example.com", full_name="Ada", roles=["customer"]
-    )
+    registered = example(UserRegistered, user_id=user)
     await consume(registered)
-    assert await known(resources) == ("ada@example.com", "Ada", 1)
-    await consume(UserProfileUpdated(version=3, user_id=user, full_name="Ada Lovelace"))
-    assert await known(resources) == ("ada@example.com", "Ada Lovelace", 3)
+    assert await known(resources) == ("ada@example.com", "Ada Lovelace", 1)
+    await consume(example(UserProfileUpdated, user_id=user))
+    assert await known(resources) == ("ada@example.com", "Ada King", 3)
     await consume(UserProfileUpdated(version=2, user_id=user, full_name="A. L."), registered)
-    assert await known(resources) == ("ada@example.com", "Ada Lovelace", 3)
+    assert await known(resources) == ("ada@example.com", "Ada King", 3)
 
 
 async def test_a_user_whose_registration_is_no_longer_kept_has_no_address(consume, resources):

@@ -16,6 +16,7 @@ from chassis.database import new_id
 from chassis.settings import Environment
 from chassis.testing import ServiceDatabase, TestTokens, client_of
 from chassis.testing.tokens import ISSUER
+from contracts.examples import has_shape_of_example
 from orders.app import create_app
 from orders.settings import OrdersSettings
 
@@ -165,9 +166,11 @@ def events(db: asyncpg.Connection) -> Events:
         rows = await db.fetch(
             "SELECT headers, payload FROM outbox WHERE type = $1 ORDER BY seq", event_type
         )
-        return [
+        read = [
             (int(json.loads(row["headers"])["ce_sequence"]), json.loads(row["payload"]))
             for row in rows
         ]
+        assert all(has_shape_of_example(event_type, data) for _, data in read)
+        return read
 
     return read

@@ -14,6 +14,7 @@ from chassis.process import Process
 from chassis.settings import Environment
 from chassis.testing import ServiceDatabase, TestTokens, client_of
 from chassis.testing.tokens import ISSUER
+from contracts.examples import has_shape_of_example
 from users.app import create_app
 from users.settings import UsersSettings
 from users.wiring import Resources, open_resources
@@ -70,10 +71,12 @@ def events(db: asyncpg.Connection) -> Events:
 
     async def read():
         rows = await db.fetch("SELECT type, headers, payload FROM outbox ORDER BY seq")
-        return [
+        read = [
             (row["type"], json.loads(row["headers"])["ce_sequence"], json.loads(row["payload"]))
             for row in rows
         ]
+        assert all(has_shape_of_example(event_type, data) for event_type, _, data in read)
+        return read
 
     return read
 

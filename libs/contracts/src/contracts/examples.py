@@ -1,6 +1,7 @@
 """The example of each event, which tests of producers and consumers share with the documents."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,3 +27,14 @@ def example[E: Event](event: type[E], **changes: Any) -> E:  # noqa: ANN401  # a
         changes: values of fields, by name, as the constructor takes them.
     """
     return event.model_validate({**json.loads(example_json(event)), **changes})
+
+
+def has_shape_of_example(event_type: str, data: Mapping[str, Any]) -> bool:
+    """Whether an event's data have the very fields of its example; for producers' tests.
+
+    Args:
+        event_type: as in ``ce_type``.
+        data: what was published.
+    """
+    text = (DIRECTORY / f"{event_type}.json").read_bytes()
+    return data.keys() == json.loads(text).keys()
