@@ -8,8 +8,10 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from chassis.settings import Environment
 from slipway import topics
 from slipway.errors import SlipwayError
+from slipway.settings import TopicSettings
 
 
 @dataclass(frozen=True)
@@ -53,3 +55,8 @@ async def test_a_refusal_names_the_topic(kafka_bootstrap_servers: str) -> None:
 async def test_a_broker_that_is_away_is_named() -> None:
     with pytest.raises(SlipwayError, match=r"on Kafka at 127\.0\.0\.1:1"):
         await topics.apply("127.0.0.1:1", [Declared("a", 1)])
+
+
+def test_the_local_kafka_has_no_security() -> None:
+    with pytest.raises(ValueError, match="set KAFKA_BOOTSTRAP_SERVERS as well"):
+        TopicSettings(environment=Environment.DEVELOPMENT, kafka_security_protocol="SSL")

@@ -8,9 +8,9 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, FilePath, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -106,7 +106,74 @@ class ProcessSettings(Settings):
     )
 
 
-class KafkaSettings(Settings):
+class KafkaSecuritySettings(Settings):
+    """How Kafka knows its clients, and they know it."""
+
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT",
+        description="`PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`, as the brokers listen.",
+    )
+    kafka_sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = Field(
+        default="SCRAM-SHA-512",
+        description="For SASL: `SCRAM-SHA-512`, `SCRAM-SHA-256`, or `PLAIN`, over TLS alone.",
+    )
+    kafka_sasl_username: str | None = Field(default=None, description="For SASL: the user.")
+    kafka_sasl_password: SecretStr | None = Field(
+        default=None, description="For SASL: the user's password."
+    )
+    kafka_ca_file: FilePath | None = Field(
+        default=None,
+        description="For TLS: the authorities (PEM) that sign the brokers' certificates; unset: "
+        "those of the system.",
+    )
+    kafka_certificate_file: FilePath | None = Field(
+        default=None, description="For TLS, where brokers ask for it: the client's certificate."
+    )
+    kafka_key_file: FilePath | None = Field(
+        default=None, description="The private key of that certificate (PEM, without a password)."
+    )
+
+    @model_validator(mode="after")
+    def _refuse_what_does_not_fit(self) -> Self:
+        protocol = self.kafka_security_protocol
+        if protocol.startswith("SASL"):
+            self._require_sasl()
+        else:
+            self._refuse_given(
+                ("kafka_sasl_username", "kafka_sasl_password"), "SASL_SSL or SASL_PLAINTEXT"
+            )
+        if not protocol.endswith("SSL"):
+            files = ("kafka_ca_file", "kafka_certificate_file", "kafka_key_file")
+            self._refuse_given(files, "SASL_SSL or SSL")
+        if (self.kafka_certificate_file is None) != (self.kafka_key_file is None):
+            message = "KAFKA_CERTIFICATE_FILE and KAFKA_KEY_FILE go together: set both, or neither"
+            raise ValueError(message)
+        return self
+
+    def _require_sasl(self) -> None:
+        protocol = self.kafka_security_protocol
+        for name in ("kafka_sasl_username", "kafka_sasl_password"):
+            if getattr(self, name) is None:
+                message = f"{name.upper()} is missing: KAFKA_SECURITY_PROTOCOL={protocol} needs it"
+                raise ValueError(message)
+        if protocol == "SASL_PLAINTEXT" and self.kafka_sasl_mechanism == "PLAIN":
+            message = (
+                "KAFKA_SASL_MECHANISM=PLAIN would send the password in the clear: set "
+                "KAFKA_SECURITY_PROTOCOL=SASL_SSL, or a mechanism SCRAM-SHA-…"
+            )
+            raise ValueError(message)
+
+    def _refuse_given(self, names: tuple[str, ...], needed: str) -> None:
+        for name in names:
+            if getattr(self, name) is not None:
+                message = (
+                    f"{name.upper()} is of no use with KAFKA_SECURITY_PROTOCOL="
+                    f"{self.kafka_security_protocol}: set that to {needed}, or remove it"
+                )
+                raise ValueError(message)
+
+
+class KafkaSettings(KafkaSecuritySettings):
     """How to reach Kafka."""
 
     kafka_bootstrap_servers: str = Field(

@@ -104,3 +104,56 @@ def test_settings_do_not_print_their_secrets(monkeypatch: pytest.MonkeyPatch):
 def test_every_setting_is_described(settings: type[Settings]):
     undescribed = [name for name, field in settings.model_fields.items() if not field.description]
     assert undescribed == []
+
+
+_SASL = {"KAFKA_SASL_USERNAME": "orders", "KAFKA_SASL_PASSWORD": _HIDDEN}
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "KAFKA_SASL_USERNAME is missing"),
+        (
+            {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_USERNAME": "orders"},
+            "KAFKA_SASL_PASSWORD is missing",
+        ),
+        (_SASL, "KAFKA_SASL_USERNAME is of no use with KAFKA_SECURITY_PROTOCOL=PLAINTEXT"),
+        (
+            {**_SASL, "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT", "KAFKA_SASL_MECHANISM": "PLAIN"},
+            "KAFKA_SASL_MECHANISM=PLAIN would send the password in the clear",
+        ),
+        ({"KAFKA_SECURITY_PROTOCOL": "TLS"}, "setting KAFKA_SECURITY_PROTOCOL: "),
+        ({"KAFKA_CA_FILE": __file__}, "KAFKA_CA_FILE is of no use"),
+        (
+            {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_CA_FILE": "/nowhere/ca.pem"},
+            "setting KAFKA_CA_FILE: Path does not point to a file",
+        ),
+        (
+            {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_KEY_FILE": __file__},
+            "KAFKA_CERTIFICATE_FILE and KAFKA_KEY_FILE go together",
+        ),
+    ],
+    ids=[
+        "no user",
+        "no password",
+        "no sasl",
+        "in the clear",
+        "no such protocol",
+        "no tls",
+        "no such file",
+        "a key alone",
+    ],
+)
+def test_kafka_settings_that_do_not_fit_each_other_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    given: dict[str, str],
+    named: str,
+):
+    monkeypatch.setenv("ENVIRONMENT", "development")
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    text = refused(KafkaSettings, capsys)
+    assert named in text
+    assert _HIDDEN not in text

@@ -4,10 +4,11 @@ Each is a setting with a default; its name in upper case works in the environmen
 """
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
-from chassis.settings import SAMPLE_SECRET, Environment, Settings
+from chassis.settings import SAMPLE_SECRET, Environment, KafkaSecuritySettings, Settings
 
 HOST = "127.0.0.1"
 
@@ -29,7 +30,7 @@ def _password(role: str) -> SecretStr:
     return field
 
 
-class BrokerSettings(Settings):
+class BrokerSettings(KafkaSecuritySettings):
     """How the Kafka broker is found."""
 
     kafka_bootstrap_servers: str | None = Field(
@@ -40,6 +41,16 @@ class BrokerSettings(Settings):
     kafka_topic_prefix: str = Field(
         default="", description="Goes before each topic and group, on a broker that is shared."
     )
+
+    @model_validator(mode="after")
+    def _security_is_for_an_own_broker(self) -> Self:
+        if self.kafka_security_protocol != "PLAINTEXT" and self.kafka_bootstrap_servers is None:
+            message = (
+                f"KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} is for a broker of your "
+                "own: set KAFKA_BOOTSTRAP_SERVERS as well (the local Kafka listens in PLAINTEXT)"
+            )
+            raise ValueError(message)
+        return self
 
     @property
     def brokers(self) -> str:

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
+from chassis.kafka_security import security_options
 from chassis.servers import LocalServer
 from chassis.servers.kafka import resolve_jars
 from contracts import TOPICS
@@ -93,7 +94,12 @@ class Startup:
                 await asyncio.to_thread(resolve_jars)
             await self._server(kafka)
         settings = self._parts.settings
-        await topics.apply(settings.brokers, TOPICS, prefix=settings.kafka_topic_prefix)
+        await topics.apply(
+            settings.brokers,
+            TOPICS,
+            prefix=settings.kafka_topic_prefix,
+            security=security_options(settings),
+        )
 
     async def _server(self, server: LocalServer) -> None:
         with self._reporter.step(f"{server.name}, port {server.port}"):

@@ -7,11 +7,13 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from chassis.kafka_security import security_options
 from slipway.errors import SlipwayError
 from slipway.settings import TopicSettings
 
@@ -68,6 +70,7 @@ async def apply_when_there(
                 settings.brokers,
                 declared,
                 prefix=settings.kafka_topic_prefix,
+                security=security_options(settings),
                 replication=Replication(
                     factor=settings.kafka_topic_replication_factor,
                     min_insync=settings.kafka_topic_min_insync_replicas,
@@ -86,6 +89,7 @@ async def apply(
     topics: Iterable[TopicDeclaration],
     *,
     prefix: str = "",
+    security: Mapping[str, Any] = MappingProxyType({}),
     replication: Replication = Replication(),
 ) -> tuple[str, ...]:
     """Create the topics that are missing; answers their names.
@@ -94,12 +98,15 @@ async def apply(
         bootstrap_servers: where Kafka is.
         topics: what the contracts declare.
         prefix: goes before each name.
+        security: further arguments of the client, for TLS and SASL.
         replication: of the topics that are created.
 
     Raises:
         SlipwayError: the broker can't be reached, refuses, or has a topic with other partitions.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, client_id="slipway-topics")
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=bootstrap_servers, client_id="slipway-topics", **security
+    )
     try:
         await admin.start()
         return await _apply(admin, {prefix + topic.name: topic for topic in topics}, replication)

