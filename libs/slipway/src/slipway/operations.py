@@ -4,15 +4,19 @@ They read addresses and passwords from settings alone, and need no local server 
 the image of the operators' jobs carries them.
 """
 
+import json
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from chassis.settings import Environment, load
 from contracts import TOPICS
-from slipway import cluster, topics
+from slipway import cluster
 from slipway import seed as seeding
 from slipway.console import Reporter
 from slipway.database import Database
@@ -20,6 +24,7 @@ from slipway.errors import SlipwayError
 from slipway.guard import guard, run
 from slipway.keys import KeyFiles, make_key_files
 from slipway.settings import BootstrapSettings, SeedSettings, TopicSettings
+from slipway.topics import Applied, Topics
 
 topics_app = typer.Typer(help="Kafka topics, as the contracts declare them.", no_args_is_help=True)
 database_app = typer.Typer(help="The one database of all services.", no_args_is_help=True)
@@ -52,10 +57,41 @@ def seed(
 
 @topics_app.command("apply")
 def apply_topics() -> None:
-    """Create the topics that are missing on KAFKA_BOOTSTRAP_SERVERS (default: the local Kafka)."""
+    """Bring the topics on KAFKA_BOOTSTRAP_SERVERS (default: the local Kafka) to the contracts.
+
+    Creates those that are missing and alters settings that differ; never a partition count.
+    """
     settings = load(TopicSettings)
-    made = run(topics.apply_when_there(settings, TOPICS))
-    _console.print(f"Created: {', '.join(made)}" if made else "All topics are there")
+    applied = run(Topics.of(settings, TOPICS).apply_when_there(settings.startup_wait))
+    if applied.created:
+        _console.print(f"Created: {', '.join(applied.created)}")
+    for each in applied.altered:
+        _console.print(f"Altered: {each.topic} {each.setting} {each.present} → {each.declared}")
+    if applied == Applied():
+        _console.print("All topics are as the contracts declare them")
+
+
+@topics_app.command("diff")
+def diff_topics(
+    *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False
+) -> None:
+    """Show where the topics on KAFKA_BOOTSTRAP_SERVERS are not as the contracts declare them.
+
+    Exit status 1 if they differ.
+    """
+    found = run(Topics.of(load(TopicSettings), TOPICS).diff())
+    if as_json:
+        document = {"differences": [asdict(each) for each in found]}
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    elif not found:
+        _console.print("All topics are as the contracts declare them")
+    else:
+        table = Table("topic", "setting", "present", "declared")
+        for each in found:
+            table.add_row(each.topic, each.setting, each.present or "missing", each.declared)
+        _console.print(table)
+    if found:
+        raise typer.Exit(1)
 
 
 @database_app.command("bootstrap")

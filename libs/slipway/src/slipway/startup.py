@@ -4,11 +4,9 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from chassis.kafka_security import security_options
 from chassis.servers import LocalServer
 from chassis.servers.kafka import resolve_jars
 from contracts import TOPICS
-from slipway import topics
 from slipway.console import Reporter
 from slipway.database import Database
 from slipway.errors import SlipwayError
@@ -19,6 +17,7 @@ from slipway.program import Program, describe
 from slipway.servers import Servers
 from slipway.settings import SlipwaySettings
 from slipway.supervisor import Supervisor
+from slipway.topics import Topics
 
 _ATTEMPTS = 3
 _SERVER_TIER = 0
@@ -93,13 +92,7 @@ class Startup:
             with self._reporter.step("Kafka's jars (from Maven Central the first time)"):
                 await asyncio.to_thread(resolve_jars)
             await self._server(kafka)
-        settings = self._parts.settings
-        await topics.apply(
-            settings.brokers,
-            TOPICS,
-            prefix=settings.kafka_topic_prefix,
-            security=security_options(settings),
-        )
+        await Topics.of(self._parts.settings, TOPICS).apply()
 
     async def _server(self, server: LocalServer) -> None:
         with self._reporter.step(f"{server.name}, port {server.port}"):
