@@ -20,8 +20,8 @@ TIME = "2026-01-02T03:04:05Z"
 MONEY = {"amount": 1000, "currency": "EUR"}
 SPANS = (
     ("orders", "commit"),
-    ("orders-worker", "slipway.orders publish"),
-    ("notifications-worker", "slipway.orders process"),
+    ("orders-worker", "send slipway.orders"),
+    ("notifications-worker", "process slipway.orders"),
     ("notifications", "feed push"),
 )
 
@@ -128,7 +128,7 @@ async def test_each_hop_is_shown_with_its_time(world: World) -> None:
 
 async def test_a_missing_span_is_named(world: World) -> None:
     del world.spans[1]
-    with pytest.raises(SlipwayError, match=r"after 1 s: `published` \(a span `slipway.orders pub"):
+    with pytest.raises(SlipwayError, match=r"1 s: `published` \(a span `send slipway.orders`"):
         await world.play()
 
 

@@ -22,10 +22,10 @@ def span(service: str, name: str, end: int, *, error: bool = False) -> Span:
 def test_the_earliest_span_of_each_kind_counts() -> None:
     spans = [
         span("orders", "commit", 10),
-        span("orders-worker", "slipway.orders publish", 20),
-        span("notifications-worker", "slipway.orders process", 25, error=True),
-        span("notifications-worker", "slipway.orders process", 35),
-        span("notifications-worker", "slipway.orders process", 30),
+        span("orders-worker", "send slipway.orders", 20),
+        span("notifications-worker", "process slipway.orders", 25, error=True),
+        span("notifications-worker", "process slipway.orders", 35),
+        span("notifications-worker", "process slipway.orders", 30),
         span("notifications", "feed push", 40),
         span("notifications-worker", "commit", 1),
     ]

@@ -22,6 +22,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from chassis.database import new_id
 from chassis.messaging.batch import BatchRunner
 from chassis.messaging.events import cloud_event_headers
+from chassis.messaging.handling import Handling
 from chassis.messaging.metrics import ConsumerMetrics
 from chassis.process import Process, _server
 from chassis.settings import Environment
@@ -88,8 +89,9 @@ def consume(resources: Resources) -> Consume:
     runner = BatchRunner(
         service="notifications",
         database=resources.database,
-        subscriptions=SUBSCRIPTIONS,
-        resources=resources,
+        handling=Handling(
+            service="notifications", subscriptions=SUBSCRIPTIONS, resources=resources
+        ),
         metrics=ConsumerMetrics(Process(name="test", settings=resources.settings).registry),
     )
 

@@ -28,12 +28,16 @@ def exporter():
 
 
 @pytest.fixture
-def spans(exporter, eventually):
+def spans(exporter, eventually, topics):
+    """Finds the one span of that name, once it is over; topics have the test's prefix."""
     exporter.clear()
-    """Finds the one span whose name ends so, once it is over; topics have the test's prefix."""
 
     def named(name):
-        return [span for span in exporter.get_finished_spans() if span.name.endswith(name)]
+        return [
+            span
+            for span in exporter.get_finished_spans()
+            if span.name.replace(topics.prefix, "") == name
+        ]
 
     async def find(name):
         await eventually(lambda: named(name))
@@ -92,12 +96,12 @@ async def test_an_order_in_kafka_becomes_a_push_a_row_and_an_event_in_its_own_tr
     assert json.loads(record.value)["notification_id"] == item["data"]["id"]
     assert await db.fetchval("SELECT count(*) FROM notifications") == 1
 
-    process = await spans("slipway.orders process")
+    process = await spans("process slipway.orders")
     push = await spans("notifications push")
     assert f"{process.parent.span_id:016x}" == parent
     assert push.parent.span_id == process.context.span_id
     assert push.kind is trace.SpanKind.PRODUCER
-    publish = await spans("slipway.notifications publish")
+    publish = await spans("send slipway.notifications")
     assert publish.parent.span_id == process.context.span_id
     for span in (process, push, publish):
         assert f"{span.context.trace_id:032x}" == trace_id

@@ -7,9 +7,11 @@ from prometheus_client import CollectorRegistry
 from chassis.database import new_id
 from chassis.messaging.batch import BatchRunner
 from chassis.messaging.events import cloud_event_headers
+from chassis.messaging.handling import Handling
 from chassis.messaging.metrics import ConsumerMetrics
 from chassis.process import Process
 from chassis.testing import client_of
+from contracts.examples import example
 from contracts.users import USERS, UserProfileUpdated, UserRegistered, UserRolesChanged
 from orders.app import create_app
 from orders.wiring import open_resources
@@ -19,13 +21,7 @@ from .conftest import ORDERS, PRODUCTS, body_of, until
 
 
 def registered(user_id, version=1):
-    return UserRegistered(
-        version=version,
-        user_id=user_id,
-        email="ada@example.com",
-        full_name="Ada",
-        roles=["customer"],
-    )
+    return example(UserRegistered, user_id=user_id, version=version)
 
 
 def headers_of(event, event_id):
@@ -58,8 +54,7 @@ async def run(settings):
         runner = BatchRunner(
             service="orders",
             database=resources.database,
-            subscriptions=SUBSCRIPTIONS,
-            resources=resources,
+            handling=Handling(service="orders", subscriptions=SUBSCRIPTIONS, resources=resources),
             metrics=ConsumerMetrics(CollectorRegistry()),
         )
         yield runner.run
@@ -108,13 +103,15 @@ async def test_other_news_of_a_user_is_noted_and_changes_nothing(run, db):
     assert await db.fetchval("SELECT array_agg(outcome) FROM inbox") == ["ignored"] * 2
 
 
-async def test_a_bad_event_stops_behind_the_good_ones(run, db):
-    user = new_id()
-    bad = record(registered(new_id()), offset=1, value=b"{}")
-    done, error = await run([record(registered(user)), bad])
-    assert done == 1
-    assert isinstance(error, ValueError)
+async def test_an_event_that_does_not_fit_its_contract_is_dead_and_the_good_ones_take_effect(
+    run, db
+):
+    user, other = new_id(), new_id()
+    bad = record(registered(other), offset=1, value=b"{}")
+    assert await run([record(registered(user)), bad]) == (2, None)
     assert await customer_of(db, user) == (True, 1)
+    dead = await db.fetchval("SELECT array_agg(key) FROM parked_keys WHERE state = 'dead'")
+    assert dead == [str(other)]
 
 
 async def test_events_come_in_take_effect_and_go_out(settings, topics, tokens, db):

@@ -2,17 +2,25 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
 
 from starlette.applications import Starlette
 
 from chassis.messaging.batch import BatchRunner
 from chassis.messaging.connection import KafkaConnection
 from chassis.messaging.consumer import Consumer
-from chassis.messaging.metrics import ConsumerMetrics, RelayMetrics
+from chassis.messaging.handling import Handling
+from chassis.messaging.inbox import Inbox
+from chassis.messaging.metrics import ConsumerMetrics, ParkingMetrics, RelayMetrics
 from chassis.messaging.relay import Relay
+from chassis.messaging.retries import Retries
 from chassis.messaging.subscriptions import Subscriptions
+from chassis.messaging.watchdog import Watchdog
 from chassis.process import Process
 from chassis.wiring import ServiceResources, ServiceSettings
+
+# Kafka deletes whole segments, so a message may outlive its topic's retention by a segment's time.
+_MARGIN = timedelta(days=1)
 
 
 def create_worker[R: ServiceResources](
@@ -46,32 +54,41 @@ def create_worker[R: ServiceResources](
             )
             process.start(relay.run(), name="relay")
             if subscriptions.topics:
-                consumer = _consumer(process, settings, resources, subscriptions)
-                process.start(consumer.run(), name="consumer")
+                _start_consuming(process, settings, resources, subscriptions)
             process.health.started()
             yield
 
     return Starlette(routes=process.internal_routes(), lifespan=lifespan)
 
 
-def _consumer[R: ServiceResources](
+def _start_consuming[R: ServiceResources](
     process: Process,
     settings: ServiceSettings,
     resources: R,
     subscriptions: Subscriptions[R],
-) -> Consumer:
+) -> None:
+    service, database = resources.service, resources.database
+    kafka = KafkaConnection.of(settings)
     metrics = ConsumerMetrics(process.registry)
-    return Consumer(
-        service=resources.service,
-        kafka=KafkaConnection.of(settings),
-        runner=BatchRunner(
-            service=resources.service,
-            database=resources.database,
-            subscriptions=subscriptions,
-            resources=resources,
-            metrics=metrics,
-        ),
+    handling = Handling(service=service, subscriptions=subscriptions, resources=resources)
+    consumer = Consumer(
+        service=service,
+        kafka=kafka,
+        runner=BatchRunner(service=service, database=database, handling=handling, metrics=metrics),
+        watchdog=Watchdog(kafka=kafka, database=database, metrics=metrics, health=process.health),
         metrics=metrics,
         health=process.health,
         session_seconds=settings.kafka_session_timeout,
+    )
+    retries = Retries(
+        service=service,
+        database=database,
+        handling=handling,
+        metrics=ParkingMetrics(process.registry),
+    )
+    process.start(consumer.run(), name="consumer")
+    process.start(retries.run(), name="retries")
+    process.start(
+        Inbox(consumer=service).keep_pruned(database, keep=subscriptions.retention + _MARGIN),
+        name="inbox pruning",
     )

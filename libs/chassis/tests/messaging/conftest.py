@@ -21,7 +21,11 @@ from chassis.database import Database, DatabaseSettings
 from chassis.health import Health
 from chassis.messaging import Consumer, KafkaConnection, Outbox, Relay, Wakeups
 from chassis.messaging.batch import BatchRunner
-from chassis.messaging.metrics import ConsumerMetrics, RelayMetrics
+from chassis.messaging.handling import Handling
+from chassis.messaging.metrics import ConsumerMetrics, ParkingMetrics, RelayMetrics
+from chassis.messaging.retries import Retries
+from chassis.messaging.subscriptions import Subscriptions
+from chassis.messaging.watchdog import Watchdog
 from chassis.settings import Environment
 from chassis.testing import ServiceDatabase, TestTopics
 
@@ -88,13 +92,40 @@ class CountingService:
         }
         return Relay(service=SERVICE, **options)
 
-    def runner(self, handler: Handler = record) -> BatchRunner[Any]:
+    def handling(
+        self, handler: Handler = record, *, table: Subscriptions[Any] | None = None, **options: Any
+    ) -> Handling[Any]:
+        """The handlers; `options` are those of the subscription."""
+        return Handling(
+            service=SERVICE,
+            subscriptions=table or subscriptions(handler, **options),
+            resources=None,
+        )
+
+    def runner(self, handler: Handler = record, **options: Any) -> BatchRunner[Any]:
         return BatchRunner(
             service=SERVICE,
             database=self.database,
-            subscriptions=subscriptions(handler),
-            resources=None,
+            handling=self.handling(handler, **options),
             metrics=self.metrics,
+        )
+
+    def retries(self, handler: Handler = record, **options: Any) -> Retries[Any]:
+        return Retries(
+            service=SERVICE,
+            database=self.database,
+            handling=self.handling(handler, **options),
+            metrics=ParkingMetrics(CollectorRegistry()),
+            poll_seconds=0.05,
+        )
+
+    def watchdog(self, health: Health, **options: Any) -> Watchdog:
+        return Watchdog(
+            kafka=self.kafka,
+            database=self.database,
+            metrics=self.metrics,
+            health=health,
+            **options,
         )
 
     def consumer(
@@ -107,6 +138,7 @@ class CountingService:
             "health": Health(),
             **options,
         }
+        options.setdefault("watchdog", self.watchdog(options["health"]))
         return kind(service=SERVICE, **options)
 
     async def query(self, sql: str, *arguments: Any) -> list[tuple[Any, ...]]:

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, ClassVar, Self
 
 from sqlalchemy import BigInteger, Column, Identity, Table, Text, column, insert, table, text
@@ -41,6 +42,7 @@ _effects = table("effects", column("counter"), column("number"))
 @dataclass(frozen=True, slots=True)
 class Topic:
     name: str
+    retention: timedelta = timedelta(days=3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +99,10 @@ async def record(event: CounterRaised, delivery: Delivery[Any]) -> None:
     )
 
 
-def subscriptions(handler: Handler = record) -> Subscriptions[Any]:
-    return Subscriptions(handled=[Subscription(CounterRaised, handler)], ignored=[CounterAdmired])
+def subscriptions(handler: Handler = record, **options: Any) -> Subscriptions[Any]:
+    return Subscriptions(
+        handled=[Subscription(CounterRaised, handler, **options)], ignored=[CounterAdmired]
+    )
 
 
 async def raise_counter(

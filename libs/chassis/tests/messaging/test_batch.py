@@ -1,51 +1,16 @@
 """Batches of one partition: inbox rows and effects in one transaction, each message once."""
 
 import asyncio
-from uuid import NAMESPACE_OID, uuid5
+from uuid import NAMESPACE_OID
 
-import asyncpg
 import pytest
-from aiokafka import ConsumerRecord
 from sqlalchemy import text
 
-from chassis.messaging.events import MessageFormatError, cloud_event_headers
-from chassis.messaging.subscriptions import Subscription, Subscriptions, UnknownEventTypeError
+from chassis.messaging.batch import TooManyFailuresError
+from chassis.messaging.subscriptions import Subscription, Subscriptions
 
-from .counting import SOURCE, CounterAdmired, CounterAudited, CounterRaised, record
-
-TOPIC = "counters"
-
-
-def message(offset, event, *, event_id=None, partition=0):
-    event_id = event_id or uuid5(NAMESPACE_OID, f"{partition} {offset}")
-    headers = cloud_event_headers(event, event_id=event_id, source=SOURCE, trace={})
-    return raw(
-        offset,
-        [(name, value.encode()) for name, value in headers.items()],
-        event.to_json(),
-        key=event.key.encode(),
-        partition=partition,
-    )
-
-
-def raw(offset, headers, value, *, key=b"a", partition=0):
-    return ConsumerRecord(
-        topic=TOPIC,
-        partition=partition,
-        offset=offset,
-        timestamp=0,
-        timestamp_type=0,
-        key=key,
-        value=value,
-        checksum=None,
-        serialized_key_size=0,
-        serialized_value_size=0,
-        headers=headers,
-    )
-
-
-def raised(*numbers, counter="a", **options):
-    return [message(n, CounterRaised(counter=counter, number=n), **options) for n in numbers]
+from .counting import CounterAdmired, CounterAudited, CounterRaised, record
+from .messages import message, raised, raw
 
 
 async def test_a_batch_takes_effect_in_order_and_is_done(offline):
@@ -82,18 +47,17 @@ async def test_a_batch_with_a_bad_message_is_rolled_back_whole_and_then_run_one_
     calls = []
 
     async def refuse_third(event, delivery):
-        calls.append(event.number)
+        calls.append((event.counter, event.number))
         if event.number == 3:
             message = "three is refused"
             raise ValueError(message)
         await record(event, delivery)
 
-    done, error = await offline.runner(refuse_third).run(raised(1, 2, 3, 4))
-    assert (done, str(error)) == (2, "three is refused")
-    assert calls == [1, 2, 3, 1, 2, 3]
-    assert (offline.outcome("done"), offline.outcome("failed")) == (2, 1)
-    assert await offline.effects() == [("a", 1), ("a", 2)]
-    assert await offline.query("SELECT count(*) FROM inbox") == [(2,)]
+    batch = [*raised(1, 2, 3, 4), *raised(5, counter="b")]
+    assert await offline.runner(refuse_third).run(batch) == (5, None)
+    assert calls == [("a", 1), ("a", 2), ("a", 3), ("a", 1), ("a", 2), ("a", 3), ("b", 5)]
+    assert (offline.outcome("done"), offline.outcome("parked")) == (3, 2)
+    assert await offline.effects() == [("a", 1), ("a", 2), ("b", 5)]
 
 
 async def test_what_a_handler_wrote_before_it_failed_is_rolled_back(offline):
@@ -102,9 +66,9 @@ async def test_what_a_handler_wrote_before_it_failed_is_rolled_back(offline):
         message = "too late"
         raise ValueError(message)
 
-    assert (await offline.runner(write_then_fail).run(raised(1)))[0] == 0
+    assert await offline.runner(write_then_fail).run(raised(1)) == (1, None)
     assert await offline.effects() == []
-    assert await offline.query("SELECT count(*) FROM inbox") == [(0,)]
+    assert await offline.query("SELECT outcome FROM inbox") == [("parked",)]
 
 
 async def test_an_event_that_a_handler_publishes_commits_with_its_effect(offline):
@@ -177,7 +141,7 @@ async def test_a_tombstone_is_passed_over(offline):
     assert await offline.runner().run([first, tombstone, third]) == (3, None)
     assert await offline.runner().run([tombstone]) == (1, None)
     assert await offline.effects() == [("a", 1), ("a", 3)]
-    assert offline.outcome("ignored") == 2
+    assert offline.outcome("tombstone") == 2
 
 
 async def test_a_type_that_the_table_ignores_is_dropped_and_counted(offline):
@@ -187,63 +151,77 @@ async def test_a_type_that_the_table_ignores_is_dropped_and_counted(offline):
     assert offline.outcome("ignored") == 1
 
 
-@pytest.mark.parametrize(
-    ("headers", "says"),
-    [
-        ([], "no header ce_id"),
-        ([("ce_id", b"1"), ("ce_source", b"/x")], "no header ce_type"),
-        ([("ce_id", None), ("ce_source", b"/x"), ("ce_type", b"y")], "no header ce_id"),
-        ([("ce_id", b"\xff")], "is not UTF-8"),
-        (
-            [("ce_id", b"1"), ("ce_source", b"/x"), ("ce_type", b"y"), ("ce_sequence", b"-1")],
-            "ce_sequence '-1' is no number",
-        ),
-        (
-            [("ce_id", b"1"), ("ce_source", b"/x"), ("ce_type", b"y"), ("ce_time", b"noon")],
-            "ce_time 'noon' is no RFC 3339 time",
-        ),
-    ],
-)
-async def test_a_message_that_is_no_cloud_event_stops_what_follows_it(offline, headers, says):
-    [first, third] = raised(1, 3)
-    done, error = await offline.runner().run([first, raw(2, headers, b"{}"), third])
-    assert done == 1
-    assert isinstance(error, MessageFormatError)
-    assert says in str(error)
-    assert await offline.effects() == [("a", 1)]
-
-
-async def test_an_unknown_type_stops_what_follows_it(offline):
-    audited = message(2, CounterAudited(counter="a", number=2))
-    [first, third] = raised(1, 3)
-    done, error = await offline.runner().run([first, audited, third])
-    assert done == 1
-    assert isinstance(error, UnknownEventTypeError)
-    assert "counter.audited.v1" in str(error)
-    assert await offline.effects() == [("a", 1)]
-
-
-async def test_data_that_does_not_fit_the_contract_stops_what_follows_it(offline):
-    [first, third] = raised(1, 3)
-    broken = raw(2, raised(2)[0].headers, b"{")
-    done, error = await offline.runner().run([first, broken, third])
-    assert (done, type(error).__name__) == (1, "JSONDecodeError")
-
-
 async def test_a_wrong_statement_of_a_handler_is_its_own_fault_and_not_the_servers(offline):
-    """So the good messages before it go through, and it is counted."""
+    """So it is parked, and the other messages go through."""
 
     async def pass_a_wrong_argument(event, delivery):
         number = "two" if event.number == 2 else event.number
         await delivery.session.execute(
-            text("INSERT INTO effects (counter, number) VALUES ('a', cast(:n AS bigint))"),
-            {"n": number},
+            text("INSERT INTO effects (counter, number) VALUES (:c, cast(:n AS bigint))"),
+            {"n": number, "c": event.counter},
         )
 
-    done, error = await offline.runner(pass_a_wrong_argument).run(raised(1, 2, 3))
-    assert done == 1
-    assert isinstance(error.orig.__cause__, asyncpg.DataError)
-    assert await offline.effects() == [("a", 1)]
+    batch = [*raised(1, 2), *raised(3, counter="b")]
+    assert await offline.runner(pass_a_wrong_argument).run(batch) == (3, None)
+    assert await offline.effects() == [("a", 1), ("b", 3)]
+    [(error,)] = await offline.query("SELECT error FROM parked_messages")
+    assert "invalid input for query argument" in error
+
+
+async def test_a_message_is_tried_within_its_time_limit_and_a_slow_one_is_parked(offline):
+    async def hang_at_two(event, delivery):
+        if event.number == 2:
+            await asyncio.Event().wait()
+        await record(event, delivery)
+
+    runner = offline.runner(hang_at_two, time_limit=0.05)
+    assert await runner.run([*raised(1, 2), *raised(3, counter="b")]) == (3, None)
+    assert await offline.effects() == [("a", 1), ("b", 3)]
+    [(error,)] = await offline.query("SELECT error FROM parked_messages")
+    assert error == "HandlerTimeoutError: counter.raised.v1 took longer than 0.05 s"
+
+
+async def test_a_handler_that_wants_no_batch_has_its_message_in_a_transaction_of_its_own(offline):
+    transactions = []
+
+    async def note(event, delivery):
+        transactions.append(await delivery.session.scalar(text("SELECT pg_current_xact_id()")))
+        await record(event, delivery)
+
+    assert await offline.runner(note, batched=False).run(raised(1, 2, 3)) == (3, None)
+    assert len(set(transactions)) == 3
+    transactions.clear()
+    assert await offline.runner(note).run(raised(4, 5, 6)) == (3, None)
+    assert len(set(transactions)) == 1
+
+
+async def test_a_run_that_is_told_to_stop_ends_after_the_message_in_hand(offline):
+    async def refuse_first(event, delivery):
+        if event.number == 1:
+            message = "one is refused"
+            raise ValueError(message)
+        await record(event, delivery)
+
+    batch = [*raised(1), *raised(2, counter="b"), *raised(3, counter="c")]
+    assert await offline.runner(refuse_first).run(batch, stopping=lambda: True) == (1, None)
+    assert await offline.effects() == []
+
+
+async def test_where_more_than_half_of_the_recent_messages_fail_the_partition_stops(offline):
+    """Not the messages are at fault then; parking them all would only move the trouble."""
+
+    async def refuse_all(*_):
+        message = "the handler is broken"
+        raise ValueError(message)
+
+    batch = [one for n in range(30) for one in raised(n, counter=f"counter-{n}")]
+    runner = offline.runner(refuse_all)
+    done, error = await runner.run(batch)
+    assert done == 20
+    assert isinstance(error, TooManyFailuresError)
+    assert await offline.query("SELECT count(*) FROM parked_keys") == [(20,)]
+    assert (await runner.run(batch[done:]))[0] == 0
+    assert await offline.runner().run(batch[done:]) == (10, None)
 
 
 def test_a_type_has_one_handler_and_is_not_ignored_as_well():

@@ -1,15 +1,18 @@
 """The consumer on real Kafka: each partition in order, a failing one waits and no other does."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import CommitFailedError, GroupAuthorizationFailedError
-from structlog.testing import capture_logs
 
 from chassis.health import Health
-from chassis.messaging import Consumer
+from chassis.messaging import Consumer, FailurePolicy
+from chassis.messaging.batch import BatchRunner
 from chassis.messaging.events import cloud_event_headers
+from chassis.messaging.partition import PartitionConsumer
 
 from .conftest import running, until
 from .counting import SERVICE, SOURCE, CounterAudited, CounterRaised, record
@@ -68,8 +71,9 @@ async def test_a_crash_between_the_commit_and_the_offsets_commit_has_no_second_e
     assert (service.outcome("done"), service.outcome("duplicate")) == (3, 2)
 
 
-async def test_a_failing_message_holds_up_its_partition_alone_and_goes_through_in_order(service):
+async def test_a_failing_message_holds_up_its_key_alone_and_goes_through_in_order(service):
     [stuck, neighbour], [free] = keys_of(0, 2), keys_of(1, 1)
+    policy = {"failure": FailurePolicy(attempts=1000, first_delay=0.01, longest_delay=0.01)}
     cause = {"present": True}
     attempts = []
 
@@ -81,45 +85,72 @@ async def test_a_failing_message_holds_up_its_partition_alone_and_goes_through_i
         await record(event, delivery)
 
     await service.raise_counters(*[stuck] * 5, neighbour)
-    async with running(service.relay().run(), service.consumer(fail_at_three).run()):
-        await service.until_effects(2)
+    work = (
+        service.relay().run(),
+        service.consumer(runner=service.runner(fail_at_three, **policy)).run(),
+        service.retries(fail_at_three, **policy).run(),
+    )
+    async with running(*work):
         await service.raise_counters(*[free] * 3)
-        await service.until_effects(5)
+        await service.until_effects(6)
 
         async def tried_again():
-            return len(attempts) >= 3
+            return len(attempts) >= 5
 
         await until(tried_again)
-        assert await service.effects() == [(stuck, 1), (stuck, 2), (free, 1), (free, 2), (free, 3)]
+        now = await service.effects()
+        assert [effect for effect in now if effect[0] == stuck] == [(stuck, 1), (stuck, 2)]
+        assert (neighbour, 1) in now
         cause["present"] = False
         await service.until_effects()
-    after = (await service.effects())[5:]
-    assert after == [(stuck, 3), (stuck, 4), (stuck, 5), (neighbour, 1)]
+    assert faults(await service.effects(), service.raised) == []
 
 
-@pytest.mark.parametrize("event", [None, CounterAudited(counter="a", number=1)])
-async def test_what_can_not_be_read_stops_its_partition_aloud_and_nothing_is_lost(service, event):
-    """Here by a message that is no CloudEvent, and by a type that the table does not name."""
+@pytest.mark.parametrize("event", [None, CounterAudited(counter="b", number=1)])
+async def test_what_can_not_be_read_or_is_not_known_is_kept_aloud_and_the_partition_goes_on(
+    service, event
+):
+    """Here a message that is no CloudEvent, and one of a type that the table does not name."""
     headers = {"foreign": "yes"} if event is None else headers_of(event, "unknown")
     first, third = CounterRaised(counter="a", number=1), CounterRaised(counter="a", number=3)
     await service.send(first.to_json(), headers=headers_of(first, "first"))
-    await service.send(b"{}", headers=headers)
+    await service.send(b"{}", headers=headers, key="b")
     await service.send(third.to_json(), headers=headers_of(third, "third"))
-    await service.send(first.to_json(), headers=headers_of(first, "other"), partition=1)
 
-    async def failed_twice():
-        return service.outcome("failed") >= 2
+    async def all_committed():
+        return await committed(service) == 3
 
-    with capture_logs() as lines:
-        async with running(service.consumer().run()):
-            await service.until_effects(2)
-            await until(failed_twice)
-    expected = "no header ce_id" if event is None else "counter.audited.v1"
-    told = [line for line in lines if line["log_level"] == "error"]
-    assert all(line["offset"] == 1 and expected in line["error"] for line in told)
-    assert len(told) >= 2
-    assert await service.effects() == [("a", 1), ("a", 1)]
-    assert await committed(service) == 1
+    async with running(service.consumer().run()):
+        await service.until_effects(2)
+        await until(all_committed)
+    assert await service.effects() == [("a", 1), ("a", 3)]
+    [(error,)] = await service.query("SELECT error FROM parked_messages")
+    assert ("no header ce_id" if event is None else "counter.audited.v1") in error
+    assert service.outcome("parked" if event is None else "unknown") == 1
+
+
+async def test_offsets_that_kafka_no_longer_has_are_told_of(service):
+    """What was dropped by retention before this service met it is lost: an operator must know."""
+    [key] = keys_of(0, 1)
+    await service.raise_counters(key, key, key)
+    async with running(service.relay().run(), service.consumer(batch_messages=1).run()):
+        await service.until_effects()
+
+        async def all_committed():
+            return await committed(service) == 3
+
+        await until(all_committed)
+    await service.raise_counters(key, key, key)
+    async with running(service.relay().run()):
+        await service.until_published()
+    topic = service.topics.prefix + "counters"
+    admin = AIOKafkaAdminClient(bootstrap_servers=service.topics.bootstrap_servers)
+    await admin.start()
+    await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=5)})
+    await admin.close()
+    async with running(service.consumer().run()):
+        await service.until_effects(4)
+    assert service.metrics.out_of_range.labels(topic)._value.get() == 1
 
 
 async def test_a_member_without_a_partition_is_ready_as_well(service):
@@ -137,50 +168,54 @@ async def test_a_member_without_a_partition_is_ready_as_well(service):
 class FakeKafka:
     """A client that records what is asked of it, and refuses the commit."""
 
-    def __init__(self, error):
+    def __init__(self):
         self.calls = []
-        self._error = error
 
     async def commit(self, offsets):
         self.calls.append(("commit", *offsets.values()))
-        raise self._error
+        raise CommitFailedError
 
     def seek(self, _, offset):
         self.calls.append(("seek", offset))
 
-    def pause(self, _):
-        self.calls.append(("pause",))
 
-
-async def test_a_partition_is_held_at_its_failing_message_even_if_the_commit_fails(service):
+async def test_a_partition_is_held_at_the_message_it_stopped_at_even_if_the_commit_fails(service):
     """Else the next poll would give what follows, and it would overtake."""
 
-    async def fail_at_two(event, delivery):
+    async def lose_the_server_at_two(event, delivery):
         if event.number == 2:
-            message = "two is refused"
-            raise ValueError(message)
+            raise ConnectionResetError
         await record(event, delivery)
 
     await service.raise_counters("a", "a", "a")
     async with running(service.relay().run()):
         records = await service.topics.read("counters", 3)
-    kafka = FakeKafka(CommitFailedError())
-    partition = TopicPartition(records[0].topic, records[0].partition)
-    await service.consumer(fail_at_two)._process(kafka, partition, records)
-    assert kafka.calls == [("seek", 1), ("pause",), ("commit", 1)]
+    kafka = FakeKafka()
+    partition = PartitionConsumer(
+        consumer=kafka,
+        partition=TopicPartition(records[0].topic, records[0].partition),
+        runner=service.runner(lose_the_server_at_two, batched=False),
+        metrics=service.metrics,
+        batch_messages=10,
+    )
+    await partition._process(records)
+    assert partition._commit is not None
+    await partition._commit
+    assert kafka.calls == [("seek", 1), ("commit", 1)]
+    assert partition.position == 1
 
 
-class RefusedOnce(Consumer):
-    """A consumer whose first commit is refused for good."""
+class RefusedOnce(BatchRunner[Any]):
+    """Its first run meets an error of Kafka."""
 
     refused = False
 
-    async def _process(self, consumer, partition, records):
+    async def run(self, records, **options):
         if not self.refused:
             self.refused = True
             message = "the group may not commit"
             raise GroupAuthorizationFailedError(message)
-        await super()._process(consumer, partition, records)
+        return await super().run(records, **options)
 
 
 async def test_an_error_of_kafka_in_a_partitions_task_reconnects_and_does_not_end_the_process(
@@ -188,8 +223,50 @@ async def test_an_error_of_kafka_in_a_partitions_task_reconnects_and_does_not_en
 ):
     """It comes as a group of errors, one for each partition."""
     await service.raise_counters("a")
-    consumer = service.consumer(kind=RefusedOnce)
+    runner = RefusedOnce(
+        service=SERVICE,
+        database=service.database,
+        handling=service.handling(),
+        metrics=service.metrics,
+    )
+    async with running(service.relay().run(), service.consumer(runner=runner).run()):
+        await service.until_effects()
+    assert runner.refused
+    assert await service.effects() == [("a", 1)]
+
+
+async def test_a_handler_that_takes_longer_than_the_poll_interval_keeps_its_partitions(service):
+    """The group must not take them away from a member that works: others would meet it again."""
+    began = []
+
+    async def take_long(event, delivery):
+        began.append(event.number)
+        await asyncio.sleep(1.5)
+        await record(event, delivery)
+
+    class Impatient(Consumer):
+        def _client(self):
+            client = super()._client()
+            client._max_poll_interval_ms = 500
+            return client
+
+    await service.raise_counters("a")
+    consumer = service.consumer(take_long, kind=Impatient)
     async with running(service.relay().run(), consumer.run()):
         await service.until_effects()
-    assert consumer.refused
-    assert await service.effects() == [("a", 1)]
+    assert began == [1]
+
+
+async def test_slow_handlers_get_smaller_batches_and_quick_ones_larger_again():
+    nothing: Any = None
+    partition: PartitionConsumer[Any] = PartitionConsumer(
+        consumer=nothing, partition=nothing, runner=nothing, metrics=nothing, batch_messages=500
+    )
+    partition._adapt(6)
+    assert partition._size == 125
+    for _ in range(9):
+        partition._adapt(6)
+    assert partition._size == 1
+    for _ in range(20):
+        partition._adapt(0.1)
+    assert partition._size == 500

@@ -16,8 +16,8 @@ async def test_commit_publish_and_process_are_spans_of_one_trace(service, spans)
         for span in spans.get_finished_spans()
         if span.context.trace_id == expected.trace_id
     }
-    assert ours.keys() == {"use case", "commit", "counters publish", process_name(service)}
-    publish, process = ours["counters publish"], ours[process_name(service)]
+    assert ours.keys() == {"use case", "commit", "send counters", process_name(service)}
+    publish, process = ours["send counters"], ours[process_name(service)]
     assert publish.parent.span_id == expected.span_id
     assert process.parent.span_id == publish.context.span_id
     assert publish.attributes["messaging.message.id"] == process.attributes["messaging.message.id"]
@@ -25,7 +25,7 @@ async def test_commit_publish_and_process_are_spans_of_one_trace(service, spans)
 
 
 def process_name(service):
-    return f"{service.topics.prefix}counters process"
+    return f"process {service.topics.prefix}counters"
 
 
 async def test_events_of_different_traces_in_one_batch_stay_in_their_own(service, spans):

@@ -187,7 +187,7 @@ async def _wait_for_hops(url: str, limit: float) -> list[Hop]:
                 await asyncio.sleep(_POLL_SECONDS)
     except TimeoutError as error:
         lacks = "; ".join(
-            f"`{kind.name}` (a span `{kind.span}` of {kind.service})" for kind in missing
+            f"`{kind.name}` (a span `{''.join(kind.span)}` of {kind.service})" for kind in missing
         )
         message = f"missing in the trace after {limit:g} s: {lacks}. It is at {url}"
         raise SlipwayError(message) from error

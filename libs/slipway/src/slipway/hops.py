@@ -15,25 +15,28 @@ class HopKind:
     Attributes:
         name: of the hop.
         service: the process that makes the span.
-        span: its name, or the end of it.
+        span: the beginning of its name; where that is a topic's, its end, as environments may put
+            a prefix before the topic.
         shows: what it is, for people.
     """
 
     name: str
     service: str
-    span: str
+    span: tuple[str, str]
     shows: str
 
     def matches(self, span: Span) -> bool:
         """Whether `span` shows this hop."""
-        return span.service == self.service and span.name.endswith(self.span) and not span.error
+        begin, end = self.span
+        named = span.name.startswith(begin) and span.name.endswith(end)
+        return named and span.service == self.service and not span.error
 
 
 HOPS = (
-    HopKind("commit", "orders", "commit", "order and outbox row are committed"),
-    HopKind("published", "orders-worker", f"{_TOPIC} publish", "Kafka acknowledged the event"),
-    HopKind("consumed", "notifications-worker", f"{_TOPIC} process", "the notification is written"),
-    HopKind("pushed", "notifications", "push", "it is sent on the WebSocket"),
+    HopKind("commit", "orders", ("commit", ""), "order and outbox row are committed"),
+    HopKind("published", "orders-worker", ("send ", _TOPIC), "Kafka acknowledged the event"),
+    HopKind("consumed", "notifications-worker", ("process ", _TOPIC), "the notification is stored"),
+    HopKind("pushed", "notifications", ("", "push"), "it is sent on the WebSocket"),
 )
 
 

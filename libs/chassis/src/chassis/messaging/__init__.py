@@ -5,13 +5,14 @@ from chassis.messaging.consumer import Consumer
 from chassis.messaging.events import PublicEvent, ReceivedMessage
 from chassis.messaging.outbox import Outbox
 from chassis.messaging.relay import Relay
-from chassis.messaging.subscriptions import Delivery, Subscription, Subscriptions
+from chassis.messaging.subscriptions import Delivery, FailurePolicy, Subscription, Subscriptions
 from chassis.messaging.tables import declare_messaging_tables
 from chassis.messaging.wakeup import Wakeups, relay_channel
 
 __all__ = [
     "Consumer",
     "Delivery",
+    "FailurePolicy",
     "KafkaConnection",
     "Outbox",
     "PublicEvent",

@@ -1,48 +1,67 @@
-"""Runs the messages of one partition in transactions: inbox first, then effects."""
+"""Runs the messages of one partition in transactions: lock, inbox, parked keys, then effects.
 
-import json
+A batch that fails is rolled back and run message by message. There a message whose handler refuses
+it is parked; an error of the infrastructure leaves everything as it was, for later.
+"""
+
+import asyncio
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
 
+import structlog
 from aiokafka import ConsumerRecord
 from opentelemetry import trace
+from opentelemetry.context import Context
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.database.engine import Database
 from chassis.database.errors import is_infrastructure_error
-from chassis.messaging.events import ReceivedMessage, read_message
+from chassis.messaging.events import MessageFormatError
+from chassis.messaging.handling import Handling
+from chassis.messaging.inbox import PARKED, Inbox
+from chassis.messaging.incoming import Incoming, UndecodableError
 from chassis.messaging.metrics import ConsumerMetrics
-from chassis.messaging.subscriptions import Delivery, Subscriptions
-from chassis.telemetry.tracing import span_from
+from chassis.messaging.parking import DEAD, RETRYING, UNKNOWN, Parking, Queue, describe
+from chassis.messaging.subscriptions import FailurePolicy
+from chassis.telemetry.tracing import context_from
 
+log = structlog.get_logger(__name__)
 tracer = trace.get_tracer(__name__)
 
 # An owner that was paused and lost the partition can't overtake the new one: both take this lock.
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
-_INBOX = text(
-    """
-    INSERT INTO inbox (consumer, source, id, outcome)
-    SELECT :consumer, i.source, i.id, i.outcome
-    FROM ROWS FROM (
-        json_to_recordset(cast(:rows AS json)) AS (source text, id text, outcome text)
-    ) WITH ORDINALITY AS i (source, id, outcome, place)
-    ORDER BY i.place
-    ON CONFLICT (consumer, source, id) DO NOTHING
-    RETURNING source, id
-    """
-)
+_BATCH_SECONDS = 15.0  # half of the roles' transaction_timeout
+_SINGLE_SECONDS = 30.0  # then the group must hear of the consumer again
+_RECENT = 50
+_ENOUGH = 20
+
+DEAD_AT_ONCE = (MessageFormatError, UndecodableError)
+
+type Partition = tuple[str, int]
+
+
+class TooManyFailuresError(Exception):
+    """More than half of the recent messages failed: not they are at fault, it seems."""
+
+
+class Progress(NamedTuple):
+    """How far a run came: messages that are done for good, and what stopped the next one."""
+
+    done: int
+    error: Exception | None = None
 
 
 class BatchRunner[R]:
     """Takes batches of one partition through the service's handlers.
 
     Args:
-        service: the consumer's name in the inbox.
+        service: the consumer's name in inbox and parking.
         database: of the service.
-        subscriptions: what handles which type.
-        resources: handed to each handler.
+        handling: the handlers.
         metrics: where it tells what it does.
     """
 
@@ -51,122 +70,231 @@ class BatchRunner[R]:
         *,
         service: str,
         database: Database,
-        subscriptions: Subscriptions[R],
-        resources: R,
+        handling: Handling[R],
         metrics: ConsumerMetrics,
     ) -> None:
         self._service = service
         self._database = database
-        self._subscriptions = subscriptions
-        self._resources = resources
+        self._handling = handling
         self._metrics = metrics
+        self._inbox = Inbox(consumer=service)
+        self._parking = Parking(consumer=service)
+        self._recent: dict[Partition, deque[bool]] = {}
 
     @property
     def topics(self) -> Sequence[str]:
         """The topics of the subscriptions, without a prefix."""
-        return self._subscriptions.topics
+        return self._handling.subscriptions.topics
 
-    async def run(self, records: Sequence[ConsumerRecord]) -> tuple[int, Exception | None]:
+    async def run(
+        self, records: Sequence[ConsumerRecord], *, stopping: Callable[[], bool] = lambda: False
+    ) -> Progress:
         """Run `records`, which are of one partition and in order.
 
-        Answers how many, from the first, are done for good, and what stopped the next one. Where
-        the batch fails for a reason of its data it is run again one by one.
+        It may stop early without an error: when `stopping` says so, or to give the consumer a
+        chance to poll.
         """
-        try:
-            await self._transaction(records)
-        except Exception as error:  # noqa: BLE001 - any error of a handler must be met
-            if is_infrastructure_error(error):
-                self._count(records[0].topic, "interrupted", len(records))
-                return (0, error)
-            if len(records) == 1:
-                self._count(records[0].topic, "failed", 1)
-                return (0, error)
-        else:
-            return (len(records), None)
-        for done, record in enumerate(records):
-            _, failure = await self.run([record])
-            if failure is not None:
-                return (done, failure)
-        return (len(records), None)
-
-    async def _transaction(self, records: Sequence[ConsumerRecord]) -> None:
-        started = time.perf_counter()
-        messages = [_read(record) for record in records if record.value is not None]
-        topic = records[0].topic
-        outcomes = {"ignored": len(records) - len(messages)}  # tombstones say nothing to us
-        async with self._database.transaction() as session:
-            name = f"consume:{self._service}:{topic}:{records[0].partition}"
-            await session.execute(_LOCK, {"name": name})
-            fresh = await self._receive(session, messages)
-            outcomes["duplicate"] = len(messages) - len(fresh)
-            for message in fresh:
-                outcome = await self._handle(session, message)
-                outcomes[outcome] = outcomes.get(outcome, 0) + 1
-        for outcome, number in outcomes.items():
-            self._count(topic, outcome, number)
-        self._metrics.batch_seconds.labels(topic).observe(time.perf_counter() - started)
-
-    async def _receive(
-        self, session: AsyncSession, messages: Sequence[ReceivedMessage]
-    ) -> list[ReceivedMessage]:
-        """Write the inbox rows; answer the messages that were not there before."""
+        messages = [self._handling.read(one) for one in records if one.value is not None]
+        tombstones = len(records) - len(messages)
+        self._count(records[0].topic, {"tombstone": tombstones})
         if not messages:
-            return []
-        rows = [
-            {"source": message.source, "id": message.id, "outcome": self._outcome(message)}
-            for message in messages
-        ]
-        result = await session.execute(
-            _INBOX, {"consumer": self._service, "rows": json.dumps(rows)}
-        )
-        new = {(row.source, row.id) for row in result}
-        fresh = []
-        for message in messages:
-            if (message.source, message.id) in new:
-                new.remove((message.source, message.id))  # twice in one batch: once
-                fresh.append(message)
-        return fresh
+            return Progress(len(records))
+        done = 0
+        for group in _groups(messages):
+            progress = await self._run_group(group, stopping)
+            done += progress.done
+            if progress.done < len(group):
+                # Tombstones between are met again, and that does no harm.
+                return Progress(records.index(messages[done].record), progress.error)
+        return Progress(len(records))
 
-    def _outcome(self, message: ReceivedMessage) -> str:
-        return "ignored" if self._subscriptions.find(message.type) is None else "done"
+    async def _run_group(
+        self, messages: Sequence[Incoming[R]], stopping: Callable[[], bool]
+    ) -> Progress:
+        if len(messages) > 1:
+            limit = asyncio.timeout(_BATCH_SECONDS)
+            try:
+                async with limit:
+                    await self._together(messages)
+                return Progress(len(messages))
+            except Exception as error:  # noqa: BLE001 - any error of a handler must be met
+                if is_infrastructure_error(error) and not limit.expired():
+                    return self._interrupted(0, messages, error)
+        return await self._one_by_one(messages, stopping)
 
-    async def _handle(self, session: AsyncSession, message: ReceivedMessage) -> str:
-        subscription = self._subscriptions.find(message.type)
-        if subscription is None:
-            return "ignored"
-        event = subscription.event.from_json(message.value)
-        with _process_span(message):
-            await subscription.handler(
-                event, Delivery(session=session, message=message, resources=self._resources)
+    async def _one_by_one(
+        self, messages: Sequence[Incoming[R]], stopping: Callable[[], bool]
+    ) -> Progress:
+        end = time.monotonic() + _SINGLE_SECONDS
+        for done, message in enumerate(messages):
+            if done and (stopping() or time.monotonic() > end):
+                return Progress(done)
+            try:
+                await self._alone(message)
+            except TooManyFailuresError as error:
+                return Progress(done, error)
+            except Exception as error:  # noqa: BLE001 - of the infrastructure, or of our own
+                return self._interrupted(done, messages, error)
+        return Progress(len(messages))
+
+    def _interrupted(
+        self, done: int, messages: Sequence[Incoming[R]], error: Exception
+    ) -> Progress:
+        self._count(messages[0].record.topic, {"interrupted": len(messages) - done})
+        return Progress(done, error)
+
+    async def _alone(self, message: Incoming[R]) -> None:
+        """Run one message, or park it; raises what neither helps against."""
+        try:
+            await self._together([message])
+        except Exception as error:
+            if is_infrastructure_error(error):
+                raise
+            self._refuse_too_many(message, error)
+            await self._park(message, error)
+
+    def _refuse_too_many(self, message: Incoming[R], error: Exception) -> None:
+        recent = self._recent_of(message)
+        failures = recent.count(False)
+        if len(recent) >= _ENOUGH and failures * 2 > len(recent):
+            text = (
+                f"{failures} of the last {len(recent)} messages failed: the partition stops. "
+                "Mend the handler and restart the worker, which tries them anew"
             )
+            raise TooManyFailuresError(text) from error
+
+    def _recent_of(self, message: Incoming[R]) -> deque[bool]:
+        place = (message.record.topic, message.record.partition)
+        return self._recent.setdefault(place, deque(maxlen=_RECENT))
+
+    async def _together(self, messages: Sequence[Incoming[R]]) -> None:
+        """Run messages in one transaction."""
+        started = time.perf_counter()
+        record = messages[0].record
+        with _batch_span(messages):
+            async with self._database.transaction() as session:
+                fresh = await self._begin(session, messages)
+                outcomes = Counter(duplicate=len(messages) - len(fresh))
+                queues = await self._queues(session, fresh)
+                for message in fresh:
+                    outcomes[await self._take(session, message, queues)] += 1
+        self._recent_of(messages[0]).extend([True] * outcomes["done"])
+        self._count(record.topic, outcomes)
+        self._metrics.batch_seconds.labels(record.topic).observe(time.perf_counter() - started)
+
+    async def _begin(
+        self, session: AsyncSession, messages: Sequence[Incoming[R]]
+    ) -> list[Incoming[R]]:
+        record = messages[0].record
+        name = f"consume:{self._service}:{record.topic}:{record.partition}"
+        await session.execute(_LOCK, {"name": name})
+        return await self._inbox.receive(session, messages)
+
+    async def _queues(
+        self, session: AsyncSession, fresh: Sequence[Incoming[R]]
+    ) -> dict[str | None, Queue]:
+        if not fresh:
+            return {}
+        keys = {message.key for message in fresh}
+        return await self._parking.find(session, fresh[0].record.topic, keys)
+
+    async def _take(
+        self, session: AsyncSession, message: Incoming[R], queues: dict[str | None, Queue]
+    ) -> str:
+        """Let one message take effect, or queue it; answers the outcome."""
+        if message.ignored:
+            return "ignored"
+        if message.unknown:
+            own = await self._parking.open(session, message, state=UNKNOWN, blocking=False)
+            await self._queue(session, own, message, error=message.error)
+            return "unknown"
+        queue = queues.get(message.key)
+        if queue is not None and not self._overtakes(message, queue):
+            await self._queue(session, queue, message)
+            return "parked"
+        await self._handling.handle(session, message)
         return "done"
 
-    def _count(self, topic: str, outcome: str, number: int) -> None:
-        if number:
-            self._metrics.consumed.labels(topic, outcome).inc(number)
+    def _overtakes(self, message: Incoming[R], queue: Queue) -> bool:
+        subscription = message.subscription
+        return subscription is not None and subscription.overtakes and queue.state == DEAD
+
+    async def _queue(
+        self,
+        session: AsyncSession,
+        queue: Queue,
+        message: Incoming[R],
+        *,
+        error: Exception | None = None,
+    ) -> None:
+        await self._parking.append(session, queue, message, error=error)
+        await self._inbox.settle(session, message.source, message.id, PARKED)
+
+    async def _park(self, message: Incoming[R], error: Exception) -> None:
+        """Park a message that failed on its own."""
+        failure = message.subscription.failure if message.subscription else FailurePolicy()
+        dead = isinstance(error, DEAD_AT_ONCE) or failure.attempts <= 1
+        async with self._database.transaction() as session:
+            if not await self._begin(session, [message]):
+                return  # another owner of the partition was quicker
+            queue = await self._parking.open(
+                session,
+                message,
+                state=DEAD if dead else RETRYING,
+                blocking=not failure.skip,
+                delay=failure.delay(1),
+            )
+            await self._queue(session, queue, message, error=error)
+        self._recent_of(message).append(False)
+        self._count(message.record.topic, {"parked": 1})
+        log.error(
+            "a message failed and is parked",
+            topic=message.record.topic,
+            partition=message.record.partition,
+            offset=message.record.offset,
+            type=message.type,
+            id=message.id,
+            dead=dead,
+            error=describe(error),
+        )
+
+    def _count(self, topic: str, outcomes: dict[str, int]) -> None:
+        for outcome, number in outcomes.items():
+            if number:
+                self._metrics.consumed.labels(topic, outcome).inc(number)
 
 
-def _read(record: ConsumerRecord) -> ReceivedMessage:
-    return read_message(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        key=record.key,
-        headers=record.headers,
-        value=record.value,
-    )
+def _groups[R](messages: Sequence[Incoming[R]]) -> Iterator[Sequence[Incoming[R]]]:
+    """Cut a batch where a handler wants a transaction for its message alone."""
+    start = 0
+    for place, message in enumerate(messages):
+        if message.subscription is not None and not message.subscription.batched:
+            if start < place:
+                yield messages[start:place]
+            yield messages[place : place + 1]
+            start = place + 1
+    if start < len(messages):
+        yield messages[start:]
 
 
-def _process_span(message: ReceivedMessage) -> AbstractContextManager[trace.Span]:
-    return span_from(
-        tracer,
-        f"{message.topic} process",
-        message.headers,
-        kind=trace.SpanKind.CONSUMER,
+@contextmanager
+def _batch_span[R](messages: Sequence[Incoming[R]]) -> Iterator[None]:
+    """A span of no message's trace; it links to each, as they have traces of their own."""
+    topic = messages[0].record.topic
+    with tracer.start_as_current_span(
+        f"process_batch {topic}",
+        context=Context(),
         attributes={
             "messaging.system": "kafka",
+            "messaging.operation.name": "process_batch",
             "messaging.operation.type": "process",
-            "messaging.destination.name": message.topic,
-            "messaging.message.id": message.id,
+            "messaging.destination.name": topic,
+            "messaging.destination.partition.id": str(messages[0].record.partition),
+            "messaging.batch.message_count": len(messages),
         },
-    )
+    ) as span:
+        if span.is_recording():
+            for message in messages:
+                headers = {} if message.message is None else message.message.headers
+                span.add_link(trace.get_current_span(context_from(headers)).get_span_context())
+        yield

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 from uuid import UUID
 
 SEQUENCE_DIGITS = 20
+MAX_ATTRIBUTE_CHARACTERS = 255  # they are part of the inbox's primary key
 
 
 @runtime_checkable
@@ -108,9 +109,7 @@ def read_message(
         message = f"a header or the key of {topic}/{partition}@{offset} is not UTF-8: {error}"
         raise MessageFormatError(message) from error
     for name in ("ce_id", "ce_source", "ce_type"):
-        if not text.get(name):
-            message = f"message {topic}/{partition}@{offset} has no header {name}: no CloudEvent"
-            raise MessageFormatError(message)
+        _require(text.get(name), f"message {topic}/{partition}@{offset}", name)
     return ReceivedMessage(
         topic=topic,
         partition=partition,
@@ -125,6 +124,15 @@ def read_message(
         headers=text,
         value=value,
     )
+
+
+def _require(text: str | None, place: str, name: str) -> None:
+    if not text:
+        message = f"{place} has no header {name}: no CloudEvent"
+        raise MessageFormatError(message)
+    if len(text) > MAX_ATTRIBUTE_CHARACTERS or "\0" in text:
+        message = f"{name} of {place} is longer than {MAX_ATTRIBUTE_CHARACTERS}, or holds U+0000"
+        raise MessageFormatError(message)
 
 
 def _time(text: str | None) -> datetime | None:

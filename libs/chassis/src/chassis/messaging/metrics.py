@@ -1,5 +1,7 @@
 """The metrics of messaging; labels are few and bounded."""
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -33,7 +35,8 @@ class ConsumerMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.consumed = Counter(
             "consumer_messages_total",
-            "Messages by outcome: done, duplicate, ignored, failed, interrupted by a server.",
+            "Messages by outcome: done; duplicate (stopped by the inbox), ignored, tombstone; "
+            "parked, unknown (kept, alert); interrupted by a server.",
             ["topic", "outcome"],
             registry=registry,
         )
@@ -44,8 +47,63 @@ class ConsumerMetrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        self.blocked = Gauge(
-            "consumer_blocked_partitions",
-            "Partitions that wait to retry a message.",
+        self.waiting = Gauge(
+            "consumer_waiting_partitions",
+            "Partitions that wait before they go on: for a server, or stopped by too many failures "
+            "(alert).",
+            ["reason"],
             registry=registry,
         )
+        self.lag = Gauge(
+            "consumer_lag_messages",
+            "Messages of this member's partitions that it has not met yet.",
+            ["topic"],
+            registry=registry,
+        )
+        self.lag_seconds = Gauge(
+            "consumer_lag_seconds",
+            "How long ago the last message that was met was sent, where there are later ones.",
+            ["topic"],
+            registry=registry,
+        )
+        self.rebuilt = Counter(
+            "consumer_rebuilds_total",
+            "Consumers rebuilt by the watchdog, as they made no progress.",
+            registry=registry,
+        )
+        self.out_of_range = Counter(
+            "consumer_offsets_out_of_range_total",
+            "Partitions whose committed offset Kafka no longer has (alert): messages were lost.",
+            ["topic"],
+            registry=registry,
+        )
+
+
+class ParkingMetrics:
+    """What becomes of parked messages."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.retried = Counter(
+            "parked_retries_total",
+            "Attempts at parked messages by outcome: done, failed.",
+            ["topic", "outcome"],
+            registry=registry,
+        )
+        self._messages = Gauge(
+            "parked_messages",
+            "Messages that wait, by the state of their queue: retrying, dead (alert), unknown "
+            "(alert).",
+            ["state"],
+            registry=registry,
+        )
+        self._queues = Gauge(
+            "parked_keys", "Queues of parked messages, by state.", ["state"], registry=registry
+        )
+        self.show({})
+
+    def show(self, counted: Mapping[str, tuple[int, int]]) -> None:
+        """Set the gauges: messages and queues by state; a state that is missing has none."""
+        for state in ("retrying", "dead", "unknown"):
+            messages, queues = counted.get(state, (0, 0))
+            self._messages.labels(state).set(messages)
+            self._queues.labels(state).set(queues)

@@ -238,7 +238,7 @@ class Publisher:
 
 def _publish_span(row: OutboxRow) -> trace.Span:
     return tracer.start_span(
-        f"{row.topic} publish",
+        f"send {row.topic}",
         context=context_from(row.headers),
         kind=trace.SpanKind.PRODUCER,
         attributes={
