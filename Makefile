@@ -85,6 +85,7 @@ check: .venv/.synced ## Lint, types, import rules, generated documents, migratio
 	$(RUN)/mypy $(MYPY_TESTS) --no-error-summary $(TESTS)
 	$(RUN)/lint-imports
 	$(RUN)/python -m contracts.schemas --check $(if $(BASE),--against $(BASE))
+	$(RUN)/python -m slipway.topics_document helm/slipway/topics.json --check
 	@for service in $(SERVICES); do $(RUN)/python -m chassis.http.document services/$$service --check; done
 	$(RUN)/python -m gateway.document services --check
 	$(RUN)/python -m chassis.settings_document .env.example $(SETTINGS) --check
@@ -94,7 +95,7 @@ check: .venv/.synced ## Lint, types, import rules, generated documents, migratio
 check-all: check charts-check ## All of check, and what needs Helm, which Go builds where it is missing
 
 .PHONY: charts-check
-charts-check: | $(filter $(OWN_UV),$(UV)) ## Lint, render and validate the Helm charts
+charts-check: .venv/.synced | $(filter $(OWN_UV),$(UV)) ## Lint, render and validate the Helm charts
 	@UV=$(UV) deploy/kubernetes/check-charts.sh
 
 .PHONY: k8s-test
@@ -108,6 +109,7 @@ format: .venv/.synced ## Format, and fix what can be fixed
 .PHONY: documents
 documents: .venv/.synced ## Write the generated documents anew
 	@$(RUN)/python -m contracts.schemas
+	@$(RUN)/python -m slipway.topics_document helm/slipway/topics.json
 	@for service in $(SERVICES); do $(RUN)/python -m chassis.http.document services/$$service; done
 	@$(RUN)/python -m gateway.document services
 	@$(RUN)/python -m chassis.settings_document .env.example $(SETTINGS)

@@ -12,11 +12,13 @@ DEVELOPMENT+=,global.tracing.endpoint=http://traces:4318,tests.tracesUrl=http://
 EXISTING=global.auth.existingSecret=a,users.database.existingSecret=b,orders.database.existingSecret=c
 EXISTING+=,notifications.database.existingSecret=d,secrets.generate=false,gateway.valkey.existingSecret=
 EXISTING+=,global.image.registry=registry.example.com/team,topics.replicationFactor=3,global.database.parameters=sslmode=require
+STRIMZI=global.kafka.strimziCluster=events,global.kafka.bootstrapServers=events-kafka-bootstrap:9093,global.kafka.topicPrefix=prod.
 
 # Chart and wrong value.
 WRONG=(
   "slipway global.environment=staging"
   "slipway global.kafka.bootstrapServers=kafka"
+  "slipway global.kafka.strimziCluster=No_Name"
   "slipway global.tracing.sampling=2"
   "slipway global.image.tags=one"
   "slipway topics.replicationFactor=three"
@@ -51,6 +53,8 @@ for chart in "${CHARTS[@]}"; do
 done
 render development slipway --set "$DEVELOPMENT"
 render existing slipway --set "$EXISTING"
+render strimzi slipway --set "$STRIMZI"
+.venv/bin/python deploy/kubernetes/check_strimzi.py "$rendered/strimzi.yaml" helm/slipway/topics.json
 "$UV" tool run --quiet --from "$VALIDATOR" kubernetes-validate --strict --quiet \
   --kubernetes-version "$KUBERNETES_VERSION" "$rendered"/*.yaml
 
@@ -60,4 +64,4 @@ for wrong in "${WRONG[@]}"; do
     die "helm/$chart takes $value, which its values.schema.json should refuse"
   fi
 done
-say "charts: ${#CHARTS[@]} linted, $((${#CHARTS[@]} + 2)) renderings valid for Kubernetes $KUBERNETES_VERSION, ${#WRONG[@]} wrong values refused"
+say "charts: ${#CHARTS[@]} linted, $((${#CHARTS[@]} + 3)) renderings valid for Kubernetes $KUBERNETES_VERSION, ${#WRONG[@]} wrong values refused"

@@ -23,7 +23,32 @@
 
 {{- define "slipway-lib.kafkaSettings" -}}
 {{- $kafka := .Values.global.kafka -}}
-{{ dict "KAFKA_BOOTSTRAP_SERVERS" $kafka.bootstrapServers "KAFKA_TOPIC_PREFIX" $kafka.topicPrefix | toYaml }}
+{{- $settings := dict "KAFKA_BOOTSTRAP_SERVERS" $kafka.bootstrapServers "KAFKA_TOPIC_PREFIX" $kafka.topicPrefix -}}
+{{- if $kafka.strimziCluster -}}
+{{- $settings = mergeOverwrite $settings (dict
+  "KAFKA_SECURITY_PROTOCOL" "SASL_SSL"
+  "KAFKA_SASL_MECHANISM" "SCRAM-SHA-512"
+  "KAFKA_SASL_USERNAME" (include "slipway-lib.kafkaUser" (dict "root" . "service" .Chart.Name))
+  "KAFKA_CA_FILE" "/var/lib/slipway/kafka/ca.crt"
+) -}}
+{{- end -}}
+{{ toYaml $settings }}
+{{- end }}
+
+{{/* A service's user of Kafka, which is also the name of the Secret with its password. Takes root and service. */}}
+{{- define "slipway-lib.kafkaUser" -}}
+{{ .root.Release.Name }}-{{ .service }}-kafka
+{{- end }}
+
+{{/* The password of Kafka, where it wants one. */}}
+{{- define "slipway-lib.kafkaEnv" -}}
+{{- if .Values.global.kafka.strimziCluster }}
+- name: KAFKA_SASL_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "slipway-lib.kafkaUser" (dict "root" . "service" .Chart.Name) }}
+      key: password
+{{- end }}
 {{- end }}
 
 {{- define "slipway-lib.configmap" -}}

@@ -1,11 +1,12 @@
 {{/*
 One process of a service as a Deployment.
 Takes root, component (api or worker), values (replicas, resources), own (settings that only this service has),
-env (more variables, as YAML) and signing (whether the private keys are mounted).
+env (more variables, as YAML), signing (whether the private keys are mounted) and kafka (whether it talks to Kafka).
 */}}
 {{- define "slipway-lib.deployment" -}}
 {{- $api := eq .component "api" -}}
 {{- $name := include "slipway-lib.fullname" .root -}}
+{{- $cluster := ternary .root.Values.global.kafka.strimziCluster "" (.kafka | default false) -}}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -75,6 +76,9 @@ spec:
             {{- if .signing }}
             - { name: signing-keys, mountPath: /var/lib/slipway/signing, readOnly: true }
             {{- end }}
+            {{- if $cluster }}
+            - { name: kafka-ca, mountPath: /var/lib/slipway/kafka, readOnly: true }
+            {{- end }}
       volumes:
         - name: tmp
           emptyDir: { sizeLimit: 64Mi }
@@ -89,5 +93,12 @@ spec:
             secretName: {{ include "slipway-lib.keysSecret" .root }}
             defaultMode: 0440
             items: [{ key: signing.jwks.json, path: signing.jwks.json }]
+        {{- end }}
+        {{- with $cluster }}
+        - name: kafka-ca
+          secret:
+            secretName: {{ . }}-cluster-ca-cert
+            defaultMode: 0440
+            items: [{ key: ca.crt, path: ca.crt }]
         {{- end }}
 {{- end }}

@@ -1,0 +1,128 @@
+"""Checks the resources that the chart renders for Strimzi, and takes them out of the rendering.
+
+kubernetes-validate knows only what Kubernetes has. ``check_strimzi.py RENDERED.yaml TOPICS.json``.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+
+PREFIX = "prod."
+SERVICES = ("users", "orders", "notifications")
+
+
+def record(properties: dict[str, Any], **more: Any) -> dict[str, Any]:  # noqa: ANN401  # JSON Schema
+    """Give the schema of an object that has these very properties."""
+    required = {"required": sorted(properties), "additionalProperties": False}
+    return {"type": "object", "properties": properties, **required, **more}
+
+
+TEXT = {"type": "string", "minLength": 1}
+NAME = {"type": "string", "pattern": r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"}
+METADATA = {
+    "type": "object",
+    "required": ["name", "labels"],
+    "properties": {
+        "name": NAME,
+        "labels": {"type": "object", "required": ["strimzi.io/cluster"]},
+    },
+}
+OPERATIONS = {"enum": ["Read", "Write", "Describe"]}
+# After the custom resource definitions of Strimzi 0.49, as far as the chart uses them.
+SPECS = {
+    "KafkaTopic": record(
+        {
+            "topicName": TEXT,
+            "partitions": {"type": "integer", "minimum": 1},
+            "replicas": {"type": "integer", "minimum": 1, "maximum": 32767},
+            "config": {"type": "object", "additionalProperties": TEXT},
+        }
+    ),
+    "KafkaUser": record(
+        {
+            "authentication": record({"type": {"const": "scram-sha-512"}}),
+            "authorization": record(
+                {
+                    "type": {"const": "simple"},
+                    "acls": {
+                        "type": "array",
+                        "items": record(
+                            {
+                                "resource": record(
+                                    {
+                                        "type": {"enum": ["topic", "group"]},
+                                        "name": TEXT,
+                                        "patternType": {"const": "literal"},
+                                    }
+                                ),
+                                "operations": {"type": "array", "items": OPERATIONS},
+                            }
+                        ),
+                    },
+                }
+            ),
+        }
+    ),
+}
+
+
+def check(resources: list[dict[str, Any]], topics: list[dict[str, Any]]) -> None:
+    """Exit with a sentence where a resource is not what Strimzi takes, or not what was declared."""
+    for resource in resources:
+        schema = record(
+            {
+                "apiVersion": {"const": "kafka.strimzi.io/v1"},
+                "kind": {"const": resource["kind"]},
+                "metadata": METADATA,
+                "spec": SPECS[resource["kind"]],
+            }
+        )
+        for error in Draft202012Validator(schema).iter_errors(resource):
+            sys.exit(f"{resource['kind']} {resource['metadata']['name']}: {error.message}")
+    specs = [each["spec"] for each in resources if each["kind"] == "KafkaTopic"]
+    rendered = {spec["topicName"]: (spec["partitions"], spec["config"]) for spec in specs}
+    declared = {
+        PREFIX + topic["name"]: (
+            topic["partitions"],
+            {**topic["config"], "min.insync.replicas": "2"},
+        )
+        for topic in topics
+    }
+    if rendered != declared:
+        sys.exit(f"the chart's topics are not those of the contracts: {rendered}")
+    for topic in topics:
+        readers = set(SERVICES if topic["readers"] is None else topic["readers"])
+        for operation, allowed in (("Read", readers), ("Write", {topic["producer"]})):
+            may = who_may(operation, PREFIX + topic["name"], resources)
+            if may != allowed:
+                sys.exit(f"{operation} {topic['name']}: {sorted(may)}, and not {sorted(allowed)}")
+
+
+def who_may(operation: str, topic: str, resources: list[dict[str, Any]]) -> set[str]:
+    """Give the services whose users may do something with a topic."""
+    return {
+        resource["metadata"]["labels"]["app.kubernetes.io/component"]
+        for resource in resources
+        if resource["kind"] == "KafkaUser"
+        for acl in resource["spec"]["authorization"]["acls"]
+        if acl["resource"]["type"] == "topic"
+        and acl["resource"]["name"] == topic
+        and operation in acl["operations"]
+    }
+
+
+def main(rendered: Path, topics: Path) -> None:
+    """Check Strimzi's resources, and leave the others in the file."""
+    documents = [each for each in yaml.safe_load_all(rendered.read_text(encoding="utf-8")) if each]
+    ours = [each for each in documents if each["apiVersion"].startswith("kafka.strimzi.io/")]
+    check(ours, json.loads(topics.read_text(encoding="utf-8")))
+    others = [each for each in documents if each not in ours]
+    rendered.write_text(yaml.safe_dump_all(others, sort_keys=False), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
