@@ -36,3 +36,4 @@ def test_the_token_endpoint_documents_rfc_6749_and_no_problems_of_its_own(settin
     assert list(operation["responses"]["400"]["content"]) == ["application/json"]
     assert "problem" not in operation["responses"]["400"]["description"]
     assert "malformed-request" not in operation["responses"]["400"]["description"]
+    assert set(operation["responses"]) == {"200", "400", "413", "415", "503"}  # 422 is never given

@@ -52,14 +52,16 @@ def _add_problems(operation: dict[str, Any]) -> None:
     created = operation["responses"].get("201")
     if created is not None:
         created.setdefault("headers", {}).setdefault("Location", _LOCATION)
+    responses = operation["responses"]
     answers = dict(_ALWAYS)
-    if "requestBody" in operation:
-        answers |= _WITH_BODY | _WITH_INPUT
-    if operation.get("parameters"):
+    has_body = "requestBody" in operation
+    if has_body:
+        answers |= _WITH_BODY
+    # FastAPI names a 422 wherever it validates; a route that reads its body by itself has none.
+    if "422" in responses and (has_body or operation.get("parameters")):
         answers |= _WITH_INPUT
     if operation.get("security"):
         answers |= _SECURED
-    responses = operation["responses"]
     for status, description in answers.items():
         if status == "422" and _is_frameworks(responses.get(status)):
             del responses[status]
