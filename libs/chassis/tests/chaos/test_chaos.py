@@ -1,0 +1,88 @@
+"""Whatever is killed, cut or frozen: each committed event takes effect once, and in order.
+
+`make chaos` runs the long form. CHAOS_SEED repeats the faults of a run, CHAOS_EVENTS and
+CHAOS_SECONDS say how much and how long.
+"""
+
+import asyncio
+import os
+import random
+import time
+
+import pytest
+
+from .checker import check, check_topic
+from .faults import Faults
+from .system import running_system
+from .writers import Writers
+
+pytestmark = pytest.mark.xdist_group("own servers")
+
+AGGREGATES = 200
+QUIET_SECONDS = 90.0
+SHOWN = 30
+
+
+@pytest.fixture
+def say(tmp_path):
+    print(f"logs and servers' data: {tmp_path}")
+    return print
+
+
+async def break_while_writing(system, *, seed, events, seconds, say):
+    """Let things go wrong for so many seconds while users write; return when all is written."""
+    faults = Faults(system=system, seed=seed, say=say)
+    writers = Writers(
+        database=system.database,
+        wakeups=system.wakeups,
+        seed=seed,
+        aggregates=AGGREGATES,
+        events=events,
+        seconds=seconds,
+    )
+    async with asyncio.TaskGroup() as group:
+        hints = group.create_task(system.wakeups.run())
+        writing = group.create_task(writers.run())
+        await faults.run(seconds)
+        writers.hurry()
+        await writing
+        hints.cancel()
+    say(
+        f"{writers.committed} events, {writers.rolled_back} transactions rolled back, "
+        f"{writers.interrupted} interrupted"
+    )
+
+
+async def until_quiet(system, say):
+    """Wait until nothing is on its way any more; the message of a time-out says what is."""
+    began = time.monotonic()
+    left = ["everything"]
+    try:
+        async with asyncio.timeout(QUIET_SECONDS):
+            while left:
+                await asyncio.sleep(0.3)
+                left = await system.reader.unrest()
+    except TimeoutError:
+        pytest.fail(f"not quiet {QUIET_SECONDS:.0f} s after the last fault: {'; '.join(left)}")
+    say(f"quiet after {time.monotonic() - began:.1f} s")
+
+
+async def test_no_fault_loses_doubles_or_inverts_an_event(tmp_path, tokens, say):
+    seed = os.environ.get("CHAOS_SEED") or str(random.randrange(1_000_000))
+    events = int(os.environ.get("CHAOS_EVENTS") or 1500)
+    seconds = float(os.environ.get("CHAOS_SECONDS") or 15)
+    say(f"CHAOS_SEED={seed} CHAOS_EVENTS={events} CHAOS_SECONDS={seconds:g}")
+    async with running_system(directory=tmp_path, jwks_file=tokens.jwks_file, seed=seed) as system:
+        await break_while_writing(system, seed=seed, events=events, seconds=seconds, say=say)
+        await until_quiet(system, say)
+        await asyncio.gather(*(worker.stop() for worker in system.workers))
+        accounts, receipts = await system.reader.accounts(), await system.reader.receipts()
+        say(
+            f"{len(accounts.committed)} committed, {len(accounts.topic)} messages, "
+            f"{len(accounts.effects)} effects, {len(accounts.parked)} parked for good"
+        )
+    findings = [*check(accounts), *check_topic(receipts)]
+    shown = "\n".join(map(str, findings[:SHOWN]))
+    assert not findings, f"CHAOS_SEED={seed}: {len(findings)} findings\n{shown}"
+    assert not system.complaints, f"CHAOS_SEED={seed}: {'; '.join(system.complaints)}"
+    assert len(accounts.committed) >= events
