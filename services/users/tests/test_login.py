@@ -74,7 +74,8 @@ async def test_each_log_in_is_a_session_of_its_own(register, log_in, db, tokens)
 
 def test_each_role_has_its_scopes():
     support = CUSTOMER | {"orders:fulfil", "users:read", "orders:read-all"}
-    admin = support | {"catalog:write", "users:write", "announcements:write"}
+    operations = {"ops:dead-letters", "ops:replay"}
+    admin = support | operations | {"catalog:write", "users:write", "announcements:write"}
 
     assert scopes_of(["customer"]) == CUSTOMER
     assert scopes_of(["support"]) == support

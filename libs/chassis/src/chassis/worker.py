@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 
 from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from chassis.messaging.batch import BatchRunner
 from chassis.messaging.connection import KafkaConnection
@@ -16,6 +17,7 @@ from chassis.messaging.relay import Relay
 from chassis.messaging.retries import Retries
 from chassis.messaging.subscriptions import Subscriptions
 from chassis.messaging.watchdog import Watchdog
+from chassis.operations.app import PATH, Operations
 from chassis.process import Process
 from chassis.wiring import ServiceResources, ServiceSettings
 
@@ -38,6 +40,7 @@ def create_worker[R: ServiceResources](
         open_resources: opens what the handlers need.
         subscriptions: what the service consumes; with none, the worker only relays.
     """
+    operations = Operations(title=f"Operations of {process.name}", registry=process.registry)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -55,10 +58,12 @@ def create_worker[R: ServiceResources](
             process.start(relay.run(), name="relay")
             if subscriptions.topics:
                 _start_consuming(process, settings, resources, subscriptions)
+            operations.open(resources)
             process.health.started()
             yield
 
-    return Starlette(routes=process.internal_routes(), lifespan=lifespan)
+    routes = [*process.internal_routes(), Mount(PATH, app=operations.app)]
+    return Starlette(routes=routes, lifespan=lifespan)
 
 
 def _start_consuming[R: ServiceResources](

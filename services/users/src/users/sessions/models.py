@@ -17,7 +17,13 @@ _TOKEN_BYTES = 32
 
 _CUSTOMER = frozenset({"orders:read", "orders:write", "notifications:read", "profile"})
 _SUPPORT = _CUSTOMER | {"orders:fulfil", "users:read", "orders:read-all"}
-_ADMIN = _SUPPORT | {"catalog:write", "users:write", "announcements:write"}
+_ADMIN = _SUPPORT | {
+    "catalog:write",
+    "users:write",
+    "announcements:write",
+    "ops:dead-letters",
+    "ops:replay",
+}
 SCOPES: Mapping[str, frozenset[str]] = {
     Role.CUSTOMER: _CUSTOMER,
     Role.SUPPORT: _SUPPORT,

@@ -1,0 +1,268 @@
+"""Operators act on parked messages while the retry loop and the consumer work on the same ones."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+from sqlalchemy import text
+
+from chassis.messaging import FailurePolicy
+from chassis.operations.dead_letters import (
+    Action,
+    BeingTried,
+    DeadLetterNotFound,
+    DeadLetters,
+    Filter,
+    NotHead,
+)
+
+from .conftest import until
+from .counting import SERVICE, CounterRaised, record
+from .messages import message, raised
+
+ONCE = FailurePolicy(attempts=1)
+BY = Action(actor="somebody", reason="a test")
+QUEUES = "SELECT key, state FROM parked_keys ORDER BY id"
+WAITING = "SELECT log_offset, attempts FROM parked_messages ORDER BY seq"
+ACTIONS = "SELECT actor, action, reason, key, type, message_id FROM dead_letter_actions ORDER BY id"
+BLOCKED = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    " AND wait_event_type = 'Lock'"
+)
+
+
+class Switch:
+    """A handler that refuses everything until it is told not to; it can be held in the middle."""
+
+    def __init__(self, *, good=False):
+        self.good = good
+        self.begun = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+
+    async def __call__(self, event, delivery):
+        await record(event, delivery)
+        self.begun.set()
+        await self.go_on.wait()
+        if not self.good:
+            message = "refused"
+            raise ValueError(message)
+
+
+@pytest.fixture
+def letters():
+    counter = Counter("actions_total", "Actions.", ["action"], registry=CollectorRegistry())
+    return DeadLetters(consumer=SERVICE, counter=counter)
+
+
+async def seqs(service, letters, **wanted):
+    async with service.database.transaction() as session:
+        return [one.seq for one in await letters.page(session, Filter(**wanted), limit=100)]
+
+
+async def redrive(service, letters, seq):
+    async with service.database.transaction() as session:
+        await letters.redrive(session, seq, BY)
+
+
+async def discard(service, letters, seq):
+    async with service.database.transaction() as session:
+        await letters.discard(session, seq, BY)
+
+
+async def drain(retries):
+    while await retries.work_one():
+        pass
+
+
+async def kill(service, *numbers, counter="a"):
+    """Make the first of `numbers` dead, and park the others behind it."""
+    await service.runner(Switch(), failure=ONCE).run(raised(*numbers, counter=counter))
+
+
+@asynccontextmanager
+async def while_tried(service, handler):
+    """Hold the retry loop in the middle of a message; let it end when left."""
+    handler.begun.clear()
+    handler.go_on.clear()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(service.retries(handler, failure=ONCE).work_one())
+        await handler.begun.wait()
+        yield
+        handler.go_on.set()
+
+
+async def until_somebody_waits_for_a_lock(service):
+    async def blocked():
+        return await service.query(BLOCKED) != [(0,)]
+
+    await until(blocked)
+
+
+async def test_a_redriven_message_takes_effect_and_its_key_goes_on_in_order(offline, letters):
+    await kill(offline, 1, 2, 3)
+    (seq,) = await seqs(offline, letters)
+    await redrive(offline, letters, seq)
+    await drain(offline.retries())
+    assert await offline.effects() == [("a", 1), ("a", 2), ("a", 3)]
+    assert await offline.query(QUEUES) == []
+    (done,) = await offline.query(ACTIONS)
+    assert done[:5] == ("somebody", "redriven", "a test", "a", CounterRaised.type)
+
+
+async def test_a_redriven_message_that_fails_again_never_leaves_its_place(offline, letters):
+    await kill(offline, 1, 2)
+    (seq,) = await seqs(offline, letters)
+    await redrive(offline, letters, seq)
+    assert await offline.query(WAITING) == [(1, 0), (2, 0)]
+    await drain(offline.retries(Switch(), failure=ONCE))
+    assert await offline.query(QUEUES) == [("a", "dead")]
+    assert await offline.query(WAITING) == [(1, 1), (2, 0)]
+    assert await seqs(offline, letters) == [seq]
+
+
+async def test_a_discarded_message_has_no_effect_and_its_key_goes_on(offline, letters):
+    await kill(offline, 1, 2)
+    (seq,) = await seqs(offline, letters)
+    await discard(offline, letters, seq)
+    await drain(offline.retries())
+    assert await offline.effects() == [("a", 2)]
+    assert await offline.query(QUEUES) == []
+    assert [row[1] for row in await offline.query(ACTIONS)] == ["discarded"]
+
+
+async def test_a_duplicate_of_a_discarded_message_does_not_run(offline, letters):
+    await kill(offline, 1)
+    (seq,) = await seqs(offline, letters)
+    await discard(offline, letters, seq)
+    await drain(offline.retries())
+    await offline.runner().run(raised(1))
+    assert await offline.effects() == []
+    assert await offline.query("SELECT outcome FROM inbox") == [("discarded",)]
+
+
+async def test_one_that_waits_behind_can_be_discarded_and_not_redriven(offline, letters):
+    await kill(offline, 1, 2, 3)
+    (seq,) = await seqs(offline, letters)
+    with pytest.raises(NotHead, match="behind 1 earlier of its key 'a'"):
+        await redrive(offline, letters, seq + 1)
+    await discard(offline, letters, seq + 1)
+    assert await offline.query(QUEUES) == [("a", "dead")]
+    assert await offline.query(WAITING) == [(1, 1), (3, 0)]
+
+
+async def test_a_message_of_an_unknown_type_is_redriven_once_it_is_known(offline, letters):
+    class CounterLost(CounterRaised):
+        type = "counter.lost.v1"
+
+    await offline.runner().run([message(1, CounterLost(counter="a", number=1)), *raised(2)])
+    assert await offline.effects() == [("a", 2)]
+    (seq,) = await seqs(offline, letters, states=("unknown",))
+    await redrive(offline, letters, seq)
+    assert await offline.query(QUEUES) == [("a", "retrying")]
+    await drain(offline.retries())  # it still is unknown
+    assert await offline.query(QUEUES) == [("a", "unknown")]
+
+
+async def test_what_is_not_parked_is_named(offline, letters):
+    with pytest.raises(DeadLetterNotFound, match="no message 7 is parked in counters"):
+        await discard(offline, letters, 7)
+
+
+async def test_nothing_is_recorded_of_what_was_rolled_back(offline, letters):
+    await kill(offline, 1)
+    (seq,) = await seqs(offline, letters)
+
+    async def discard_and_fail():
+        async with offline.database.transaction() as session:
+            await letters.discard(session, seq, BY)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await discard_and_fail()
+    assert await offline.query(ACTIONS) == []
+    assert await seqs(offline, letters) == [seq]
+
+
+# ---- races ----
+
+
+async def test_discarding_a_message_that_is_being_tried_waits_and_finds_it_done(offline, letters):
+    await kill(offline, 1)
+    (seq,) = await seqs(offline, letters)
+    await redrive(offline, letters, seq)
+    async with while_tried(offline, Switch(good=True)):
+        discarding = asyncio.create_task(discard(offline, letters, seq))
+        await until_somebody_waits_for_a_lock(offline)
+    with pytest.raises(DeadLetterNotFound):
+        await discarding
+    assert await offline.effects() == [("a", 1)]
+    assert await offline.query("SELECT outcome FROM inbox") == [("done",)]
+
+
+async def test_discarding_a_message_whose_attempt_fails_meanwhile_is_the_last_word(
+    offline, letters
+):
+    await kill(offline, 1, 2)
+    (seq,) = await seqs(offline, letters)
+    await redrive(offline, letters, seq)
+    async with while_tried(offline, Switch()):
+        discarding = asyncio.create_task(discard(offline, letters, seq))
+        await until_somebody_waits_for_a_lock(offline)
+    await discarding
+    # The attempt was of a message that is gone: it neither kills nor delays the next one.
+    await drain(offline.retries())
+    assert await offline.effects() == [("a", 2)]
+    assert await offline.query("SELECT outcome FROM inbox ORDER BY 1") == [
+        ("discarded",),
+        ("done",),
+    ]
+
+
+async def test_redriving_a_message_that_is_being_tried_gives_it_all_attempts_anew(offline, letters):
+    twice = FailurePolicy(attempts=2, first_delay=0)
+    await offline.runner(Switch(), failure=twice).run(raised(1))
+    (seq,) = await seqs(offline, letters, states=("retrying",))
+    handler = Switch()
+    handler.go_on.clear()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(offline.retries(handler, failure=twice).work_one())
+        await handler.begun.wait()
+        group.create_task(redrive(offline, letters, seq))
+        await until_somebody_waits_for_a_lock(offline)
+        handler.go_on.set()
+    # The attempt that was under way may or may not count; it never was the last one.
+    assert (await offline.query(WAITING))[0][1] <= 1
+    assert await offline.query(QUEUES) == [("a", "retrying")]
+
+
+async def test_a_message_that_is_tried_for_long_is_said_to_be(offline, letters):
+    await kill(offline, 1)
+    (seq,) = await seqs(offline, letters)
+    await redrive(offline, letters, seq)
+
+    async def discard_impatiently():
+        async with offline.database.transaction() as session:
+            await session.execute(text("SET LOCAL lock_timeout = 50"))
+            await letters.discard(session, seq, BY)
+
+    async with while_tried(offline, Switch(good=True)):
+        with pytest.raises(BeingTried, match="do it again in a moment"):
+            await discard_impatiently()
+    assert await offline.effects() == [("a", 1)]
+
+
+async def test_what_is_appended_while_a_head_is_discarded_is_not_lost(offline, letters):
+    await kill(offline, 1)
+    (seq,) = await seqs(offline, letters)
+    async with offline.database.transaction() as session:
+        await letters.discard(session, seq, BY)
+        async with asyncio.TaskGroup() as group:
+            appending = group.create_task(offline.runner().run(raised(2)))
+            await until_somebody_waits_for_a_lock(offline)
+            assert not appending.done()
+            await session.commit()
+    await drain(offline.retries())
+    assert await offline.effects() == [("a", 2)]
+    assert await offline.query(QUEUES) == []
