@@ -85,6 +85,7 @@ check: .venv/.synced ## Lint, types, import rules, generated documents, migratio
 	$(RUN)/mypy $(MYPY_TESTS) --no-error-summary $(TESTS)
 	$(RUN)/lint-imports
 	$(RUN)/python -m contracts.schemas --check $(if $(BASE),--against $(BASE))
+	$(RUN)/python -m chassis.messaging.asyncapi libs/contracts services docs --check
 	$(RUN)/python -m slipway.topics_document helm/slipway/topics.json --check
 	@for service in $(SERVICES); do $(RUN)/python -m chassis.http.document services/$$service --check; done
 	$(RUN)/python -m gateway.document services --check
@@ -92,7 +93,11 @@ check: .venv/.synced ## Lint, types, import rules, generated documents, migratio
 	$(RUN)/python -m chassis.testing.drift $(addprefix services/,$(SERVICES))
 
 .PHONY: check-all
-check-all: check charts-check ## All of check, and what needs Helm, which Go builds where it is missing
+check-all: check charts-check asyncapi-check ## All of check, and what needs Helm, which Go builds where it is missing, or npm
+
+.PHONY: asyncapi-check
+asyncapi-check: .venv/.synced ## Have AsyncAPI's own parser read docs/asyncapi.json (Node from a wheel where it is missing)
+	@UV=$(UV) deploy/asyncapi/check.sh docs/asyncapi.json
 
 .PHONY: charts-check
 charts-check: .venv/.synced | $(filter $(OWN_UV),$(UV)) ## Lint, render and validate the Helm charts
@@ -109,6 +114,7 @@ format: .venv/.synced ## Format, and fix what can be fixed
 .PHONY: documents
 documents: .venv/.synced ## Write the generated documents anew
 	@$(RUN)/python -m contracts.schemas
+	@$(RUN)/python -m chassis.messaging.asyncapi libs/contracts services docs
 	@$(RUN)/python -m slipway.topics_document helm/slipway/topics.json
 	@for service in $(SERVICES); do $(RUN)/python -m chassis.http.document services/$$service; done
 	@$(RUN)/python -m gateway.document services

@@ -98,5 +98,14 @@ async def test_the_page_allows_its_own_script_and_no_other(gateway):
     assert "https://" not in answer.text
 
 
+async def test_the_events_are_served_as_they_are_committed(gateway):
+    answer = await gateway.http.get("/asyncapi.json")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    document = answer.json()
+    assert document["asyncapi"] == "3.0.0"
+    assert "order.placed.v1" in document["channels"]["slipway.orders"]["messages"]
+
+
 async def test_the_own_routes_refuse_other_methods(gateway, assert_problem):
     assert_problem(await gateway.http.post("/docs"), 405, "method-not-allowed")

@@ -1,4 +1,8 @@
-"""The gateway's own routes: one OpenAPI document of all services, and a page that shows it."""
+"""The gateway's own routes: the documents of all services as one, and a page that shows the API.
+
+OpenAPI is merged from what the services serve. AsyncAPI comes with the package: it is made from the
+contracts, of which the gateway knows nothing.
+"""
 
 import asyncio
 import base64
@@ -31,6 +35,7 @@ _CACHE_SECONDS = 60.0
 _FETCH_SECONDS = 5.0
 _OK = 200
 _PAGE = Path(__file__).with_name("docs.html")
+_EVENTS = Path(__file__).with_name("asyncapi.json")
 
 
 class Documents:
@@ -105,6 +110,7 @@ def documents_router(limiter: Limiter, rate: str) -> APIRouter:
     """Make the routes."""
     router = APIRouter(include_in_schema=False)
     page = _PAGE.read_text(encoding="utf-8")
+    events = _EVENTS.read_bytes()
     page_headers = {"Content-Security-Policy": _content_security_policy(page)}
 
     @router.get("/openapi.json")
@@ -112,6 +118,12 @@ def documents_router(limiter: Limiter, rate: str) -> APIRouter:
     async def read_document(request: Request) -> Response:
         documents: Documents = request.app.state.documents
         return Response(await documents.document(), media_type="application/json")
+
+    @router.get("/asyncapi.json")
+    @limiter.limit(rate)
+    async def read_events(request: Request) -> Response:
+        del request  # the limiter's decorator asks for it
+        return Response(events, media_type="application/json")
 
     @router.get("/docs")
     @limiter.limit(rate)
