@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from chassis.settings import load
+from slipway import dead_letters
 from slipway import demo as demonstration
 from slipway.console import Reporter
 from slipway.errors import SlipwayError
@@ -40,6 +41,7 @@ app.add_typer(topics_app, name="topics")
 app.add_typer(database_app, name="db")
 app.add_typer(keys_app, name="keys")
 app.add_typer(secrets_app, name="secrets")
+app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(seed)
 
 _console = Console()
