@@ -1,6 +1,6 @@
 """The worker factory: a process that relays a service's outbox and consumes its subscriptions."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 
@@ -31,6 +31,7 @@ def create_worker[R: ServiceResources](
     settings: ServiceSettings,
     open_resources: Callable[[Process], AbstractAsyncContextManager[R]],
     subscriptions: Subscriptions[R],
+    urgent_topics: Collection[str] = (),
 ) -> Starlette:
     """Make the worker of a service: an app for the internal port, whose lifespan does the work.
 
@@ -39,6 +40,7 @@ def create_worker[R: ServiceResources](
         settings: of the service.
         open_resources: opens what the handlers need.
         subscriptions: what the service consumes; with none, the worker only relays.
+        urgent_topics: what the service publishes that must not wait behind a backlog of the rest.
     """
     operations = Operations(title=f"Operations of {process.name}", registry=process.registry)
 
@@ -54,6 +56,7 @@ def create_worker[R: ServiceResources](
                 dsn=settings.direct_dsn,
                 kafka=KafkaConnection.of(settings),
                 metrics=RelayMetrics(process.registry),
+                urgent_topics=urgent_topics,
             )
             process.start(relay.run(), name="relay")
             if subscriptions.topics:

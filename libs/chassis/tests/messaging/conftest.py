@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +22,7 @@ from chassis.health import Health
 from chassis.messaging import Consumer, KafkaConnection, Outbox, Relay, Wakeups
 from chassis.messaging.batch import BatchRunner
 from chassis.messaging.handling import Handling
+from chassis.messaging.lane import Pace
 from chassis.messaging.metrics import ConsumerMetrics, ParkingMetrics, RelayMetrics
 from chassis.messaging.retries import Retries
 from chassis.messaging.subscriptions import Subscriptions
@@ -83,14 +84,17 @@ class CountingService:
                 number = await raise_counter(session, self.outbox(session), name, filler=filler)
             self.raised[name] = number
 
-    def relay(self, **options: Any) -> Relay:
-        options = {
-            "dsn": self.urls.runtime_url,
-            "kafka": self.kafka,
-            "metrics": self.relay_metrics,
-            **options,
-        }
-        return Relay(service=SERVICE, **options)
+    def relay(
+        self, *, dsn: str | None = None, urgent_topics: Collection[str] = (), **pace: Any
+    ) -> Relay:
+        return Relay(
+            service=SERVICE,
+            dsn=dsn or self.urls.runtime_url,
+            kafka=self.kafka,
+            metrics=self.relay_metrics,
+            urgent_topics=urgent_topics,
+            pace=Pace(**pace),
+        )
 
     def handling(
         self, handler: Handler = record, *, table: Subscriptions[Any] | None = None, **options: Any

@@ -19,13 +19,23 @@ class RelayMetrics:
         )
         self.latency = Histogram(
             "outbox_publish_latency_seconds",
-            "From the row's writing to Kafka's acknowledgement.",
+            "From the row's writing, in the transaction, to Kafka's acknowledgement.",
             buckets=_SECONDS,
             registry=registry,
         )
-        self.backlog = Gauge("outbox_backlog_rows", "Rows not yet published.", registry=registry)
+        self.backlog = Gauge(
+            "outbox_backlog_rows",
+            "Rows of the service not yet published; counted up to 100,001. Of several relays each "
+            "tells the whole: take the maximum.",
+            registry=registry,
+        )
         self.oldest = Gauge(
             "outbox_oldest_row_age_seconds", "Age of the oldest such row.", registry=registry
+        )
+        self.refused = Gauge(
+            "outbox_refused_rows",
+            "Events of the service that Kafka refuses (alert): each holds up its key.",
+            registry=registry,
         )
 
 

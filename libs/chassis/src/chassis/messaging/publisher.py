@@ -6,43 +6,51 @@ queued would send the later ones all the same, and events of one key would be in
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 
-import asyncpg
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
-from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.errors import (
+    InvalidTimestampError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
 from aiokafka.producer.message_accumulator import BatchBuilder
 from opentelemetry import trace
 
 from chassis.messaging.connection import KafkaConnection
-from chassis.telemetry.tracing import context_from, trace_headers_of
+from chassis.messaging.partitioner import hash_of_key
+from chassis.messaging.spans import batch_span, message_span
+from chassis.messaging.unsent import OutboxRow
+from chassis.telemetry.tracing import trace_headers_of
 
 _BATCH_BYTES = 1_000_000  # below the broker's message.max.bytes (1,048,588)
 _REQUEST_TIMEOUT_MS = 10_000
-_METADATA_SECONDS = 3.0  # a topic that is unknown for longer is treated as missing
+_METADATA_SECONDS = 1.0  # a topic that is unknown for longer is treated as missing
 _CLOSE_SECONDS = 2.0
 UNKNOWN_PARTITION = -1  # of a topic that Kafka does not know
 
-tracer = trace.get_tracer(__name__)
-
 type Place = tuple[str, int]
-"""A topic, with its prefix, and a partition; events of one key are in one place."""
+"""A topic and a partition; events of one key are in one place."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboxRow:
-    """One event that waits to be published."""
+class UnknownTopicError(LookupError):
+    """A topic that Kafka does not know, or has not told of in time."""
 
-    seq: int
-    topic: str
-    key: str
-    headers: Mapping[str, str]
-    payload: bytes
-    created_at: datetime
+
+class UnsendableRowError(ValueError):
+    """A row that is no message; it was not written by the outbox of this library."""
+
+
+_OF_CONTENT = (
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    InvalidTimestampError,
+    UnsendableRowError,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +58,19 @@ class Refused:
     """A batch that Kafka did not acknowledge: where, its first row, how many it held, and why."""
 
     place: Place
-    first_seq: int
+    row: OutboxRow
     rows: int
     error: Exception
+
+    @property
+    def of_the_row(self) -> bool:
+        """Whether this very row can't be sent, and others of the place may."""
+        return self.rows == 1 and isinstance(self.error, _OF_CONTENT)
+
+    @property
+    def of_the_batch(self) -> bool:
+        """Whether something in the batch can't be sent, and smaller ones find what."""
+        return self.rows > 1 and isinstance(self.error, _OF_CONTENT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +88,6 @@ class Published:
     refused: Sequence[Refused]
 
 
-class UnknownTopicError(LookupError):
-    """A topic that Kafka does not know, or has not told of in time."""
-
-
 class Publisher:
     """One idempotent producer; after an error it is thrown away, as its sequence may be broken."""
 
@@ -83,7 +97,6 @@ class Publisher:
         self._producer = producer
         self._topic_prefix = topic_prefix
         self._acknowledge_seconds = acknowledge_seconds
-        self._partitioner = DefaultPartitioner()
         self._in_flight = 0
 
     @classmethod
@@ -139,7 +152,7 @@ class Publisher:
         rows: Sequence[OutboxRow],
         *,
         waiting: Collection[Place] = (),
-        singly: Collection[Place] = (),
+        limits: Mapping[Place, int] | None = None,
     ) -> Published:
         """Send `rows`, which are in order, and wait for the acknowledgements.
 
@@ -148,21 +161,24 @@ class Publisher:
         Args:
             rows: what to send.
             waiting: places of which nothing is sent.
-            singly: places where each row is a batch of its own.
+            limits: how many rows a batch may hold, of places where that is limited.
         """
-        topics = {self._topic_prefix + row.topic: row.seq for row in reversed(rows)}
-        partitions, unknown = await self._partitions(topics, waiting)
+        first_rows: dict[str, OutboxRow] = {}
+        for row in rows:
+            first_rows.setdefault(row.topic, row)
+        partitions, unknown = await self._partitions(first_rows.values(), waiting)
         places: dict[Place, list[OutboxRow]] = {}
         for row in rows:
-            topic = self._topic_prefix + row.topic
+            topic = row.topic
             if topic in partitions:
-                known = partitions[topic]
-                place = (topic, int(self._partitioner(row.key.encode(), known, known)))
-                if place not in waiting:
-                    places.setdefault(place, []).append(row)
+                place = (topic, hash_of_key(row.key) % partitions[topic])
+                places.setdefault(place, []).append(row)
+        for place in waiting:
+            places.pop(place, None)
+        limits = limits or {}
         results = await asyncio.gather(
             *(
-                self._send_in_order(place, part, singly=place in singly)
+                self._send_in_order(place, part, limit=limits.get(place, len(part)))
                 for place, part in places.items()
             )
         )
@@ -173,49 +189,62 @@ class Publisher:
         )
 
     async def _partitions(
-        self, topics: Mapping[str, int], waiting: Collection[Place]
-    ) -> tuple[dict[str, list[int]], list[Refused]]:
-        """Find the partitions of `topics`, given with the first ``seq`` of each."""
-        found: dict[str, list[int]] = {}
+        self, first_rows: Collection[OutboxRow], waiting: Collection[Place]
+    ) -> tuple[dict[str, int], list[Refused]]:
+        """Find how many partitions the topics have, of which the first row is given."""
+        found: dict[str, int] = {}
         unknown: list[Refused] = []
-        for topic, first_seq in topics.items():
-            place = (topic, UNKNOWN_PARTITION)
+        for row in first_rows:
+            place = (row.topic, UNKNOWN_PARTITION)
             if place in waiting:
                 continue
+            topic = self._topic_prefix + row.topic
             try:
                 async with asyncio.timeout(_METADATA_SECONDS):
-                    found[topic] = sorted(await self._producer.partitions_for(topic))
+                    found[row.topic] = len(await self._producer.partitions_for(topic))
             except (KafkaError, TimeoutError) as cause:
                 error = UnknownTopicError(f"{topic} is not known to Kafka: create it ({cause!r})")
-                unknown.append(Refused(place=place, first_seq=first_seq, rows=1, error=error))
+                unknown.append(Refused(place=place, row=row, rows=1, error=error))
         return found, unknown
 
     async def _send_in_order(
-        self, place: Place, rows: Sequence[OutboxRow], *, singly: bool
+        self, place: Place, rows: Sequence[OutboxRow], *, limit: int
     ) -> tuple[Sequence[OutboxRow], Refused | None]:
         sent = 0
         while sent < len(rows):
-            batch, spans = self._build(rows[sent : sent + 1] if singly else rows[sent:])
+            part, spans = rows[sent : sent + limit], list[trace.Span]()
+            count = 1
             try:
-                await self._send(batch, place)
+                batch, count = self._build(part, place[1], spans)
+                await self._send(batch, place, count, spans)
             except Exception as error:  # noqa: BLE001 - handed to the relay, which decides
-                refused = Refused(
-                    place=place, first_seq=rows[sent].seq, rows=len(spans), error=error
-                )
+                refused = Refused(place=place, row=rows[sent], rows=count, error=error)
                 return rows[:sent], refused
             finally:
                 for span in spans:
                     span.end()
-            sent += len(spans)
+            sent += count
         return rows, None
 
-    def _build(self, rows: Sequence[OutboxRow]) -> tuple[BatchBuilder, Sequence[trace.Span]]:
-        """Fill a batch with as many of `rows` as it takes, at least one; a span tells of each."""
+    def _build(
+        self, rows: Sequence[OutboxRow], partition: int, spans: list[trace.Span]
+    ) -> tuple[BatchBuilder, int]:
+        """Fill a batch with as many of `rows` as it takes, at least one; says how many.
+
+        A span tells of each whose trace is recorded.
+        """
         batch = self._producer.create_batch()
-        spans: list[trace.Span] = []
+        count = 0
         for row in rows:
-            span = _publish_span(row)
-            headers = {**row.headers, **trace_headers_of(span)}
+            try:
+                headers = _headers(row)
+            except UnsendableRowError:
+                if not count:
+                    raise
+                break
+            span = message_span(row.topic, row.key, partition, headers)
+            if span is not None:
+                headers = {**headers, **trace_headers_of(span)}
             added = batch.append(
                 timestamp=None,
                 key=row.key.encode(),
@@ -224,39 +253,30 @@ class Publisher:
             )
             if added is None:
                 break
-            spans.append(span)
+            count += 1
+            if span is not None:
+                spans.append(span)
         batch.close()
-        return batch, spans
+        return batch, count
 
-    async def _send(self, batch: BatchBuilder, place: Place) -> None:
+    async def _send(
+        self, batch: BatchBuilder, place: Place, count: int, spans: Sequence[trace.Span]
+    ) -> None:
         topic, partition = place
         self._in_flight += 1
-        async with asyncio.timeout(self._acknowledge_seconds):
-            await (await self._producer.send_batch(batch, topic, partition=partition))
+        with batch_span(topic, partition, count, spans):
+            async with asyncio.timeout(self._acknowledge_seconds):
+                await (
+                    await self._producer.send_batch(
+                        batch, self._topic_prefix + topic, partition=partition
+                    )
+                )
         self._in_flight -= 1
 
 
-def _publish_span(row: OutboxRow) -> trace.Span:
-    return tracer.start_span(
-        f"send {row.topic}",
-        context=context_from(row.headers),
-        kind=trace.SpanKind.PRODUCER,
-        attributes={
-            "messaging.system": "kafka",
-            "messaging.operation.type": "send",
-            "messaging.destination.name": row.topic,
-            "messaging.message.id": row.headers.get("ce_id", ""),
-        },
-    )
-
-
-def row_of(record: asyncpg.Record, headers: Mapping[str, str]) -> OutboxRow:
-    """Read a row of the outbox table, whose `headers` were parsed already."""
-    return OutboxRow(
-        seq=record["seq"],
-        topic=record["topic"],
-        key=record["key"],
-        headers=headers,
-        payload=record["payload"],
-        created_at=record["created_at"],
-    )
+def _headers(row: OutboxRow) -> dict[str, str]:
+    headers = json.loads(row.headers)
+    if not isinstance(headers, dict) or not all(isinstance(v, str) for v in headers.values()):
+        message = f"the headers of outbox row {row.seq} are no JSON object of strings"
+        raise UnsendableRowError(message)
+    return headers

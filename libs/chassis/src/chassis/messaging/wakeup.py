@@ -7,7 +7,7 @@ whoever listens also polls.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import asyncpg
 import structlog
@@ -19,6 +19,11 @@ log = structlog.get_logger(__name__)
 _RETRY_SECONDS = 1.0
 _MAX_PAYLOAD_BYTES = 7_900  # PostgreSQL takes less than 8,000 bytes
 _MAX_PENDING = 10_000
+_KEEP_ALIVE = {
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+}
 
 
 def relay_channel(service: str) -> str:
@@ -75,17 +80,30 @@ class Wakeups:
 
 
 @contextlib.asynccontextmanager
-async def connected(dsn: str, application_name: str) -> AsyncIterator[asyncpg.Connection]:
+async def connected(
+    dsn: str, application_name: str, *, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[asyncpg.Connection]:
     """Open one asyncpg connection outside the pool, and close it without waiting for a dead server.
 
-    TCP keep-alives and the command time-out make a server that vanished an error within seconds.
+    The command time-out makes a server that vanished an error within seconds; TCP keep-alives let
+    the server forget a client that did, and with it its locks.
+
+    Args:
+        dsn: ``postgresql://…``; past a transaction pooler, as `settings` need a session.
+        application_name: how the connection shows in ``pg_stat_activity``.
+        settings: further ones of the session.
     """
     connecting = asyncio.ensure_future(
         asyncpg.connect(
             dsn,
             timeout=3,
             command_timeout=10,
-            server_settings={"application_name": application_name, "jit": "off"},
+            server_settings={
+                "application_name": application_name,
+                "jit": "off",
+                **_KEEP_ALIVE,
+                **(settings or {}),
+            },
         )
     )
     try:

@@ -1,0 +1,35 @@
+"""One lane of a relay, step by step, for tests of what happens between two of its steps."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from chassis.messaging import relay_channel
+from chassis.messaging.lane import Lane, LaneOptions, Pace
+from chassis.messaging.unsent import PLANS
+from chassis.messaging.wakeup import connected
+
+from .conftest import CountingService
+from .counting import SERVICE
+
+NAME = f"{SERVICE}-relay"
+
+
+@asynccontextmanager
+async def lane(
+    service: CountingService, *, topics: str = "true", name: str = NAME, **pace: Any
+) -> AsyncIterator[Lane]:
+    """A lane on a connection of its own, which nothing runs."""
+    async with connected(service.urls.runtime_url, name, settings=PLANS) as connection:
+        yield Lane(
+            connection=connection,
+            kafka=service.kafka,
+            metrics=service.relay_metrics,
+            options=LaneOptions(
+                name=name,
+                topics=topics,
+                channel=relay_channel(SERVICE),
+                gauges=True,
+                pace=Pace(**pace),
+            ),
+        )
