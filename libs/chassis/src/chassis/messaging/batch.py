@@ -7,7 +7,7 @@ it is parked; an error of the infrastructure leaves everything as it was, for la
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -112,7 +112,7 @@ class BatchRunner[R]:
         self, messages: Sequence[Incoming[R]], stopping: Callable[[], bool]
     ) -> Progress:
         if len(messages) > 1:
-            limit = asyncio.timeout(_BATCH_SECONDS)
+            limit = asyncio.timeout(_time_limit(messages))
             try:
                 async with limit:
                     await self._together(messages)
@@ -176,8 +176,9 @@ class BatchRunner[R]:
                 fresh = await self._begin(session, messages)
                 outcomes = Counter(duplicate=len(messages) - len(fresh))
                 queues = await self._queues(session, fresh)
+                handle = self._handling.handle if len(messages) > 1 else self._handling.handle_alone
                 for message in fresh:
-                    outcomes[await self._take(session, message, queues)] += 1
+                    outcomes[await self._take(session, message, queues, handle)] += 1
         self._recent_of(messages[0]).extend([True] * outcomes["done"])
         self._count(record.topic, outcomes)
         self._metrics.batch_seconds.labels(record.topic).observe(time.perf_counter() - started)
@@ -199,7 +200,11 @@ class BatchRunner[R]:
         return await self._parking.find(session, fresh[0].record.topic, keys)
 
     async def _take(
-        self, session: AsyncSession, message: Incoming[R], queues: dict[str | None, Queue]
+        self,
+        session: AsyncSession,
+        message: Incoming[R],
+        queues: dict[str | None, Queue],
+        handle: Callable[[AsyncSession, Incoming[R]], Awaitable[None]],
     ) -> str:
         """Let one message take effect, or queue it; answers the outcome."""
         if message.ignored:
@@ -212,7 +217,7 @@ class BatchRunner[R]:
         if queue is not None and not self._overtakes(message, queue):
             await self._queue(session, queue, message)
             return "parked"
-        await self._handling.handle(session, message)
+        await handle(session, message)
         return "done"
 
     def _overtakes(self, message: Incoming[R], queue: Queue) -> bool:
@@ -262,6 +267,12 @@ class BatchRunner[R]:
         for outcome, number in outcomes.items():
             if number:
                 self._metrics.consumed.labels(topic, outcome).inc(number)
+
+
+def _time_limit[R](messages: Sequence[Incoming[R]]) -> float:
+    """A batch may take as long as the slowest of its handlers may for one message."""
+    limits = [m.subscription.time_limit for m in messages if m.subscription is not None]
+    return min(_BATCH_SECONDS, max(limits, default=_BATCH_SECONDS))
 
 
 def _groups[R](messages: Sequence[Incoming[R]]) -> Iterator[Sequence[Incoming[R]]]:

@@ -8,7 +8,6 @@ before another member gets them.
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -18,6 +17,7 @@ from aiokafka.errors import KafkaError
 from chassis.health import Health
 from chassis.messaging.assignment import Assignment
 from chassis.messaging.batch import BatchRunner
+from chassis.messaging.closing import stop_consumer
 from chassis.messaging.connection import KafkaConnection
 from chassis.messaging.metrics import ConsumerMetrics
 from chassis.messaging.partition import PartitionConsumer
@@ -26,7 +26,6 @@ from chassis.messaging.watchdog import StalledError, Watchdog
 log = structlog.get_logger(__name__)
 
 _RECONNECT_SECONDS = 1.0
-_STOP_SECONDS = 10.0
 # A partition whose records were still in hand when a fetch began waits for that fetch to end.
 _FETCH_WAIT_MS = 100
 READY = "consumer position"
@@ -55,7 +54,7 @@ class Consumer:
         watchdog: Watchdog,
         metrics: ConsumerMetrics,
         health: Health,
-        batch_messages: int = 500,
+        batch_messages: int = 1000,
         session_seconds: float = 10.0,
     ) -> None:
         self._service = service
@@ -93,9 +92,7 @@ class Consumer:
                 await consumer.start()
                 await self._watchdog.run(assignment)
         finally:
-            with suppress(TimeoutError, KafkaError):
-                async with asyncio.timeout(_STOP_SECONDS):
-                    await consumer.stop()
+            await stop_consumer(consumer)
 
     def _client(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(

@@ -39,8 +39,8 @@ class Handling[R]:
         """Let a message take effect in the transaction of `session`; an ignored one has none.
 
         Raises:
-            Exception: why it can't be handled as it is (``incoming.error``), what its handler
-                raised, or HandlerTimeoutError.
+            Exception: why it can't be handled as it is (``incoming.error``), or what its handler
+                raised.
         """
         if incoming.error is not None:
             raise incoming.error
@@ -55,15 +55,25 @@ class Handling[R]:
             kind=trace.SpanKind.CONSUMER,
             attributes=self._attributes(incoming),
         ):
-            limit = asyncio.timeout(subscription.time_limit)
-            try:
-                async with limit:
-                    await subscription.handler(incoming.event, delivery)
-            except TimeoutError as error:
-                if not limit.expired():
-                    raise
-                text = f"{message.type} took longer than {subscription.time_limit:g} s"
-                raise HandlerTimeoutError(text) from error
+            await subscription.handler(incoming.event, delivery)
+
+    async def handle_alone(self, session: AsyncSession, incoming: Incoming[R]) -> None:
+        """Do the same within the time limit of its subscription; a batch has one of its own.
+
+        Raises:
+            HandlerTimeoutError: it took longer.
+            Exception: as `handle`.
+        """
+        seconds = incoming.subscription.time_limit if incoming.subscription else None
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                await self.handle(session, incoming)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            text = f"{incoming.type} took longer than {seconds:g} s"
+            raise HandlerTimeoutError(text) from error
 
     def _attributes(self, incoming: Incoming[R]) -> dict[str, Any]:
         record = incoming.record

@@ -89,7 +89,7 @@ class Retries[R]:
                 head = await self._parking.head(session, queue)
                 if head is not None:
                     incoming = self._handling.read(head)
-                    await self._handling.handle(session, incoming)
+                    await self._handling.handle_alone(session, incoming)
                     await self._parking.remove(session, head)
                     outcome = IGNORED if incoming.ignored else DONE
                     await self._inbox.settle(session, head.source, head.id, outcome)
@@ -167,7 +167,7 @@ class Retries[R]:
                 if queue is not None and queue.state == DEAD:
                     record = await self._parking.message(session, queue, found[1])
                 if record is not None:
-                    await self._handling.handle(session, self._handling.read(record))
+                    await self._handling.handle_alone(session, self._handling.read(record))
                     await self._parking.remove(session, record)
                     await self._inbox.settle(session, record.source, record.id, DONE)
         except Exception as error:

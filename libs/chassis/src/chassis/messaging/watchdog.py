@@ -22,6 +22,7 @@ from chassis.database.engine import Database
 from chassis.database.errors import is_infrastructure_error
 from chassis.health import Health
 from chassis.messaging.assignment import Assignment
+from chassis.messaging.closing import stop_consumer
 from chassis.messaging.connection import KafkaConnection
 from chassis.messaging.metrics import ConsumerMetrics
 from chassis.messaging.partition import PartitionConsumer
@@ -101,9 +102,7 @@ class Watchdog:
                 await client.start()
             yield client
         finally:
-            with suppress(KafkaError, TimeoutError):
-                async with asyncio.timeout(_ANSWER_SECONDS):
-                    await client.stop()
+            await stop_consumer(client)
 
     async def _look(self, client: AIOKafkaConsumer, assignment: Assignment, began: float) -> None:
         partitions = assignment.partitions
