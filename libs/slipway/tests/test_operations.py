@@ -87,13 +87,12 @@ def test_a_server_that_is_away_is_named(cli: CliRunner, monkeypatch: pytest.Monk
 
 
 def test_replication_follows_the_brokers_unless_told() -> None:
-    assert [Replication().on(brokers) for brokers in (1, 2, 3, 5)] == [
-        (1, 1),
-        (2, 1),
-        (3, 2),
-        (3, 2),
-    ]
-    assert Replication(factor=1, min_insync=1).on(5) == (1, 1)
+    unset = Replication()
+    factors = [unset.factor_on(brokers) for brokers in (1, 2, 3, 5)]
+    assert factors == [1, 2, 3, 3]
+    assert [unset.min_insync_of(factor) for factor in factors] == [1, 1, 2, 2]
+    told = Replication(factor=1, min_insync=1)
+    assert (told.factor_on(5), told.min_insync_of(3)) == (1, 1)
 
 
 def test_keys_are_made_once(cli: CliRunner, tmp_path: Path) -> None:
