@@ -18,6 +18,21 @@ FINDING = Finding(
     lines=[
         Line(what="calls", measured=Ratio(value=0.456, low=0.4, high=0.5), unit="peer", bar=0.5),
         Line(what="calls", measured=Ratio(value=21.7, low=20, high=22), unit="slow peer", bar=20),
+        Line(
+            what="events",
+            measured=Ratio(value=12_345.6, low=1, high=20_000),
+            unit="events/s",
+            bar=20_000,
+            plain=True,
+        ),
+        Line(
+            what="wait",
+            measured=Ratio(value=9.99, low=1, high=20),
+            unit="ms",
+            bar=10,
+            plain=True,
+            at_most=True,
+        ),
     ],
     method="Both are called.",
     samples={
@@ -38,10 +53,12 @@ def page(machine: Machine = MACHINE) -> str:
 def test_the_first_table_says_what_holds() -> None:
     lines = page().splitlines()
     first = lines.index("| what | measured | bar | holds |")
-    assert lines[first + 1 : first + 4] == [
+    assert lines[first + 1 : first + 6] == [
         "|---|---|---|---|",
         f"| calls | 0.45 {TIMES} peer | ≥ 0.5 {TIMES} peer | no |",
         f"| calls | 21 {TIMES} slow peer | ≥ 20 {TIMES} slow peer | yes |",
+        "| events | 12,346 events/s | ≥ 20,000 events/s | no |",
+        "| wait | 9.9 ms | ≤ 10 ms | yes |",
     ]
     assert not any(line.startswith("|") for line in lines[:first])
 
@@ -50,7 +67,13 @@ def test_machine_versions_date_and_method_stand_on_it() -> None:
     text = page()
     for part in ("2 cores of Some CPU, 8.0 GiB", "2026-01-02 03:04 UTC", "Python 3.13.0"):
         assert part in text
-    for part in ("Both are called.", "A note.", "3 s, 9 times", "0.45 (0.40 to 0.50), bar 0.5"):
+    for part in (
+        "Both are called.",
+        "A note.",
+        "3 s, 9 times",
+        "0.45 (0.40 to 0.50), bar 0.5",
+        "events/s: 12,346 (",
+    ):
         assert part in text
     assert "12.3%" in text
     assert "noisy" not in text

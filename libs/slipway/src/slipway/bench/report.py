@@ -1,6 +1,7 @@
 """`docs/performance.md`: what holds and what does not, then how it was measured, and where."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from slipway.bench.machine import Machine
@@ -11,8 +12,8 @@ _GIB = 1024**3
 _INTRODUCTION = """\
 # Performance
 
-`make bench` writes this page; it is not edited by hand. Figures are ratios between sides that took
-turns in one run on one machine: what a machine does in a second says little about another.
+`make bench` writes this page; it is not edited by hand. Sides took turns in one run on one machine.
+Most figures are ratios between them: what one machine does says little about another.
 """
 _OFTEN = "median of each side's rounds; a ratio is the median of the rounds' ratios"
 
@@ -33,12 +34,20 @@ def as_rows(lines: Sequence[Line]) -> Sequence[tuple[str, str, str, str]]:
     return [
         (
             line.what,
-            f"{figure(line.measured.value)} {TIMES} {line.unit}",
-            f"≥ {line.bar:g} {TIMES} {line.unit}",
+            f"{_shown(line, line.measured.value)}{_unit(line)}",
+            f"{'≤' if line.at_most else '≥'} {line.bar:,g}{_unit(line)}",
             "yes" if line.holds else "no",
         )
         for line in lines
     ]
+
+
+def _shown(line: Line, value: float) -> str:
+    return figure(value, worse=math.ceil if line.at_most else math.floor)
+
+
+def _unit(line: Line) -> str:
+    return f" {line.unit}" if line.plain else f" {TIMES} {line.unit}"
 
 
 def _table(lines: Sequence[Line]) -> str:
@@ -67,8 +76,9 @@ Sides take turns of {pace.seconds:g} s, {pace.sweeps} times, in an order that is
 
 def _section(finding: Finding) -> str:
     ratios = "\n".join(
-        f"- {TIMES} {line.unit}: {figure(line.measured.value)} "
-        f"({figure(line.measured.low)} to {figure(line.measured.high)}), bar {line.bar:g}"
+        f"- {line.unit if line.plain else f'{TIMES} {line.unit}'}: "
+        f"{_shown(line, line.measured.value)} ({_shown(line, line.measured.low)} to "
+        f"{_shown(line, line.measured.high)}), bar {line.bar:,g}"
         for line in finding.lines
     )
     noise = f"Other programs took {finding.others:.1%} of the machine's CPU time meanwhile."
@@ -98,8 +108,8 @@ def _cell(value: float | None, places: int) -> str:
     return "" if value is None else f"{value:,.{places}f}"
 
 
-def figure(value: float) -> str:
-    """A ratio with two significant digits, cut and not rounded: 0.499 is not 0.5."""
+def figure(value: float, *, worse: Callable[[float], int] = math.floor) -> str:
+    """A figure with two digits or more, made worse where it is not whole: 0.499 is not 0.5."""
     places = 0 if value >= 10 else 1 if value >= 1 else 2  # noqa: PLR2004  # powers of ten
     scale = 10**places
-    return f"{int(value * scale) / scale:.{places}f}"
+    return f"{worse(value * scale) / scale:,.{places}f}"

@@ -16,19 +16,24 @@ class Line:
     Attributes:
         what: the name of the row.
         measured: the figure.
-        unit: what the figure is so many times of.
-        bar: the least that it should be.
+        unit: what the figure is so many times of; of a plain figure, its unit.
+        bar: the least that it should be, or the most.
+        plain: whether it is a figure of its own and no ratio.
+        at_most: whether less is better.
     """
 
     what: str
     measured: Ratio
     unit: str
     bar: float
+    plain: bool = False
+    at_most: bool = False
 
     @property
     def holds(self) -> bool:
-        """Whether the bar is reached, before any rounding."""
-        return self.measured.value >= self.bar
+        """Whether the bar is kept, before any rounding."""
+        value = self.measured.value
+        return value <= self.bar if self.at_most else value >= self.bar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
