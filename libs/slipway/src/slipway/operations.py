@@ -89,7 +89,7 @@ def diff_topics(
         table = Table("topic", "setting", "present", "declared")
         for each in found:
             table.add_row(each.topic, each.setting, each.present or "missing", each.declared)
-        _console.print(table)
+        Console().print(table)  # as wide as the terminal is now, not when this was imported
     if found:
         raise typer.Exit(1)
 
