@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ from chassis.worker import create_worker
 
 SERVICE = "counters"
 SOURCE = f"/tests/{SERVICE}"
+FREEZE = "freeze the process that handles this"
 metadata = service_metadata()
 declare_messaging_tables(metadata)
 Table("counters", metadata, Column("name", Text, primary_key=True), Column("value", BigInteger))
@@ -129,8 +132,10 @@ async def open_resources(process: Process) -> AsyncIterator[ServiceResources]:
 
 
 async def record_slowly(event: CounterRaised, delivery: Delivery[Any]) -> None:
-    """Take long enough to be killed in the middle of it."""
+    """Take long enough to be killed in the middle of it; an event may ask to be frozen there."""
     await record(event, delivery)
+    if event.filler == FREEZE:
+        os.kill(os.getpid(), signal.SIGSTOP)
     await asyncio.sleep(0.005)
 
 
