@@ -1,0 +1,164 @@
+"""A consumer of the events, written from the AsyncAPI document alone: see ../README.md."""
+
+import argparse
+import asyncio
+import json
+import sys
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+
+
+class ContractError(Exception):
+    """A message that is not what the document says."""
+
+
+class Contract:
+    """What the document says of one topic.
+
+    Args:
+        document: the AsyncAPI document.
+        topic: without the prefix of the environment.
+    """
+
+    def __init__(self, document: dict[str, Any], topic: str) -> None:
+        self._document = document
+        channel = document["channels"][topic]
+        self._messages = {
+            name: self._resolve(reference["$ref"])
+            for name, reference in channel["messages"].items()
+        }
+
+    def _resolve(self, reference: str) -> dict[str, Any]:
+        value: Any = self._document
+        for part in reference.removeprefix("#/").split("/"):
+            value = value[part]
+        found: dict[str, Any] = value
+        return found
+
+    def knows(self, event_type: str) -> bool:
+        """Whether the topic had this type when the document was written."""
+        return event_type in self._messages
+
+    def is_snapshot(self, event_type: str) -> bool:
+        """Whether an event of this type tells a present state, and no news."""
+        return bool(self._messages[event_type]["x-snapshot"])
+
+    def check(self, event_type: str, headers: dict[str, str], data: object) -> None:
+        """Raise ContractError where headers or data do not fit."""
+        message = self._messages[event_type]
+        for what, schema, value in (
+            ("headers", message["headers"], headers),
+            ("data", message["payload"], data),
+        ):
+            for error in self._validator(schema).iter_errors(value):
+                text = f"the {what} of {event_type} don't fit: {error.json_path} {error.message}"
+                raise ContractError(text)
+
+    def _validator(self, schema: dict[str, Any]) -> jsonschema.Draft7Validator:
+        # References go to the document's components.
+        whole = {"allOf": [schema], "components": self._document["components"]}
+        return jsonschema.Draft7Validator(whole, format_checker=jsonschema.FormatChecker())
+
+
+@dataclass
+class Reader:
+    """Takes messages one by one; remembers what it has seen."""
+
+    contract: Contract
+    seen: set[tuple[str, str]] = field(default_factory=set)
+    sequences: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def read(self, record: ConsumerRecord) -> Iterator[dict[str, Any]]:
+        """Give the event of a message, unless it is none, a duplicate or of an unknown type."""
+        headers = {name: value.decode() for name, value in record.headers}
+        event_type = headers.get("ce_type")
+        if record.value is None or event_type is None or not self.contract.knows(event_type):
+            return
+        data = json.loads(record.value)
+        self.contract.check(event_type, headers, data)
+        identity = (headers["ce_source"], headers["ce_id"])
+        if identity in self.seen:
+            return
+        self.seen.add(identity)
+        if not self._is_new(event_type, headers):
+            return
+        yield {
+            "id": headers["ce_id"],
+            "type": event_type,
+            "subject": headers["ce_subject"],
+            "sequence": int(headers["ce_sequence"]) if "ce_sequence" in headers else None,
+            "data": data,
+        }
+
+    def _is_new(self, event_type: str, headers: dict[str, str]) -> bool:
+        if "ce_sequence" not in headers:
+            return True
+        subject = (headers["ce_source"], headers["ce_subject"])
+        sequence, known = int(headers["ce_sequence"]), self.sequences.get(subject, 0)
+        if self.contract.is_snapshot(event_type) and sequence <= known:
+            return False
+        if sequence < known:
+            text = f"{event_type} {headers['ce_id']}: sequence {sequence} comes after {known}"
+            raise ContractError(text)
+        self.sequences[subject] = sequence
+        return True
+
+
+async def consume(arguments: argparse.Namespace) -> None:
+    """Read, print, and commit what was printed."""
+    reader = Reader(Contract(load(arguments.asyncapi), arguments.topic))
+    consumer = AIOKafkaConsumer(
+        arguments.prefix + arguments.topic,
+        bootstrap_servers=arguments.bootstrap_servers,
+        group_id=arguments.group,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
+    await consumer.start()
+    try:
+        taken = 0
+        async for record in consumer:
+            for event in reader.read(record):
+                print(json.dumps(event, ensure_ascii=False), flush=True)
+            await consumer.commit()
+            taken += 1
+            if taken == arguments.count:
+                return
+    finally:
+        await consumer.stop()
+
+
+def load(place: str) -> dict[str, Any]:
+    """Read the document from a file or from a running system."""
+    if place.startswith(("http://", "https://")):
+        with urllib.request.urlopen(place, timeout=10) as answer:  # noqa: S310  # the line above
+            text = answer.read()
+    else:
+        text = Path(place).read_bytes()
+    document: dict[str, Any] = json.loads(text)
+    return document
+
+
+def main() -> None:
+    """Read the arguments, and consume until stopped."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--asyncapi", required=True, help="a file, or a URL")
+    parser.add_argument("--bootstrap-servers", required=True, help="host:port of Kafka")
+    parser.add_argument("--topic", required=True)
+    parser.add_argument("--group", required=True, help="the consumer group")
+    parser.add_argument("--prefix", default="", help="of the environment's topics")
+    parser.add_argument("--count", type=int, default=0, help="stop after so many messages")
+    try:
+        asyncio.run(consume(parser.parse_args()))
+    except ContractError as error:
+        sys.exit(f"the contract is broken: {error}")
+
+
+if __name__ == "__main__":
+    main()
