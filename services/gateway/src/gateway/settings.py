@@ -65,7 +65,7 @@ class GatewaySettings(ProcessSettings, AuthSettings):
     )
     limit_login: Rate = Field(default="100/minute", description="Log-ins from one address.")
     limit_documents: Rate = Field(
-        default="20/second", description="Reads of /docs and /openapi.json from one address."
+        default="20/second", description="Reads of /docs and each document from one address."
     )
 
     trusted_proxies: Annotated[
