@@ -1,4 +1,4 @@
-"""A stranger's consumer, with the document of the gateway, reads what a running system announces."""
+"""A stranger's consumer, with the document of the gateway, reads what a running system sends."""
 
 import asyncio
 import json
