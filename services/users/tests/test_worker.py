@@ -3,8 +3,9 @@
 import json
 
 from chassis.testing import client_of
-from contracts.users import USERS
+from contracts.users import SESSIONS, USERS
 from users.app import create_app
+from users.metadata import URGENT_TOPICS
 from users.worker import create_worker
 
 REGISTRATION = {
@@ -12,6 +13,10 @@ REGISTRATION = {
     "password": "correct horse battery",
     "full_name": "Ada Lovelace",
 }
+
+
+def test_ended_sessions_are_urgent():
+    assert (SESSIONS.name,) == URGENT_TOPICS
 
 
 async def test_events_reach_kafka_in_the_order_of_versions(settings, topics, tokens):

@@ -17,6 +17,13 @@ def upgrade() -> None:
         " autovacuum_analyze_threshold = 100000, toast.autovacuum_vacuum_scale_factor = 0,"
         " toast.autovacuum_vacuum_threshold = 10000, toast.autovacuum_vacuum_cost_delay = 0)"
     )
+    op.create_index(
+        "ix_outbox_urgent",
+        "outbox",
+        ["seq"],
+        unique=False,
+        postgresql_where=sa.text("topic IN ('slipway.sessions')"),
+    )
     op.create_table(
         "dead_letter_actions",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -150,6 +157,11 @@ def downgrade() -> None:
         " autovacuum_vacuum_cost_delay, autovacuum_analyze_scale_factor,"
         " autovacuum_analyze_threshold, toast.autovacuum_vacuum_scale_factor,"
         " toast.autovacuum_vacuum_threshold, toast.autovacuum_vacuum_cost_delay)"
+    )
+    op.drop_index(
+        "ix_outbox_urgent",
+        table_name="outbox",
+        postgresql_where=sa.text("topic IN ('slipway.sessions')"),
     )
     op.drop_index("ix_parked_messages_parked_key_id_seq", table_name="parked_messages")
     op.drop_table("parked_messages")

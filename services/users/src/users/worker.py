@@ -7,6 +7,7 @@ from chassis.process import Process, run_worker
 from chassis.settings import load
 from chassis.wiring import ServiceResources, ServiceSettings, open_service
 from chassis.worker import create_worker as create_service_worker
+from users.metadata import URGENT_TOPICS
 
 SERVICE = "users"
 SUBSCRIPTIONS: Subscriptions[ServiceResources] = Subscriptions(handled=[])
@@ -19,6 +20,7 @@ def create_worker(settings: ServiceSettings, process: Process | None = None) -> 
         settings=settings,
         open_resources=lambda process: open_service(settings, process, service=SERVICE),
         subscriptions=SUBSCRIPTIONS,
+        urgent_topics=URGENT_TOPICS,
     )
 
 

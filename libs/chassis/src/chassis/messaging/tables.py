@@ -1,5 +1,6 @@
 """The tables that messaging needs in each service's schema; a service declares them in one line."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import (
@@ -23,7 +24,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-# Emptied all the time: vacuum by the number of dead rows, at once and without pauses.
+from chassis.messaging.unsent import topics_in
+
+# Emptied all the time: vacuum by the number of dead rows, at once and without pauses. No row is ever
+# updated, so pages are filled to the brim (fillfactor 100, the default).
 _ALWAYS_EMPTIED = {
     "autovacuum_vacuum_scale_factor": "0",
     "autovacuum_vacuum_threshold": "10000",
@@ -36,9 +40,14 @@ _ALWAYS_EMPTIED = {
 }
 
 
-def declare_messaging_tables(metadata: MetaData) -> None:
-    """Add the tables of messaging to a service's metadata, and so to its migrations."""
-    _declare_outbox(metadata)
+def declare_messaging_tables(metadata: MetaData, *, urgent_topics: Collection[str] = ()) -> None:
+    """Add the tables of messaging to a service's metadata, and so to its migrations.
+
+    Args:
+        metadata: of the service.
+        urgent_topics: those that its worker relays ahead of others; they get an index of their own.
+    """
+    _declare_outbox(metadata, urgent_topics)
     _declare_inbox(metadata)
     _declare_parking(metadata)
     _declare_operations(metadata)
@@ -50,13 +59,13 @@ def _moment(name: str, *, index: bool | None = None) -> Column[datetime]:
     )
 
 
-def _declare_outbox(metadata: MetaData) -> None:
+def _declare_outbox(metadata: MetaData, urgent_topics: Collection[str]) -> None:
     """``outbox.seq`` is taken while the aggregate's row lock is held, without a sequence cache.
 
     So it follows the commit order within an aggregate. What Kafka refuses stays in ``outbox``;
     ``outbox_refusals`` tells of it.
     """
-    Table(
+    outbox = Table(
         "outbox",
         metadata,
         Column("seq", BigInteger, Identity(always=True, cache=1), primary_key=True),
@@ -74,6 +83,8 @@ def _declare_outbox(metadata: MetaData) -> None:
         ),
         postgresql_with=_ALWAYS_EMPTIED,
     )
+    if urgent_topics:  # or each poll for them would pass over all that waits
+        Index("ix_outbox_urgent", outbox.c.seq, postgresql_where=text(topics_in(urgent_topics)))
     Table(
         "outbox_refusals",
         metadata,

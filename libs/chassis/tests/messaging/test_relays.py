@@ -1,0 +1,218 @@
+"""Several relays at once, and what may happen between two steps of one: no loss, no inversion."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+
+from .conftest import running, until
+from .counting import SERVICE, CounterAudited, CounterRaised
+from .history import faults
+from .lanes import NAME, lane
+
+NAMES = [f"counter-{number}" for number in range(40)]
+HOLDERS = """
+    SELECT a.pid, count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+    WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.mode = 'ExclusiveLock' AND l.granted
+        AND a.datname = current_database() AND a.application_name = $1
+    GROUP BY a.pid ORDER BY 2
+"""
+
+
+def events(records):
+    return [(record.key.decode(), json.loads(record.value)["number"]) for record in records]
+
+
+def first_times(occurred):
+    """What a consumer with an inbox sees: repetitions are left out."""
+    return list(dict.fromkeys(occurred))
+
+
+async def shares(service):
+    return [number for _, number in await service.query(HOLDERS, NAME)]
+
+
+async def end_backends(service, pids):
+    admin = await asyncpg.connect(service.urls.superuser_url)
+    try:
+        await admin.execute("SELECT pg_terminate_backend(p, 5000) FROM unnest($1::int[]) p", pids)
+    finally:
+        await admin.close()
+
+
+@asynccontextmanager
+async def events_all_the_while(service):
+    leave = asyncio.Event()
+
+    async def go_on(names):
+        while not leave.is_set():
+            await service.raise_counters(*names)
+
+    async with asyncio.TaskGroup() as group:
+        for names in (NAMES[::2], NAMES[1::2]):
+            group.create_task(go_on(names))
+        try:
+            yield
+        finally:
+            leave.set()
+
+
+async def test_relays_that_come_and_go_share_the_keys_and_send_each_event_once(service):
+    async def shared(*expected):
+        return await shares(service) == list(expected)
+
+    pace = {"page_rows": 20, "poll_seconds": 0.05}
+    async with running(service.relay(**pace).run()), events_all_the_while(service):
+        await until(lambda: shared(16))
+        async with running(service.relay(**pace).run()):
+            await until(lambda: shared(8, 8))
+            await service.raise_counters(*NAMES)
+        await until(lambda: shared(16))
+        await service.raise_counters(*NAMES)
+    async with running(service.relay().run()):
+        await service.until_published()
+    number = service.raised.total()
+    assert faults(events(await service.topics.read("counters", number)), service.raised) == []
+
+
+async def test_a_relay_that_lost_its_session_after_reading_sends_repetitions_only(service):
+    """Between reading and sending, its successor sends the same, and more."""
+    await service.raise_counters(*NAMES[:5], *NAMES[:5])
+    async with lane(service) as first:
+        await first._keep_up()
+        page = await first._unsent.page(0)
+        [(pid, _)] = await service.query(HOLDERS, NAME)
+        await end_backends(service, [pid])
+        async with running(service.relay().run()):
+            await service.raise_counters(*NAMES[:5])
+            await service.until_published()
+        async with first._publisher(15) as publisher:
+            published = await publisher.publish(page.rows)
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+            await first._unsent.delete(published.acknowledged)
+    records = events(await service.topics.read("counters", 25))
+    assert len(set(records)) == 15
+    assert faults(first_times(records), service.raised) == []
+
+
+async def test_a_relay_that_lost_its_session_between_sending_and_deleting_is_followed_up(service):
+    await service.raise_counters(*NAMES[:5], *NAMES[:5])
+    async with lane(service) as first:
+        await first._keep_up()
+        page = await first._unsent.page(0)
+        async with first._publisher(15) as publisher:
+            await publisher.publish(page.rows)
+        [(pid, _)] = await service.query(HOLDERS, NAME)
+        await end_backends(service, [pid])
+        async with running(service.relay().run()):
+            await service.raise_counters(*NAMES[:5])
+            await service.until_published()
+    records = events(await service.topics.read("counters", 25))
+    assert faults(first_times(records), service.raised) == []
+
+
+@asynccontextmanager
+async def relay_process(service):
+    """A relay in a process of its own, killed with SIGKILL at the end if it still runs."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        Path(__file__).with_name("relay_process.py"),
+        SERVICE,
+        service.urls.runtime_url,
+        service.topics.bootstrap_servers,
+        service.topics.prefix,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_a_relay_that_is_killed_in_mid_flow_leaves_its_keys_to_the_other(service):
+    async def both():
+        return await shares(service) == [8, 8]
+
+    async with running(service.relay(poll_seconds=0.1).run()):
+        async with relay_process(service) as process, events_all_the_while(service):
+            await until(both)
+            process.kill()
+            await process.wait()
+            await service.raise_counters(*NAMES)
+        await service.until_published()
+    await sent_in_order(service)
+
+
+async def test_a_relay_that_is_frozen_loses_its_keys_and_repeats_at_most_when_it_wakes(service):
+    """PostgreSQL keeps the session of a frozen client, so its idle time-out must end it."""
+
+    async def held_by(number):
+        return len(await shares(service)) == number
+
+    async with running(service.relay(poll_seconds=0.1).run()):
+        async with relay_process(service) as process, events_all_the_while(service):
+            await until(lambda: held_by(2))
+            os.kill(process.pid, signal.SIGSTOP)
+            try:
+                await until(lambda: held_by(1))
+                await service.raise_counters(*NAMES)
+            finally:
+                os.kill(process.pid, signal.SIGCONT)
+            await until(lambda: held_by(2))
+        await service.until_published()
+    await sent_in_order(service)
+
+
+async def sent_in_order(service):
+    """Assert that what is on the topic is each event, in order but for repetitions."""
+    wanted = service.raised.total()
+    records = await service.topics.read("counters", wanted)
+    while len(set(events(records))) < wanted:
+        records = await service.topics.read("counters", len(records) + 1)
+    assert faults(first_times(events(records)), service.raised) == []
+
+
+async def test_the_event_that_follows_a_late_one_of_its_key_does_not_overtake_it(service):
+    """Between two reads: the first does not see the late event, the second sees its successor."""
+    async with lane(service) as relaying:
+        await relaying._keep_up()
+        async with relaying._publisher(15) as publisher:
+            async with service.database.transaction() as late:
+                insert = text(
+                    "INSERT INTO outbox (id, topic, key, type, headers, payload) VALUES"
+                    " (gen_random_uuid(), 'counters', 'late', 'any', '{}', '{\"number\": 1}')"
+                )
+                await late.execute(insert)
+                await service.raise_counters("early", "early")
+                await relaying._publish_page(publisher)
+                await relaying._publish_page(publisher)
+            async with service.database.transaction() as session:
+                service.outbox(session).add(CounterRaised(counter="late", number=2))
+            await relaying._publish_page(publisher)
+    records = events(await service.topics.read("counters", 4))
+    assert [number for key, number in records if key == "late"] == [1, 2]
+
+
+async def test_urgent_topics_do_not_wait_behind_the_others(service):
+    """Here the others can't go at all: their shards belong to somebody who does nothing."""
+    await service.topics.create(["audits"])
+    async with lane(service) as idle:
+        await idle._shards.balance()
+        await service.raise_counters(*NAMES)
+        async with service.database.transaction() as session:
+            service.outbox(session).add(CounterAudited(counter="a", number=1))
+        async with running(service.relay(urgent_topics=["audits"]).run()):
+            assert events(await service.topics.read("audits", 1)) == [("a", 1)]
+            await service.until_published(but=len(NAMES))
+            await idle._connection.close()
+            await service.until_published()
