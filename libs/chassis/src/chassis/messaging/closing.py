@@ -1,7 +1,6 @@
 """Stops a client of Kafka to the end: cancelled half-way, it would leave its sockets open."""
 
 import asyncio
-from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
@@ -20,6 +19,16 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
 
 
 async def _stop(consumer: AIOKafkaConsumer) -> None:
-    with suppress(KafkaError, TimeoutError):
-        async with asyncio.timeout(_STOP_SECONDS):
-            await consumer.stop()
+    stopping = asyncio.ensure_future(consumer.stop())
+    await asyncio.wait([stopping], timeout=_STOP_SECONDS)
+    if not stopping.done():
+        stopping.cancel()
+        await asyncio.wait([stopping])
+    if stopping.cancelled():
+        # Where Kafka is away it also cancels itself: it awaits the fetches that it has cancelled,
+        # and leaves its client behind, which would look for brokers for ever.
+        await consumer._client.close()  # noqa: SLF001 - there is no other way to it
+        return
+    error = stopping.exception()
+    if error is not None and not isinstance(error, KafkaError | TimeoutError):
+        raise error
