@@ -23,10 +23,12 @@ from .workers import Worker
 
 _LOOK_SECONDS = 10.0
 _IN_A_TRANSACTION = """
-    SELECT state FROM pg_stat_activity JOIN pg_locks USING (pid)
-    WHERE application_name = $1 AND xact_start IS NOT NULL AND locktype = 'advisory' AND granted
+    SELECT count(*) FROM pg_stat_activity JOIN pg_locks USING (pid)
+    WHERE application_name = $1 AND state = 'idle in transaction'
+      AND locktype = 'advisory' AND granted
 """
 
+# Says what it did; an empty text says that there was no occasion.
 type Fault = Callable[[random.Random], Awaitable[str]]
 
 
@@ -39,7 +41,7 @@ class Faults:
         say: told of each fault.
 
     Attributes:
-        done: how often each kind happened.
+        done: how often each kind happened; a kind for which there was no time stands at 0.
     """
 
     def __init__(self, *, system: System, seed: str, say: Callable[[str], None]) -> None:
@@ -47,7 +49,8 @@ class Faults:
         self._seed = seed
         self._say = say
         self._began = time.monotonic()
-        self.done: Counter[str] = Counter()
+        kinds = [*self._of_processes(), *self._of_servers()]
+        self.done = Counter({kind.__name__: 0 for kind in kinds})
 
     async def run(self, seconds: float) -> None:
         """Break things for so long; all is whole again when it returns."""
@@ -81,8 +84,9 @@ class Faults:
             fault = bag.pop()
             await asyncio.sleep(chance.uniform(0.2, 1.5))
             said = await fault(chance)
-            self.done[fault.__name__] += 1
-            self._say(f"{time.monotonic() - self._began:6.1f} s  {fault.__name__}: {said}")
+            self.done[fault.__name__] += bool(said)
+            text = said or "no occasion"
+            self._say(f"{time.monotonic() - self._began:6.1f} s  {fault.__name__}: {text}")
 
     async def consumer_killed(self, chance: random.Random) -> str:
         return await self._kill(chance.choice(self._system.workers_of(TALLY)), chance)
@@ -107,10 +111,10 @@ class Faults:
         """In the middle of a batch, sometimes beyond the time that PostgreSQL gives it."""
         worker = chance.choice(self._system.workers_of(TALLY))
         seconds = chance.uniform(1.3, 4) * SESSION_SECONDS
-        caught = await self._stop_in_a_transaction(worker)
+        if not await self._stop_in_a_transaction(worker):
+            return ""
         await self._resume(worker, seconds)
-        where = "in a transaction" if caught else "though no transaction of it was met"
-        return f"{worker.name} for {seconds:.1f} s, {where}"
+        return f"{worker.name} for {seconds:.1f} s"
 
     async def _resume(self, worker: Worker, seconds: float) -> None:
         try:
@@ -119,24 +123,24 @@ class Faults:
             worker.signal(signal.SIGCONT)
 
     async def _stop_in_a_transaction(self, worker: Worker) -> bool:
-        """Stop it until a stopped one is seen that holds a partition's lock."""
+        """Stop it when it is seen in a batch, and look again: it may have been quicker."""
         until = time.monotonic() + _LOOK_SECONDS
         while time.monotonic() < until:
-            worker.signal(signal.SIGSTOP)
             with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                if "idle in transaction" in await self._transactions(worker):
-                    return True
-            worker.signal(signal.SIGCONT)
-            await asyncio.sleep(0.01)
+                connection = await asyncpg.connect(self._system.postgres.url(), timeout=2)
+                try:
+                    while time.monotonic() < until:
+                        if await _is_in_a_transaction(connection, worker):
+                            worker.signal(signal.SIGSTOP)
+                            if await _is_in_a_transaction(connection, worker):
+                                return True
+                            worker.signal(signal.SIGCONT)
+                        await asyncio.sleep(0.002)
+                finally:
+                    await connection.close()
+            worker.signal(signal.SIGCONT)  # PostgreSQL may have gone between the two looks
+            await asyncio.sleep(0.1)
         return False
-
-    async def _transactions(self, worker: Worker) -> list[str]:
-        connection = await asyncpg.connect(self._system.postgres.url(), timeout=2)
-        try:
-            rows = await connection.fetch(_IN_A_TRANSACTION, worker.name)
-            return [row["state"] for row in rows]
-        finally:
-            await connection.close()
 
     async def kafka_killed(self, chance: random.Random) -> str:
         return await self._killed(self._system.kafka, signal.SIGKILL, chance)
@@ -183,3 +187,7 @@ class Faults:
         cut = proxy.cut() if chance.random() < 0.5 else 0
         proxy.let_pass()
         return f"for {seconds:.1f} s, then cut {cut}"
+
+
+async def _is_in_a_transaction(connection: asyncpg.Connection, worker: Worker) -> bool:
+    return bool(await connection.fetchval(_IN_A_TRANSACTION, worker.name, timeout=2))

@@ -65,10 +65,14 @@ class Reader:
             topic=await self._topic("receipts"),
         )
 
+    async def effects(self) -> list[Event]:
+        """What has taken effect by now."""
+        return await _events(self.tally, _SEEN)
+
     async def unrest(self) -> list[str]:
         """Say what is still on its way; nothing says that all has come to rest."""
         commits = await _events(self.ledger, _COMMITS)
-        effects = set(await _events(self.tally, _SEEN))
+        effects = set(await self.effects())
         parked = await self._parked()
         waiting = {one.event for one in parked}
         left: dict[str, Sequence[object]] = {

@@ -183,7 +183,7 @@ async def count(event: _Step, delivery: Delivery[ServiceResources]) -> None:
         await _refuse(event, delivery)
     await _take_effect(event, delivery)
     if random.randrange(PAUSE_ONE_IN) == 0:
-        await asyncio.sleep(0.02)  # so that faults meet a transaction that is open
+        await asyncio.sleep(0.05)  # so that faults meet a transaction that is open
     if not early:
         await _refuse(event, delivery)
 
