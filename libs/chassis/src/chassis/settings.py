@@ -6,6 +6,7 @@ stops the process at start with the setting's name.
 
 import os
 import sys
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal, Self
@@ -202,6 +203,17 @@ class AuthSettings(Settings):
     )
     auth_audience: str = Field(default="slipway", description="The `aud` that tokens must carry.")
     auth_jwks_file: Path = Field(description="The file with the public keys (a JWK set, RFC 7517).")
+    access_token_lifetime: int = Field(
+        default=600,
+        ge=60,
+        le=3000,  # what tells of ended sessions is kept for an hour
+        description="Seconds that an access token is good for; the same for all processes.",
+    )
+
+    @property
+    def access_lifetime(self) -> timedelta:
+        """The lifetime of access tokens."""
+        return timedelta(seconds=self.access_token_lifetime)
 
 
 def load[S: BaseSettings](settings: type[S]) -> S:

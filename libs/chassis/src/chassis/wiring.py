@@ -13,10 +13,11 @@ from chassis.database.engine import Database, DatabaseSettings
 from chassis.messaging.outbox import Outbox
 from chassis.messaging.wakeup import Wakeups
 from chassis.process import Process
-from chassis.settings import AuthSettings, KafkaSettings, ProcessSettings
+from chassis.sessions import SessionsEnded, TokenSettings, follow_sessions
+from chassis.settings import ProcessSettings
 
 
-class ServiceSettings(ProcessSettings, DatabaseSettings, KafkaSettings, AuthSettings):
+class ServiceSettings(ProcessSettings, DatabaseSettings, TokenSettings):
     """What each process of a service reads."""
 
 
@@ -41,13 +42,27 @@ class ServiceResources:
 
 @asynccontextmanager
 async def open_service(
-    settings: ServiceSettings, process: Process, *, service: str
+    settings: ServiceSettings,
+    process: Process,
+    *,
+    service: str,
+    sessions: type[SessionsEnded] | None = None,
 ) -> AsyncIterator[ServiceResources]:
-    """Open what each process of a service holds; closes it in the opposite order."""
+    """Open what each process of a service holds; closes it in the opposite order.
+
+    Args:
+        settings: of the process.
+        process: gets the long-lived tasks.
+        service: its name.
+        sessions: the event that tells of ended sessions; without it, their tokens are good until
+            they expire.
+    """
+    keys = await asyncio.to_thread(PublicKeys, settings.auth_jwks_file)
     verifier = TokenVerifier(
-        keys=await asyncio.to_thread(PublicKeys, settings.auth_jwks_file),
+        keys=keys,
         issuer=settings.auth_issuer,
         audience=settings.auth_audience,
+        revoked=frozenset() if sessions is None else follow_sessions(process, settings, sessions),
     )
     wakeups = Wakeups(dsn=settings.direct_dsn, application_name=f"{process.name}-wakeups")
     process.start(wakeups.run(), name="wakeups")

@@ -16,9 +16,6 @@ class UsersSettings(ServiceSettings):
     auth_signing_keys_file: Path = Field(
         description="The file with the private keys (a JWK set, RFC 7517); the first one signs."
     )
-    access_token_lifetime: int = Field(
-        default=600, ge=60, le=3600, description="Seconds that an access token is good for."
-    )
     refresh_token_lifetime: int = Field(
         default=30 * 24 * 3600,
         ge=3600,
@@ -41,11 +38,6 @@ class UsersSettings(ServiceSettings):
             message = "FIRST_ADMIN_EMAIL and FIRST_ADMIN_PASSWORD go together: set both, or neither"
             raise ValueError(message)
         return self
-
-    @property
-    def access_lifetime(self) -> timedelta:
-        """The lifetime of access tokens."""
-        return timedelta(seconds=self.access_token_lifetime)
 
     @property
     def refresh_lifetime(self) -> timedelta:

@@ -10,7 +10,7 @@ import json
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -81,15 +81,23 @@ class TokenVerifier:
         keys: the issuer's public keys.
         issuer: the only ``iss`` that is accepted.
         audience: must be the ``aud``, or among them.
+        revoked: sessions whose tokens are refused, however good.
         remembered: how many good tokens are kept in memory, the oldest leave first.
     """
 
     def __init__(
-        self, *, keys: PublicKeys, issuer: str, audience: str, remembered: int = _CACHE_SIZE
+        self,
+        *,
+        keys: PublicKeys,
+        issuer: str,
+        audience: str,
+        revoked: Container[UUID] = frozenset(),
+        remembered: int = _CACHE_SIZE,
     ) -> None:
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
+        self._revoked = revoked
         self._remembered = remembered
         self._cache: OrderedDict[str, tuple[int, Principal]] = OrderedDict()
 
@@ -105,6 +113,9 @@ class TokenVerifier:
         if expires + _CLOCK_SKEW_SECONDS <= time.time():
             self._cache.pop(token, None)
             message = "the access token has expired: refresh it"
+            raise InvalidTokenError(message)
+        if principal.session_id in self._revoked:
+            message = "the session of the access token has ended: log in"
             raise InvalidTokenError(message)
         return principal
 
