@@ -26,8 +26,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.messaging.unsent import topics_in
 
-# Emptied all the time: vacuum by the number of dead rows, at once and without pauses. No row is ever
-# updated, so pages are filled to the brim (fillfactor 100, the default).
+# Emptied all the time: vacuum by the number of dead rows, at once and without pauses. Rows are
+# never updated, so pages are filled to the brim (fillfactor 100, the default).
 _ALWAYS_EMPTIED = {
     "autovacuum_vacuum_scale_factor": "0",
     "autovacuum_vacuum_threshold": "10000",
