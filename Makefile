@@ -18,6 +18,8 @@ SETTINGS := slipway.settings:SlipwaySettings gateway.settings:GatewaySettings us
 # Two workers: the servers beside them want a core as well.
 TEST_WORKERS ?= 2
 PYTEST_ARGS ?=
+CHAOS_EVENTS ?= 20000
+CHAOS_SECONDS ?= 150
 
 .PHONY: help
 help: ## Show this list
@@ -57,6 +59,11 @@ bench: .venv/.synced ## Measure against HAProxy, pgbench and others; writes docs
 .PHONY: test
 test: .venv/.synced ## Run all tests against real PostgreSQL and Kafka
 	@$(RUN)/pytest -n $(TEST_WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+.PHONY: chaos
+chaos: .venv/.synced ## Break everything for minutes, and check what became of each event
+	@CHAOS_EVENTS=$(CHAOS_EVENTS) CHAOS_SECONDS=$(CHAOS_SECONDS) CHAOS_SEED=$(CHAOS_SEED) \
+		$(RUN)/pytest -q -s libs/chassis/tests/chaos $(PYTEST_ARGS)
 
 .PHONY: test-isolated
 test-isolated: .venv/.synced ## Run each package's tests in an environment of its own
