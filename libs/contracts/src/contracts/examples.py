@@ -36,5 +36,5 @@ def has_shape_of_example(event_type: str, data: Mapping[str, Any]) -> bool:
         event_type: as in ``ce_type``.
         data: what was published.
     """
-    text = (DIRECTORY / f"{event_type}.json").read_bytes()
-    return data.keys() == json.loads(text).keys()
+    fields: dict[str, Any] = json.loads((DIRECTORY / f"{event_type}.json").read_bytes())
+    return data.keys() == fields.keys()
