@@ -1,5 +1,6 @@
 """A database with a service's schema and one table, for the tests of transactions and errors."""
 
+import asyncpg
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import BigInteger, Column, MetaData, Table, Text
@@ -32,6 +33,20 @@ def settings_for(url: str, **options) -> DatabaseSettings:
     return DatabaseSettings(
         environment=Environment.DEVELOPMENT, database_url=SecretStr(url), **options
     )
+
+
+async def end_backends(database, application_name) -> int:
+    """End connections by their process's name, and wait until the server has."""
+    admin = await asyncpg.connect(database.superuser_url)
+    try:
+        ended: int = await admin.fetchval(
+            "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
+            " WHERE application_name = $1 AND datname = current_database()",
+            application_name,
+        )
+    finally:
+        await admin.close()
+    return ended
 
 
 @pytest.fixture

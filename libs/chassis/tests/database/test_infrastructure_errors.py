@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from chassis.database import Database, is_infrastructure_error
 from chassis.servers.base import free_port
 
-from .conftest import settings_for
+from .conftest import end_backends, settings_for
 
 ADD = text("UPDATE ledgers SET sum = sum + 1 WHERE name = :name")
 
@@ -93,15 +93,7 @@ async def test_a_backend_that_is_ended_passes_and_the_pool_recovers(ledgers):
 
 async def test_a_pooled_connection_that_was_ended_meanwhile_is_replaced_unseen(ledgers, database):
     await run(ledgers, "SELECT 1")
-    admin = await asyncpg.connect(database.superuser_url)
-    try:
-        ended = await admin.fetchval(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-            " WHERE application_name = 'tests' AND datname = current_database()"
-        )
-    finally:
-        await admin.close()
-    assert ended >= 1
+    assert await end_backends(database, "tests") >= 1
     await run(ledgers, "SELECT 1")
 
 

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
+from chassis.database.pool import LostConnections
 from chassis.database.transaction import run_transaction
 from chassis.settings import Settings
 
@@ -36,8 +37,12 @@ class DatabaseSettings(Settings):
     database_pool_recycle: int = Field(
         default=1800, ge=-1, description="Seconds after which a connection is replaced; -1: never."
     )
-    database_pool_pre_ping: bool = Field(
-        default=True, description="Test a pooled connection before use; survives restarts."
+    database_pool_ping_after: float = Field(
+        default=5,
+        ge=0,
+        le=3600,
+        description="Seconds idle after which a pooled connection is tested before use, one round "
+        "trip; 0: each time. One that the server closed is replaced in any case.",
     )
     database_statement_timeout: float = Field(
         default=10, gt=0, le=600, description="Seconds that one statement may take."
@@ -86,7 +91,6 @@ class Database:
             max_overflow=settings.database_pool_overflow,
             pool_timeout=settings.database_pool_timeout,
             pool_recycle=settings.database_pool_recycle,
-            pool_pre_ping=settings.database_pool_pre_ping,
             hide_parameters=True,  # errors are logged: they must not carry people's data
             connect_args={
                 "async_creator_fn": _connect,
@@ -98,6 +102,9 @@ class Database:
                 },
             },
         )
+        LostConnections(
+            after=settings.database_pool_ping_after, timeout=settings.database_connect_timeout
+        ).watch(self._engine)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
 
     @contextlib.asynccontextmanager
@@ -120,8 +127,8 @@ class Database:
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """Hold one connection for a long-lived reader; each statement is a transaction of its own.
 
-        A read is one round trip then, where ``transaction()`` makes six. After an error it is of no
-        use any more: leave it, and open another.
+        A read is one round trip then, where ``transaction()`` makes three. After an error it is of
+        no use any more: leave it, and open another.
         """
         async with self._engine.connect() as connection:
             await connection.execution_options(isolation_level="AUTOCOMMIT")

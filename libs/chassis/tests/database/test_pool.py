@@ -1,0 +1,149 @@
+"""What a transaction costs in round trips, and which lost connections nobody gets to see."""
+
+import asyncio
+import contextlib
+from urllib.parse import urlsplit
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from chassis.database import Database
+
+from .conftest import end_backends
+
+BEGIN_SELECT_COMMIT = 3
+
+
+class Wire:
+    """A TCP port before Postgres: counts what clients send, and can lose connections unheard."""
+
+    def __init__(self, url):
+        self._target = urlsplit(url)
+        self._running = set()
+        self._flows = {}
+        self.opened = 0
+        self.sent = 0
+
+    @contextlib.asynccontextmanager
+    async def laid(self):
+        server = await asyncio.start_server(self._accept, "127.0.0.1")
+        async with server:
+            self.port = server.sockets[0].getsockname()[1]
+            yield self
+            for task in self._running:
+                task.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
+
+    @property
+    def url(self):
+        role = f"{self._target.username}:{self._target.password}"
+        return self._target._replace(netloc=f"{role}@127.0.0.1:{self.port}").geturl()
+
+    @contextlib.contextmanager
+    def lost(self, *, seconds):
+        """Let nothing pass on the connections that are open, and tell nobody for so long."""
+        lost = dict(self._flows)
+
+        def tell():
+            for writer in lost:
+                writer.close()
+
+        for flows in lost.values():
+            flows.clear()
+        telling = asyncio.get_running_loop().call_later(seconds, tell)
+        try:
+            yield
+        finally:
+            telling.cancel()
+            tell()
+
+    async def closed(self):
+        """Wait until both ends have closed every connection."""
+        await asyncio.wait(self._running)
+
+    async def _accept(self, reader, writer):
+        self.opened += 1
+        flows = self._flows[writer] = asyncio.Event()
+        flows.set()
+        upstream = await asyncio.open_connection(self._target.hostname, self._target.port)
+        self._running |= {
+            asyncio.create_task(self._pass(reader, upstream[1], flows, counts=True)),
+            asyncio.create_task(self._pass(upstream[0], writer, flows, counts=False)),
+        }
+
+    async def _pass(self, reader, writer, flows, *, counts):
+        with contextlib.closing(writer), contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                await flows.wait()
+                self.sent += counts
+                writer.write(data)
+
+
+@pytest.fixture
+async def wire(service_database):
+    async with Wire(service_database.runtime_url).laid() as wire:
+        yield wire
+
+
+@pytest.fixture
+def pool_on(wire, database_settings):
+    """Make a pool on the wire; a connection that doesn't answer is given up at once."""
+
+    def make(*, ping_after):
+        given = {
+            "database_url": SecretStr(wire.url),
+            "database_pool_ping_after": ping_after,
+            "database_connect_timeout": 0.2,
+        }
+        settings = database_settings.model_copy(update=given)
+        return Database(settings=settings, application_name="wired").opened()
+
+    return make
+
+
+async def select(pool):
+    async with pool.transaction() as session:
+        assert await session.scalar(text("SELECT 1")) == 1
+
+
+@pytest.mark.parametrize(("ping_after", "pings"), [(60, 0), (0, 1)])
+async def test_a_transaction_costs_what_it_says_and_a_ping_where_it_was_idle(
+    wire, pool_on, ping_after, pings
+):
+    async with pool_on(ping_after=ping_after) as pool:
+        await select(pool)  # opens the connection, and prepares the statement
+        before = wire.sent
+        await select(pool)
+        assert wire.sent - before == BEGIN_SELECT_COMMIT + pings
+
+
+async def test_idle_connections_that_were_lost_unheard_are_all_replaced_before_use(wire, pool_on):
+    async with pool_on(ping_after=0) as pool:
+        both = asyncio.Barrier(2)
+
+        async def hold():
+            async with pool.transaction() as session:
+                await session.execute(text("SELECT 1"))
+                await both.wait()
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(hold())
+            tasks.create_task(hold())
+        assert wire.opened == 2
+        with wire.lost(seconds=5):
+            await select(pool)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(hold())
+                tasks.create_task(hold())
+
+
+async def test_a_connection_that_the_server_closed_is_replaced_without_a_ping(
+    wire, pool_on, database
+):
+    async with pool_on(ping_after=60) as pool:
+        await select(pool)
+        assert await end_backends(database, "wired") == 1
+        await wire.closed()
+        await select(pool)
+        assert wire.opened == 2
