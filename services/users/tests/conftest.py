@@ -36,7 +36,7 @@ def settings(database: ServiceDatabase, tokens: TestTokens) -> UsersSettings:
     return UsersSettings(
         environment=Environment.DEVELOPMENT,
         database_url=SecretStr(database.runtime_url),
-        kafka_bootstrap_servers="127.0.0.1:1",  # the API process never speaks to Kafka
+        kafka_bootstrap_servers="127.0.0.1:1",  # the API process serves without Kafka, too
         auth_issuer=ISSUER,
         auth_jwks_file=tokens.jwks_file,
         auth_signing_keys_file=tokens.signing_keys_file,
@@ -67,12 +67,12 @@ async def db(database: ServiceDatabase) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture
 def events(db: asyncpg.Connection) -> Events:
-    """Reads the outbox: type, ce_sequence and data of each event, in order."""
+    """Reads the outbox: type, ce_sequence (or None) and data of each event, in order."""
 
     async def read():
         rows = await db.fetch("SELECT type, headers, payload FROM outbox ORDER BY seq")
         read = [
-            (row["type"], json.loads(row["headers"])["ce_sequence"], json.loads(row["payload"]))
+            (row["type"], json.loads(row["headers"]).get("ce_sequence"), json.loads(row["payload"]))
             for row in rows
         ]
         assert all(has_shape_of_example(event_type, data) for event_type, _, data in read)

@@ -7,12 +7,19 @@ import json
 import pytest
 
 from chassis.database import new_id
+from users.sessions.models import hash_of
 
 ME = "/api/v1/users/me"
 USERS = "/api/v1/users"
 # A fixed one: the ids of tests must be the same in every process of a run.
 NOBODY = "01900000-0000-7000-8000-000000000000"
 PATCH = "application/merge-patch+json"
+
+
+def sid_of(tokens):
+    """The session of an access token."""
+    claims = tokens["access_token"].split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(claims + "=="))["sid"]
 
 
 @pytest.fixture
@@ -145,6 +152,33 @@ async def test_an_administrator_changes_roles(client, register, writer, events):
             {"version": 2, "user_id": user["id"], "roles": ["customer", "support"]},
         )
     ]
+
+
+async def test_other_roles_end_the_sessions(client, register, log_in, writer, events, db):
+    user = await register()
+    await register("grace@example.com")
+    first, second, other = await log_in(), await log_in(), await log_in("grace@example.com")
+    old = (await log_in())["refresh_token"]
+    await db.execute(
+        "UPDATE refresh_tokens SET created_at = now() - interval '12 min' WHERE token_hash = $1",
+        hash_of(old),
+    )
+
+    await client.patch(f"{USERS}/{user['id']}", json={"roles": ["support"]}, headers=writer)
+
+    ended = (await events())[-1]
+    assert ended[:2] == ("session.revoked.v1", None)
+    assert ended[2]["user_id"] == user["id"]
+    # The access tokens of the third session have expired.
+    assert sorted(ended[2]["sids"]) == sorted([sid_of(first), sid_of(second)])
+    for tokens, status in (
+        (first, 400),
+        (second, 400),
+        ({"refresh_token": old}, 400),
+        (other, 200),
+    ):
+        form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+        assert (await client.post("/api/v1/auth/token", data=form)).status_code == status
 
 
 @pytest.mark.parametrize("patch", [{}, {"roles": ["customer"]}, {"roles": ["customer"] * 2}])

@@ -77,6 +77,17 @@ async def test_a_used_token_ends_its_session_for_good(refresh, first, log_in, db
     assert await db.fetchval("SELECT count(*) FROM refresh_tokens") == 4
 
 
+async def test_a_session_that_ends_is_announced_once(refresh, first, events, db):
+    await refresh(first)
+    await refresh(first)
+    await refresh(first)
+
+    (announced,) = [event for event in await events() if event[0] == "session.revoked.v1"]
+    session = await db.fetchrow("SELECT * FROM sessions")
+    assert announced[2]["sids"] == [str(session["id"])]
+    assert announced[2]["user_id"] == str(session["user_id"])
+
+
 async def test_of_twenty_parallel_refreshes_one_wins(refresh, first, db):
     answers = await asyncio.gather(*(refresh(first) for _ in range(20)))
 

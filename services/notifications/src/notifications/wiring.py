@@ -14,6 +14,7 @@ from chassis.http import SessionDep
 from chassis.messaging.wakeup import listen
 from chassis.process import Process
 from chassis.wiring import ServiceResources, open_service
+from contracts.users import SessionRevoked
 from notifications.feed.jobs import FeedReader
 from notifications.feed.repository import FeedRepository
 from notifications.feed.service import CHANNEL, Connections, Feed
@@ -66,7 +67,8 @@ async def open_resources(
     settings: NotificationsSettings, process: Process
 ) -> AsyncIterator[Resources]:
     """Open what a worker needs."""
-    async with open_service(settings, process, service=SERVICE) as base:
+    common_parts = open_service(settings, process, service=SERVICE, sessions=SessionRevoked)
+    async with common_parts as base:
         yield Resources(
             service=base.service,
             database=base.database,

@@ -13,6 +13,7 @@ from chassis.http import SessionDep
 from chassis.messaging import Outbox
 from chassis.process import Process
 from chassis.wiring import ServiceResources, open_service
+from contracts.users import SessionRevoked
 from orders.catalog.repository import ProductRepository
 from orders.catalog.service import ProductService
 from orders.customers.repository import CustomerRepository
@@ -52,7 +53,8 @@ class Resources(ServiceResources):
 @asynccontextmanager
 async def open_resources(settings: OrdersSettings, process: Process) -> AsyncIterator[Resources]:
     """Open what a process of this service holds."""
-    async with open_service(settings, process, service=SERVICE) as common:
+    common_parts = open_service(settings, process, service=SERVICE, sessions=SessionRevoked)
+    async with common_parts as common:
         yield Resources(
             service=common.service,
             database=common.database,

@@ -17,6 +17,7 @@ from chassis.auth.passwords import Passwords
 from chassis.http import SessionDep
 from chassis.process import Process
 from chassis.wiring import ServiceResources, open_service
+from contracts.users import SessionRevoked
 from users.accounts.jobs import FirstAdmin
 from users.accounts.repository import AccountRepository
 from users.accounts.service import AccountService
@@ -42,6 +43,7 @@ class Resources(ServiceResources):
             accounts=AccountRepository(session),
             outbox=self.outbox(session),
             passwords=self.passwords,
+            end_sessions=self.sessions(session).end_all,
         )
 
     def sessions(self, session: AsyncSession) -> SessionService:
@@ -49,6 +51,7 @@ class Resources(ServiceResources):
         return SessionService(
             sessions=SessionRepository(session),
             accounts=AccountRepository(session),
+            outbox=self.outbox(session),
             signer=self.signer,
             refresh_lifetime=self.refresh_lifetime,
         )
@@ -71,7 +74,8 @@ async def open_resources(settings: UsersSettings, process: Process) -> AsyncIter
     """Open what the API process holds, and begin to make the first administrator."""
     signer = await asyncio.to_thread(_signer, settings)
     public_keys = await asyncio.to_thread(PublicKeys, settings.auth_jwks_file)
-    async with open_service(settings, process, service=SERVICE) as common:
+    common_parts = open_service(settings, process, service=SERVICE, sessions=SessionRevoked)
+    async with common_parts as common:
         with Passwords() as passwords:
             resources = Resources(
                 service=common.service,

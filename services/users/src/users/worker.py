@@ -7,6 +7,7 @@ from chassis.process import Process, run_worker
 from chassis.settings import load
 from chassis.wiring import ServiceResources, ServiceSettings, open_service
 from chassis.worker import create_worker as create_service_worker
+from contracts.users import SessionRevoked
 from users.metadata import URGENT_TOPICS
 
 SERVICE = "users"
@@ -18,7 +19,9 @@ def create_worker(settings: ServiceSettings, process: Process | None = None) -> 
     return create_service_worker(
         process=process or Process(name=f"{SERVICE}-worker", settings=settings),
         settings=settings,
-        open_resources=lambda process: open_service(settings, process, service=SERVICE),
+        open_resources=lambda process: open_service(
+            settings, process, service=SERVICE, sessions=SessionRevoked
+        ),
         subscriptions=SUBSCRIPTIONS,
         urgent_topics=URGENT_TOPICS,
     )

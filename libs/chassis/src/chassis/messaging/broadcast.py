@@ -105,6 +105,7 @@ class FeedReader:
         self._stale = metrics.stale.labels(feed.topic)
         self._stale.set(1)
         self._positions: dict[TopicPartition, int] = {}
+        self._known = True  # what is lost is told once
         self.caught_up = asyncio.Event()
         health.expect(self._part)
 
@@ -131,7 +132,10 @@ class FeedReader:
                     group.create_task(self._check(consumer))
             except* (KafkaError, OSError, _SilentError) as errors:  # a time-out is an OSError, too
                 self._stale.set(1)
-                log.info("feed reconnects", topic=self._feed.topic, error=repr(errors.exceptions))
+                if self._known:
+                    reasons = [repr(error) for error in errors.exceptions]
+                    log.warning("the feed is stale", topic=self._feed.topic, errors=reasons)
+                self._known = False
             await asyncio.sleep(_RETRY_SECONDS)
 
     @asynccontextmanager
@@ -206,6 +210,7 @@ class FeedReader:
             fresh = all(now[partition] >= end for partition, end in ends.items())
             if fresh:
                 self._stale.set(0)
+                self._known = True
                 self._health.loaded(self._part)
                 self.caught_up.set()
             if fresh or now != before:

@@ -1,6 +1,6 @@
 """What can be done with accounts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from uuid import UUID
 
 from chassis.auth.passwords import Passwords
@@ -21,14 +21,21 @@ class AccountService:
         accounts: of the transaction.
         outbox: of the transaction.
         passwords: hashes them off the event loop.
+        end_sessions: ends all sessions of an account whose row is locked.
     """
 
     def __init__(
-        self, *, accounts: AccountRepository, outbox: Outbox, passwords: Passwords
+        self,
+        *,
+        accounts: AccountRepository,
+        outbox: Outbox,
+        passwords: Passwords,
+        end_sessions: Callable[[UUID], Awaitable[None]],
     ) -> None:
         self._accounts = accounts
         self._outbox = outbox
         self._passwords = passwords
+        self._end_sessions = end_sessions
 
     async def register(
         self, *, email: str, password: str, full_name: str, roles: Iterable[Role] = (Role.CUSTOMER,)
@@ -99,7 +106,7 @@ class AccountService:
     ) -> Account:
         """Give an account these roles and no others.
 
-        Access tokens that were issued before carry the former roles until they expire.
+        Its sessions end: access tokens that were issued before carry the former roles.
 
         Raises:
             AccountNotFound: there is no such account.
@@ -112,6 +119,7 @@ class AccountService:
         self._outbox.add(
             UserRolesChanged(version=changed.version, user_id=changed.id, roles=changed.roles)
         )
+        await self._end_sessions(account_id)
         return changed
 
     async def has_admin(self) -> bool:

@@ -1,9 +1,10 @@
 """All SQL on sessions and refresh tokens."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import ColumnElement, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.database import new_id
@@ -59,9 +60,24 @@ class SessionRepository:
 
     async def revoke(self, session_id: UUID) -> None:
         """End a session; the time of its first revocation stays."""
+        await self._revoke(LoginSession.id == session_id)
+
+    async def revoke_all(self, user_id: UUID, *, issued_since: datetime) -> Sequence[UUID]:
+        """End all sessions of a user; answers those that were issued tokens since then."""
+        await self._revoke(LoginSession.user_id == user_id)
+        recent = (
+            select(LoginSession.id)
+            .join(RefreshToken, RefreshToken.session_id == LoginSession.id)
+            .where(LoginSession.user_id == user_id, RefreshToken.created_at >= issued_since)
+            .order_by(LoginSession.id)
+            .distinct()
+        )
+        return (await self._session.scalars(recent)).all()
+
+    async def _revoke(self, which: ColumnElement[bool]) -> None:
         await self._session.execute(
             update(LoginSession)
-            .where(LoginSession.id == session_id, LoginSession.revoked_at.is_(None))
+            .where(which, LoginSession.revoked_at.is_(None))
             .values(revoked_at=func.now())
             .execution_options(synchronize_session=False)
         )

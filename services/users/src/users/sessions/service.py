@@ -1,6 +1,6 @@
 """What can be done with sessions: open one with a password, go on with a refresh token."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -11,6 +11,9 @@ import structlog
 
 from chassis.auth import TokenSigner
 from chassis.auth.passwords import Passwords
+from chassis.auth.revocation import MARGIN
+from chassis.messaging import Outbox
+from contracts.users import SessionRevoked
 from users.accounts.models import Account
 from users.accounts.repository import AccountRepository
 from users.sessions.errors import InvalidCredentials
@@ -49,6 +52,7 @@ class SessionService:
     Args:
         sessions: of the transaction.
         accounts: of the transaction.
+        outbox: of the transaction.
         signer: signs access tokens.
         refresh_lifetime: how long a refresh token may lie unused.
     """
@@ -58,11 +62,13 @@ class SessionService:
         *,
         sessions: SessionRepository,
         accounts: AccountRepository,
+        outbox: Outbox,
         signer: TokenSigner,
         refresh_lifetime: timedelta,
     ) -> None:
         self._sessions = sessions
         self._accounts = accounts
+        self._outbox = outbox
         self._signer = signer
         self._refresh_lifetime = refresh_lifetime
 
@@ -106,6 +112,7 @@ class SessionService:
         token = await self._sessions.token(token_hash)
         if token.used_at is not None:
             await self._sessions.revoke(family.id)
+            self._announce(family.user_id, [family.id])
             log.warning("a used refresh token came again", session_id=str(family.id))
             return Refusal.REUSED
         if token.expires_at <= datetime.now(UTC):
@@ -115,6 +122,21 @@ class SessionService:
             return Refusal.INACTIVE
         await self._sessions.mark_used(token_hash)
         return await self._issue(family.id, account)
+
+    async def end_all(self, user_id: UUID) -> None:
+        """End all sessions of a user: what their tokens say of the account is no longer true.
+
+        The account's row must be locked, so that no session is opened meanwhile.
+        """
+        since = datetime.now(UTC) - self._signer.lifetime - MARGIN
+        ended = await self._sessions.revoke_all(user_id, issued_since=since)
+        if ended:
+            self._announce(user_id, ended)
+
+    def _announce(self, user_id: UUID, sids: Sequence[UUID]) -> None:
+        self._outbox.add(
+            SessionRevoked(user_id=user_id, sids=list(sids), revoked_at=datetime.now(UTC))
+        )
 
     async def _issue(self, session_id: UUID, account: Account) -> IssuedTokens:
         refresh_token = new_refresh_token()
