@@ -2,17 +2,30 @@
 
 import asyncio
 import json
+from contextlib import asynccontextmanager
 
 import pytest
 from opentelemetry import trace
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import DeclarativeBase
 
 from chassis.database import after_commit, before_commit
 from chassis.messaging.outbox import MAX_PAYLOAD_BYTES, EventTooLargeError
 from chassis.telemetry.tracing import current_trace_headers
 
-from .counting import CounterRaised, raise_counter
+from .counting import CounterRaised, metadata, raise_counter
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Row(Base):
+    """A counter as SQLAlchemy's unit of work would write it."""
+
+    __table__ = metadata.tables["counters"]
+
 
 EVENT = CounterRaised(counter="a", number=1)
 
@@ -129,6 +142,77 @@ async def test_two_outboxes_of_one_transaction_keep_the_order_of_their_events(of
             outbox.add(CounterRaised(counter="a", number=number))
     rows = await offline.query("SELECT payload FROM outbox ORDER BY seq")
     assert [json.loads(payload)["number"] for (payload,) in rows] == [1, 2, 3, 4]
+
+
+async def published_numbers(service):
+    rows = await service.query("SELECT payload FROM outbox ORDER BY seq")
+    return [json.loads(payload)["number"] for (payload,) in rows]
+
+
+@asynccontextmanager
+async def rolled_back(session):
+    """A savepoint that comes to nothing."""
+    savepoint = await session.begin_nested()
+    yield
+    await savepoint.rollback()
+
+
+async def test_an_event_of_a_savepoint_that_is_rolled_back_is_not_published(offline):
+    async with offline.database.transaction() as session:
+        outbox = offline.outbox(session)
+        outbox.add(CounterRaised(counter="a", number=1))
+        async with rolled_back(session):
+            outbox.add(CounterRaised(counter="a", number=-2))
+        async with session.begin_nested():
+            outbox.add(CounterRaised(counter="a", number=2))
+    assert await published_numbers(offline) == [1, 2]
+
+
+async def test_a_savepoint_that_is_rolled_back_takes_released_ones_inside_it_along(offline):
+    async with offline.database.transaction() as session:
+        outbox = offline.outbox(session)
+        async with rolled_back(session):
+            async with session.begin_nested():
+                outbox.add(CounterRaised(counter="a", number=-1))
+            outbox.add(CounterRaised(counter="a", number=-2))
+        async with session.begin_nested():
+            outbox.add(CounterRaised(counter="a", number=1))
+            async with rolled_back(session):
+                outbox.add(CounterRaised(counter="a", number=-3))
+            outbox.add(CounterRaised(counter="a", number=2))
+        outbox.add(CounterRaised(counter="a", number=3))
+    assert await published_numbers(offline) == [1, 2, 3]
+
+
+async def test_a_savepoint_whose_flush_fails_loses_its_own_events_only(offline):
+    async def twice_the_same(session, outbox):
+        async with session.begin_nested():
+            outbox.add(CounterRaised(counter="a", number=-2))
+            session.add(Row(name="a"))
+
+    async with offline.database.transaction() as session:
+        outbox = offline.outbox(session)
+        await raise_counter(session, outbox, "a")
+        with pytest.raises(IntegrityError):
+            await twice_the_same(session, outbox)
+        outbox.add(CounterRaised(counter="a", number=2))
+    assert await published_numbers(offline) == [1, 2]
+
+
+async def test_a_transaction_that_begins_anew_forgets_the_events_of_before(offline):
+    async with offline.database.transaction() as session:
+        outbox = offline.outbox(session)
+        outbox.add(CounterRaised(counter="a", number=-1))
+        await session.execute(text("SELECT 1"))
+        await session.rollback()
+        outbox.add(EVENT)
+    assert await published_numbers(offline) == [1]
+
+
+async def test_where_all_events_were_taken_back_none_is_written(offline):
+    async with offline.database.transaction() as session, rolled_back(session):
+        offline.outbox(session).add(EVENT)
+    assert await published_numbers(offline) == []
 
 
 async def test_an_event_that_a_last_step_adds_is_published_too(offline):

@@ -4,12 +4,14 @@ Rows are inserted at the end of the unit of work, after the flush, when the aggr
 held; the relay publishes them once they are committed.
 """
 
-from typing import TypedDict, cast
+from dataclasses import dataclass
+from typing import TypedDict
 from uuid import UUID
 
-from sqlalchemy import LargeBinary, Text, Uuid, column, insert, table
+from sqlalchemy import LargeBinary, Text, Uuid, column, event, insert, table
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import SessionTransaction
 
 from chassis.database.models import new_id
 from chassis.database.transaction import after_commit, before_commit
@@ -45,6 +47,52 @@ class _Row(TypedDict):
     payload: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class _Added:
+    row: _Row
+    within: SessionTransaction | None
+
+
+class _Rows:
+    """The events of one session; those of a savepoint that is rolled back are forgotten with it.
+
+    One list for all outboxes of the session: their events keep the order of the calls.
+    """
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session.sync_session
+        self._added: list[_Added] = []
+        event.listen(self._session, "after_soft_rollback", self._forget)
+
+    @classmethod
+    def of(cls, session: AsyncSession) -> "_Rows":
+        rows = session.info.get(_ROWS)
+        if not isinstance(rows, cls):
+            rows = session.info[_ROWS] = cls(session)
+        return rows
+
+    def add(self, row: _Row) -> bool:
+        """Say whether it is the first."""
+        self._added.append(_Added(row, self._session.get_nested_transaction()))
+        return len(self._added) == 1
+
+    def take(self) -> list[_Row]:
+        added, self._added = self._added, []
+        return [one.row for one in added]
+
+    def _forget(self, _: object, rolled_back: SessionTransaction) -> None:
+        if rolled_back.parent is None:
+            self._added = []
+        self._added = [one for one in self._added if not _is_part(one.within, rolled_back)]
+
+
+def _is_part(inner: SessionTransaction | None, outer: SessionTransaction) -> bool:
+    """Whether a savepoint is `outer` or was set inside it; one that was released still counts."""
+    while inner is not None and inner is not outer:
+        inner = inner.parent
+    return inner is outer
+
+
 class Outbox:
     """Collects the events of one transaction.
 
@@ -76,26 +124,25 @@ class Outbox:
                 f"{MAX_PAYLOAD_BYTES} are allowed: send a reference in place of the content"
             )
             raise EventTooLargeError(message)
-        # One list for all outboxes of the session: their events keep the order of the calls.
-        rows = cast("list[_Row]", self._session.info.setdefault(_ROWS, []))
-        if not rows:
-            before_commit(self._session, self._write)
         event_id = new_id()
         headers = cloud_event_headers(
             event, event_id=event_id, source=self._source, trace=current_trace_headers()
         )
-        rows.append(
-            _Row(
-                id=event_id,
-                topic=event.topic.name,
-                key=event.key,
-                type=event.type,
-                headers=headers,
-                payload=payload,
-            )
+        row = _Row(
+            id=event_id,
+            topic=event.topic.name,
+            key=event.key,
+            type=event.type,
+            headers=headers,
+            payload=payload,
         )
+        if _Rows.of(self._session).add(row):
+            before_commit(self._session, self._write)
         return event_id
 
     async def _write(self, session: AsyncSession) -> None:
-        await session.execute(insert(_outbox), session.info.pop(_ROWS))
+        rows = _Rows.of(session).take()
+        if not rows:  # all in savepoints that were rolled back, or written by an earlier step
+            return
+        await session.execute(insert(_outbox), rows)
         after_commit(session, lambda: self._wakeups.hint(self._channel))

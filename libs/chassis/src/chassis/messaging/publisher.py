@@ -6,7 +6,6 @@ queued would send the later ones all the same, and events of one key would be in
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from aiokafka.errors import (
 )
 from aiokafka.producer.message_accumulator import BatchBuilder
 from opentelemetry import trace
+from pydantic_core import from_json
 
 from chassis.messaging.connection import KafkaConnection
 from chassis.messaging.partitioner import hash_of_key
@@ -237,19 +237,19 @@ class Publisher:
         count = 0
         for row in rows:
             try:
-                headers = _headers(row)
-            except UnsendableRowError:
-                if not count:
-                    raise
-                break
+                headers = from_json(row.headers)
+                encoded = [(name, value.encode()) for name, value in headers.items()]
+            except (AttributeError, ValueError) as cause:
+                if count:
+                    break
+                message = f"the headers of outbox row {row.seq} are no JSON object of strings"
+                raise UnsendableRowError(message) from cause
             span = message_span(row.topic, row.key, partition, headers)
             if span is not None:
                 headers = {**headers, **trace_headers_of(span)}
+                encoded = [(name, value.encode()) for name, value in headers.items()]
             added = batch.append(
-                timestamp=None,
-                key=row.key.encode(),
-                value=row.payload,
-                headers=[(name, value.encode()) for name, value in headers.items()],
+                timestamp=None, key=row.key.encode(), value=row.payload, headers=encoded
             )
             if added is None:
                 break
@@ -272,11 +272,3 @@ class Publisher:
                     )
                 )
         self._in_flight -= 1
-
-
-def _headers(row: OutboxRow) -> dict[str, str]:
-    headers = json.loads(row.headers)
-    if not isinstance(headers, dict) or not all(isinstance(v, str) for v in headers.values()):
-        message = f"the headers of outbox row {row.seq} are no JSON object of strings"
-        raise UnsendableRowError(message)
-    return headers
