@@ -120,6 +120,11 @@ class Rig:
             ready_url=f"{address}/",
         )
 
+    @property
+    def jwks_file(self) -> Path:
+        """The public keys of access tokens."""
+        return self._keys.public
+
     async def users(self, count: int, *scopes: str) -> list[User]:
         """Make users with access tokens, signed with this rig's key: no service need know them."""
         return await asyncio.to_thread(self._users, count, scopes)
