@@ -1,6 +1,8 @@
 """Which real errors of a real server pass, and which are the data's own."""
 
 import asyncio
+import errno
+import socket
 
 import asyncpg
 import pytest
@@ -63,6 +65,12 @@ async def test_a_serialization_failure_passes(two_ledgers):
 
     with pytest.raises(DBAPIError, match="could not serialize") as raised:
         await conflicting()
+    assert is_infrastructure_error(raised.value)
+
+
+async def test_a_server_that_takes_no_writes_passes(ledgers):
+    with pytest.raises(DBAPIError, match="read-only transaction") as raised:
+        await run(ledgers, "SET TRANSACTION READ ONLY", "INSERT INTO ledgers VALUES ('a', 1)")
     assert is_infrastructure_error(raised.value)
 
 
@@ -180,11 +188,17 @@ async def test_an_argument_of_a_wrong_type_does_not_pass(ledgers):
         (TimeoutError(), True),
         (ConnectionResetError(), True),
         (asyncio.IncompleteReadError(b"", 1), True),
+        (OSError(errno.EHOSTUNREACH, "no route to host"), True),
+        (OSError("Multiple exceptions: [Errno 111] one address, [Errno 111] the other"), True),
+        (socket.gaierror(socket.EAI_AGAIN, "temporary failure in name resolution"), True),
         (asyncpg.CannotConnectNowError("the database system is starting up"), True),
         (asyncpg.TooManyConnectionsError("sorry, too many clients already"), True),
         (asyncpg.InterfaceError("connection is closed"), True),
         (asyncpg.InternalClientError("cannot switch to state 12"), True),
         (asyncpg.InterfaceError("the server expects 2 arguments, 1 was passed"), False),
+        (FileNotFoundError(errno.ENOENT, "no such template"), False),
+        (PermissionError(errno.EACCES, "a file of somebody else"), False),
+        (OSError(errno.ENOSPC, "no space left on device"), False),
         (ValueError("no number"), False),
         (KeyError("a"), False),
     ],
