@@ -9,9 +9,13 @@ import pytest
 from pydantic_settings import BaseSettings
 from sqlalchemy import DateTime, MetaData
 
+from chassis.messaging import declare_messaging_tables
+
 ROOT = Path(__file__).parents[2]
 SERVICES = ("users", "orders", "notifications")
-MECHANISM = {"outbox", "inbox", "idempotency_keys"}
+MESSAGING = MetaData()
+declare_messaging_tables(MESSAGING)
+MECHANISM = {*MESSAGING.tables, "idempotency_keys"}
 
 
 def app_of(service):

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
+from chassis.database import Database
 from chassis.health import Health
 from chassis.messaging import Consumer
+from chassis.messaging.assignment import Assignment
 from chassis.messaging.partition import PartitionConsumer
 from chassis.messaging.watchdog import StalledError, Watchdog
 
@@ -134,9 +136,10 @@ class FakePartition:
         self.last_sent_at = 0.0
 
 
-class FakeAssignment:
+class FakeAssignment(Assignment):
     def __init__(self, *partitions, known=True):
-        self.partitions = {one.partition: one for one in partitions}
+        tasks: Any = dict.fromkeys(partitions)
+        self._tasks = tasks
         self.known = known
 
 
@@ -151,10 +154,10 @@ class FakeKafka:
         return set()
 
 
-class FakeDatabase:
+class FakeDatabase(Database):
     """A database that answers, or not."""
 
-    def __init__(self, error=None):
+    def __init__(self, error: Exception | None = None) -> None:
         self.error = error
 
     @asynccontextmanager
