@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from slipway.bench import backbone, gateway, orders
+from slipway.bench import backbone, gateway, orders, push
 from slipway.bench.machine import Machine, Others
 from slipway.bench.report import as_rows, document
 from slipway.bench.results import Finding
@@ -40,6 +40,7 @@ class Row:
 ROWS = (
     Row(name="gateway", tools=gateway.TOOLS, measure=gateway.measure),
     Row(name="orders", tools=orders.TOOLS, measure=orders.measure),
+    Row(name="push", tools=(), measure=push.measure),
     Row(name="relay", tools=(), measure=backbone.measure_relay),
     Row(name="consumer", tools=(), measure=backbone.measure_consumer),
     Row(name="memory", tools=(), measure=backbone.measure_memory),

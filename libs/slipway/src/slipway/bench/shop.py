@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import batched
 from uuid import UUID
@@ -27,7 +27,7 @@ _AT_ONCE = 8
 _POLLS = 100
 _POLL_SECONDS = 0.05
 _SETTLED_SECONDS = 0.25
-_ADDRESS = Address(
+ADDRESS = Address(
     name="Ada Lovelace",
     line1="12 St James Square",
     city="London",
@@ -70,7 +70,7 @@ class Shop:
         """Place an order of the first product of each half."""
         one, two = (half[0] for half in self.halves)
         items = (OrderItem(product_id=one, quantity=1), OrderItem(product_id=two, quantity=2))
-        order = NewOrder(items=items, shipping_address=_ADDRESS)
+        order = NewOrder(items=items, shipping_address=ADDRESS)
         await client.place_order(customer.token, order, idempotency_key=key)
 
     async def count(self) -> int:
@@ -138,7 +138,7 @@ def _is_whole(line: str) -> bool:
 
 async def open_shop(rig: Rig, *, customers: int, products: int) -> Shop:
     """Start it, durable as in production, and fill it through its API."""
-    postgres, database = await _start_database(rig)
+    postgres, database = await start_database(rig, LOG_SETTINGS)
     sink = await rig.run(rig.module("upstream", free_port()))
     await rig.serve(rig.valkey())
     shared = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.spec.address}
@@ -151,7 +151,7 @@ async def open_shop(rig: Rig, *, customers: int, products: int) -> Shop:
             gateway=gateway,
             orders=orders,
             customers=await rig.users(customers, "orders:write"),
-            products=await _fill(rig, gateway.spec.address, products),
+            products=await fill_catalogue(rig, gateway.spec.address, products),
         )
         async with shop.client() as client:
             for number, group in enumerate(batched(shop.customers, _AT_ONCE)):
@@ -161,7 +161,8 @@ async def open_shop(rig: Rig, *, customers: int, products: int) -> Shop:
     return shop
 
 
-async def _start_database(rig: Rig) -> tuple[PostgresServer, Database]:
+async def start_database(rig: Rig, settings: Mapping[str, str]) -> tuple[PostgresServer, Database]:
+    """Start a durable server with these settings, which may need a restart; migrate all schemas."""
     passwords = rig.state.passwords((_SUPERUSER, *role_names()))
     postgres = PostgresServer(
         directory=rig.state.servers / "postgres",
@@ -171,12 +172,12 @@ async def _start_database(rig: Rig) -> tuple[PostgresServer, Database]:
     await rig.serve(postgres)
     connection = await asyncpg.connect(postgres.url())
     try:
-        for name, value in LOG_SETTINGS.items():
+        for name, value in settings.items():
             await connection.execute(f"ALTER SYSTEM SET {name} = '{value}'")
     finally:
         await connection.close()
     await postgres.stop()
-    await postgres.start()  # with a log that can be read
+    await postgres.start()
     database = Database(superuser_url=postgres.url(), name="slipway", passwords=passwords)
     await database.prepare()
     with rig.reporter.step("migrations"):
@@ -185,7 +186,7 @@ async def _start_database(rig: Rig) -> tuple[PostgresServer, Database]:
     return postgres, database
 
 
-async def _fill(rig: Rig, gateway_url: str, count: int) -> list[UUID]:
+async def fill_catalogue(rig: Rig, gateway_url: str, count: int) -> list[UUID]:
     """Make a catalogue; SlipwayError where a product is refused."""
     (admin,) = await rig.users(1, "catalog:write")
 

@@ -1,0 +1,140 @@
+"""Customers who hold their live feed open and order through the gateway, in a process of their own.
+
+`python -m slipway.bench.customers PLAN RESULT`, two files of JSON.
+"""
+
+import asyncio
+import sys
+import time
+from contextlib import AsyncExitStack
+from itertools import batched
+from pathlib import Path
+from random import Random
+from uuid import UUID
+
+import uvloop
+from pydantic import BaseModel
+
+from client import Feed, NewOrder, OrderItem, SlipwayClient
+from slipway.bench.arrivals import arrival_times, each_in_time
+from slipway.bench.shop import ADDRESS
+
+_AT_ONCE = 10
+_LIMIT_SECONDS = 10.0
+_AGAIN_SECONDS = 0.3  # a push that comes twice comes soon
+
+
+class Plan(BaseModel):
+    """What to do: each customer orders in turn, at times and of products that `seed` fixes."""
+
+    gateway: str
+    tokens: list[str]
+    products: list[UUID]
+    per_second: float
+    seconds: float
+    seed: int
+
+
+class Result(BaseModel):
+    """What happened; all times are of the clock that the database has, too.
+
+    Attributes:
+        placed: the orders that were answered.
+        pushed: when a push told of an order, each time that one did.
+        seconds: from the first order that was due to the last that was sent.
+        late: the longest that an order was sent after it was due, in seconds.
+    """
+
+    placed: list[UUID] = []
+    pushed: dict[UUID, list[float]] = {}
+    seconds: float = 0.0
+    late: float = 0.0
+
+
+class Customers:
+    """All of them, on one event loop.
+
+    Args:
+        plan: what to do.
+        client: of the gateway.
+    """
+
+    def __init__(self, plan: Plan, client: SlipwayClient) -> None:
+        self._plan = plan
+        self._client = client
+        self._random = Random(plan.seed)  # noqa: S311  # not for secrets
+        self._result = Result()
+        self._told = asyncio.Event()
+
+    async def run(self) -> Result:
+        """Open the feeds, order, and wait for a push of each order; one that is missing is."""
+        async with AsyncExitStack() as stack:
+            feeds: list[Feed] = []
+            for tokens in batched(self._plan.tokens, _AT_ONCE):
+                entered = (stack.enter_async_context(self._client.feed(one)) for one in tokens)
+                feeds += await asyncio.gather(*entered)
+            async with asyncio.TaskGroup() as group:
+                following = [group.create_task(self._follow(feed)) for feed in feeds]
+                await self._place_all()
+                await self._until_told()
+                for task in following:
+                    task.cancel()
+        return self._result
+
+    async def _follow(self, feed: Feed) -> None:
+        async for item in feed:
+            now = time.time()
+            if item.type == "notification":
+                order = UUID(item.data["data"]["order_id"])
+                self._result.pushed.setdefault(order, []).append(now)
+                self._told.set()
+
+    async def _place_all(self) -> None:
+        plan = self._plan
+        orders = [self._order() for _ in range(round(plan.per_second * plan.seconds))]
+        times = arrival_times(per_second=plan.per_second, seconds=plan.seconds, seed=plan.seed)
+        began, number = time.monotonic(), 0
+        async with asyncio.TaskGroup() as group:
+            async for late in each_in_time(times):
+                group.create_task(self._place(number, orders[number]))
+                self._result.late = max(self._result.late, late)
+                number += 1
+            self._result.seconds = max(plan.seconds, time.monotonic() - began)
+
+    def _order(self) -> NewOrder:
+        two = self._random.sample(self._plan.products, 2)
+        items = tuple(OrderItem(product_id=one, quantity=1) for one in two)
+        return NewOrder(items=items, shipping_address=ADDRESS)
+
+    async def _place(self, number: int, order: NewOrder) -> None:
+        token = self._plan.tokens[number % len(self._plan.tokens)]
+        key = f"{self._plan.seed}-{number}"
+        placed = await self._client.place_order(token, order, idempotency_key=key)
+        self._result.placed.append(placed.id)
+
+    async def _until_told(self) -> None:
+        try:
+            async with asyncio.timeout(_LIMIT_SECONDS):
+                while not set(self._result.placed) <= self._result.pushed.keys():
+                    self._told.clear()
+                    await self._told.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(_AGAIN_SECONDS)  # nothing tells that nothing comes
+
+
+async def run(plan: Plan) -> Result:
+    """Do what the plan says."""
+    async with SlipwayClient(plan.gateway, trust_env=False) as client:
+        return await Customers(plan, client).run()
+
+
+def main() -> None:
+    """Read the plan, and write the result."""
+    plan, result = map(Path, sys.argv[1:])
+    found = uvloop.run(run(Plan.model_validate_json(plan.read_bytes())))
+    result.write_text(found.model_dump_json())
+
+
+if __name__ == "__main__":
+    main()
