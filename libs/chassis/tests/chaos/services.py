@@ -38,7 +38,7 @@ DOOMED = {f"doomed-{number}": 3 + number for number in range(3)}
 CHANCE = 0.004
 STUBBORN_ONE_IN = 150
 STUBBORN_ATTEMPTS = 3
-PAUSE_ONE_IN = 25
+PAUSE_ONE_IN = 50
 FAILURE = FailurePolicy(attempts=30, first_delay=0.2, longest_delay=1.0)
 DOOM = FailurePolicy(attempts=2, first_delay=0.1)
 
