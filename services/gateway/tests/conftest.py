@@ -204,6 +204,7 @@ def settings(served, tokens) -> GatewaySettings:
     return GatewaySettings(
         environment=Environment.DEVELOPMENT,
         auth_issuer=ISSUER,
+        kafka_bootstrap_servers="127.0.0.1:1",  # it serves without Kafka, too
         auth_jwks_file=tokens.jwks_file,
         users_url=served.url,
         orders_url=served.url,

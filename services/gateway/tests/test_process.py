@@ -7,9 +7,13 @@ import httpx
 
 from chassis.servers.base import free_port
 from chassis.testing.tokens import ISSUER
+from gateway.sessions import SessionsEnded
 
 
-async def test_the_process_starts_serves_without_valkey_and_stops_in_order(service, tokens, bearer):
+async def test_the_process_starts_serves_without_valkey_and_stops_in_order(
+    service, tokens, bearer, topics
+):
+    await topics.create([SessionsEnded.topic.name], partitions=1)
     port, internal = free_port(), free_port()
     environment = {
         "PATH": os.environ["PATH"],
@@ -21,6 +25,8 @@ async def test_the_process_starts_serves_without_valkey_and_stops_in_order(servi
         "ORDERS_URL": service.url,
         "NOTIFICATIONS_URL": service.url,
         "VALKEY_URL": "valkey://127.0.0.1:1/0",
+        "KAFKA_BOOTSTRAP_SERVERS": topics.bootstrap_servers,
+        "KAFKA_TOPIC_PREFIX": topics.prefix,
         "AUTH_ISSUER": ISSUER,
         "AUTH_JWKS_FILE": str(tokens.jwks_file),
     }

@@ -10,6 +10,7 @@ NEEDED = {
     "ORDERS_URL": "http://orders:8002",
     "NOTIFICATIONS_URL": "http://notifications:8003",
     "VALKEY_URL": "valkey://valkey:6379/0",
+    "KAFKA_BOOTSTRAP_SERVERS": "kafka:9092",
     "AUTH_JWKS_FILE": "/keys/jwks.json",
 }
 

@@ -7,7 +7,8 @@ from limits import RateLimitItem, parse
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
-from chassis.settings import AuthSettings, Environment, ProcessSettings
+from chassis.sessions import TokenSettings
+from chassis.settings import Environment, ProcessSettings
 
 
 def _parts(value: object) -> object:
@@ -33,7 +34,7 @@ BaseUrl = Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+$")]
 Origin = Annotated[str, Field(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^/?#@\s]+)$")]
 
 
-class GatewaySettings(ProcessSettings, AuthSettings):
+class GatewaySettings(ProcessSettings, TokenSettings):
     """Settings of the gateway's process."""
 
     users_url: BaseUrl = Field(description="The users service: `http://host:port`.")

@@ -12,12 +12,14 @@ from chassis.auth.keys import PublicKeys
 from chassis.http.context import RequestContext
 from chassis.http.failures import Failures
 from chassis.process import Process
+from chassis.sessions import follow_sessions
 from gateway.addresses import Addresses
 from gateway.admission import Admission
 from gateway.documents import Documents
 from gateway.limits import open_limits
 from gateway.proxy import Proxy
 from gateway.routes import RouteTable
+from gateway.sessions import SessionsEnded
 from gateway.settings import GatewaySettings
 from gateway.tracing import ServerSpan
 from gateway.upstreams import open_upstreams
@@ -46,11 +48,12 @@ class Resources:
 async def open_resources(
     settings: GatewaySettings, process: Process, table: RouteTable
 ) -> AsyncIterator[Resources]:
-    """Open everything. Neither Valkey nor a service need be there: both are asked when needed."""
+    """Open everything. Neither Valkey, Kafka nor a service need be there when it starts."""
     verifier = TokenVerifier(
         keys=await asyncio.to_thread(PublicKeys, settings.auth_jwks_file),
         issuer=settings.auth_issuer,
         audience=settings.auth_audience,
+        revoked=follow_sessions(process, settings, SessionsEnded),
     )
     async with (
         open_upstreams(settings, process.registry) as upstreams,

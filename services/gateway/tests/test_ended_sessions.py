@@ -1,0 +1,71 @@
+"""A token of a session that has ended passes no longer, although it was good a moment ago."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from chassis.auth import TokenVerifier
+from chassis.auth.keys import PublicKeys
+from chassis.testing.tokens import AUDIENCE, ISSUER
+from gateway.sessions import SessionsEnded
+
+PATH = "/api/v1/orders"
+
+
+@pytest.fixture
+async def revoke(topics, tokens):
+    """Announces that the session of a token has ended."""
+    await topics.create([SessionsEnded.topic.name], partitions=1)
+    keys = await asyncio.to_thread(PublicKeys, tokens.jwks_file)
+    verifier = TokenVerifier(keys=keys, issuer=ISSUER, audience=AUDIENCE)
+
+    async def send(token):
+        session = verifier.verify(token).session_id
+        event = {"sids": [str(session)], "revoked_at": datetime.now(UTC).isoformat()}
+        producer = AIOKafkaProducer(bootstrap_servers=topics.bootstrap_servers)
+        await producer.start()
+        try:
+            topic = topics.prefix + SessionsEnded.topic.name
+            await producer.send_and_wait(topic, json.dumps(event).encode())
+        finally:
+            await producer.stop()
+
+    return send
+
+
+async def refused(gateway, headers):
+    """Wait until the gateway has heard of it, which takes some milliseconds; give the answer."""
+    async with asyncio.timeout(10):
+        while True:
+            answer = await gateway.http.get(PATH, headers=headers)
+            if answer.status_code != 200:
+                return answer
+            await asyncio.sleep(0.01)
+
+
+async def test_its_token_is_refused(start, topics, tokens, revoke):
+    token, other = tokens.token(), tokens.token()
+    gateway = await start(
+        kafka_bootstrap_servers=topics.bootstrap_servers, kafka_topic_prefix=topics.prefix
+    )
+    headers = {"Authorization": f"Bearer {token}"}
+    assert (await gateway.http.get(PATH, headers=headers)).status_code == 200
+    await revoke(token)
+    answer = await refused(gateway, headers)
+    assert answer.status_code == 401
+    assert "has ended: log in" in answer.json()["detail"]
+    headers = {"Authorization": f"Bearer {other}"}
+    assert (await gateway.http.get(PATH, headers=headers)).status_code == 200
+
+
+async def test_a_gateway_that_starts_later_knows_of_it(start, topics, tokens, revoke):
+    token = tokens.token()
+    await revoke(token)
+    gateway = await start(
+        kafka_bootstrap_servers=topics.bootstrap_servers, kafka_topic_prefix=topics.prefix
+    )
+    answer = await refused(gateway, {"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 401
