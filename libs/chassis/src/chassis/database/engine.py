@@ -3,16 +3,24 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
+from enum import StrEnum
+from typing import Any, Self
 
 import asyncpg
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from chassis.database.pool import LostConnections
 from chassis.database.transaction import run_transaction
 from chassis.settings import Settings
+
+
+class Pooler(StrEnum):
+    """What stands between the service and PostgreSQL."""
+
+    NONE = "none"
+    TRANSACTION = "transaction"
 
 
 class DatabaseSettings(Settings):
@@ -24,6 +32,11 @@ class DatabaseSettings(Settings):
     database_direct_url: SecretStr | None = Field(
         default=None,
         description="The same past any transaction pooler, for relay and LISTEN; default: the URL.",
+    )
+    database_pooler: Pooler = Field(
+        default=Pooler.NONE,
+        description="`transaction` where `DATABASE_URL` leads to a pooler like PgBouncer in "
+        "transaction mode; then `DATABASE_DIRECT_URL` must lead past it.",
     )
     database_pool_size: int = Field(
         default=10, ge=1, le=200, description="Connections that the pool keeps open."
@@ -45,16 +58,53 @@ class DatabaseSettings(Settings):
         "trip; 0: each time. One that the server closed is replaced in any case.",
     )
     database_statement_timeout: float = Field(
-        default=10, gt=0, le=600, description="Seconds that one statement may take."
+        default=10,
+        gt=0,
+        le=600,
+        description="Seconds that one statement may take; behind a pooler, its `connect_query` "
+        "says.",
     )
     database_connect_timeout: float = Field(
         default=3, gt=0, le=60, description="Seconds that opening a connection may take."
     )
 
+    @model_validator(mode="after")
+    def _a_pooler_is_passed_by(self) -> Self:
+        if self.database_pooler is Pooler.TRANSACTION and self.database_direct_url is None:
+            message = (
+                "DATABASE_POOLER is transaction, and DATABASE_DIRECT_URL is not set: relay and "
+                "LISTEN need a session of their own, so give the address of PostgreSQL itself"
+            )
+            raise ValueError(message)
+        return self
+
     @property
     def direct_dsn(self) -> str:
         """The direct address, as asyncpg takes it."""
         return (self.database_direct_url or self.database_url).get_secret_value()
+
+    def connect_arguments(self, application_name: str) -> dict[str, Any]:
+        """Give what SQLAlchemy's asyncpg dialect needs to connect.
+
+        A pooler in transaction mode takes no settings of the session but the application's name,
+        and a prepared statement may stand on another server's connection than the next command: so
+        none has a name, and each is parsed together with its use.
+        """
+        arguments: dict[str, Any] = {"timeout": self.database_connect_timeout}
+        if self.database_pooler is Pooler.TRANSACTION:
+            return arguments | {
+                "statement_cache_size": 0,
+                "prepared_statement_cache_size": 0,
+                "prepared_statement_name_func": str,
+                "server_settings": {"application_name": application_name},
+            }
+        return arguments | {
+            "server_settings": {
+                "application_name": application_name,
+                "statement_timeout": str(int(self.database_statement_timeout * 1000)),
+                "jit": "off",
+            }
+        }
 
 
 def asyncpg_url(url: str) -> URL:
@@ -94,12 +144,7 @@ class Database:
             hide_parameters=True,  # errors are logged: they must not carry people's data
             connect_args={
                 "async_creator_fn": _connect,
-                "timeout": settings.database_connect_timeout,
-                "server_settings": {
-                    "application_name": application_name,
-                    "statement_timeout": str(int(settings.database_statement_timeout * 1000)),
-                    "jit": "off",
-                },
+                **settings.connect_arguments(application_name),
             },
         )
         LostConnections(
