@@ -21,7 +21,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-_console = Console()
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 _Topic = Annotated[str | None, typer.Option(help="Only those of this topic.")]
@@ -61,9 +60,9 @@ def list_letters(  # noqa: PLR0913 - one for each option
     if as_json:
         print_json(TypeAdapter(list[Letter]).dump_json(found, indent=2))
     elif found:
-        _console.print(letters.as_table(found))
+        Console().print(letters.as_table(found))
     else:
-        _console.print(f"Nothing of that kind is parked in {service}")
+        Console().print(f"Nothing of that kind is parked in {service}")
 
 
 @app.command()
@@ -87,9 +86,9 @@ def show(
         print_json(found.model_dump_json(indent=2).encode())
         return
     for name, value in found.model_dump(mode="json", exclude={"headers", "payload"}).items():
-        _console.print(f"{name}: {value}", markup=False, highlight=False)
-    _console.print("headers:", Pretty(found.headers))
-    _console.print("payload:", Pretty(found.payload))
+        Console().print(f"{name}: {value}", markup=False, highlight=False)
+    Console().print("headers:", Pretty(found.headers))
+    Console().print("payload:", Pretty(found.payload))
 
 
 def _add_action(action: str, done: str, text: str) -> None:
@@ -194,9 +193,9 @@ def _report(outcome: Outcome, done: str, *, as_json: bool) -> None:
         print_json(outcome.model_dump_json(indent=2).encode())
         return
     if outcome.dry_run:
-        _console.print(letters.as_table(outcome.done))
-        _console.print(f"{len(outcome.done)} are meant; nothing was done (--dry-run)")
+        Console().print(letters.as_table(outcome.done))
+        Console().print(f"{len(outcome.done)} are meant; nothing was done (--dry-run)")
         return
-    _console.print(f"{done}: {len(outcome.done)}")
+    Console().print(f"{done}: {len(outcome.done)}")
     for skipped in outcome.skipped:
-        _console.print(f"Left: {skipped.number}: {skipped.reason}", markup=False, highlight=False)
+        Console().print(f"Left: {skipped.number}: {skipped.reason}", markup=False, highlight=False)
