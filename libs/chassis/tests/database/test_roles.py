@@ -141,3 +141,26 @@ async def test_bootstraps_at_the_same_time_in_one_and_in_several_databases_all_s
         url = url_for(postgres_url, database=database, role=f"{service}_runtime")
         async with connected(url) as runtime:
             assert await runtime.fetchval("SELECT current_schema()") == service
+
+
+async def test_a_role_without_superuser_can_bootstrap_twice_as_managed_servers_have_it(
+    postgres_url,
+):
+    service = f"service_{secrets.token_hex(4)}"
+    operator, database = f"operator_{service}", f"test_{service}"
+    async with connected(postgres_url) as admin:
+        await admin.execute(f"CREATE ROLE {operator} LOGIN CREATEDB CREATEROLE PASSWORD 'test'")
+        before = url_for(postgres_url, database="postgres", role=operator)
+        async with connected(before) as managed:
+            await managed.execute(f"CREATE DATABASE {database}")
+    url = url_for(postgres_url, database=database, role=operator)
+    async with connected(url) as managed:
+        await bootstrap(managed, service, owner_password=PASSWORD, runtime_password="old")
+    owner_url = url_for(postgres_url, database=database, role=f"{service}_owner")
+    async with connected(owner_url) as owner:
+        await owner.execute("CREATE TABLE notes (id bigserial)")
+    async with connected(url) as managed:
+        await bootstrap(managed, service, owner_password=PASSWORD, runtime_password=PASSWORD)
+    runtime_url = url_for(postgres_url, database=database, role=f"{service}_runtime")
+    async with connected(runtime_url) as runtime:
+        assert await runtime.fetchval("INSERT INTO notes DEFAULT VALUES RETURNING id") == 1

@@ -63,6 +63,7 @@ async def _bootstrap(
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
         await _role(connection, owner, owner_password, service)
         await _role(connection, runtime, runtime_password, service)
+        await _become_able_to_act_as(connection, owner)
         for name, value in _RUNTIME_LIMITS.items():
             await connection.execute(f"ALTER ROLE {runtime} SET {name} = '{value}'")
         database = await connection.fetchval("SELECT quote_ident(current_database())")
@@ -82,6 +83,13 @@ async def _bootstrap(
                 GRANT USAGE ON SEQUENCES TO {runtime};
             """
         )
+
+
+async def _become_able_to_act_as(connection: asyncpg.Connection, role: str) -> None:
+    """Let the connection's role give things to `role`: a managed server has no superuser for us."""
+    query = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+    if not await connection.fetchval(query):
+        await connection.execute(f"GRANT {role} TO CURRENT_USER WITH INHERIT TRUE, SET TRUE")
 
 
 async def _role(connection: asyncpg.Connection, role: str, password: str, search_path: str) -> None:
