@@ -22,6 +22,7 @@ from .system import SESSION_SECONDS, System
 from .workers import Worker
 
 _LOOK_SECONDS = 10.0
+_GIVEN_UP_SECONDS = 16.0  # the relay waits 15 for an acknowledgement
 _IN_A_TRANSACTION = """
     SELECT count(*) FROM pg_stat_activity JOIN pg_locks USING (pid)
     WHERE application_name = $1 AND state = 'idle in transaction'
@@ -38,15 +39,19 @@ class Faults:
     Args:
         system: what to break.
         seed: chooses kinds, victims and durations.
+        long: whether there is time for faults that take their own.
         say: told of each fault.
 
     Attributes:
         done: how often each kind happened; a kind for which there was no time stands at 0.
     """
 
-    def __init__(self, *, system: System, seed: str, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, *, system: System, seed: str, long: bool, say: Callable[[str], None]
+    ) -> None:
         self._system = system
         self._seed = seed
+        self._long = long
         self._say = say
         self._began = time.monotonic()
         kinds = [*self._of_processes(), *self._of_servers()]
@@ -74,6 +79,7 @@ class Faults:
             self.connections_cut,
             self.connections_frozen,
             self.postgres_restarted,
+            *([self.kafka_away_for_long] if self._long else []),
         ]
 
     async def _lane(self, name: str, faults: Sequence[Fault], until: float) -> None:
@@ -160,6 +166,12 @@ class Faults:
 
     async def kafka_restarted(self, chance: random.Random) -> str:
         await self._system.kafka.stop()
+        return await self._start_after_a_while(self._system.kafka, chance)
+
+    async def kafka_away_for_long(self, chance: random.Random) -> str:
+        """So long that producers give up what they have in hand, and the backlog grows."""
+        await self._system.kafka.stop()
+        await asyncio.sleep(_GIVEN_UP_SECONDS)
         return await self._start_after_a_while(self._system.kafka, chance)
 
     async def _start_after_a_while(self, server: LocalServer, chance: random.Random) -> str:
