@@ -20,9 +20,9 @@ from pydantic import SecretStr
 from websockets.asyncio.client import ClientConnection, connect
 
 from chassis.database import new_id
-from chassis.messaging.batch import BatchRunner
+from chassis.messaging.consuming.batch import BatchRunner
+from chassis.messaging.consuming.handling import Handling
 from chassis.messaging.events import cloud_event_headers
-from chassis.messaging.handling import Handling
 from chassis.messaging.metrics import ConsumerMetrics
 from chassis.process import Process, _server
 from chassis.settings import Environment

@@ -5,9 +5,9 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord
 from prometheus_client import CollectorRegistry
 
 from chassis.database import new_id
-from chassis.messaging.batch import BatchRunner
+from chassis.messaging.consuming.batch import BatchRunner
+from chassis.messaging.consuming.handling import Handling
 from chassis.messaging.events import cloud_event_headers
-from chassis.messaging.handling import Handling
 from chassis.messaging.metrics import ConsumerMetrics
 from chassis.process import Process
 from chassis.testing import client_of

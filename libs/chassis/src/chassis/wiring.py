@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chassis.auth.keys import PublicKeys
 from chassis.auth.tokens import TokenVerifier
 from chassis.database.engine import Database, DatabaseSettings
-from chassis.messaging.outbox import Outbox
+from chassis.messaging.publishing.outbox import Outbox
 from chassis.messaging.wakeup import Wakeups
 from chassis.process import Process
 from chassis.sessions import SessionsEnded, TokenSettings, follow_sessions

@@ -7,17 +7,18 @@ from datetime import timedelta
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from chassis.messaging.batch import BatchRunner
 from chassis.messaging.connection import KafkaConnection
-from chassis.messaging.consumer import Consumer
-from chassis.messaging.handling import Handling
-from chassis.messaging.inbox import Inbox
+from chassis.messaging.consuming.batch import BatchRunner
+from chassis.messaging.consuming.consumer import Consumer
+from chassis.messaging.consuming.handling import Handling
+from chassis.messaging.consuming.inbox import Inbox
+from chassis.messaging.consuming.retries import Retries
+from chassis.messaging.consuming.subscriptions import Subscriptions
+from chassis.messaging.consuming.watchdog import Watchdog
 from chassis.messaging.metrics import ConsumerMetrics, ParkingMetrics, RelayMetrics
-from chassis.messaging.relay import Relay
-from chassis.messaging.retries import Retries
-from chassis.messaging.subscriptions import Subscriptions
-from chassis.messaging.watchdog import Watchdog
+from chassis.messaging.publishing.relay import Relay
 from chassis.operations.app import PATH, Operations
+from chassis.operations.replays import Replays, Snapshot
 from chassis.process import Process
 from chassis.wiring import ServiceResources, ServiceSettings
 
@@ -32,6 +33,7 @@ def create_worker[R: ServiceResources](
     open_resources: Callable[[Process], AbstractAsyncContextManager[R]],
     subscriptions: Subscriptions[R],
     urgent_topics: Collection[str] = (),
+    snapshots: Collection[Snapshot[R]] = (),
 ) -> Starlette:
     """Make the worker of a service: an app for the internal port, whose lifespan does the work.
 
@@ -41,6 +43,7 @@ def create_worker[R: ServiceResources](
         open_resources: opens what the handlers need.
         subscriptions: what the service consumes; with none, the worker only relays.
         urgent_topics: what the service publishes that must not wait behind a backlog of the rest.
+        snapshots: what the service can publish anew, for ``slipway replay``.
     """
     operations = Operations(title=f"Operations of {process.name}", registry=process.registry)
 
@@ -61,7 +64,9 @@ def create_worker[R: ServiceResources](
             process.start(relay.run(), name="relay")
             if subscriptions.topics:
                 _start_consuming(process, settings, resources, subscriptions)
-            operations.open(resources)
+            replays = Replays(resources=resources, snapshots=snapshots)
+            process.start(replays.run(), name="replays")
+            operations.open(resources, replays)
             process.health.started()
             yield
 

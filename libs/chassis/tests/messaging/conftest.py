@@ -20,13 +20,13 @@ from pydantic import SecretStr
 from chassis.database import Database, DatabaseSettings
 from chassis.health import Health
 from chassis.messaging import Consumer, KafkaConnection, Outbox, Relay, Wakeups
-from chassis.messaging.batch import BatchRunner
-from chassis.messaging.handling import Handling
-from chassis.messaging.lane import Pace
+from chassis.messaging.consuming.batch import BatchRunner
+from chassis.messaging.consuming.handling import Handling
+from chassis.messaging.consuming.retries import Retries
+from chassis.messaging.consuming.subscriptions import Subscriptions
+from chassis.messaging.consuming.watchdog import Watchdog
 from chassis.messaging.metrics import ConsumerMetrics, ParkingMetrics, RelayMetrics
-from chassis.messaging.retries import Retries
-from chassis.messaging.subscriptions import Subscriptions
-from chassis.messaging.watchdog import Watchdog
+from chassis.messaging.publishing.lane import Pace
 from chassis.settings import Environment
 from chassis.testing import ServiceDatabase, TestTopics
 

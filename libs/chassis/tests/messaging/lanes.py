@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from chassis.messaging import relay_channel
-from chassis.messaging.lane import Lane, LaneOptions, Pace
-from chassis.messaging.unsent import PLANS
+from chassis.messaging.publishing.lane import Lane, LaneOptions, Pace
+from chassis.messaging.publishing.unsent import PLANS
 from chassis.messaging.wakeup import connected
 
 from .conftest import CountingService

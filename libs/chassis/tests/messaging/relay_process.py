@@ -6,8 +6,8 @@ import sys
 from prometheus_client import CollectorRegistry
 
 from chassis.messaging import KafkaConnection, Relay
-from chassis.messaging.lane import Pace
 from chassis.messaging.metrics import RelayMetrics
+from chassis.messaging.publishing.lane import Pace
 
 
 def main() -> None:

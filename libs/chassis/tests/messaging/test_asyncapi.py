@@ -10,7 +10,7 @@ import pytest
 
 from chassis.messaging import Subscription, Subscriptions
 from chassis.messaging.asyncapi import Facts, asyncapi_document, page_of
-from chassis.messaging.subscriptions import UnknownEventTypeError
+from chassis.messaging.consuming.subscriptions import UnknownEventTypeError
 
 BOXES: Any = SimpleNamespace(
     name="boxes",

@@ -6,8 +6,8 @@ from uuid import NAMESPACE_OID
 import pytest
 from sqlalchemy import text
 
-from chassis.messaging.batch import TooManyFailuresError
-from chassis.messaging.subscriptions import Subscription, Subscriptions
+from chassis.messaging.consuming.batch import TooManyFailuresError
+from chassis.messaging.consuming.subscriptions import Subscription, Subscriptions
 
 from .counting import CounterAdmired, CounterAudited, CounterRaised, record
 from .messages import message, raised, raw

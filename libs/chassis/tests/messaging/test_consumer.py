@@ -10,9 +10,9 @@ from aiokafka.errors import CommitFailedError, GroupAuthorizationFailedError
 
 from chassis.health import Health
 from chassis.messaging import Consumer, FailurePolicy
-from chassis.messaging.batch import BatchRunner
+from chassis.messaging.consuming.batch import BatchRunner
+from chassis.messaging.consuming.partition import PartitionConsumer
 from chassis.messaging.events import cloud_event_headers
-from chassis.messaging.partition import PartitionConsumer
 
 from .conftest import running, until
 from .counting import SERVICE, SOURCE, CounterAudited, CounterRaised, record

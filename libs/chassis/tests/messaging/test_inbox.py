@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from chassis.messaging.inbox import Inbox
+from chassis.messaging.consuming.inbox import Inbox
 
 from .counting import SERVICE
 from .messages import raised

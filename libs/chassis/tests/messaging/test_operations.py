@@ -14,6 +14,7 @@ from chassis.auth.keys import PublicKeys
 from chassis.messaging import FailurePolicy
 from chassis.operations.app import PATH, Operations
 from chassis.operations.redaction import redacted_headers, redacted_payload
+from chassis.operations.replays import Replays
 from chassis.process import Process
 from chassis.settings import Environment
 from chassis.testing.tokens import AUDIENCE, ISSUER
@@ -42,18 +43,17 @@ def registry():
 @pytest.fixture
 async def api(offline, tokens, registry):
     operations = Operations(title="Tests", registry=registry)
-    operations.open(
-        ServiceResources(
-            service=SERVICE,
-            database=offline.database,
-            verifier=TokenVerifier(
-                keys=await asyncio.to_thread(PublicKeys, tokens.jwks_file),
-                issuer=ISSUER,
-                audience=AUDIENCE,
-            ),
-            wakeups=offline.wakeups,
-        )
+    resources = ServiceResources(
+        service=SERVICE,
+        database=offline.database,
+        verifier=TokenVerifier(
+            keys=await asyncio.to_thread(PublicKeys, tokens.jwks_file),
+            issuer=ISSUER,
+            audience=AUDIENCE,
+        ),
+        wakeups=offline.wakeups,
     )
+    operations.open(resources, Replays(resources=resources, snapshots=[]))
     transport = httpx.ASGITransport(app=operations.app)
     async with httpx.AsyncClient(
         transport=transport,

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase
 
 from chassis.database import after_commit, before_commit
-from chassis.messaging.outbox import MAX_PAYLOAD_BYTES, EventTooLargeError
+from chassis.messaging.publishing.outbox import MAX_PAYLOAD_BYTES, EventTooLargeError
 from chassis.telemetry.tracing import current_trace_headers
 
 from .counting import CounterRaised, metadata, raise_counter

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from chassis.messaging import FailurePolicy, Subscription, Subscriptions
-from chassis.messaging.parking import Parking
+from chassis.messaging.consuming.parking import Parking
 
 from .conftest import running, until
 from .counting import SERVICE, CounterAdmired, CounterAudited, CounterRaised, record

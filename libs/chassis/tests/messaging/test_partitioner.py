@@ -4,7 +4,7 @@ from aiokafka.partitioner import murmur2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chassis.messaging.partitioner import hash_of_key
+from chassis.messaging.publishing.partitioner import hash_of_key
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=80))

@@ -9,9 +9,9 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex
 
 from chassis.messaging import declare_messaging_tables
-from chassis.messaging.publisher import Published, Publisher
-from chassis.messaging.scan import Settled
-from chassis.messaging.unsent import _READ, Page, topics_in
+from chassis.messaging.publishing.publisher import Published, Publisher
+from chassis.messaging.publishing.scan import Settled
+from chassis.messaging.publishing.unsent import _READ, Page, topics_in
 
 from .lanes import lane
 

@@ -4,7 +4,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from chassis.messaging.shards import SHARDS, Shards
+from chassis.messaging.publishing.shards import SHARDS, Shards
 from chassis.messaging.wakeup import connected
 
 

@@ -11,9 +11,9 @@ from aiokafka import TopicPartition
 from chassis.database import Database
 from chassis.health import Health
 from chassis.messaging import Consumer
-from chassis.messaging.assignment import Assignment
-from chassis.messaging.partition import PartitionConsumer
-from chassis.messaging.watchdog import StalledError, Watchdog
+from chassis.messaging.consuming.assignment import Assignment
+from chassis.messaging.consuming.partition import PartitionConsumer
+from chassis.messaging.consuming.watchdog import StalledError, Watchdog
 
 from .conftest import running, until
 from .counting import record

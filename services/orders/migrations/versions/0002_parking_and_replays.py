@@ -106,7 +106,15 @@ def upgrade() -> None:
         sa.Column("cursor", sa.Text(), nullable=True),
         sa.Column("emitted", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_replays")),
+    )
+    op.create_index(
+        "uq_replays_unfinished",
+        "replays",
+        ["snapshot"],
+        unique=True,
+        postgresql_where=sa.text("finished_at IS NULL"),
     )
     op.create_table(
         "parked_messages",
@@ -153,6 +161,11 @@ def downgrade() -> None:
     )
     op.drop_index("ix_parked_messages_parked_key_id_seq", table_name="parked_messages")
     op.drop_table("parked_messages")
+    op.drop_index(
+        "uq_replays_unfinished",
+        table_name="replays",
+        postgresql_where=sa.text("finished_at IS NULL"),
+    )
     op.drop_table("replays")
     op.drop_index(
         "uq_parked_keys_blocking",

@@ -9,7 +9,12 @@ from typing import Any, Self
 import asyncpg
 from pydantic import Field, SecretStr, model_validator
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
 
 from chassis.database.pool import LostConnections
 from chassis.database.transaction import run_transaction
@@ -112,6 +117,19 @@ def asyncpg_url(url: str) -> URL:
     return make_url(url).set(drivername="postgresql+asyncpg")
 
 
+def open_engine(url: str, **options: Any) -> AsyncEngine:  # noqa: ANN401 - handed on as they are
+    """Make an engine for a URL as libpq writes it, ``?sslmode=verify-full`` included.
+
+    asyncpg reads the URL itself: SQLAlchemy would hand it the parameters as arguments, unread.
+
+    Args:
+        url: ``postgresql://…``.
+        options: further ones of SQLAlchemy's ``create_async_engine``.
+    """
+    arguments = {"dsn": url} | options.pop("connect_args", {})
+    return create_async_engine(asyncpg_url(url).set(query={}), connect_args=arguments, **options)
+
+
 async def _connect(
     *arguments: Any,  # noqa: ANN401 - handed on as they are
     **options: Any,  # noqa: ANN401 - likewise
@@ -135,8 +153,8 @@ class Database:
     """
 
     def __init__(self, *, settings: DatabaseSettings, application_name: str) -> None:
-        self._engine = create_async_engine(
-            asyncpg_url(settings.database_url.get_secret_value()),
+        self._engine = open_engine(
+            settings.database_url.get_secret_value(),
             pool_size=settings.database_pool_size,
             max_overflow=settings.database_pool_overflow,
             pool_timeout=settings.database_pool_timeout,

@@ -11,9 +11,9 @@ from pathlib import Path
 from alembic import command, context
 from alembic.config import Config
 from sqlalchemy import Connection, MetaData, pool, text
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis.database.engine import asyncpg_url
+from chassis.database.engine import open_engine
 
 _LOCK_TIMEOUT = "5s"  # a migration that can't get its lock gives up; it must not queue the traffic
 _TURN_TIMEOUT = "10min"  # a migration before this one may take long
@@ -27,7 +27,7 @@ def run_environment(metadata: MetaData) -> None:
 
 
 async def _run_online(url: str, metadata: MetaData) -> None:
-    engine = create_async_engine(asyncpg_url(url), poolclass=pool.NullPool)
+    engine = open_engine(url, poolclass=pool.NullPool)
     try:
         async with engine.connect() as connection:
             await _lock(connection)

@@ -1,11 +1,16 @@
 """Events by Kafka: outbox and relay out, consumer and inbox in."""
 
 from chassis.messaging.connection import KafkaConnection
-from chassis.messaging.consumer import Consumer
+from chassis.messaging.consuming.consumer import Consumer
+from chassis.messaging.consuming.subscriptions import (
+    Delivery,
+    FailurePolicy,
+    Subscription,
+    Subscriptions,
+)
 from chassis.messaging.events import PublicEvent, ReceivedMessage
-from chassis.messaging.outbox import Outbox
-from chassis.messaging.relay import Relay
-from chassis.messaging.subscriptions import Delivery, FailurePolicy, Subscription, Subscriptions
+from chassis.messaging.publishing.outbox import Outbox
+from chassis.messaging.publishing.relay import Relay
 from chassis.messaging.tables import declare_messaging_tables
 from chassis.messaging.wakeup import Wakeups, relay_channel
 

@@ -17,8 +17,8 @@ from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from chassis.health import Health
-from chassis.messaging.closing import stop_consumer
 from chassis.messaging.connection import KafkaConnection
+from chassis.messaging.consuming.closing import stop_consumer
 
 log = structlog.get_logger(__name__)
 

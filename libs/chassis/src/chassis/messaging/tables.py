@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from chassis.messaging.unsent import topics_in
+from chassis.messaging.publishing.unsent import topics_in
 
 # Emptied all the time: vacuum by the number of dead rows, at once and without pauses. Rows are
 # never updated, so pages are filled to the brim (fillfactor 100, the default).
@@ -197,4 +197,11 @@ def _declare_operations(metadata: MetaData) -> None:
         Column("cursor", Text),
         Column("emitted", BigInteger, nullable=False, server_default=text("0")),
         Column("finished_at", DateTime(timezone=True)),
+        Column("error", Text),
+        Index(
+            "uq_replays_unfinished",
+            "snapshot",
+            unique=True,
+            postgresql_where=text("finished_at IS NULL"),
+        ),
     )

@@ -1,5 +1,7 @@
 """The app of operators: mounted on a worker's internal port, beside probes and metrics."""
 
+from typing import Any
+
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Counter
 from starlette.middleware import Middleware
@@ -8,8 +10,9 @@ from chassis.http.context import RequestContext
 from chassis.http.failures import Failures, add_handlers
 from chassis.http.limits import BodyLimits
 from chassis.http.openapi import describe
-from chassis.operations import dead_letter_routes
+from chassis.operations import dead_letter_routes, replay_routes
 from chassis.operations.dead_letters import DeadLetters
+from chassis.operations.replays import Replays
 from chassis.wiring import ServiceResources
 
 PATH = "/operations"
@@ -40,11 +43,13 @@ class Operations:
         )
         add_handlers(self.app)
         self.app.include_router(dead_letter_routes.router)
+        self.app.include_router(replay_routes.router)
         describe(self.app)
 
-    def open(self, resources: ServiceResources) -> None:
+    def open(self, resources: ServiceResources, replays: Replays[Any]) -> None:
         """Serve from now on; before, every route would fail."""
         state = self.app.state
         state.database = resources.database
         state.verifier = resources.verifier
+        state.replays = replays
         state.dead_letters = DeadLetters(consumer=resources.service, counter=self._actions)

@@ -1,7 +1,7 @@
 """Dead letters: to look at them, to try them again, to give them up. Each action is recorded.
 
 A queue of parked messages is changed under its row's lock FOR UPDATE, which waits for a retry of
-its head and for who appends to it; see ``chassis.messaging.parking``.
+its head and for who appends to it; see ``chassis.messaging.consuming.parking``.
 """
 
 import json
@@ -16,8 +16,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.errors import Conflict, NotFound
-from chassis.messaging.inbox import DISCARDED, Inbox
-from chassis.messaging.parking import DEAD, RETRYING, UNKNOWN
+from chassis.messaging.consuming.inbox import DISCARDED, Inbox
+from chassis.messaging.consuming.parking import DEAD, RETRYING, UNKNOWN
 
 REDRIVEN = "redriven"
 STATES = (DEAD, UNKNOWN, RETRYING)

@@ -24,11 +24,11 @@ from pydantic import SecretStr
 from chassis.database import Database, DatabaseSettings, new_id
 from chassis.health import Health
 from chassis.messaging import Consumer, KafkaConnection, Relay
-from chassis.messaging.batch import BatchRunner
+from chassis.messaging.consuming.batch import BatchRunner
+from chassis.messaging.consuming.handling import Handling
+from chassis.messaging.consuming.watchdog import Watchdog
 from chassis.messaging.events import cloud_event_headers
-from chassis.messaging.handling import Handling
 from chassis.messaging.metrics import ConsumerMetrics, RelayMetrics
-from chassis.messaging.watchdog import Watchdog
 from chassis.settings import Environment
 from slipway.bench.events import SERVICE, SUBSCRIPTIONS, TOPIC, ThingMoved
 

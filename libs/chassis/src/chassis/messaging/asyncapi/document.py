@@ -12,8 +12,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from chassis.messaging.consuming.subscriptions import Subscriptions
 from chassis.messaging.events import SEQUENCE_DIGITS, PublicEvent
-from chassis.messaging.subscriptions import Subscriptions
 
 type Json = dict[str, Any]
 

@@ -17,11 +17,11 @@ from aiokafka.errors import KafkaError
 
 from chassis.messaging.connection import KafkaConnection
 from chassis.messaging.metrics import RelayMetrics
-from chassis.messaging.publisher import Published, Publisher, Refused
-from chassis.messaging.refusals import Refusals
-from chassis.messaging.scan import Scan
-from chassis.messaging.shards import Shards
-from chassis.messaging.unsent import OutboxRow, Unsent
+from chassis.messaging.publishing.publisher import Published, Publisher, Refused
+from chassis.messaging.publishing.refusals import Refusals
+from chassis.messaging.publishing.scan import Scan
+from chassis.messaging.publishing.shards import Shards
+from chassis.messaging.publishing.unsent import OutboxRow, Unsent
 
 log = structlog.get_logger(__name__)
 

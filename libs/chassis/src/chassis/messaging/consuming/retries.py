@@ -7,11 +7,10 @@ import structlog
 
 from chassis.database.engine import Database
 from chassis.database.errors import is_infrastructure_error
-from chassis.messaging.batch import DEAD_AT_ONCE
-from chassis.messaging.handling import Handling
-from chassis.messaging.inbox import DONE, IGNORED, SKIPPED, Inbox
-from chassis.messaging.metrics import ParkingMetrics
-from chassis.messaging.parking import (
+from chassis.messaging.consuming.batch import DEAD_AT_ONCE
+from chassis.messaging.consuming.handling import Handling
+from chassis.messaging.consuming.inbox import DONE, IGNORED, SKIPPED, Inbox
+from chassis.messaging.consuming.parking import (
     DEAD,
     RETRYING,
     UNKNOWN,
@@ -20,7 +19,8 @@ from chassis.messaging.parking import (
     Queue,
     describe,
 )
-from chassis.messaging.subscriptions import FailurePolicy
+from chassis.messaging.consuming.subscriptions import FailurePolicy
+from chassis.messaging.metrics import ParkingMetrics
 
 log = structlog.get_logger(__name__)
 

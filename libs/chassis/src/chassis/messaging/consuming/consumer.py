@@ -15,13 +15,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from chassis.health import Health
-from chassis.messaging.assignment import Assignment
-from chassis.messaging.batch import BatchRunner
-from chassis.messaging.closing import stop_consumer
 from chassis.messaging.connection import KafkaConnection
+from chassis.messaging.consuming.assignment import Assignment
+from chassis.messaging.consuming.batch import BatchRunner
+from chassis.messaging.consuming.closing import stop_consumer
+from chassis.messaging.consuming.partition import PartitionConsumer
+from chassis.messaging.consuming.watchdog import StalledError, Watchdog
 from chassis.messaging.metrics import ConsumerMetrics
-from chassis.messaging.partition import PartitionConsumer
-from chassis.messaging.watchdog import StalledError, Watchdog
 
 log = structlog.get_logger(__name__)
 

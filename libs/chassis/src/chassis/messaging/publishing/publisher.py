@@ -22,9 +22,9 @@ from opentelemetry import trace
 from pydantic_core import from_json
 
 from chassis.messaging.connection import KafkaConnection
-from chassis.messaging.partitioner import hash_of_key
+from chassis.messaging.publishing.partitioner import hash_of_key
+from chassis.messaging.publishing.unsent import OutboxRow
 from chassis.messaging.spans import batch_span, message_span
-from chassis.messaging.unsent import OutboxRow
 from chassis.telemetry.tracing import trace_headers_of
 
 _BATCH_BYTES = 1_000_000  # below the broker's message.max.bytes (1,048,588)

@@ -12,9 +12,9 @@ import structlog
 
 from chassis.database.errors import is_infrastructure_error
 from chassis.messaging.connection import KafkaConnection
-from chassis.messaging.lane import Lane, LaneOptions, Pace
 from chassis.messaging.metrics import RelayMetrics
-from chassis.messaging.unsent import PLANS, topics_in
+from chassis.messaging.publishing.lane import Lane, LaneOptions, Pace
+from chassis.messaging.publishing.unsent import PLANS, topics_in
 from chassis.messaging.wakeup import connected, relay_channel
 
 log = structlog.get_logger(__name__)

@@ -10,8 +10,8 @@ from typing import Any
 
 import asyncpg
 
-from chassis.messaging.shards import SHARD_OF_KEY, Shards
-from chassis.messaging.unsent import OutboxRow
+from chassis.messaging.publishing.shards import SHARD_OF_KEY, Shards
+from chassis.messaging.publishing.unsent import OutboxRow
 
 _LOAD = """
     SELECT seq, topic, key, attempts,

@@ -6,8 +6,8 @@ from typing import Any
 from opentelemetry import trace
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.messaging.incoming import Incoming, Record, read_incoming
-from chassis.messaging.subscriptions import Delivery, Subscriptions
+from chassis.messaging.consuming.incoming import Incoming, Record, read_incoming
+from chassis.messaging.consuming.subscriptions import Delivery, Subscriptions
 from chassis.telemetry.tracing import span_from
 
 tracer = trace.get_tracer(__name__)

@@ -11,8 +11,8 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from chassis.messaging.publisher import UNKNOWN_PARTITION, Place, Published, Refused
-from chassis.messaging.unsent import Page
+from chassis.messaging.publishing.publisher import UNKNOWN_PARTITION, Place, Published, Refused
+from chassis.messaging.publishing.unsent import Page
 
 _FULL_SECONDS = 1.0
 _FULL_SHARE = 0.05  # of the time, at most, where dead rows make a full scan slow

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from chassis.messaging.shards import SHARD_OF_KEY, Shards
+from chassis.messaging.publishing.shards import SHARD_OF_KEY, Shards
 
 # The planner would judge by a table that is empty most of the time, and keep that plan.
 PLANS = {"enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off"}

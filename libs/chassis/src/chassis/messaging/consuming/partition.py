@@ -9,9 +9,9 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError
 
-from chassis.messaging.batch import BatchRunner, Progress, TooManyFailuresError
+from chassis.messaging.consuming.batch import BatchRunner, Progress, TooManyFailuresError
+from chassis.messaging.consuming.parking import describe
 from chassis.messaging.metrics import ConsumerMetrics
-from chassis.messaging.parking import describe
 
 log = structlog.get_logger(__name__)
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from sqlalchemy import JSON, BigInteger, LargeBinary, RowMapping, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.messaging.incoming import Incoming
+from chassis.messaging.consuming.incoming import Incoming
 
 RETRYING, DEAD, UNKNOWN = "retrying", "dead", "unknown"
 

@@ -20,13 +20,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.database.engine import Database
 from chassis.database.errors import is_infrastructure_error
+from chassis.messaging.consuming.handling import Handling
+from chassis.messaging.consuming.inbox import PARKED, Inbox
+from chassis.messaging.consuming.incoming import Incoming, UndecodableError
+from chassis.messaging.consuming.parking import DEAD, RETRYING, UNKNOWN, Parking, Queue, describe
+from chassis.messaging.consuming.subscriptions import FailurePolicy
 from chassis.messaging.events import MessageFormatError
-from chassis.messaging.handling import Handling
-from chassis.messaging.inbox import PARKED, Inbox
-from chassis.messaging.incoming import Incoming, UndecodableError
 from chassis.messaging.metrics import ConsumerMetrics
-from chassis.messaging.parking import DEAD, RETRYING, UNKNOWN, Parking, Queue, describe
-from chassis.messaging.subscriptions import FailurePolicy
 from chassis.telemetry.tracing import context_from
 
 log = structlog.get_logger(__name__)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.database.engine import Database
 from chassis.database.errors import is_infrastructure_error
-from chassis.messaging.incoming import Incoming
+from chassis.messaging.consuming.incoming import Incoming
 
 log = structlog.get_logger(__name__)
 

@@ -21,11 +21,11 @@ from sqlalchemy import text
 from chassis.database.engine import Database
 from chassis.database.errors import is_infrastructure_error
 from chassis.health import Health
-from chassis.messaging.assignment import Assignment
-from chassis.messaging.closing import stop_consumer
 from chassis.messaging.connection import KafkaConnection
+from chassis.messaging.consuming.assignment import Assignment
+from chassis.messaging.consuming.closing import stop_consumer
+from chassis.messaging.consuming.partition import PartitionConsumer
 from chassis.messaging.metrics import ConsumerMetrics
-from chassis.messaging.partition import PartitionConsumer
 
 log = structlog.get_logger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 
-from chassis.messaging.partition import PartitionConsumer
+from chassis.messaging.consuming.partition import PartitionConsumer
 
 _FINISH_SECONDS = 5.0
 

@@ -11,13 +11,17 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
+from chassis.messaging.consuming.subscriptions import (
+    Subscription,
+    Subscriptions,
+    UnknownEventTypeError,
+)
 from chassis.messaging.events import (
     MessageFormatError,
     PublicEvent,
     ReceivedMessage,
     read_message,
 )
-from chassis.messaging.subscriptions import Subscription, Subscriptions, UnknownEventTypeError
 
 _KEY_CHARACTERS = 255  # an index of PostgreSQL takes no more than some 2,700 bytes
 

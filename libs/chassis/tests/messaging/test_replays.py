@@ -1,0 +1,233 @@
+"""A replay publishes each aggregate's present state once, in its place among its events."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import ClassVar
+from uuid import UUID
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry
+from sqlalchemy import text
+
+from chassis.auth import TokenVerifier
+from chassis.auth.keys import PublicKeys
+from chassis.operations.app import Operations
+from chassis.operations.replays import Replays, Snapshot
+from chassis.testing.tokens import AUDIENCE, ISSUER
+from chassis.wiring import ServiceResources
+
+from .conftest import running, until
+from .counting import SERVICE, CounterRaised
+
+PAGE = 2
+NAMES = [str(UUID(int=number)) for number in range(1, 6)]
+STATE = "SELECT emitted, finished_at IS NOT NULL, error FROM replays"
+LOCKED = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    " AND wait_event_type = 'Lock'"
+)
+NEXT = text(
+    "SELECT name, value FROM counters WHERE cast(:after AS text) IS NULL OR name > :after"
+    " ORDER BY name LIMIT :limit FOR NO KEY UPDATE"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CounterSnapshot(CounterRaised):
+    type: ClassVar[str] = "counter.snapshot.v1"
+
+
+async def page(session, resources, after, limit):
+    del resources
+    values = {"after": None if after is None else str(after), "limit": limit}
+    rows = await session.execute(NEXT, values)
+    return [CounterSnapshot(counter=row.name, number=row.value) for row in rows]
+
+
+@pytest.fixture
+async def resources(offline, tokens):
+    keys = await asyncio.to_thread(PublicKeys, tokens.jwks_file)
+    return ServiceResources(
+        service=SERVICE,
+        database=offline.database,
+        verifier=TokenVerifier(keys=keys, issuer=ISSUER, audience=AUDIENCE),
+        wakeups=offline.wakeups,
+    )
+
+
+@pytest.fixture
+def make(resources):
+    def replays(page=page, size=PAGE):
+        return Replays(resources=resources, snapshots=[Snapshot(CounterSnapshot, page)], page=size)
+
+    return replays
+
+
+async def request(service, replays):
+    async with service.database.transaction() as session:
+        (replay,) = await replays.request(session, None, by="somebody")
+    return replay
+
+
+async def drain(replays):
+    while await replays.work_page():
+        pass
+
+
+async def published(service):
+    """The events in the outbox: type, counter and number, in order."""
+    rows = await service.query("SELECT type, payload FROM outbox ORDER BY seq")
+    return [(kind, json.loads(data)["counter"], json.loads(data)["number"]) for kind, data in rows]
+
+
+async def snapshots(service):
+    return [(c, n) for kind, c, n in await published(service) if kind == CounterSnapshot.type]
+
+
+async def test_each_aggregate_is_published_once_as_it_is(offline, make):
+    await offline.raise_counters(*NAMES, *NAMES[:2])
+    replays = make()
+    await request(offline, replays)
+    await drain(replays)
+    numbers = [2, 2, 1, 1, 1]
+    assert await snapshots(offline) == list(zip(NAMES, numbers, strict=True))
+    assert await offline.query(STATE) == [(5, True, None)]
+    assert not await replays.work_page()
+
+
+async def test_nothing_to_publish_ends_at_once(offline, make):
+    replays = make()
+    await request(offline, replays)
+    await drain(replays)
+    assert await offline.query(STATE) == [(0, True, None)]
+
+
+async def test_another_process_goes_on_after_the_last_page(offline, make):
+    await offline.raise_counters(*NAMES)
+    replays = make()
+    await request(offline, replays)
+    await replays.work_page()
+    assert await offline.query(STATE) == [(2, False, None)]
+    await drain(make())
+    assert await snapshots(offline) == [(name, 1) for name in NAMES]
+
+
+async def test_a_page_that_was_cut_off_is_published_anew_and_once(offline, make):
+    await offline.raise_counters(*NAMES)
+    await request(offline, make())
+
+    async def cut(session, resources, after, limit):
+        await page(session, resources, after, limit)
+        await session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        return []
+
+    with pytest.raises(Exception, match=r"terminating|closed"):
+        await make(cut).work_page()
+    assert await snapshots(offline) == []
+    await drain(make())
+    assert await snapshots(offline) == [(name, 1) for name in NAMES]
+
+
+async def test_a_snapshot_stands_between_the_events_before_and_after_it(offline, make):
+    await offline.raise_counters(NAMES[0])
+    replays = make()
+    await request(offline, replays)
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(session, resources, after, limit):
+        events = await page(session, resources, after, limit)
+        begun.set()
+        await go_on.wait()
+        return events
+
+    async def locked():
+        return await offline.query(LOCKED) != [(0,)]
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(make(slowly).work_page())
+        await begun.wait()
+        group.create_task(offline.raise_counters(NAMES[0]))
+        await until(locked)  # the event waits for the aggregate's row
+        go_on.set()
+    assert await published(offline) == [
+        (CounterRaised.type, NAMES[0], 1),
+        (CounterSnapshot.type, NAMES[0], 1),
+        (CounterRaised.type, NAMES[0], 2),
+    ]
+
+
+async def test_two_workers_publish_nothing_twice(offline, make):
+    await offline.raise_counters(*NAMES)
+    await request(offline, make())
+    await asyncio.gather(*(drain(make(size=1)) for _ in range(3)))
+    assert sorted(await snapshots(offline)) == [(name, 1) for name in NAMES]
+    assert await offline.query(STATE) == [(5, True, None)]
+
+
+async def test_a_full_outbox_is_waited_for(offline, make):
+    await offline.raise_counters(NAMES[0])
+    await offline.query(
+        "INSERT INTO outbox (id, topic, key, type, headers, payload)"
+        " SELECT gen_random_uuid(), 't', 'k', 'x', '{}', '' FROM generate_series(1, 1000)"
+    )
+    replays = make()
+    await request(offline, replays)
+    assert await replays.work_page()
+    assert await offline.query(STATE) == [(0, False, None)]
+    await offline.query("DELETE FROM outbox")
+    await drain(replays)
+    assert await offline.query(STATE) == [(1, True, None)]
+
+
+async def test_a_defect_ends_the_replay_and_not_the_worker(offline, make):
+    async def broken(session, resources, after, limit):
+        del session, resources, after, limit
+        message = "no such column"
+        raise KeyError(message)
+
+    await request(offline, make())
+    await drain(make(broken))
+    assert await offline.query(STATE) == [(0, True, "KeyError: 'no such column'")]
+
+
+async def test_a_running_worker_takes_up_a_request_at_once(offline, make):
+    await offline.raise_counters(*NAMES)
+    replays = make()
+
+    async def finished():
+        return await offline.query(STATE) == [(5, True, None)]
+
+    async with running(replays.run()):
+        await request(offline, replays)
+        await until(finished)
+
+
+async def test_operators_start_a_replay_and_see_how_far_it_is(offline, make, resources, tokens):
+    await offline.raise_counters(*NAMES)
+    operations, replays = Operations(title="Tests", registry=CollectorRegistry()), make()
+    operations.open(resources, replays)
+    transport = httpx.ASGITransport(app=operations.app)
+    headers = tokens.headers(scopes=["ops:replay"])
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        refused = await client.post("/replays", json={}, headers=tokens.headers(scopes=["x"]))
+        assert refused.status_code == 403
+        client.headers.update(headers)
+        unknown = await client.post("/replays", json={"snapshot": "user.snapshot.v1"})
+        assert unknown.status_code == 404
+        assert CounterSnapshot.type in unknown.json()["detail"]
+        started = await client.post("/replays", json={})
+        assert started.status_code == 202
+        (item,) = started.json()["items"]
+        again = await client.post("/replays", json={"snapshot": CounterSnapshot.type})
+        assert [one["id"] for one in again.json()["items"]] == [item["id"]]
+        await replays.work_page()
+        state = (await client.get(f"/replays/{item['id']}")).json()
+        assert (state["emitted"], state["finished_at"]) == (2, None)
+        await drain(replays)
+        (state,) = (await client.get("/replays")).json()["items"]
+        assert (state["emitted"], state["finished_at"] is None) == (5, False)
+        assert (await client.get(f"/replays/{UUID(int=7)}")).status_code == 404
+        anew = await client.post("/replays", json={})
+        assert anew.json()["items"][0]["id"] != item["id"]
