@@ -13,6 +13,7 @@ from chassis.database import Database
 from .conftest import end_backends
 
 BEGIN_SELECT_COMMIT = 3
+NOTHING = contextlib.nullcontext()
 
 
 class Wire:
@@ -147,3 +148,17 @@ async def test_a_connection_that_the_server_closed_is_replaced_without_a_ping(
         await wire.closed()
         await select(pool)
         assert wire.opened == 2
+
+
+@pytest.mark.parametrize(("sslmode", "refused"), [("disable", False), ("require", True)])
+async def test_the_urls_sslmode_is_kept_as_postgres_writes_it(
+    service_database, database_settings, sslmode, refused
+):
+    url = f"{service_database.runtime_url}?sslmode={sslmode}"
+    settings = database_settings.model_copy(update={"database_url": SecretStr(url)})
+    pool = Database(settings=settings, application_name="tests")
+    # The tests' server has no certificate.
+    expected = pytest.raises(ConnectionError, match="rejected SSL") if refused else NOTHING
+    async with pool.opened():
+        with expected:
+            await select(pool)
