@@ -19,6 +19,7 @@ from chassis.auth.keys import PublicKeys
 from chassis.database import Database, DatabaseSettings, service_metadata
 from chassis.messaging import Wakeups, declare_messaging_tables
 from chassis.operations.app import PATH, Operations
+from chassis.operations.replays import Replays
 from chassis.settings import Environment
 from chassis.testing import ServiceDatabase
 from chassis.testing.clients import serving
@@ -91,14 +92,13 @@ async def worker(
     keys = await asyncio.to_thread(PublicKeys, tokens.jwks_file)
     operations = Operations(title="Tests", registry=CollectorRegistry())
     async with Database(settings=settings, application_name="tests").opened() as database:
-        operations.open(
-            ServiceResources(
-                service=SERVICE,
-                database=database,
-                verifier=TokenVerifier(keys=keys, issuer=ISSUER, audience=AUDIENCE),
-                wakeups=Wakeups(dsn=urls.runtime_url, application_name="tests"),
-            )
+        resources = ServiceResources(
+            service=SERVICE,
+            database=database,
+            verifier=TokenVerifier(keys=keys, issuer=ISSUER, audience=AUDIENCE),
+            wakeups=Wakeups(dsn=urls.runtime_url, application_name="tests"),
         )
+        operations.open(resources, Replays(resources=resources, snapshots=[]))
         app = FastAPI()
         app.mount(PATH, operations.app)
         async with serving(app) as url:

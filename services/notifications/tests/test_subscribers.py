@@ -8,7 +8,7 @@ from sqlalchemy import select
 from chassis.database import new_id
 from contracts.examples import example, has_shape_of_example
 from contracts.orders import ProductStockChanged
-from contracts.users import UserProfileUpdated, UserRegistered, UserRolesChanged
+from contracts.users import UserProfileUpdated, UserRegistered, UserRolesChanged, UserSnapshot
 from notifications.recipients.models import Recipient
 
 
@@ -130,6 +130,16 @@ async def test_a_recipient_follows_the_account_and_older_news_never_replaces_new
 async def test_a_user_whose_registration_is_no_longer_kept_has_no_address(consume, resources):
     await consume(UserProfileUpdated(version=4, user_id=new_id(), full_name="Grace"))
     assert await known(resources) == (None, "Grace", 4)
+
+
+async def test_a_snapshot_completes_what_is_known_of_the_same_version(consume, resources):
+    user = new_id()
+    await consume(UserProfileUpdated(version=4, user_id=user, full_name="Grace"))
+    snapshot = example(UserSnapshot, user_id=user, version=4, email="g@example.com")
+    await consume(snapshot)
+    assert await known(resources) == ("g@example.com", snapshot.full_name, 4)
+    await consume(example(UserSnapshot, user_id=user, version=3, full_name="Older"))
+    assert await known(resources) == ("g@example.com", snapshot.full_name, 4)
 
 
 async def test_hostile_names_are_kept_as_they_are(consume, resources, db):

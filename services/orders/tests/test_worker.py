@@ -12,7 +12,13 @@ from chassis.messaging.metrics import ConsumerMetrics
 from chassis.process import Process
 from chassis.testing import client_of
 from contracts.examples import example
-from contracts.users import USERS, UserProfileUpdated, UserRegistered, UserRolesChanged
+from contracts.users import (
+    USERS,
+    UserProfileUpdated,
+    UserRegistered,
+    UserRolesChanged,
+    UserSnapshot,
+)
 from orders.app import create_app
 from orders.wiring import open_resources
 from orders.worker import SUBSCRIPTIONS, create_worker
@@ -89,6 +95,17 @@ async def test_an_older_event_never_overwrites_a_newer_one(run, db):
         assert await customer_of(db, user) == (False, 5)
     assert await run([record(registered(user, 6))]) == (1, None)
     assert await customer_of(db, user) == (True, 6)
+
+
+async def test_a_snapshot_is_learnt_unless_the_same_or_newer_is_known(run, db):
+    user = new_id()
+    snapshot = example(UserSnapshot, user_id=user, version=5, is_active=False)
+    assert await run([record(snapshot)]) == (1, None)
+    assert await customer_of(db, user) == (False, 5)
+    for version in (4, 5):
+        older = example(UserSnapshot, user_id=user, version=version, is_active=True)
+        assert await run([record(older)]) == (1, None)
+        assert await customer_of(db, user) == (False, 5)
 
 
 async def test_other_news_of_a_user_is_noted_and_changes_nothing(run, db):

@@ -22,6 +22,7 @@ from slipway.errors import SlipwayError
 from slipway.guard import guard, run
 from slipway.mail import find_mail, mail_directory, read_mails
 from slipway.operations import database_app, keys_app, secrets_app, seed, topics_app
+from slipway.replay import replay
 from slipway.settings import SlipwaySettings
 from slipway.state import StateDirectory, find_root
 from slipway.status import as_table, read_status
@@ -43,6 +44,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(secrets_app, name="secrets")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(seed)
+app.command()(replay)
 
 _console = Console()
 _Service = Annotated[str, typer.Argument(help="users, orders or notifications.")]

@@ -29,7 +29,11 @@ from contracts.users import (
     UserRolesChanged,
     UserSnapshot,
 )
-from notifications.recipients.subscribers import on_user_profile_updated, on_user_registered
+from notifications.recipients.subscribers import (
+    on_user_profile_updated,
+    on_user_registered,
+    on_user_snapshot,
+)
 from notifications.settings import NotificationsSettings
 from notifications.subscribers import on_order_placed
 from notifications.wiring import Resources, open_resources
@@ -39,6 +43,7 @@ SUBSCRIPTIONS: Subscriptions[Resources] = Subscriptions(
         Subscription(OrderPlaced, on_order_placed),
         Subscription(UserRegistered, on_user_registered),
         Subscription(UserProfileUpdated, on_user_profile_updated),
+        Subscription(UserSnapshot, on_user_snapshot),
     ],
     ignored=[
         # Nobody is told of stock or roles, nor again of what an order was.
@@ -56,7 +61,6 @@ SUBSCRIPTIONS: Subscriptions[Resources] = Subscriptions(
         UserEmailChanged,
         UserDeactivated,
         UserDeleted,
-        UserSnapshot,
     ],
 )
 

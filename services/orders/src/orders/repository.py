@@ -143,6 +143,14 @@ class OrderRepository:
             statement = statement.where(Order.customer_id == customer_id)
         return await self._session.scalar(statement)
 
+    async def lock_page(self, *, after: UUID | None, limit: int) -> Sequence[Order]:
+        """Give orders with their lines, in the order of ids; they stay as they are to the end."""
+        statement = select(Order).order_by(Order.id).limit(limit)
+        if after is not None:
+            statement = statement.where(Order.id > after)
+        locked = statement.with_for_update(of=Order, key_share=True)
+        return (await self._session.scalars(locked.options(selectinload(Order.items)))).all()
+
     async def page(
         self, customer_id: UUID, *, wanted: OrderFilter, limit: int, after: Cursor | None
     ) -> tuple[Sequence[Order], Cursor | None]:

@@ -9,7 +9,7 @@ from chassis.http.pages import Cursor
 from chassis.messaging import Outbox
 from contracts.base import Money as MoneyData
 from contracts.orders import OrderLine as OrderLineData
-from contracts.orders import OrderPlaced
+from contracts.orders import OrderPlaced, OrderSnapshot
 from orders.catalog.models import Money, Offer
 from orders.catalog.service import ProductService
 from orders.customers.service import CustomerService
@@ -67,6 +67,11 @@ class OrderService:
         await self._orders.add(order)
         self._outbox.add(_placed(order))
         return order
+
+    async def snapshots(self, *, after: UUID | None, limit: int) -> Sequence[OrderSnapshot]:
+        """Tell what orders are at present, in the order of their ids; they stay so to the end."""
+        orders = await self._orders.lock_page(after=after, limit=limit)
+        return [_snapshot(order) for order in orders]
 
     async def get(self, order_id: UUID, *, customer_id: UUID | None) -> Order:
         """Give an order; with `customer_id` only an order of that customer.
@@ -178,18 +183,35 @@ def _placed(order: Order) -> OrderPlaced:
         version=order.version,
         order_id=order.id,
         customer_id=order.customer_id,
-        items=[
-            OrderLineData(
-                product_id=item.product_id,
-                name=item.name,
-                quantity=item.quantity,
-                unit_price=_data(item.unit_price),
-            )
-            for item in order.items
-        ],
+        items=_lines(order),
         total=_data(order.total),
         placed_at=order.created_at,
     )
+
+
+def _snapshot(order: Order) -> OrderSnapshot:
+    return OrderSnapshot(
+        version=order.version,
+        order_id=order.id,
+        customer_id=order.customer_id,
+        status=order.status,
+        items=_lines(order),
+        total=_data(order.total),
+        placed_at=order.created_at,
+        updated_at=order.updated_at,
+    )
+
+
+def _lines(order: Order) -> list[OrderLineData]:
+    return [
+        OrderLineData(
+            product_id=item.product_id,
+            name=item.name,
+            quantity=item.quantity,
+            unit_price=_data(item.unit_price),
+        )
+        for item in order.items
+    ]
 
 
 def _data(money: Money) -> MoneyData:

@@ -16,14 +16,20 @@ class RecipientRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def upsert(self, user_id: UUID, *, version: int, **known: str) -> None:
-        """Write what is known of a user at `version`; older knowledge never replaces newer."""
+    async def upsert(
+        self, user_id: UUID, *, version: int, whole: bool = False, **known: str
+    ) -> None:
+        """Write what is known of a user at `version`; older knowledge never replaces newer.
+
+        With `whole` it is all that can be known, and completes what is known of the same version.
+        """
+        newer = Recipient.version <= version if whole else Recipient.version < version
         values: dict[str, Any] = {"version": version, **known}
         statement = insert(Recipient).values(user_id=user_id, **values)
         await self._session.execute(
             statement.on_conflict_do_update(
                 index_elements=[Recipient.user_id],
                 set_={**values, "updated_at": func.now()},
-                where=Recipient.version < version,
+                where=newer,
             )
         )

@@ -22,3 +22,9 @@ class RecipientService:
     async def profile_updated(self, user_id: UUID, *, full_name: str, version: int) -> None:
         """Take in a user's changed data."""
         await self._recipients.upsert(user_id, version=version, full_name=full_name)
+
+    async def learn(self, user_id: UUID, *, email: str, full_name: str, version: int) -> None:
+        """Take in all of a user at `version`."""
+        await self._recipients.upsert(
+            user_id, version=version, whole=True, email=email, full_name=full_name
+        )

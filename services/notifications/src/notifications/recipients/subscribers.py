@@ -1,7 +1,7 @@
 """Events of the users service."""
 
 from chassis.messaging import Delivery
-from contracts.users import UserProfileUpdated, UserRegistered
+from contracts.users import UserProfileUpdated, UserRegistered, UserSnapshot
 from notifications.wiring import Resources
 
 
@@ -16,4 +16,11 @@ async def on_user_profile_updated(event: UserProfileUpdated, delivery: Delivery[
     """Learn of a user's new name."""
     await delivery.resources.recipients(delivery.session).profile_updated(
         event.user_id, full_name=event.full_name, version=event.version
+    )
+
+
+async def on_user_snapshot(event: UserSnapshot, delivery: Delivery[Resources]) -> None:
+    """Learn of a user whose own events are no longer kept."""
+    await delivery.resources.recipients(delivery.session).learn(
+        event.user_id, email=event.email, full_name=event.full_name, version=event.version
     )

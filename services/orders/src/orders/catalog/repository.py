@@ -117,6 +117,16 @@ class ProductRepository:
         last = rows[limit - 1]
         return (rows[:limit], Cursor(at=last.created_at, id=last.id))
 
+    async def lock_page(self, *, after: UUID | None, limit: int) -> Sequence[Product]:
+        """Give products in the order of their ids, which stay as they are until the end.
+
+        It is the order in which all lock them.
+        """
+        statement = select(Product).order_by(Product.id).limit(limit)
+        if after is not None:
+            statement = statement.where(Product.id > after)
+        return (await self._session.scalars(statement.with_for_update(key_share=True))).all()
+
     async def reserve(self, wanted: Mapping[UUID, int]) -> Mapping[UUID, Offer]:
         """Lock the `wanted` products and take the quantities; unknown ids are not in the answer."""
         result = await self._session.execute(

@@ -6,7 +6,7 @@ from uuid import UUID
 from chassis.database import new_id
 from chassis.http.pages import Cursor
 from chassis.messaging import Outbox
-from contracts.orders import ProductStockChanged
+from contracts.orders import ProductSnapshot, ProductStockChanged
 from orders.catalog.errors import ProductNotFound, SkuTaken
 from orders.catalog.models import Money, Offer, Product
 from orders.catalog.repository import ProductRepository
@@ -77,6 +77,18 @@ class ProductService:
             if offer.stock is not None and offer.version is not None:
                 self._announce(offer.product_id, offer.sku, offer.stock, offer.version)
         return offers
+
+    async def snapshots(self, *, after: UUID | None, limit: int) -> Sequence[ProductSnapshot]:
+        """Tell what products are at present, in the order of their ids; they stay so to the end."""
+        return [
+            ProductSnapshot(
+                version=product.version,
+                product_id=product.id,
+                sku=product.sku,
+                stock=product.stock,
+            )
+            for product in await self._products.lock_page(after=after, limit=limit)
+        ]
 
     def _announce(self, product_id: UUID, sku: str, stock: int, version: int) -> None:
         self._outbox.add(

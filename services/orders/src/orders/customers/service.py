@@ -29,3 +29,7 @@ class CustomerService:
     async def registered(self, customer_id: UUID, *, version: int) -> None:
         """Take note of a new account; what a newer event said stays."""
         await self._customers.learn(customer_id, is_active=True, version=version)
+
+    async def learn(self, customer_id: UUID, *, is_active: bool, version: int) -> None:
+        """Take note of what an account is at `version`; what a newer event said stays."""
+        await self._customers.learn(customer_id, is_active=is_active, version=version)

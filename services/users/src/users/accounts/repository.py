@@ -74,6 +74,13 @@ class AccountRepository:
         last = rows[limit - 1]
         return (rows[:limit], Cursor(at=last.created_at, id=last.id))
 
+    async def lock_page(self, *, after: UUID | None, limit: int) -> Sequence[Account]:
+        """Give accounts in the order of their ids, which stay as they are until the end."""
+        statement = select(Account).order_by(Account.id).limit(limit)
+        if after is not None:
+            statement = statement.where(Account.id > after)
+        return (await self._session.scalars(statement.with_for_update(key_share=True))).all()
+
     async def change(self, account: Account, **changes: Unpack[_Changes]) -> Account:
         """Write `changes` to a locked account, and raise its version by one."""
         statement = (

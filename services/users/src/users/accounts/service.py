@@ -8,7 +8,7 @@ from chassis.database import new_id
 from chassis.http.concurrency import check_if_match
 from chassis.http.pages import Cursor
 from chassis.messaging import Outbox
-from contracts.users import UserProfileUpdated, UserRegistered, UserRolesChanged
+from contracts.users import UserProfileUpdated, UserRegistered, UserRolesChanged, UserSnapshot
 from users.accounts.errors import AccountNotFound, EmailTaken
 from users.accounts.models import Account, Role
 from users.accounts.repository import AccountRepository
@@ -130,6 +130,25 @@ class AccountService:
         account = _found(await self._accounts.find(account_id, lock=True), account_id)
         check_if_match(if_match, account.version)
         return account
+
+
+async def account_snapshots(
+    accounts: AccountRepository, *, after: UUID | None, limit: int
+) -> Sequence[UserSnapshot]:
+    """Tell what accounts are at present, in the order of their ids; they stay so until the end."""
+    return [
+        UserSnapshot(
+            version=account.version,
+            user_id=account.id,
+            email=account.email,
+            email_verified=account.email_verified,
+            full_name=account.full_name,
+            roles=account.roles,
+            is_active=account.is_active,
+            registered_at=account.created_at,
+        )
+        for account in await accounts.lock_page(after=after, limit=limit)
+    ]
 
 
 def _found(account: Account | None, account_id: UUID) -> Account:

@@ -1,0 +1,110 @@
+"""`slipway replay`: a service publishes its present state anew, for who must learn it."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from pydantic import BaseModel, TypeAdapter
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from slipway.access import Asker, Gateway, Json, Login, Token, Url, print_json
+from slipway.worker_api import WorkerApi
+
+_PATH = "/replays"
+_POLL_SECONDS = 0.5
+
+_console = Console()
+
+
+class Replay(BaseModel):
+    """How far a replay is."""
+
+    id: UUID
+    snapshot: str
+    requested_at: datetime
+    emitted: int
+    finished_at: datetime | None
+    error: str | None
+
+    @property
+    def state(self) -> str:
+        """For people."""
+        if self.error is not None:
+            return f"failed: {self.error}"
+        return "under way" if self.finished_at is None else "published"
+
+
+def replay(  # noqa: PLR0913 - one for each option
+    service: Annotated[str, typer.Argument(help="users or orders.")],
+    snapshot: Annotated[
+        str | None, typer.Argument(help="user.snapshot.v1, …; all of the service when left out.")
+    ] = None,
+    *,
+    status: Annotated[
+        bool, typer.Option("--status", help="Begin nothing: show the last ones.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option(help="Wait for the end; it goes on without this command as well.")
+    ] = True,
+    as_json: Json = False,
+    url: Url = None,
+    token: Token = None,
+    login: Login = None,
+    gateway: Gateway = None,
+) -> None:
+    """Publish what a service's aggregates are at present, as snapshot events.
+
+    For a new consumer, or one that lost its data: topics keep events for some days only. Consumers
+    take a snapshot by its version, so those that know it already lose nothing.
+    """
+    ask = Asker(service=service, url=url, token=token, login=login, gateway=gateway)
+    found = ask(recent if status else lambda api: start(api, snapshot, wait=wait))
+    if as_json:
+        print_json(TypeAdapter(list[Replay]).dump_json(found, indent=2))
+    elif found:
+        _console.print(as_table(found))
+    else:
+        _console.print(f"{service} has no replay to show")
+    if not status and any(one.error is not None for one in found):
+        raise typer.Exit(1)
+
+
+async def start(api: WorkerApi, snapshot: str | None, *, wait: bool) -> list[Replay]:
+    """Begin to publish; answers how far it is, or with `wait` how it ended."""
+    body = {} if snapshot is None else {"snapshot": snapshot}
+    begun = _read(await api.call("POST", _PATH, json=body))
+    return [await _end_of(api, one) for one in begun] if wait else begun
+
+
+async def _end_of(api: WorkerApi, replay: Replay) -> Replay:
+    while replay.finished_at is None:
+        await asyncio.sleep(_POLL_SECONDS)
+        replay = Replay.model_validate(await api.call("GET", f"{_PATH}/{replay.id}"))
+    return replay
+
+
+async def recent(api: WorkerApi) -> list[Replay]:
+    """The last ones, the newest first."""
+    return _read(await api.call("GET", _PATH))
+
+
+def _read(body: object) -> list[Replay]:
+    return _Answer.model_validate(body).items
+
+
+class _Answer(BaseModel):
+    items: list[Replay]
+
+
+def as_table(replays: Sequence[Replay]) -> Table:
+    """For people."""
+    table = Table("snapshot", "state", "published", "begun")
+    for one in replays:
+        texts = (one.snapshot, one.state, str(one.emitted), f"{one.requested_at:%Y-%m-%d %H:%M}")
+        table.add_row(*(escape(text) for text in texts))
+    return table

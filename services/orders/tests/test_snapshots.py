@@ -1,0 +1,68 @@
+"""Snapshots: what orders publishes anew, and what it learns of customers that way."""
+
+import json
+
+import pytest
+
+from chassis.operations.replays import Replays
+from chassis.process import Process
+from contracts.examples import has_shape_of_example
+from orders.wiring import open_resources
+from orders.worker import SNAPSHOTS
+
+
+@pytest.fixture
+async def replay(settings, db):
+    """Replays everything; answers what came of it: type, sequence and data."""
+    process = Process(name="orders-worker", settings=settings)
+    async with process.tasks(), open_resources(settings, process) as resources:
+
+        async def run():
+            await db.execute("DELETE FROM outbox")
+            replays = Replays(resources=resources, snapshots=SNAPSHOTS, page=2)
+            async with resources.database.transaction() as session:
+                await replays.request(session, None, by="a test")
+            while await replays.work_page():
+                pass
+            rows = await db.fetch("SELECT type, headers, payload FROM outbox ORDER BY seq")
+            return [
+                (
+                    row["type"],
+                    int(json.loads(row["headers"])["ce_sequence"]),
+                    json.loads(row["payload"]),
+                )
+                for row in rows
+            ]
+
+        yield run
+
+
+async def test_products_and_orders_are_published_as_they_are(replay, product, place, db):
+    products = [await product(f"P-{number}", stock=10) for number in range(3)]
+    placed = [
+        (await place((products[0]["id"], 2), (products[1]["id"], 1))).json() for _ in range(3)
+    ]
+    published = await replay()
+    assert await db.fetch("SELECT error FROM replays WHERE error IS NOT NULL") == []
+    assert all(has_shape_of_example(kind, data) for kind, _, data in published)
+    stocks = {
+        data["sku"]: (sequence, data["version"], data["stock"])
+        for kind, sequence, data in published
+        if kind == "product.snapshot.v1"
+    }
+    assert stocks == {"P-0": (4, 4, 4), "P-1": (4, 4, 7), "P-2": (1, 1, 10)}
+    orders = [data for kind, _, data in published if kind == "order.snapshot.v1"]
+    assert [one["order_id"] for one in orders] == [one["id"] for one in placed]
+    for one, order in zip(orders, placed, strict=True):
+        assert (one["status"], one["total"], one["version"]) == ("placed", order["total"], 1)
+        assert [line["quantity"] for line in one["items"]] == [2, 1]
+
+
+async def test_a_snapshot_tells_of_a_change_that_has_happened(replay, product, place, db):
+    rope = await product()
+    order = (await place((rope["id"], 1))).json()
+    await db.execute("UPDATE orders SET status = 'cancelled', version = 2")
+    snapshots = [data for kind, _, data in await replay() if kind == "order.snapshot.v1"]
+    assert [(one["order_id"], one["status"], one["version"]) for one in snapshots] == [
+        (order["id"], "cancelled", 2)
+    ]
