@@ -15,6 +15,7 @@ from chassis.telemetry import configure_logging
 type Capture = pytest.CaptureFixture[str]
 type Lines = Callable[[], list[dict[str, Any]]]
 SECRET = "hunter2-hunter2"
+QUIET = ("aiokafka", "uvicorn", "httpx", "httpcore", "websockets", "sqlalchemy")
 JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
 
 
@@ -22,16 +23,18 @@ JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
 def _as_before() -> Iterator[None]:
     """Logging is the process's own: give it back as it was."""
     root, config = logging.getLogger(), structlog.get_config()
-    handlers, level = root.handlers[:], root.level
+    handlers = root.handlers[:]
+    levels = {logger: logger.level for logger in [root, *map(logging.getLogger, QUIET)]}
     yield
     root.handlers[:] = handlers
-    root.setLevel(level)
+    for logger, level in levels.items():
+        logger.setLevel(level)
     structlog.configure(**config)
 
 
-def configured(capsys: Capture) -> Lines:
+def configured(capsys: Capture, level: str = "INFO") -> Lines:
     """Log as a process does: in the test itself, as pytest changes standard output before it."""
-    configure_logging(process="orders", level="INFO", log_format="json")
+    configure_logging(process="orders", level=level, log_format="json")
     return lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -54,6 +57,19 @@ def test_a_line_is_one_json_object(capsys: Capture):
         "library",
     )
     assert theirs["process"] == "orders"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["uvicorn.error", "websockets.client", "httpcore.http11", "aiokafka.conn", "sqlalchemy.engine"],
+)
+def test_libraries_that_write_frames_and_rows_at_debug_do_not_even_there(
+    capsys: Capture, name: str
+):
+    lines = configured(capsys, "DEBUG")
+    logging.getLogger(name).debug("< TEXT '%s'", JWT)
+    logging.getLogger("library").debug("ours")
+    assert [line["event"] for line in lines()] == ["ours"]
 
 
 def test_a_line_carries_trace_and_request_id(capsys: Capture):

@@ -134,6 +134,7 @@ def configure_logging(*, process: str, level: str, log_format: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # Their chatter at INFO says nothing that our own lines don't.
-    for name in ("aiokafka", "uvicorn", "httpx"):
+    # Their chatter at INFO says nothing that our own lines don't. At DEBUG they write what people
+    # send, with tokens, and rows.
+    for name in ("aiokafka", "uvicorn", "httpx", "httpcore", "websockets", "sqlalchemy"):
         logging.getLogger(name).setLevel("WARNING")
