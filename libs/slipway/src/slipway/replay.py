@@ -74,16 +74,18 @@ def replay(  # noqa: PLR0913 - one for each option
         raise typer.Exit(1)
 
 
-async def start(api: WorkerApi, snapshot: str | None, *, wait: bool) -> list[Replay]:
+async def start(
+    api: WorkerApi, snapshot: str | None, *, wait: bool, poll_seconds: float = _POLL_SECONDS
+) -> list[Replay]:
     """Begin to publish; answers how far it is, or with `wait` how it ended."""
     body = {} if snapshot is None else {"snapshot": snapshot}
     begun = _read(await api.call("POST", _PATH, json=body))
-    return [await _end_of(api, one) for one in begun] if wait else begun
+    return [await _end_of(api, one, poll_seconds) for one in begun] if wait else begun
 
 
-async def _end_of(api: WorkerApi, replay: Replay) -> Replay:
+async def _end_of(api: WorkerApi, replay: Replay, poll_seconds: float) -> Replay:
     while replay.finished_at is None:
-        await asyncio.sleep(_POLL_SECONDS)
+        await asyncio.sleep(poll_seconds)
         replay = Replay.model_validate(await api.call("GET", f"{_PATH}/{replay.id}"))
     return replay
 
