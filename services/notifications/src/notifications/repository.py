@@ -6,30 +6,27 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from chassis.database.statements import fetch
 from notifications.models import Notification
 
-_TOLD = text(
-    """
+_TOLD = """
     SELECT source_event_id, user_id FROM notifications
-    WHERE source_event_id = ANY(cast(:ids AS text[]))
-    """
-)
+    WHERE source_event_id = ANY($1::text[])
+"""
 # One statement whatever the size of the batch, so that it is prepared once.
-_INSERT = text(
-    """
+_INSERT = """
     INSERT INTO notifications
         (id, user_id, event_id, source_event_id, type, title, body, data)
     SELECT id, user_id, event_id, source_event_id, type, title, body, data
-    FROM json_to_recordset(cast(:rows AS json)) AS r (
+    FROM json_to_recordset($1::json) AS r (
         id uuid, user_id uuid, event_id bigint, source_event_id text,
         type text, title text, body text, data jsonb
     )
     RETURNING created_at
-    """
-)
+"""
 
 
 class NotificationRepository:
@@ -40,13 +37,13 @@ class NotificationRepository:
 
     async def told(self, source_event_ids: Collection[str]) -> set[tuple[str, UUID]]:
         """Find who was told of these events already, as pairs of event and user."""
-        found = await self._session.execute(_TOLD, {"ids": list(source_event_ids)})
-        return {(row.source_event_id, row.user_id) for row in found}
+        found = await fetch(self._session, _TOLD, list(source_event_ids))
+        return {(row["source_event_id"], row["user_id"]) for row in found}
 
     async def insert(self, rows: Sequence[Mapping[str, Any]]) -> datetime:
         """Write new notifications; answers the time that all of them were created at."""
-        result = await self._session.execute(_INSERT, {"rows": json.dumps(rows, default=str)})
-        created_at: datetime = result.scalars().all()[0]
+        written = await fetch(self._session, _INSERT, json.dumps(rows, default=str))
+        created_at: datetime = written[0]["created_at"]
         return created_at
 
     async def page(
