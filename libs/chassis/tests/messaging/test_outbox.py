@@ -12,7 +12,6 @@ from sqlalchemy.orm import DeclarativeBase
 
 from chassis.database import after_commit, before_commit
 from chassis.messaging.publishing.outbox import MAX_PAYLOAD_BYTES, EventTooLargeError
-from chassis.telemetry.tracing import current_trace_headers
 
 from .counting import CounterRaised, metadata, raise_counter
 
@@ -238,12 +237,36 @@ async def test_an_event_too_large_for_kafka_is_refused_where_it_is_made(offline)
     assert await offline.backlog() == 0
 
 
-async def test_the_trace_of_the_use_case_is_stored_with_its_event(offline, spans):
+async def test_an_event_is_written_in_a_span_of_its_own_whose_context_is_stored_with_it(
+    offline, spans
+):
     tracer = trace.get_tracer(__name__)
     with tracer.start_as_current_span("use case"):
-        expected = current_trace_headers()
         async with offline.database.transaction() as session:
-            offline.outbox(session).add(EVENT)
+            event_id = offline.outbox(session).add(EVENT)
     [(headers,)] = await offline.query("SELECT headers FROM outbox")
-    assert json.loads(headers)["traceparent"] == expected["traceparent"]
-    assert [span.name for span in spans.get_finished_spans()] == ["commit", "use case"]
+    create, commit, use_case = spans.get_finished_spans()
+    assert (create.name, commit.name) == ("create counters", "commit")
+    assert create.parent == use_case.context
+    assert create.kind is trace.SpanKind.PRODUCER
+    assert dict(create.attributes) == {
+        "messaging.system": "kafka",
+        "messaging.operation.type": "create",
+        "messaging.operation.name": "create",
+        "messaging.destination.name": "counters",
+        "messaging.kafka.message.key": "a",
+        "messaging.message.id": str(event_id),
+    }
+    _, trace_id, span_id, _ = json.loads(headers)["traceparent"].split("-")
+    assert (int(trace_id, 16), int(span_id, 16)) == (
+        create.context.trace_id,
+        create.context.span_id,
+    )
+
+
+async def test_an_event_outside_any_trace_begins_none(offline, spans):
+    async with offline.database.transaction() as session:
+        offline.outbox(session).add(EVENT)
+    [(headers,)] = await offline.query("SELECT headers FROM outbox")
+    assert "traceparent" not in json.loads(headers)
+    assert "create counters" not in {span.name for span in spans.get_finished_spans()}

@@ -75,11 +75,11 @@ async def buffers_of_a_page(connection, after, topics="true"):
 
 
 async def test_dead_rows_under_an_old_snapshot_are_read_once_a_second_only(offline):
-    reader = await asyncpg.connect(offline.urls.runtime_url)
+    reader = await asyncpg.connect(offline.urls.superuser_url)  # the service's role may not idle
     try:
         old = reader.transaction(isolation="repeatable_read")
         await old.start()
-        await reader.fetchval("SELECT count(*) FROM outbox")
+        await reader.fetchval("SELECT count(*) FROM counters.outbox")
         await offline.query(FILL, ROWS)
         async with lane(offline) as relaying:
             await relaying._keep_up()
@@ -94,6 +94,19 @@ async def test_dead_rows_under_an_old_snapshot_are_read_once_a_second_only(offli
         await reader.close()
     assert in_full > ROWS // 100
     assert read_on < in_full / 10
+
+
+async def test_rows_that_are_not_ours_to_send_are_passed_over_once(offline):
+    """Those of a topic that waits, say, or of other relays' shards."""
+    await offline.query(FILL, 100)
+    async with lane(offline) as relaying:
+        await relaying._keep_up()
+        before = relaying._scan.start()
+        page = await relaying._unsent.page(before, but_topics=["counters"])
+        nothing = Published(acknowledged=[], places=[], refused=[])
+        assert not relaying._scan.advance(page, nothing, seconds=0.0)
+        assert page.rows == []
+        assert relaying._scan._position == page.newest > before
 
 
 async def test_urgent_topics_are_found_past_a_backlog_by_their_index(offline):

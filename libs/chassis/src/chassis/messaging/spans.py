@@ -1,7 +1,8 @@
 """Spans of producing, by OpenTelemetry's semantic conventions for messaging and for Kafka.
 
-An event has a span of its own where its trace is recorded, which is a child of what it was written
-in; a batch has one that only links to those. Where nothing is recorded, nothing is made.
+Where its trace is recorded, an event has a span when it is written, a child of what wrote it, and
+one when it is sent, a child of the first; a batch has one that only links to those. Where nothing
+is recorded, nothing is made.
 """
 
 import contextlib
@@ -15,6 +16,27 @@ from chassis.telemetry.tracing import context_from
 _SAMPLED = frozenset("13579bdf")  # the last digit of a traceparent that has this flag
 
 tracer = trace.get_tracer(__name__)
+
+
+@contextlib.contextmanager
+def outbox_span(topic: str, key: str, message_id: str) -> Iterator[None]:
+    """Be the span of one event that is written to the outbox."""
+    if not trace.get_current_span().is_recording():
+        yield
+        return
+    with tracer.start_as_current_span(
+        f"create {topic}",
+        kind=trace.SpanKind.PRODUCER,
+        attributes={
+            "messaging.system": "kafka",
+            "messaging.operation.type": "create",
+            "messaging.operation.name": "create",
+            "messaging.destination.name": topic,
+            "messaging.kafka.message.key": key,
+            "messaging.message.id": message_id,
+        },
+    ):
+        yield
 
 
 def message_span(

@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 _GAUGE_SECONDS = 5.0
 _GAUGE_SHARE = 0.02  # of the time, at most, where counting is slow
 _TRIAL_SECONDS = 5.0
+_TRIALS = 10  # at a time: the others must not wait for long
 _BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -38,7 +39,7 @@ class Pace:
     Attributes:
         page_rows: rows read at a time, at most; 8 MB of payload are another limit.
         poll_seconds: how long a lost hint may delay an event, or a dead relay its successor.
-        acknowledge_seconds: how long a batch may wait for Kafka.
+        acknowledge_seconds: how long a page may wait for Kafka.
         frozen_seconds: after so long without a word PostgreSQL ends our session, and so our locks;
             more than Kafka may take.
     """
@@ -176,7 +177,7 @@ class Lane:
             await self._measure()
             spent = time.monotonic() - now
             self._gauges_due = now + max(_GAUGE_SECONDS, spent / _GAUGE_SHARE)
-        for seq in self._refusals.due():
+        for seq in self._refusals.due()[:_TRIALS]:
             await self._try_again(seq)
 
     async def _try_again(self, seq: int) -> None:

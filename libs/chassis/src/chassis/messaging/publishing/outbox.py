@@ -16,6 +16,7 @@ from sqlalchemy.orm import SessionTransaction
 from chassis.database.models import new_id
 from chassis.database.transaction import after_commit, before_commit
 from chassis.messaging.events import PublicEvent, cloud_event_headers
+from chassis.messaging.spans import outbox_span
 from chassis.messaging.wakeup import Wakeups, relay_channel
 from chassis.telemetry.tracing import current_trace_headers
 
@@ -125,9 +126,9 @@ class Outbox:
             )
             raise EventTooLargeError(message)
         event_id = new_id()
-        headers = cloud_event_headers(
-            event, event_id=event_id, source=self._source, trace=current_trace_headers()
-        )
+        with outbox_span(event.topic.name, event.key, str(event_id)):
+            trace = current_trace_headers()
+        headers = cloud_event_headers(event, event_id=event_id, source=self._source, trace=trace)
         row = _Row(
             id=event_id,
             topic=event.topic.name,

@@ -113,7 +113,7 @@ class Publisher:
         Args:
             kafka: where Kafka is.
             client_id: as the broker's logs show it.
-            acknowledge_seconds: how long a batch may wait for its acknowledgement; an idempotent
+            acknowledge_seconds: how long what is published at a time may take; an idempotent
                 producer of aiokafka would try for ever.
         """
         producer = AIOKafkaProducer(
@@ -176,9 +176,13 @@ class Publisher:
         for place in waiting:
             places.pop(place, None)
         limits = limits or {}
+        # One for all batches: the rows of the first ones must be deleted before our session ends.
+        deadline = asyncio.get_running_loop().time() + self._acknowledge_seconds
         results = await asyncio.gather(
             *(
-                self._send_in_order(place, part, limit=limits.get(place, len(part)))
+                self._send_in_order(
+                    place, part, limit=limits.get(place, len(part)), deadline=deadline
+                )
                 for place, part in places.items()
             )
         )
@@ -208,7 +212,7 @@ class Publisher:
         return found, unknown
 
     async def _send_in_order(
-        self, place: Place, rows: Sequence[OutboxRow], *, limit: int
+        self, place: Place, rows: Sequence[OutboxRow], *, limit: int, deadline: float
     ) -> tuple[Sequence[OutboxRow], Refused | None]:
         sent = 0
         while sent < len(rows):
@@ -216,7 +220,8 @@ class Publisher:
             count = 1
             try:
                 batch, count = self._build(part, place[1], spans)
-                await self._send(batch, place, count, spans)
+                with batch_span(*place, count, spans):
+                    await self._send(batch, place, deadline)
             except Exception as error:  # noqa: BLE001 - handed to the relay, which decides
                 refused = Refused(place=place, row=rows[sent], rows=count, error=error)
                 return rows[:sent], refused
@@ -259,16 +264,13 @@ class Publisher:
         batch.close()
         return batch, count
 
-    async def _send(
-        self, batch: BatchBuilder, place: Place, count: int, spans: Sequence[trace.Span]
-    ) -> None:
+    async def _send(self, batch: BatchBuilder, place: Place, deadline: float) -> None:
         topic, partition = place
         self._in_flight += 1
-        with batch_span(topic, partition, count, spans):
-            async with asyncio.timeout(self._acknowledge_seconds):
-                await (
-                    await self._producer.send_batch(
-                        batch, self._topic_prefix + topic, partition=partition
-                    )
+        async with asyncio.timeout_at(deadline):
+            await (
+                await self._producer.send_batch(
+                    batch, self._topic_prefix + topic, partition=partition
                 )
+            )
         self._in_flight -= 1

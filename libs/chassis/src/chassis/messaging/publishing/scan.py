@@ -114,11 +114,11 @@ class Scan:
         self._at_end = not page.more
         for refused in published.refused:
             self._refuse(refused)
-        if not page.rows:
+        if not page.newest:
             return False
         before = self._position
         self._settled.learn(page)
-        self._position = max(before, min(page.rows[-1].seq, self._settled.seq))
+        self._position = max(before, min(page.end, self._settled.seq))
         return page.more and (self._position > before or bool(published.acknowledged))
 
     def _widen(self, place: Place) -> None:

@@ -15,19 +15,21 @@ PLANS = {"enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off"}
 
 # A page ends with the row that brings its payloads over the bound: memory stays small.
 _READ = """
-    SELECT seq, topic, key, headers, payload, created_at,
-        (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint) AS oldest_running,
-        (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint) AS next_transaction,
-        (SELECT max(seq) FROM outbox WHERE seq > $1) AS newest
+    SELECT measured.seq, topic, key, headers, payload, created_at,
+        oldest_running, next_transaction, newest
     FROM (
+        SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest_running,
+            pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next_transaction,
+            (SELECT max(seq) FROM outbox WHERE seq > $1) AS newest
+    ) AS snapshot
+    LEFT JOIN (
         SELECT page.*, sum(octet_length(payload)) OVER (ORDER BY seq) AS bytes
         FROM (
             SELECT seq, topic, key, headers, payload, created_at
             FROM outbox WHERE seq > $1 AND {conditions} ORDER BY seq LIMIT $2
         ) AS page
-    ) AS measured
-    WHERE bytes - octet_length(payload) < $3
-    ORDER BY seq
+    ) AS measured ON bytes - octet_length(payload) < $3
+    ORDER BY measured.seq
 """
 _ONE = "SELECT seq, topic, key, headers, payload, created_at FROM outbox WHERE seq = $1"
 _DELETE = "DELETE FROM outbox WHERE seq = ANY($1::bigint[])"
@@ -65,14 +67,19 @@ class Page:
         more: whether there may be others behind them.
         oldest_running: all transactions before this one had ended.
         next_transaction: none from this one on had begun.
-        newest: the highest ``seq`` of the whole table.
+        newest: the highest ``seq`` behind the start, of whatever topic and key; 0: there is none.
     """
 
     rows: Sequence[OutboxRow]
     more: bool
-    oldest_running: int = 0
-    next_transaction: int = 0
-    newest: int = 0
+    oldest_running: int
+    next_transaction: int
+    newest: int
+
+    @property
+    def end(self) -> int:
+        """The ``seq`` up to which it holds all rows that were asked for."""
+        return self.rows[-1].seq if self.more else self.newest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,12 +148,15 @@ class Unsent:
             conditions.append(f"topic || chr(31) || key <> ALL(${len(arguments)}::text[])")
         sql = _READ.replace("{conditions}", " AND ".join(conditions))
         records = await self._connection.fetch(sql, *arguments)
-        if not records:
-            return Page(rows=[], more=False)
-        rows = [_row(record) for record in records]
-        last = records[-1]
+        rows = [_row(record) for record in records if record[0] is not None]
         full = len(rows) == self._page_rows or sum(len(row[4]) for row in rows) >= _PAGE_BYTES
-        return Page(rows=rows, more=full, **{name: last[name] for name in _SNAPSHOT})
+        return Page(
+            rows=rows,
+            more=full,
+            oldest_running=records[0]["oldest_running"],
+            next_transaction=records[0]["next_transaction"],
+            newest=records[0]["newest"] or 0,
+        )
 
     async def one(self, seq: int) -> OutboxRow | None:
         """Read one row, if it is still there."""
@@ -164,9 +174,6 @@ class Unsent:
             message = "an aggregate gave no row"
             raise RuntimeError(message)
         return Backlog(**record)
-
-
-_SNAPSHOT = ("oldest_running", "next_transaction", "newest")
 
 
 def _row(record: asyncpg.Record) -> OutboxRow:
