@@ -2,6 +2,7 @@
 
 import json
 
+import asyncpg
 import pytest
 
 from chassis.operations.replays import Replays
@@ -56,6 +57,23 @@ async def test_products_and_orders_are_published_as_they_are(replay, product, pl
     for one, order in zip(orders, placed, strict=True):
         assert (one["status"], one["total"], one["version"]) == ("placed", order["total"], 1)
         assert [line["quantity"] for line in one["items"]] == [2, 1]
+
+
+@pytest.mark.parametrize("table", ["products", "orders"])
+async def test_what_is_snapshotted_stays_as_it_is_until_the_end(
+    settings, product, place, db, table
+):
+    """Or an event of a later change could stand before the snapshot of an earlier state."""
+    await place(((await product())["id"], 1))
+    (snapshot,) = [one for one in SNAPSHOTS if one.name == f"{table.removesuffix('s')}.snapshot.v1"]
+    await db.execute("SET lock_timeout = 50")
+    process = Process(name="orders-worker", settings=settings)
+    async with process.tasks(), open_resources(settings, process) as resources:
+        async with resources.database.transaction() as session:
+            assert len(await snapshot.page(session, resources, None, 10)) == 1
+            with pytest.raises(asyncpg.LockNotAvailableError):
+                await db.execute(f"UPDATE {table} SET version = version + 1")
+        await db.execute(f"UPDATE {table} SET version = version + 1")
 
 
 async def test_a_snapshot_tells_of_a_change_that_has_happened(replay, product, place, db):
