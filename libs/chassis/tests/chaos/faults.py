@@ -108,15 +108,15 @@ class Faults:
     async def worker_paused(self, chance: random.Random) -> str:
         """Any worker, at any moment, for longer than the group waits for its members."""
         worker = chance.choice(self._system.workers)
-        seconds = chance.uniform(1.3, 2.5) * SESSION_SECONDS
+        seconds = chance.uniform(1.2, 1.6) * SESSION_SECONDS
         worker.signal(signal.SIGSTOP)
         await self._resume(worker, seconds)
         return f"{worker.name} for {seconds:.1f} s"
 
     async def consumer_paused_in_a_transaction(self, chance: random.Random) -> str:
-        """In the middle of a batch, sometimes beyond the time that PostgreSQL gives it."""
+        """In the middle of a batch, for less or more than PostgreSQL and the group bear."""
         worker = chance.choice(self._system.workers_of(TALLY))
-        seconds = chance.uniform(1.3, 4) * SESSION_SECONDS
+        seconds = chance.uniform(0.6, 1.6) * SESSION_SECONDS
         if not await self._stop_in_a_transaction(worker):
             return ""
         await self._resume(worker, seconds)
@@ -171,12 +171,15 @@ class Faults:
     async def kafka_away_for_long(self, chance: random.Random) -> str:
         """So long that producers give up what they have in hand, and the backlog grows."""
         await self._system.kafka.stop()
-        await asyncio.sleep(_GIVEN_UP_SECONDS)
-        return await self._start_after_a_while(self._system.kafka, chance)
+        return await self._start_after_a_while(
+            self._system.kafka, chance, at_least=_GIVEN_UP_SECONDS
+        )
 
-    async def _start_after_a_while(self, server: LocalServer, chance: random.Random) -> str:
+    async def _start_after_a_while(
+        self, server: LocalServer, chance: random.Random, *, at_least: float = 0
+    ) -> str:
         stopped = time.monotonic()
-        await asyncio.sleep(chance.uniform(0, 1.5))
+        await asyncio.sleep(at_least + chance.uniform(0, 1.5))
         await server.start()
         return f"{server.name} was away for {time.monotonic() - stopped:.1f} s"
 
@@ -193,7 +196,7 @@ class Faults:
 
     async def connections_frozen(self, chance: random.Random) -> str:
         """Silence, and then either everything that was held back, or a cut."""
-        proxy, seconds = self._system.proxy, chance.uniform(0.5, 1.5 * SESSION_SECONDS)
+        proxy, seconds = self._system.proxy, chance.uniform(0.5, 0.7 * SESSION_SECONDS)
         proxy.freeze()
         await asyncio.sleep(seconds)
         cut = proxy.cut() if chance.random() < 0.5 else 0
