@@ -1,6 +1,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -169,6 +170,18 @@ class TestAsRoot:
         assert psutil.Process(server.pid).uids().effective not in {0, os.geteuid()}
         assert await ask(server.url(), "SELECT 1") == 1
         await server.stop()
+
+    def test_as_nobody_it_finds_programs_in_roots_own_directory(self, tmp_path, monkeypatch):
+        refuse(tmp_path, "unshare")
+        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+        locked = tmp_path / "locked"
+        locked.mkdir(mode=0o700)
+        refuse(locked, "initdb")
+        code = f"import os; print(os.access({str(locked / 'initdb')!r}, os.X_OK))"
+        done = subprocess.run(
+            [*way_from_root(), sys.executable, "-c", code], check=True, capture_output=True
+        )
+        assert done.stdout == b"True\n"
 
     def test_without_any_way_the_error_says_what_to_do(self, tmp_path, monkeypatch):
         for name in ("unshare", "setpriv"):

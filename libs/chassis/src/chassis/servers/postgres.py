@@ -50,6 +50,9 @@ _WAYS_FROM_ROOT = (
         "--clear-groups",
         "--inh-caps=+dac_override",
         "--ambient-caps=+dac_override",
+        # access(2) would leave the capability out of account: initdb looks for its programs with
+        # it, and they may stand in root's own directory.
+        "--securebits=+no_setuid_fixup",
         "--",
     ),
 )
