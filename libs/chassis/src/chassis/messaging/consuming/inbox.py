@@ -1,7 +1,6 @@
 """The inbox: a row for each message that was met, so that it takes effect once."""
 
 import asyncio
-import json
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -11,24 +10,22 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.database.engine import Database
 from chassis.database.errors import is_infrastructure_error
+from chassis.database.statements import fetch
 from chassis.messaging.consuming.incoming import Incoming
 
 log = structlog.get_logger(__name__)
 
 DONE, IGNORED, PARKED, SKIPPED, DISCARDED = "done", "ignored", "parked", "skipped", "discarded"
 
-_RECEIVE = text(
-    """
+_RECEIVE = """
     INSERT INTO inbox (consumer, source, id, outcome)
-    SELECT :consumer, i.source, i.id, i.outcome
-    FROM ROWS FROM (
-        json_to_recordset(cast(:rows AS json)) AS (source text, id text, outcome text)
-    ) WITH ORDINALITY AS i (source, id, outcome, place)
+    SELECT $1, i.source, i.id, i.outcome
+    FROM unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY
+        AS i (source, id, outcome, place)
     ORDER BY i.place
     ON CONFLICT (consumer, source, id) DO NOTHING
     RETURNING source, id
-    """
-)
+"""
 _SETTLE = text(
     "UPDATE inbox SET outcome = :outcome WHERE consumer = :consumer AND source = :source"
     " AND id = :id"
@@ -65,14 +62,15 @@ class Inbox:
 
         A message that stands there twice is answered once.
         """
-        rows = [
-            {"source": m.source, "id": m.id, "outcome": IGNORED if m.ignored else DONE}
-            for m in messages
-        ]
-        result = await session.execute(
-            _RECEIVE, {"consumer": self._consumer, "rows": json.dumps(rows)}
+        rows = await fetch(
+            session,
+            _RECEIVE,
+            self._consumer,
+            [message.source for message in messages],
+            [message.id for message in messages],
+            [IGNORED if message.ignored else DONE for message in messages],
         )
-        new = {(row.source, row.id) for row in result}
+        new = {(source, message_id) for source, message_id in rows}
         fresh = []
         for message in messages:
             if (message.source, message.id) in new:

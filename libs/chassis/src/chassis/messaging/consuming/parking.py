@@ -13,18 +13,17 @@ from datetime import UTC, datetime
 from sqlalchemy import JSON, BigInteger, LargeBinary, RowMapping, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from chassis.database.statements import fetch
 from chassis.messaging.consuming.incoming import Incoming
 
 RETRYING, DEAD, UNKNOWN = "retrying", "dead", "unknown"
 
-_FIND = text(
-    """
+_FIND = """
     SELECT id, key, state FROM parked_keys
-    WHERE consumer = :consumer AND topic = :topic AND blocking
-      AND (key = ANY (:keys) OR (:null_key AND key IS NULL))
+    WHERE consumer = $1 AND topic = $2 AND blocking
+      AND (key = ANY ($3::text[]) OR ($4 AND key IS NULL))
     FOR KEY SHARE
-    """
-)
+"""
 _OPEN = text(
     """
     INSERT INTO parked_keys (consumer, topic, key, blocking, state, next_attempt_at)
@@ -145,16 +144,9 @@ class Parking:
         Call it in a statement of its own after the inbox: a queue may have been opened or closed
         by the transaction for which the inbox waited.
         """
-        result = await session.execute(
-            _FIND,
-            {
-                "consumer": self._consumer,
-                "topic": topic,
-                "keys": [key for key in keys if key is not None],
-                "null_key": None in keys,
-            },
-        )
-        return {row.key: Queue(row.id, row.state) for row in result}
+        named = [key for key in keys if key is not None]
+        rows = await fetch(session, _FIND, self._consumer, topic, named, None in keys)
+        return {key: Queue(queue, state) for queue, key, state in rows}
 
     async def append[R](
         self,
