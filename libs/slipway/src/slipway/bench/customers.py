@@ -4,9 +4,11 @@
 """
 
 import asyncio
+import json
 import sys
 import time
 from contextlib import AsyncExitStack
+from http import HTTPStatus
 from itertools import batched
 from pathlib import Path
 from random import Random
@@ -18,6 +20,7 @@ from pydantic import BaseModel
 from client import Feed, NewOrder, OrderItem, SlipwayClient
 from slipway.bench.arrivals import arrival_times, each_in_time
 from slipway.bench.shop import ADDRESS
+from slipway.bench.wire import Wire, open_wire, post
 
 _AT_ONCE = 10
 _LIMIT_SECONDS = 10.0
@@ -56,12 +59,14 @@ class Customers:
 
     Args:
         plan: what to do.
-        client: of the gateway.
+        client: of the gateway; for the feeds.
+        wire: likewise; for the orders.
     """
 
-    def __init__(self, plan: Plan, client: SlipwayClient) -> None:
+    def __init__(self, plan: Plan, client: SlipwayClient, wire: Wire) -> None:
         self._plan = plan
         self._client = client
+        self._wire = wire
         self._random = Random(plan.seed)  # noqa: S311  # not for secrets
         self._result = Result()
         self._told = asyncio.Event()
@@ -91,26 +96,31 @@ class Customers:
 
     async def _place_all(self) -> None:
         plan = self._plan
-        orders = [self._order() for _ in range(round(plan.per_second * plan.seconds))]
+        orders = [self._order(number) for number in range(round(plan.per_second * plan.seconds))]
         times = arrival_times(per_second=plan.per_second, seconds=plan.seconds, seed=plan.seed)
         began, number = time.monotonic(), 0
         async with asyncio.TaskGroup() as group:
             async for late in each_in_time(times):
-                group.create_task(self._place(number, orders[number]))
+                group.create_task(self._place(orders[number]))
                 self._result.late = max(self._result.late, late)
                 number += 1
             self._result.seconds = max(plan.seconds, time.monotonic() - began)
 
-    def _order(self) -> NewOrder:
+    def _order(self, number: int) -> bytes:
         two = self._random.sample(self._plan.products, 2)
         items = tuple(OrderItem(product_id=one, quantity=1) for one in two)
-        return NewOrder(items=items, shipping_address=ADDRESS)
+        order = NewOrder(items=items, shipping_address=ADDRESS)
+        headers = {
+            "authorization": f"Bearer {self._plan.tokens[number % len(self._plan.tokens)]}",
+            "content-type": "application/json",
+            "idempotency-key": f"{self._plan.seed}-{number}",
+        }
+        body = order.model_dump_json(exclude_none=True).encode()
+        return post(f"{self._plan.gateway}/api/v1/orders", headers, body)
 
-    async def _place(self, number: int, order: NewOrder) -> None:
-        token = self._plan.tokens[number % len(self._plan.tokens)]
-        key = f"{self._plan.seed}-{number}"
-        placed = await self._client.place_order(token, order, idempotency_key=key)
-        self._result.placed.append(placed.id)
+    async def _place(self, order: bytes) -> None:
+        placed = await self._wire.send(order, expect=HTTPStatus.CREATED)
+        self._result.placed.append(UUID(json.loads(placed)["id"]))
 
     async def _until_told(self) -> None:
         try:
@@ -125,8 +135,11 @@ class Customers:
 
 async def run(plan: Plan) -> Result:
     """Do what the plan says."""
-    async with SlipwayClient(plan.gateway, trust_env=False) as client:
-        return await Customers(plan, client).run()
+    async with (
+        SlipwayClient(plan.gateway, trust_env=False) as client,
+        open_wire(plan.gateway) as wire,
+    ):
+        return await Customers(plan, client, wire).run()
 
 
 def main() -> None:
