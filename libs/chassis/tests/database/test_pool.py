@@ -89,13 +89,13 @@ async def wire(service_database):
 
 @pytest.fixture
 def pool_on(wire, database_settings):
-    """Make a pool on the wire; a connection that doesn't answer is given up at once."""
+    """Make a pool on the wire; a connection that doesn't answer is given up after a second."""
 
     def make(*, ping_after):
         given = {
             "database_url": SecretStr(wire.url),
             "database_pool_ping_after": ping_after,
-            "database_connect_timeout": 0.2,
+            "database_connect_timeout": 1,
         }
         settings = database_settings.model_copy(update=given)
         return Database(settings=settings, application_name="wired").opened()
@@ -132,7 +132,7 @@ async def test_idle_connections_that_were_lost_unheard_are_all_replaced_before_u
             tasks.create_task(hold())
             tasks.create_task(hold())
         assert wire.opened == 2
-        with wire.lost(seconds=5):
+        with wire.lost(seconds=10):
             await select(pool)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(hold())
