@@ -1,0 +1,47 @@
+"""An operator's commands find the running system by themselves, and log in as an administrator."""
+
+import asyncio
+import json
+import os
+import sys
+
+import pytest
+
+from slipway.seed import DEMO_PASSWORD
+
+
+@pytest.fixture
+def slipway(system):
+    """Run the command against the system; answers its exit status, and what it printed."""
+
+    async def run(*arguments, login="admin@example.com"):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "slipway", *arguments, "--login", login),
+            env={**os.environ, "SLIPWAY_STATE_DIR": str(system.state.path)},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, errors = await process.communicate(f"{DEMO_PASSWORD}\n".encode())
+        return process.returncode, out.decode(), errors.decode()
+
+    return run
+
+
+async def test_an_administrator_replays_accounts_and_orders_takes_them(slipway):
+    status, out, errors = await slipway("replay", "users", "--json")
+    assert status == 0, errors
+    (replay,) = json.loads(out)
+    assert (replay["snapshot"], replay["error"]) == ("user.snapshot.v1", None)
+    assert replay["emitted"] >= 3
+    listing = ("dead-letters", "list", "--service", "orders", "--type", "user.snapshot.v1")
+    status, out, errors = await slipway(*listing, "--json")
+    assert (status, json.loads(out)) == (0, []), errors
+
+
+async def test_a_customer_is_no_operator(slipway):
+    status, _, errors = await slipway(
+        "dead-letters", "list", "--service", "orders", login="customer@example.com"
+    )
+    assert status == 1
+    assert "needs the scope ops:dead-letters, which administrators have" in " ".join(errors.split())
