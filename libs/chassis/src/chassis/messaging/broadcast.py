@@ -23,7 +23,8 @@ from chassis.messaging.consuming.closing import stop_consumer
 log = structlog.get_logger(__name__)
 
 _POLL_MS = 1000
-_RETRY_SECONDS = 0.5
+_RETRY_SECONDS = 0.25
+_LONGEST_RETRY_SECONDS = 2.0
 _CHECK_SECONDS = 5.0
 _ANSWER_SECONDS = 5.0
 _START_SECONDS = 10.0
@@ -125,6 +126,7 @@ class FeedReader:
             self._health.loaded(self._part)
 
     async def _read_for_ever(self) -> None:
+        wait = _RETRY_SECONDS
         while True:
             try:
                 async with self._connected() as consumer, asyncio.TaskGroup() as group:
@@ -133,10 +135,12 @@ class FeedReader:
             except* (KafkaError, OSError, _SilentError) as errors:  # a time-out is an OSError, too
                 self._stale.set(1)
                 if self._known:
+                    wait = _RETRY_SECONDS
                     reasons = [repr(error) for error in errors.exceptions]
                     log.warning("the feed is stale", topic=self._feed.topic, errors=reasons)
                 self._known = False
-            await asyncio.sleep(_RETRY_SECONDS)
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, _LONGEST_RETRY_SECONDS)
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[AIOKafkaConsumer]:
