@@ -74,7 +74,7 @@ def settings(database: ServiceDatabase, tokens: TestTokens) -> OrdersSettings:
         environment=Environment.DEVELOPMENT,
         database_url=SecretStr(database.runtime_url),
         database_pool_timeout=60,  # tests send more at once than the pool has connections
-        kafka_bootstrap_servers="127.0.0.1:1",  # the API process never speaks to Kafka
+        kafka_bootstrap_servers="127.0.0.1:1",  # the API process serves without Kafka, too
         auth_issuer=ISSUER,
         auth_jwks_file=tokens.jwks_file,
     )
