@@ -17,6 +17,7 @@ from chassis.messaging.events import cloud_event_headers
 from .conftest import running, until
 from .counting import SERVICE, SOURCE, CounterAudited, CounterRaised, record
 from .history import faults
+from .messages import raised
 from .partitions import keys_of
 
 
@@ -203,6 +204,38 @@ async def test_a_partition_is_held_at_the_message_it_stopped_at_even_if_the_comm
     await partition._commit
     assert kafka.calls == [("seek", 1), ("commit", 1)]
     assert partition.position == 1
+
+
+class SlowKafka:
+    """A client whose commits take their time."""
+
+    def __init__(self):
+        self.committed = []
+        self.answer = asyncio.Event()
+
+    async def commit(self, offsets):
+        self.committed += offsets.values()
+        await self.answer.wait()
+
+
+async def test_batches_go_on_while_a_commit_takes_its_time_and_the_newest_offset_follows(offline):
+    """None goes back: there is one commit at a time."""
+    kafka = SlowKafka()
+    partition = PartitionConsumer(
+        consumer=kafka,
+        partition=TopicPartition("counters", 0),
+        runner=offline.runner(),
+        metrics=offline.metrics,
+        batch_messages=10,
+    )
+    for number in (0, 1, 2):
+        await partition._process(raised(number))
+    assert [number for _, number in await offline.effects()] == [0, 1, 2]
+    assert partition._commit is not None
+    await asyncio.sleep(0)
+    kafka.answer.set()
+    await partition._commit
+    assert kafka.committed == [1, 3]
 
 
 class RefusedOnce(BatchRunner[Any]):

@@ -54,6 +54,7 @@ class PartitionConsumer[R]:
         self._failures = 0
         self._stopping = False
         self._commit: asyncio.Task[None] | None = None
+        self._uncommitted: int | None = None
         self.position: int | None = None
         self.last_sent_at = time.time()
         self.working = False
@@ -147,10 +148,22 @@ class PartitionConsumer[R]:
             await self._commit_later(records[progress.done - 1].offset + 1)
 
     async def _commit_later(self, offset: int) -> None:
-        """Commit while the next batch runs; one commit at a time, so that none goes back."""
+        """Commit while the next batches run; one commit at a time, so that none goes back.
+
+        aiokafka commits one partition after the other. Who waited here for its turn would leave
+        what was fetched where it is, and while records lie there aiokafka fetches no more.
+        """
+        self._uncommitted = offset
         if self._commit is not None:
-            await self._commit
-        self._commit = asyncio.create_task(self._commit_offset(offset))
+            if not self._commit.done():
+                return  # it takes this one, too
+            await self._commit  # its error is met here
+        self._commit = asyncio.create_task(self._commit_newest())
+
+    async def _commit_newest(self) -> None:
+        while self._uncommitted is not None:
+            offset, self._uncommitted = self._uncommitted, None
+            await self._commit_offset(offset)
 
     async def _commit_offset(self, offset: int) -> None:
         try:
