@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -13,7 +14,9 @@ from chassis.messaging.publishing.shards import SHARD_OF_KEY, Shards
 # The planner would judge by a table that is empty most of the time, and keep that plan.
 PLANS = {"enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off"}
 
-# A page ends with the row that brings its payloads over the bound: memory stays small.
+# A page ends with the row that brings its payloads over the bound: memory stays small. Its snapshot
+# is told where it has no row, too. The join keeps the order, and promises nothing: so the rows are
+# sorted here, since PostgreSQL would do it with their payloads.
 _READ = """
     SELECT measured.seq, topic, key, headers, payload, created_at,
         oldest_running, next_transaction, newest
@@ -29,7 +32,6 @@ _READ = """
             FROM outbox WHERE seq > $1 AND {conditions} ORDER BY seq LIMIT $2
         ) AS page
     ) AS measured ON bytes - octet_length(payload) < $3
-    ORDER BY measured.seq
 """
 _ONE = "SELECT seq, topic, key, headers, payload, created_at FROM outbox WHERE seq = $1"
 _DELETE = "DELETE FROM outbox WHERE seq = ANY($1::bigint[])"
@@ -148,7 +150,7 @@ class Unsent:
             conditions.append(f"topic || chr(31) || key <> ALL(${len(arguments)}::text[])")
         sql = _READ.replace("{conditions}", " AND ".join(conditions))
         records = await self._connection.fetch(sql, *arguments)
-        rows = [_row(record) for record in records if record[0] is not None]
+        rows = sorted((_row(record) for record in records if record[0] is not None), key=_seq)
         full = len(rows) == self._page_rows or sum(len(row[4]) for row in rows) >= _PAGE_BYTES
         return Page(
             rows=rows,
@@ -174,6 +176,9 @@ class Unsent:
             message = "an aggregate gave no row"
             raise RuntimeError(message)
         return Backlog(**record)
+
+
+_seq = itemgetter(0)
 
 
 def _row(record: asyncpg.Record) -> OutboxRow:
