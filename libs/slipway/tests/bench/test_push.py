@@ -75,6 +75,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
         yield rig
 
 
+@pytest.mark.usefixtures("all_services")
 async def test_the_row(rig: Rig) -> None:
     whole = await open_whole(rig, customers=3, products=2, topics=[push.TOPIC])
     finding = await push.compare(rig, whole, PACE, per_second=10)

@@ -63,6 +63,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
         yield rig
 
 
+@pytest.mark.usefixtures("all_services")
 async def test_the_gateways_row(rig: Rig) -> None:
     cores = Cores(load=0, proxy=0)
     upstream = await start_upstream(rig, cores)
@@ -77,6 +78,7 @@ async def test_the_gateways_row(rig: Rig) -> None:
     assert {"aiohttp", "httpx", "Valkey"} <= dict(finding.versions).keys()
 
 
+@pytest.mark.usefixtures("all_services")
 async def test_the_orders_row(rig: Rig) -> None:
     shop = await open_shop(rig, customers=1, products=2)
     finding = await orders.compare(rig, shop, FewRequests(), PACE, clients=2)
