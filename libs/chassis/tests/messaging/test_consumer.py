@@ -10,6 +10,7 @@ from aiokafka.errors import CommitFailedError, GroupAuthorizationFailedError
 
 from chassis.health import Health
 from chassis.messaging import Consumer, FailurePolicy
+from chassis.messaging.consuming.assignment import Assignment
 from chassis.messaging.consuming.batch import BatchRunner
 from chassis.messaging.consuming.partition import PartitionConsumer
 from chassis.messaging.events import cloud_event_headers
@@ -158,9 +159,12 @@ async def test_a_member_without_a_partition_is_ready_as_well(service):
     """There may be more workers than partitions; none of them may hold up a rollout."""
     healths = [Health() for _ in range(4)]  # of three partitions
     members = [service.consumer(health=health) for health in healths]
+    for health in healths:
+        health.started()
+    assert not any(health.ready[0] for health in healths)
 
     async def all_are_ready():
-        return all("consumer position" not in health.ready[1] for health in healths)
+        return all(health.ready[0] for health in healths)
 
     async with running(*(member.run() for member in members)):
         await until(all_are_ready)
@@ -288,6 +292,23 @@ async def test_a_handler_that_takes_longer_than_the_poll_interval_keeps_its_part
     async with running(service.relay().run(), consumer.run()):
         await service.until_effects()
     assert began == [1]
+
+
+async def test_partitions_that_come_while_the_consumer_stops_are_left_alone():
+    async with asyncio.TaskGroup() as group:
+        pass
+    known = []
+    consumed: Any = PartitionConsumer
+    assignment = Assignment(
+        group=group,
+        consume=lambda one: consumed(
+            consumer=None, partition=one, runner=None, metrics=None, batch_messages=1
+        ),
+        on_known=lambda: known.append(True),
+        finish_seconds=1,
+    )
+    await assignment.on_partitions_assigned([TopicPartition("counters", 0)])
+    assert (assignment.partitions, known) == ({}, [])
 
 
 async def test_slow_handlers_get_smaller_batches_and_quick_ones_larger_again():

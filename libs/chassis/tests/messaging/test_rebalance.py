@@ -80,7 +80,7 @@ async def idle_transactions_end_after(urls, seconds):
 
 
 @asynccontextmanager
-async def held_in_mid_batch(service):
+async def held_in_mid_batch(service, *, session_seconds=2):
     """A member that is in the middle of a batch's transaction; gives its handler."""
     [key] = keys_of(0, 1)
     handler = HeldHandler(key, 3)
@@ -88,18 +88,18 @@ async def held_in_mid_batch(service):
         await service.raise_counters(*[key] * 5)
         async with running(service.relay().run()):
             await service.until_published()
-        async with running(service.consumer(handler, session_seconds=2).run()):
+        async with running(service.consumer(handler, session_seconds=session_seconds).run()):
             await handler.reached.wait()
             yield handler
 
 
 async def test_a_batch_in_hand_is_finished_before_another_member_gets_its_partition(service):
-    async with held_in_mid_batch(service) as handler:
-        other = Member(service, session_seconds=2)
+    async with held_in_mid_batch(service, session_seconds=10) as handler:
+        other = Member(service, session_seconds=10)
         async with other.running():
             # The join makes the group take all partitions back, and it waits for this batch.
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(other.joined(), 2)
+                await asyncio.wait_for(other.joined(), 1)
             assert await service.effects() == []
             handler.released.set()
             await other.joined()
@@ -108,8 +108,10 @@ async def test_a_batch_in_hand_is_finished_before_another_member_gets_its_partit
     assert faults(await service.effects(), service.raised) == []
 
 
-async def test_a_batch_that_does_not_end_is_rolled_back_and_the_next_owner_runs_it(service):
-    """The group may give the partition away before that: its lock keeps the new owner waiting."""
+async def test_a_batch_that_does_not_end_is_rolled_back_in_time_and_the_next_owner_runs_it(
+    service, caplog
+):
+    """In time for the group: a member that it gives up comes back, and all begins again."""
     async with held_in_mid_batch(service) as handler:
         other = Member(service, session_seconds=2)
         async with other.running():
@@ -117,6 +119,7 @@ async def test_a_batch_that_does_not_end_is_rolled_back_and_the_next_owner_runs_
             assert other.handler.calls == []
             handler.released.set()  # whoever has the partition now may finish it
             await service.until_effects()
+    assert "member_id was not recognized" not in caplog.text
     assert len([*handler.calls, *other.handler.calls]) == 3 + 5
     assert faults(await service.effects(), service.raised) == []
 

@@ -9,8 +9,6 @@ from aiokafka.abc import ConsumerRebalanceListener
 
 from chassis.messaging.consuming.partition import PartitionConsumer
 
-_FINISH_SECONDS = 5.0
-
 
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
     """Starts and ends the tasks as partitions come and go.
@@ -19,6 +17,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         group: in which the tasks live; one that fails ends it.
         consume: makes what consumes a partition.
         on_known: called when the group has given this member its partitions, even if it is none.
+        finish_seconds: how long what is in hand may take when partitions are taken away; the
+            member is silent meanwhile, and must not be given up for that.
 
     Attributes:
         known: whether that has happened.
@@ -30,10 +30,12 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         group: asyncio.TaskGroup,
         consume: Callable[[TopicPartition], PartitionConsumer[Any]],
         on_known: Callable[[], None],
+        finish_seconds: float,
     ) -> None:
         self._group = group
         self._consume = consume
         self._on_known = on_known
+        self._finish_seconds = finish_seconds
         self._tasks: dict[PartitionConsumer[Any], asyncio.Task[None]] = {}
         self.known = False
 
@@ -51,14 +53,18 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         del revoked  # all of them: the group rebalances eagerly
         tasks, self._tasks = self._tasks, {}
         await asyncio.gather(
-            *(one.finish(task, seconds=_FINISH_SECONDS) for one, task in tasks.items())
+            *(one.finish(task, seconds=self._finish_seconds) for one, task in tasks.items())
         )
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Begin to consume what this member was given."""
         for partition in assigned:
             one = self._consume(partition)
-            name = f"{partition.topic}/{partition.partition}"
-            self._tasks[one] = self._group.create_task(one.run(), name=name)
+            work = one.run()
+            try:
+                self._tasks[one] = self._group.create_task(work, name=str(partition))
+            except RuntimeError:  # the consumer is stopping: the group ended its tasks
+                work.close()
+                return
         self.known = True
         self._on_known()

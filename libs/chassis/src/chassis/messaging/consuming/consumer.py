@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 _RECONNECT_SECONDS = 1.0
 # A partition whose records were still in hand when a fetch began waits for that fetch to end.
 _FETCH_WAIT_MS = 100
+# No heartbeat goes out while partitions are given up; a commit may follow, for as long again.
+_FINISH_SHARE = 0.3
 READY = "consumer position"
 
 
@@ -87,6 +89,7 @@ class Consumer:
                     group=group,
                     consume=lambda one: self._partition(consumer, one),
                     on_known=lambda: self._health.loaded(READY),
+                    finish_seconds=self._session_ms / 1000 * _FINISH_SHARE,
                 )
                 consumer.subscribe(self._topics, listener=assignment)
                 await consumer.start()
