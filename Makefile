@@ -100,11 +100,18 @@ check: .venv/.synced ## Lint, types, import rules, generated documents, migratio
 	$(RUN)/python -m chassis.testing.drift $(addprefix services/,$(SERVICES))
 
 .PHONY: check-all
-check-all: check charts-check asyncapi-check ## All of check, and what needs Helm, which Go builds where it is missing, or npm
+check-all: check charts-check asyncapi-check pooler-check ## All of check, and what needs Go (Helm is built where it is missing), npm or Debian's packages
 
 .PHONY: asyncapi-check
 asyncapi-check: .venv/.synced ## Have AsyncAPI's own parser read docs/asyncapi.json (Node from a wheel where it is missing)
 	@UV=$(UV) deploy/asyncapi/check.sh docs/asyncapi.json
+
+.PHONY: pooler-check
+pooler-check: .venv/.synced ## Test behind Debian's PgBouncer, which root installs where it is missing
+	@PATH="$$PATH:/usr/sbin"; command -v pgbouncer >/dev/null \
+		|| { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends pgbouncer; } >/dev/null \
+		|| { echo "pgbouncer is missing: sudo apt-get install pgbouncer" >&2; exit 1; }
+	@$(RUN)/pytest -q -p no:cacheprovider libs/chassis/tests/messaging/test_pooler.py
 
 .PHONY: charts-check
 charts-check: .venv/.synced | $(filter $(OWN_UV),$(UV)) ## Lint, render and validate the Helm charts
