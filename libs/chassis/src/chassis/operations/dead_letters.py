@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.errors import Conflict, NotFound
 from chassis.messaging.consuming.inbox import DISCARDED, Inbox
-from chassis.messaging.consuming.parking import DEAD, RETRYING, UNKNOWN
+from chassis.messaging.consuming.parking import DEAD, RETRYING, UNKNOWN, Parking
 
 REDRIVEN = "redriven"
 STATES = (DEAD, UNKNOWN, RETRYING)
@@ -56,13 +56,7 @@ _FIND = text(
     WHERE m.seq = :seq AND k.consumer = :consumer
     """
 )
-_LOCK = text("SELECT id FROM parked_keys WHERE id = :queue FOR UPDATE")
 _FORGET_ATTEMPTS = text("UPDATE parked_messages SET attempts = 0 WHERE seq = :seq")
-_GO_ON = text(
-    "UPDATE parked_keys SET state = 'retrying', next_attempt_at = clock_timestamp()"
-    " WHERE id = :queue"
-)
-_DELETE = text("DELETE FROM parked_messages WHERE seq = :seq")
 _RECORD = text(
     """
     INSERT INTO dead_letter_actions (actor, action, reason, topic, key, type, source, message_id)
@@ -151,6 +145,7 @@ class DeadLetters:
         self._consumer = consumer
         self._counter = counter
         self._inbox = Inbox(consumer=consumer)
+        self._parking = Parking(consumer=consumer)
 
     async def page(
         self, session: AsyncSession, wanted: Filter, *, limit: int, after: int = 0
@@ -199,7 +194,7 @@ class DeadLetters:
             )
             raise NotHead(message)
         await session.execute(_FORGET_ATTEMPTS, {"seq": seq})
-        await session.execute(_GO_ON, {"queue": letter.queue})
+        await self._parking.reschedule(session, letter.queue, state=RETRYING)
         await self._record(session, letter, REDRIVEN, action)
         return letter
 
@@ -213,11 +208,11 @@ class DeadLetters:
             BeingTried: a retry takes too long to wait for.
         """
         letter = await self._take(session, seq)
-        await session.execute(_DELETE, {"seq": seq})
+        await self._parking.remove(session, seq)
         await self._inbox.settle(session, letter.source, letter.message_id, DISCARDED)
         if not letter.before:
             # An empty queue, too: the retry loop closes it, in a transaction of its own.
-            await session.execute(_GO_ON, {"queue": letter.queue})
+            await self._parking.reschedule(session, letter.queue, state=RETRYING)
         await self._record(session, letter, DISCARDED, action)
         return letter
 
@@ -225,7 +220,7 @@ class DeadLetters:
         """Lock a message's queue, and read the message as it is then."""
         letter = await self.get(session, seq)
         try:
-            await session.execute(_LOCK, {"queue": letter.queue})
+            await self._parking.lock(session, letter.queue)
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
                 raise

@@ -84,7 +84,7 @@ _RESCHEDULE = text(
     WHERE id = :queue
     """
 )
-_LOCK_TO_CLOSE = text("SELECT id FROM parked_keys WHERE id = :queue FOR UPDATE")
+_LOCK = text("SELECT id FROM parked_keys WHERE id = :queue FOR UPDATE")
 _CLOSE = text(
     """
     DELETE FROM parked_keys AS k WHERE id = :queue
@@ -243,9 +243,9 @@ class Parking:
         row = result.mappings().one_or_none()
         return None if row is None else _parked(row)
 
-    async def remove(self, session: AsyncSession, record: ParkedRecord) -> None:
+    async def remove(self, session: AsyncSession, seq: int) -> None:
         """Take a message out of its queue: it took effect, or is not wanted."""
-        await session.execute(_REMOVE, {"seq": record.seq})
+        await session.execute(_REMOVE, {"seq": seq})
 
     async def count_attempt(
         self, session: AsyncSession, record: ParkedRecord, error: Exception
@@ -258,15 +258,19 @@ class Parking:
         return result.rowcount == 1  # type: ignore[attr-defined,no-any-return]  # an UPDATE has one
 
     async def reschedule(
-        self, session: AsyncSession, queue: Queue, *, state: str, delay: float = 0
+        self, session: AsyncSession, queue_id: int, *, state: str, delay: float = 0
     ) -> None:
         """Say what becomes of a queue: tried again after `delay` seconds, or not by itself."""
-        values = {"queue": queue.id, "state": state, "delay": delay}
+        values = {"queue": queue_id, "state": state, "delay": delay}
         await session.execute(_RESCHEDULE, values)
+
+    async def lock(self, session: AsyncSession, queue_id: int) -> None:
+        """Keep everybody else away from a queue: who retries its head, and who appends to it."""
+        await session.execute(_LOCK, {"queue": queue_id})
 
     async def close(self, session: AsyncSession, queue: Queue) -> None:
         """Close a queue if it is empty; in a transaction of its own, which does nothing else."""
-        await session.execute(_LOCK_TO_CLOSE, {"queue": queue.id})
+        await self.lock(session, queue.id)
         await session.execute(_CLOSE, {"queue": queue.id})
 
     async def count(self, session: AsyncSession) -> dict[str, tuple[int, int]]:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.database.engine import Database
 from chassis.database.errors import is_infrastructure_error
@@ -88,11 +89,7 @@ class Retries[R]:
                     return False
                 head = await self._parking.head(session, queue)
                 if head is not None:
-                    incoming = self._handling.read(head)
-                    await self._handling.handle_alone(session, incoming)
-                    await self._parking.remove(session, head)
-                    outcome = IGNORED if incoming.ignored else DONE
-                    await self._inbox.settle(session, head.source, head.id, outcome)
+                    await self._take_effect(session, head)
         except Exception as error:
             if queue is None or head is None:
                 raise
@@ -107,6 +104,14 @@ class Retries[R]:
             self._metrics.retried.labels(head.topic, "done").inc()
         return True
 
+    async def _take_effect(self, session: AsyncSession, record: ParkedRecord) -> None:
+        """Run a message, and take it out of its queue."""
+        incoming = self._handling.read(record)
+        await self._handling.handle_alone(session, incoming)
+        await self._parking.remove(session, record.seq)
+        outcome = IGNORED if incoming.ignored else DONE
+        await self._inbox.settle(session, record.source, record.id, outcome)
+
     async def _close(self, queue: Queue) -> None:
         async with self._database.transaction() as session:
             await self._parking.close(session, queue)
@@ -116,7 +121,7 @@ class Retries[R]:
         async with self._database.transaction() as session:
             if await self._parking.take(session, queue.id) is not None:
                 await self._parking.reschedule(
-                    session, queue, state=RETRYING, delay=self._poll_seconds
+                    session, queue.id, state=RETRYING, delay=self._poll_seconds
                 )
 
     async def _failed(self, queue: Queue, head: ParkedRecord, error: Exception) -> None:
@@ -127,7 +132,7 @@ class Retries[R]:
                 return
             if not await self._parking.count_attempt(session, head, error):
                 return  # somebody discarded it, or tried it as well
-            await self._parking.reschedule(session, queue, state=state, delay=delay)
+            await self._parking.reschedule(session, queue.id, state=state, delay=delay)
             if state == DEAD and not queue.blocking:
                 await self._inbox.settle(session, head.source, head.id, SKIPPED)
         self._metrics.retried.labels(head.topic, "failed").inc()
@@ -167,9 +172,7 @@ class Retries[R]:
                 if queue is not None and queue.state == DEAD:
                     record = await self._parking.message(session, queue, found[1])
                 if record is not None:
-                    await self._handling.handle_alone(session, self._handling.read(record))
-                    await self._parking.remove(session, record)
-                    await self._inbox.settle(session, record.source, record.id, DONE)
+                    await self._take_effect(session, record)
         except Exception as error:
             if queue is None or record is None or is_infrastructure_error(error):
                 raise
