@@ -1,11 +1,8 @@
 """Partitions change hands while messages are in hand: two members never do the same thing twice."""
 
 import asyncio
-import os
 import signal
-import sys
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import asyncpg
 import psutil
@@ -20,6 +17,7 @@ from .conftest import running, until
 from .counting import FREEZE, SERVICE, SOURCE, CounterRaised, record
 from .history import faults
 from .partitions import keys_of
+from .processes import worker_environment, worker_process
 
 
 class HeldHandler:
@@ -127,31 +125,11 @@ async def test_a_batch_that_does_not_end_is_rolled_back_in_time_and_the_next_own
 @asynccontextmanager
 async def process_of_a_member(service, tokens, directory):
     """A member in a process of its own, which freezes itself where an event tells it to."""
-    environment = {
-        **os.environ,
-        "ENVIRONMENT": "development",
-        "DATABASE_URL": service.urls.runtime_url,
-        "KAFKA_BOOTSTRAP_SERVERS": service.topics.bootstrap_servers,
-        "KAFKA_TOPIC_PREFIX": service.topics.prefix,
-        "KAFKA_SESSION_TIMEOUT": "1",
-        "AUTH_JWKS_FILE": str(tokens.jwks_file),
-        "INTERNAL_PORT": "0",
-    }
+    environment = worker_environment(service, tokens, session_seconds=1)
     log = await asyncio.to_thread((directory / "member.log").open, "wb")
     with log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            Path(__file__).with_name("counting.py"),
-            env=environment,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+        async with worker_process(environment, log) as process:
+            yield process
 
 
 @pytest.fixture

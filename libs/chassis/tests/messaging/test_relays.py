@@ -16,6 +16,7 @@ from .conftest import running, until
 from .counting import SERVICE, CounterAudited, CounterRaised
 from .history import faults
 from .lanes import NAME, lane
+from .processes import events_all_the_while
 
 NAMES = [f"counter-{number}" for number in range(40)]
 HOLDERS = """
@@ -47,23 +48,6 @@ async def end_backends(service, pids):
         await admin.close()
 
 
-@asynccontextmanager
-async def events_all_the_while(service):
-    leave = asyncio.Event()
-
-    async def go_on(names):
-        while not leave.is_set():
-            await service.raise_counters(*names)
-
-    async with asyncio.TaskGroup() as group:
-        for names in (NAMES[::2], NAMES[1::2]):
-            group.create_task(go_on(names))
-        try:
-            yield
-        finally:
-            leave.set()
-
-
 async def test_relays_that_come_and_go_share_the_keys_and_send_each_event_once(service):
     async def shared(*expected):
         return await shares(service) == list(expected)
@@ -72,11 +56,11 @@ async def test_relays_that_come_and_go_share_the_keys_and_send_each_event_once(s
     async with running(service.relay(**pace).run()):
         await until(lambda: shared(16))
         async with running(service.relay(**pace).run()):
-            async with events_all_the_while(service):
+            async with events_all_the_while(service, NAMES):
                 await until(lambda: shared(8, 8))
                 await service.raise_counters(*NAMES)
             await service.until_published()  # who is stopped in between may send twice
-        async with events_all_the_while(service):
+        async with events_all_the_while(service, NAMES):
             await until(lambda: shared(16))
             await service.raise_counters(*NAMES)
         await service.until_published()
@@ -146,7 +130,7 @@ async def test_a_relay_that_is_killed_in_mid_flow_leaves_its_keys_to_the_other(s
         return await shares(service) == [8, 8]
 
     async with running(service.relay(poll_seconds=0.1).run()):
-        async with relay_process(service) as process, events_all_the_while(service):
+        async with relay_process(service) as process, events_all_the_while(service, NAMES):
             await until(both)
             process.kill()
             await process.wait()
@@ -162,7 +146,7 @@ async def test_a_relay_that_is_frozen_loses_its_keys_and_repeats_at_most_when_it
         return len(await shares(service)) == number
 
     async with running(service.relay(poll_seconds=0.1).run()):
-        async with relay_process(service) as process, events_all_the_while(service):
+        async with relay_process(service) as process, events_all_the_while(service, NAMES):
             await until(lambda: held_by(2))
             os.kill(process.pid, signal.SIGSTOP)
             try:

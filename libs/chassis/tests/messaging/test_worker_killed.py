@@ -2,15 +2,12 @@
 
 import asyncio
 import json
-import os
-import sys
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
 from .conftest import until
 from .history import faults
+from .processes import events_all_the_while, worker_environment, worker_process
 
 NAMES = [f"counter-{number}" for number in range(15)]
 pytestmark = pytest.mark.xdist_group("own servers")
@@ -18,58 +15,13 @@ pytestmark = pytest.mark.xdist_group("own servers")
 
 @pytest.fixture
 def environment(service, tokens):
-    return {
-        **os.environ,
-        "ENVIRONMENT": "development",
-        "DATABASE_URL": service.urls.runtime_url,
-        "KAFKA_BOOTSTRAP_SERVERS": service.topics.bootstrap_servers,
-        "KAFKA_TOPIC_PREFIX": service.topics.prefix,
-        "KAFKA_SESSION_TIMEOUT": "2",
-        "AUTH_JWKS_FILE": str(tokens.jwks_file),
-        "INTERNAL_PORT": "0",
-    }
-
-
-@asynccontextmanager
-async def worker(environment, log):
-    """A worker process, killed with SIGKILL at the end of the block if it still runs."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        Path(__file__).with_name("counting.py"),
-        env=environment,
-        stdout=log,
-        stderr=log,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    return worker_environment(service, tokens, session_seconds=2)
 
 
 @pytest.fixture
 def log(tmp_path):
     with (tmp_path / "worker.log").open("wb") as file:
         yield file
-
-
-@asynccontextmanager
-async def events_all_the_while(service):
-    """Raise counters for as long as the block takes."""
-    leave = asyncio.Event()
-
-    async def go_on(names):
-        while not leave.is_set():
-            await service.raise_counters(*names)
-
-    async with asyncio.TaskGroup() as group:
-        for names in (NAMES[::2], NAMES[1::2]):
-            group.create_task(go_on(names))
-        try:
-            yield
-        finally:
-            leave.set()
 
 
 async def batch_in_hand(service):
@@ -87,7 +39,7 @@ async def test_a_worker_killed_again_and_again_loses_doubles_and_inverts_nothing
     async def consumer_at_work():
         return await batch_in_hand(service)
 
-    async with worker(environment, log), events_all_the_while(service):
+    async with worker_process(environment, log), events_all_the_while(service, NAMES):
         await service.until_effects(20)
         await until(consumer_at_work)
     for _ in range(2):
@@ -98,11 +50,11 @@ async def test_a_worker_killed_again_and_again_loses_doubles_and_inverts_nothing
         async def relay_at_work(before=before):
             return await service.backlog() < before
 
-        async with worker(environment, log), events_all_the_while(service):
+        async with worker_process(environment, log), events_all_the_while(service, NAMES):
             await until(relay_at_work)
-    async with worker(environment, log):
+    async with worker_process(environment, log):
         await until(consumer_at_work)
-    async with worker(environment, log) as last:
+    async with worker_process(environment, log) as last:
         await service.until_effects()
         await service.until_published()
         last.terminate()
@@ -115,7 +67,7 @@ async def test_a_worker_told_to_stop_in_mid_flow_ends_in_order(service, environm
     async def consumer_at_work():
         return await batch_in_hand(service)
 
-    async with worker(environment, log) as process, events_all_the_while(service):
+    async with worker_process(environment, log) as process, events_all_the_while(service, NAMES):
         await service.until_effects(1)
         await until(consumer_at_work)
         process.terminate()
