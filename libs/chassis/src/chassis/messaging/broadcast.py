@@ -17,8 +17,8 @@ from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from chassis.health import Health
+from chassis.messaging.clients import start, stop_consumer
 from chassis.messaging.connection import KafkaConnection
-from chassis.messaging.consuming.closing import stop_consumer
 
 log = structlog.get_logger(__name__)
 
@@ -155,7 +155,7 @@ class FeedReader:
         )
         try:
             async with asyncio.timeout(self._answer_seconds):
-                await consumer.start()
+                await start(consumer)
                 self._positions = await self._beginnings(consumer)
             for partition, offset in self._positions.items():
                 consumer.seek(partition, offset)

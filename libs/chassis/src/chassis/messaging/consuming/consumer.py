@@ -15,10 +15,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from chassis.health import Health
+from chassis.messaging.clients import start, stop_consumer
 from chassis.messaging.connection import KafkaConnection
 from chassis.messaging.consuming.assignment import Assignment
 from chassis.messaging.consuming.batch import BatchRunner
-from chassis.messaging.consuming.closing import stop_consumer
 from chassis.messaging.consuming.partition import PartitionConsumer
 from chassis.messaging.consuming.watchdog import StalledError, Watchdog
 from chassis.messaging.metrics import ConsumerMetrics
@@ -92,7 +92,7 @@ class Consumer:
                     finish_seconds=self._session_ms / 1000 * _FINISH_SHARE,
                 )
                 consumer.subscribe(self._topics, listener=assignment)
-                await consumer.start()
+                await start(consumer)
                 await self._watchdog.run(assignment)
         finally:
             await stop_consumer(consumer)

@@ -21,9 +21,9 @@ from sqlalchemy import text
 from chassis.database.engine import Database
 from chassis.database.errors import is_infrastructure_error
 from chassis.health import Health
+from chassis.messaging.clients import start, stop_consumer
 from chassis.messaging.connection import KafkaConnection
 from chassis.messaging.consuming.assignment import Assignment
-from chassis.messaging.consuming.closing import stop_consumer
 from chassis.messaging.consuming.partition import PartitionConsumer
 from chassis.messaging.metrics import ConsumerMetrics
 
@@ -99,7 +99,7 @@ class Watchdog:
         )
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                await client.start()
+                await start(client)
             yield client
         finally:
             await stop_consumer(client)

@@ -21,6 +21,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from opentelemetry import trace
 from pydantic_core import from_json
 
+from chassis.messaging.clients import start, to_the_end
 from chassis.messaging.connection import KafkaConnection
 from chassis.messaging.publishing.partitioner import hash_of_key
 from chassis.messaging.publishing.unsent import OutboxRow
@@ -128,10 +129,10 @@ class Publisher:
             producer, topic_prefix=kafka.topic_prefix, acknowledge_seconds=acknowledge_seconds
         )
         try:
-            await producer.start()
+            await start(producer)
             yield publisher
         finally:
-            await publisher._close()
+            await to_the_end(publisher._close())
 
     async def _close(self) -> None:
         """Close the producer; with batches in flight without the flush, which could take for ever.
