@@ -1,34 +1,18 @@
 """All SQL on orders."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    Integer,
-    SmallInteger,
-    Text,
-    Uuid,
-    bindparam,
-    column,
-    func,
-    insert,
-    join,
-    select,
-    true,
-    tuple_,
-)
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
-from sqlalchemy.sql import Select
 
+from chassis.database.statements import fetch
 from chassis.http.pages import Cursor
-from orders.models import Order, OrderLine, OrderStatus
+from orders.models import Order, OrderStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,69 +24,23 @@ class OrderFilter:
     created_before: datetime | None = None
 
 
-def _insertion() -> Select[Any]:
-    """Insert an order and its lines in one round trip; answers the times that the database set."""
-    placed = (
-        insert(Order)
-        .values(
-            id=bindparam("order_id", type_=Uuid),
-            customer_id=bindparam("customer", type_=Uuid),
-            status=bindparam("order_status", type_=Text),
-            total_amount=bindparam("amount", type_=BigInteger),
-            total_currency=bindparam("currency", type_=Text),
-            shipping_address=bindparam("address", type_=JSONB),
-            version=bindparam("order_version", type_=Integer),
-        )
-        .returning(Order.id, Order.created_at, Order.updated_at)
-        .cte("placed")
+# An order and its lines in one round trip; answers the times that the database set.
+_INSERT = """
+    WITH placed AS (
+        INSERT INTO orders (id, customer_id, status, total_amount, total_currency,
+            shipping_address, version)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        RETURNING id, created_at, updated_at
+    ), added AS (
+        INSERT INTO order_lines (order_id, product_id, position, name, quantity,
+            unit_price_amount, unit_price_currency)
+        SELECT placed.id, line.product_id, line.position, line.name, line.quantity, line.price, $5
+        FROM placed CROSS JOIN unnest(
+            $8::uuid[], $9::smallint[], $10::text[], $11::integer[], $12::bigint[]
+        ) AS line (product_id, position, name, quantity, price)
     )
-    lines = (
-        func.unnest(
-            bindparam("product_ids", type_=ARRAY(Uuid)),
-            bindparam("positions", type_=ARRAY(SmallInteger)),
-            bindparam("names", type_=ARRAY(Text)),
-            bindparam("quantities", type_=ARRAY(Integer)),
-            bindparam("prices", type_=ARRAY(BigInteger)),
-        )
-        .table_valued(
-            column("product_id", Uuid),
-            column("position", SmallInteger),
-            column("name", Text),
-            column("quantity", Integer),
-            column("price", BigInteger),
-            name="lines",
-        )
-        .render_derived()
-    )
-    line_table = OrderLine.__table__.c
-    added = (
-        insert(OrderLine)
-        .from_select(
-            [
-                line_table.order_id,
-                line_table.product_id,
-                line_table.position,
-                line_table.name,
-                line_table.quantity,
-                line_table.unit_price_amount,
-                line_table.unit_price_currency,
-            ],
-            select(
-                placed.c.id,
-                lines.c.product_id,
-                lines.c.position,
-                lines.c.name,
-                lines.c.quantity,
-                lines.c.price,
-                bindparam("currency", type_=Text),
-            ).select_from(join(placed, lines, true())),
-        )
-        .cte("added")
-    )
-    return select(placed.c.created_at, placed.c.updated_at).add_cte(added)
-
-
-_INSERT = _insertion()
+    SELECT created_at, updated_at FROM placed
+"""
 
 
 class OrderRepository:
@@ -117,24 +55,23 @@ class OrderRepository:
 
     async def add(self, order: Order) -> None:
         """Insert a new order with its lines, and give it its times."""
-        result = await self._session.execute(
+        [times] = await fetch(
+            self._session,
             _INSERT,
-            {
-                "order_id": order.id,
-                "customer": order.customer_id,
-                "order_status": order.status,
-                "amount": order.total.amount,
-                "currency": order.total.currency,
-                "address": order.shipping_address,
-                "order_version": order.version,
-                "product_ids": [line.product_id for line in order.items],
-                "positions": [line.position for line in order.items],
-                "names": [line.name for line in order.items],
-                "quantities": [line.quantity for line in order.items],
-                "prices": [line.unit_price.amount for line in order.items],
-            },
+            order.id,
+            order.customer_id,
+            order.status,
+            order.total.amount,
+            order.total.currency,
+            json.dumps(order.shipping_address),
+            order.version,
+            [line.product_id for line in order.items],
+            [line.position for line in order.items],
+            [line.name for line in order.items],
+            [line.quantity for line in order.items],
+            [line.unit_price.amount for line in order.items],
         )
-        order.created_at, order.updated_at = result.one()
+        order.created_at, order.updated_at = times
 
     async def find(self, order_id: UUID, *, customer_id: UUID | None) -> Order | None:
         """Find an order with its lines; with `customer_id` only an order of that customer."""

@@ -5,6 +5,7 @@ transaction of the effect itself, so neither exists without the other.
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
@@ -14,9 +15,10 @@ from pydantic import BaseModel
 from sqlalchemy import Column, DateTime, LargeBinary, MetaData, SmallInteger, Table, Uuid, func
 from sqlalchemy import Text as TextColumn
 from sqlalchemy import text as sql
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.auth.principal import CurrentPrincipal
+from chassis.database.statements import fetch
 from chassis.errors import Conflict, FieldError, Invalid
 from chassis.http.context import path_of
 from chassis.http.session import SessionDep
@@ -58,10 +60,15 @@ def declare_idempotency_table(metadata: MetaData) -> None:
     )
 
 
-_table = MetaData()
-declare_idempotency_table(_table)
-_keys = _table.tables["idempotency_keys"]
 _LOCK = sql("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
+_FIND = """
+    SELECT body_hash, status, headers::text, body FROM idempotency_keys
+    WHERE caller = $1 AND endpoint = $2 AND key = $3
+"""
+_INSERT = """
+    INSERT INTO idempotency_keys (caller, endpoint, key, body_hash, status, headers, body)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
 
 IdempotencyKey = Annotated[
     str | None,
@@ -98,22 +105,15 @@ class Idempotency:
             message = "wait for the first answer, or repeat this request in a moment"
             raise IdempotencyInFlight(message)
         # A statement of its own: its snapshot must be younger than the lock.
-        stored = (
-            await self.session.execute(
-                _keys.select().where(
-                    _keys.c.caller == self.caller.user_id,
-                    _keys.c.endpoint == self.endpoint,
-                    _keys.c.key == self.key,
-                )
-            )
-        ).one_or_none()
-        if stored is None:
+        found = await fetch(self.session, _FIND, self.caller.user_id, self.endpoint, self.key)
+        if not found:
             return None
-        if stored.body_hash != self.body_hash:
+        body_hash, status, headers, body = found[0]
+        if body_hash != self.body_hash:
             field = FieldError(detail="was used with another body", header="Idempotency-Key")
             message = "use a new Idempotency-Key for a new request"
             raise IdempotencyKeyReused(message, errors=[field])
-        return Response(stored.body, status_code=stored.status, headers=stored.headers)
+        return Response(body, status_code=status, headers=json.loads(headers))
 
     async def answer(
         self, body: BaseModel, *, status: int, headers: Mapping[str, str] | None = None
@@ -122,16 +122,16 @@ class Idempotency:
         content = body.model_dump_json().encode()
         sent = {**(headers or {}), "Content-Type": "application/json"}
         if self.key is not None:
-            await self.session.execute(
-                insert(_keys).values(
-                    caller=self.caller.user_id,
-                    endpoint=self.endpoint,
-                    key=self.key,
-                    body_hash=self.body_hash,
-                    status=status,
-                    headers=sent,
-                    body=content,
-                )
+            await fetch(
+                self.session,
+                _INSERT,
+                self.caller.user_id,
+                self.endpoint,
+                self.key,
+                self.body_hash,
+                status,
+                json.dumps(sent),
+                content,
             )
         return Response(content, status_code=status, headers=sent)
 

@@ -1,59 +1,37 @@
 """All SQL on products."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Integer, Uuid, bindparam, column, func, or_, select, tuple_, update
+from sqlalchemy import or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.sql import Select
 
+from chassis.database.statements import fetch
 from chassis.http.pages import Cursor
 from orders.catalog.models import Money, Offer, Product
 
-
-def _reservation() -> Select[Any]:
-    """Lock the wanted products in the order of their ids, then take what is wanted, at once.
-
-    Every transaction that moves stock locks in this order, so two of them never deadlock. The
-    locked rows are the newest ones, whatever the statement's snapshot saw; a product of which too
-    few are left is locked and answered too, and not changed.
-    """
-    wanted = (
-        func.unnest(
-            bindparam("ids", type_=ARRAY(Uuid)), bindparam("quantities", type_=ARRAY(Integer))
-        )
-        .table_valued(column("id", Uuid), column("quantity", Integer), name="wanted")
-        .render_derived()
+# Locks the wanted products in the order of their ids, then takes what is wanted, at once. All that
+# move stock lock in this order, so two of them never deadlock. The locked rows are the newest ones,
+# whatever the statement's snapshot saw; one of which too few are left is answered, and not changed.
+_RESERVE = """
+    WITH locked AS (
+        SELECT p.id, p.sku, p.name, p.price_amount, p.price_currency, p.stock, wanted.quantity
+        FROM products AS p
+        JOIN unnest($1::uuid[], $2::integer[]) AS wanted (id, quantity) ON wanted.id = p.id
+        ORDER BY p.id
+        FOR NO KEY UPDATE OF p
+    ), taken AS (
+        UPDATE products AS p
+        SET stock = p.stock - locked.quantity, version = p.version + 1, updated_at = now()
+        FROM locked
+        WHERE p.id = locked.id AND p.stock >= locked.quantity
+        RETURNING p.id, p.stock, p.version
     )
-    locked = (
-        select(Product.__table__, wanted.c.quantity)
-        .join(wanted, wanted.c.id == Product.id)
-        .order_by(Product.id)
-        .with_for_update(of=Product, key_share=True)
-        .cte("locked")
-    )
-    taken = (
-        update(Product)
-        .where(Product.id == locked.c.id, Product.stock >= locked.c.quantity)
-        .values(stock=Product.stock - locked.c.quantity, version=Product.version + 1)
-        .returning(Product.id, Product.stock, Product.version)
-        .cte("taken")
-    )
-    return select(
-        locked.c.id.label("product_id"),
-        locked.c.sku,
-        locked.c.name,
-        locked.c.price_amount,
-        locked.c.price_currency,
-        locked.c.stock.label("available"),
-        taken.c.stock,
-        taken.c.version,
-    ).outerjoin_from(locked, taken, taken.c.id == locked.c.id)
-
-
-_RESERVE = _reservation()
+    SELECT locked.id AS product_id, sku, name, price_amount, price_currency,
+        locked.stock AS available, taken.stock, taken.version
+    FROM locked LEFT JOIN taken ON taken.id = locked.id
+"""
 
 
 class ProductRepository:
@@ -129,18 +107,16 @@ class ProductRepository:
 
     async def reserve(self, wanted: Mapping[UUID, int]) -> Mapping[UUID, Offer]:
         """Lock the `wanted` products and take the quantities; unknown ids are not in the answer."""
-        result = await self._session.execute(
-            _RESERVE, {"ids": list(wanted), "quantities": list(wanted.values())}
-        )
+        rows = await fetch(self._session, _RESERVE, list(wanted), list(wanted.values()))
         return {
-            row.product_id: Offer(
-                product_id=row.product_id,
-                sku=row.sku,
-                name=row.name,
-                price=Money(row.price_amount, row.price_currency),
-                available=row.available,
-                stock=row.stock,
-                version=row.version,
+            row["product_id"]: Offer(
+                product_id=row["product_id"],
+                sku=row["sku"],
+                name=row["name"],
+                price=Money(row["price_amount"], row["price_currency"]),
+                available=row["available"],
+                stock=row["stock"],
+                version=row["version"],
             )
-            for row in result
+            for row in rows
         }

@@ -2,13 +2,14 @@
 
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from chassis.database.statements import fetch
 from orders.customers.models import Customer
 
-_IS_ACTIVE = select(Customer.is_active)
+_IS_ACTIVE = "SELECT is_active FROM customers WHERE id = $1 FOR SHARE"
 
 
 class CustomerRepository:
@@ -26,15 +27,14 @@ class CustomerRepository:
 
         A customer that isn't known yet is inserted: their first order may overtake the event.
         """
-        statement = _IS_ACTIVE.where(Customer.id == customer_id).with_for_update(read=True)
-        active = await self._session.scalar(statement)
-        if active is None:
+        known = await fetch(self._session, _IS_ACTIVE, customer_id)
+        if not known:
             await self._session.execute(
                 insert(Customer).values(id=customer_id, version=0).on_conflict_do_nothing()
             )
             # A statement of its own: its snapshot shows a row that somebody else inserted.
-            active = await self._session.scalar(statement)
-        return bool(active)
+            known = await fetch(self._session, _IS_ACTIVE, customer_id)
+        return bool(known[0]["is_active"])
 
     async def learn(self, customer_id: UUID, *, is_active: bool, version: int) -> None:
         """Write what an event said of the account, unless a newer one was seen."""

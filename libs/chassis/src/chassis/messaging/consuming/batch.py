@@ -15,11 +15,11 @@ import structlog
 from aiokafka import ConsumerRecord
 from opentelemetry import trace
 from opentelemetry.context import Context
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.database.engine import Database
 from chassis.database.errors import is_infrastructure_error
-from chassis.database.statements import fetch
 from chassis.messaging.consuming.handling import Handling
 from chassis.messaging.consuming.inbox import PARKED, Inbox
 from chassis.messaging.consuming.incoming import Incoming, UndecodableError
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 tracer = trace.get_tracer(__name__)
 
 # An owner that was paused and lost the partition can't overtake the new one: both take this lock.
-_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 _BATCH_SECONDS = 15.0  # half of the roles' transaction_timeout
 _SINGLE_SECONDS = 30.0  # then the group must hear of the consumer again
 _RECENT = 50
@@ -157,11 +157,11 @@ class BatchRunner[R]:
         recent = self._recent_of(message)
         failures = recent.count(False)
         if len(recent) >= _ENOUGH and failures * 2 > len(recent):
-            text = (
+            reason = (
                 f"{failures} of the last {len(recent)} messages failed: the partition stops. "
                 "Mend the handler and restart the worker, which tries them anew"
             )
-            raise TooManyFailuresError(text) from error
+            raise TooManyFailuresError(reason) from error
 
     def _recent_of(self, message: Incoming[R]) -> deque[bool]:
         place = (message.record.topic, message.record.partition)
@@ -188,7 +188,7 @@ class BatchRunner[R]:
     ) -> list[Incoming[R]]:
         record = messages[0].record
         name = f"consume:{self._service}:{record.topic}:{record.partition}"
-        await fetch(session, _LOCK, name)
+        await session.execute(_LOCK, {"name": name})
         return await self._inbox.receive(session, messages)
 
     async def _queues(

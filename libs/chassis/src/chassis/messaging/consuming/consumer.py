@@ -56,7 +56,7 @@ class Consumer:
         watchdog: Watchdog,
         metrics: ConsumerMetrics,
         health: Health,
-        batch_messages: int = 1000,
+        batch_messages: int = 250,
         session_seconds: float = 10.0,
     ) -> None:
         self._service = service

@@ -44,7 +44,7 @@ class Pace:
             more than Kafka may take.
     """
 
-    page_rows: int = 4000
+    page_rows: int = 1000
     poll_seconds: float = 1.0
     acknowledge_seconds: float = 15.0
     frozen_seconds: float = 45.0

@@ -4,16 +4,17 @@ Rows are inserted at the end of the unit of work, after the flush, when the aggr
 held; the relay publishes them once they are committed.
 """
 
+import json
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import LargeBinary, Text, Uuid, column, event, insert, table
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import SessionTransaction
 
 from chassis.database.models import new_id
+from chassis.database.statements import fetch
 from chassis.database.transaction import after_commit, before_commit
 from chassis.messaging.events import PublicEvent, cloud_event_headers
 from chassis.messaging.spans import outbox_span
@@ -24,27 +25,25 @@ MAX_PAYLOAD_BYTES = 900_000  # below the broker's limit of 1 MiB for a batch, he
 
 _ROWS = "chassis.outbox_rows"
 
-_outbox = table(
-    "outbox",
-    column("id", Uuid),
-    column("topic", Text),
-    column("key", Text),
-    column("type", Text),
-    column("headers", JSONB),
-    column("payload", LargeBinary),
-)
+_INSERT = """
+    INSERT INTO outbox (id, topic, key, type, headers, payload)
+    SELECT id, topic, key, type, headers, payload
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::bytea[])
+        WITH ORDINALITY AS r (id, topic, key, type, headers, payload, place)
+    ORDER BY place
+"""
 
 
 class EventTooLargeError(ValueError):
     """An event's data is larger than Kafka would take; its transaction must not commit."""
 
 
-class _Row(TypedDict):
+class _Row(NamedTuple):
     id: UUID
     topic: str
     key: str
     type: str
-    headers: dict[str, str]
+    headers: str
     payload: bytes
 
 
@@ -134,7 +133,7 @@ class Outbox:
             topic=event.topic.name,
             key=event.key,
             type=event.type,
-            headers=headers,
+            headers=json.dumps(headers),
             payload=payload,
         )
         if _Rows.of(self._session).add(row):
@@ -145,5 +144,5 @@ class Outbox:
         rows = _Rows.of(session).take()
         if not rows:  # all in savepoints that were rolled back, or written by an earlier step
             return
-        await session.execute(insert(_outbox), rows)
+        await fetch(session, _INSERT, *map(list, zip(*rows, strict=True)))
         after_commit(session, lambda: self._wakeups.hint(self._channel))
