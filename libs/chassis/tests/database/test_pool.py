@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from chassis.database import Database
 
-from .conftest import end_backends
+from .conftest import end_backends, settings_for
 
 BEGIN_SELECT_COMMIT = 3
 NOTHING = contextlib.nullcontext()
@@ -162,3 +162,45 @@ async def test_the_urls_sslmode_is_kept_as_postgres_writes_it(
     async with pool.opened():
         with expected:
             await select(pool)
+
+
+@pytest.fixture
+def single(service_database):
+    """A pool of one connection."""
+    options = {
+        "database_pool_size": 1,
+        "database_pool_overflow": 0,
+        "database_pool_timeout": 2,
+    }
+    settings = settings_for(service_database.runtime_url, **options)
+    return Database(settings=settings, application_name="tests")
+
+
+async def test_who_waits_for_a_connection_is_not_overtaken_by_who_comes_later(single):
+    """One that is free again is not taken by who asks in that very moment."""
+    served = []
+
+    async def work(number):
+        async with single.transaction() as session:
+            await session.execute(text("SELECT 1"))
+            served.append(number)
+
+    async with single.opened(), asyncio.TaskGroup() as group:
+        for number in range(200):
+            group.create_task(work(number))
+            await asyncio.sleep(0)
+    assert served == sorted(served)
+
+
+async def test_who_waits_too_long_for_a_connection_is_told_why_and_the_next_is_served(single):
+    told = r"connections \(1\) were in use for 2 s: .* DATABASE_POOL_SIZE"
+    async with single.opened():
+        async with single.reading():
+            with pytest.raises(TimeoutError, match=told):
+                async with single.transaction():
+                    pass
+            with pytest.raises(TimeoutError, match=told):
+                async with single.reading():
+                    pass
+        async with single.transaction() as session:
+            await session.execute(text("SELECT 1"))

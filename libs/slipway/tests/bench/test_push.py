@@ -1,5 +1,6 @@
 """The row of the push: each order is told of once, and what it takes is counted from its commit."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID
@@ -46,7 +47,7 @@ def test_a_latency_runs_from_the_orders_commit() -> None:
         ONE: Commits(placed=10.0, noted=10.003),
         TWO: Commits(placed=20.0, noted=20.001),
     }
-    one = push.Round(commits, {ONE: 10.004, TWO: 20.006}, late=0.0)
+    one = push.Round(commits, {ONE: 10.004, TWO: 20.006}, late=0.0, cpu={})
     assert one.latencies == pytest.approx([4, 6], abs=0.001)
     assert one.until_noted == pytest.approx([3, 1], abs=0.001)
 
@@ -54,13 +55,13 @@ def test_a_latency_runs_from_the_orders_commit() -> None:
 def test_an_order_that_the_database_does_not_know_of_makes_a_round_void() -> None:
     commits = {ONE: Commits(placed=10.0, noted=10.003)}
     with pytest.raises(SlipwayError, match="2 pushes came, and the database knows of 1"):
-        push.Round(commits, {ONE: 10.004, TWO: 20.006}, late=0.0)
+        push.Round(commits, {ONE: 10.004, TWO: 20.006}, late=0.0, cpu={})
 
 
 def test_a_push_before_its_commit_makes_a_round_void() -> None:
     commits = {ONE: Commits(placed=10.0, noted=10.003)}
     with pytest.raises(SlipwayError, match="came before the order's commit"):
-        push.Round(commits, {ONE: 9.9}, late=0.0)
+        push.Round(commits, {ONE: 9.9}, late=0.0, cpu={})
 
 
 def test_a_percentile_is_of_all_rounds_together() -> None:
@@ -88,6 +89,8 @@ async def test_the_row(rig: Rig) -> None:
         assert sample.operations == 10
         assert sample.p50
         assert sample.cpu
-    (note,) = finding.notes
-    assert "Of 10 orders the median is" in note
+    where, cost = finding.notes
+    assert "Of 10 orders the median is" in where
+    for name in ("orders", "notifications-worker", "gateway", "PostgreSQL", "Kafka", "customers"):
+        assert re.search(rf"{name} \d+\.\d\b", cost), cost
     assert {"aiokafka", "PostgreSQL", "Kafka", "Valkey"} <= dict(finding.versions).keys()

@@ -1,10 +1,9 @@
-"""Finds pooled connections that were lost, without a round trip before each transaction.
+"""What SQLAlchemy's pool leaves open: who gets a connection next, and whether it still lives."""
 
-A connection that the server closed is known to be closed here. Only one that was idle for long may
-be lost without a word (a firewall forgot it, a host died): that one is asked.
-"""
-
+import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -19,8 +18,45 @@ _RETURNED = "chassis.returned"
 _LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
+class Turns:
+    """Lets as many go on at a time as there are connections, in the order in which they came.
+
+    The pool gives a connection that is free again to who asks in that moment, and sends the one
+    that waited for it to the end of the line: under load some would wait for seconds.
+
+    Args:
+        connections: that the pool can have.
+        patience: seconds to wait for one.
+    """
+
+    def __init__(self, *, connections: int, patience: float) -> None:
+        self._connections = connections
+        self._patience = patience
+        self._free = asyncio.Semaphore(connections)  # first come, first served
+
+    @asynccontextmanager
+    async def taken(self) -> AsyncIterator[None]:
+        """Wait for a turn, and hold it; TimeoutError where that takes too long."""
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._free.acquire()
+        except TimeoutError as error:
+            message = (
+                f"all of the pool's connections ({self._connections}) were in use for "
+                f"{self._patience:g} s: the database is slow, or DATABASE_POOL_SIZE too small"
+            )
+            raise TimeoutError(message) from error
+        try:
+            yield
+        finally:
+            self._free.release()
+
+
 class LostConnections:
-    """Has lost connections of a pool replaced before somebody gets them.
+    """Has lost connections of a pool replaced before somebody gets them, without a round trip each.
+
+    One that the server closed is known to be closed here. Only one that was idle for long may be
+    lost without a word (a firewall forgot it, a host died): that one is asked.
 
     Args:
         after: seconds that a connection is idle before it is asked whether it lives.

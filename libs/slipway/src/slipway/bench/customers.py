@@ -46,12 +46,14 @@ class Result(BaseModel):
         pushed: when a push told of an order, each time that one did.
         seconds: from the first order that was due to the last that was sent.
         late: the longest that an order was sent after it was due, in seconds.
+        cpu: seconds that the customers themselves took, from the first order on.
     """
 
     placed: list[UUID] = []
     pushed: dict[UUID, list[float]] = {}
     seconds: float = 0.0
     late: float = 0.0
+    cpu: float = 0.0
 
 
 class Customers:
@@ -80,8 +82,10 @@ class Customers:
                 feeds += await asyncio.gather(*entered)
             async with asyncio.TaskGroup() as group:
                 following = [group.create_task(self._follow(feed)) for feed in feeds]
+                cpu = time.process_time()
                 await self._place_all()
                 await self._until_told()
+                self._result.cpu = time.process_time() - cpu
                 for task in following:
                     task.cancel()
         return self._result

@@ -80,14 +80,8 @@ def _taken() -> tuple[float, float]:
     """Seconds of CPU: by everybody, and by this process with all that it started."""
     times = psutil.cpu_times()
     idle = times.idle + getattr(times, "iowait", 0.0)
-    ours = 0.0
-    this = psutil.Process()
-    for process in (this, *this.children(recursive=True)):
-        with suppress(psutil.NoSuchProcess):  # its parent counts it from now on
-            one = process.cpu_times()
-            ours += one.user + one.system + one.children_user + one.children_system
     # The time of guests is in the user's already.
-    return sum(times[:8]) - idle, ours
+    return sum(times[:8]) - idle, cpu_seconds_of_all(os.getpid())
 
 
 def cpu_model(cpu_info: str) -> str:
@@ -103,6 +97,17 @@ def cpu_seconds(*programs: Program) -> float:
     """Of CPU that these running programs have taken so far."""
     times = [psutil.Process(program.pid).cpu_times() for program in programs]
     return float(sum(one.user + one.system for one in times))
+
+
+def cpu_seconds_of_all(pid: int) -> float:
+    """Of CPU that a process has taken so far, with all that it started."""
+    taken = 0.0
+    root = psutil.Process(pid)
+    for process in (root, *root.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # its parent counts it from now on
+            one = process.cpu_times()
+            taken += one.user + one.system + one.children_user + one.children_system
+    return taken
 
 
 def python_versions(*packages: str) -> Sequence[tuple[str, str]]:

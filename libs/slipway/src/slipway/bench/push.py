@@ -1,7 +1,9 @@
 """From an order's commit to the push on its customer's WebSocket, beside Kafka alone."""
 
 import asyncio
+import os
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from itertools import count
@@ -85,7 +87,7 @@ async def compare(
         ],
         method=_METHOD,
         samples=samples,
-        notes=[_where(rounds)],
+        notes=[_where(rounds), _cost(rounds, per_second)],
         versions=(
             *python_versions(*packages),
             ("PostgreSQL", await whole.postgres_version()),
@@ -102,13 +104,19 @@ class Round:
         commits: when each order and its notification were committed.
         received: when its push came.
         late: the longest that an order was sent after it was due, in seconds.
+        cpu: seconds that each took who had a part in it.
 
     Raises:
         SlipwayError: they do not fit.
     """
 
     def __init__(
-        self, commits: Mapping[UUID, Commits], received: Mapping[UUID, float], *, late: float
+        self,
+        commits: Mapping[UUID, Commits],
+        received: Mapping[UUID, float],
+        *,
+        late: float,
+        cpu: Mapping[str, float],
     ) -> None:
         if commits.keys() != received.keys():
             message = (
@@ -119,6 +127,7 @@ class Round:
         self.latencies = [(received[one] - at.placed) * 1000 for one, at in commits.items()]
         self.until_noted = [(at.noted - at.placed) * 1000 for at in commits.values()]
         self.late = late * 1000
+        self.cpu = Counter(cpu)
         if min(self.latencies) < 0:
             message = (
                 "a push came before the order's commit: the row was written again since, or the "
@@ -158,16 +167,22 @@ class Orders:
         )
         before = self._whole.cpu_seconds()
         found = customers.Result.model_validate_json(await _run(self._rig, "customers", plan))
-        cpu = self._whole.cpu_seconds() - before
+        cpu = self._whole.cpu_seconds()
+        cpu.subtract(before)
         received = received_once(found)
-        one = Round(await self._whole.commits(found.placed), received, late=found.late)
+        one = Round(
+            await self._whole.commits(found.placed),
+            received,
+            late=found.late,
+            cpu={**cpu, "the customers": found.cpu},
+        )
         self.rounds.append(one)
         return Sample(
             operations=len(found.placed),
             seconds=found.seconds,
             p50=percentile(one.latencies, 0.5),
             p99=percentile(one.latencies, 0.99),
-            cpu=cpu,
+            cpu=sum(cpu[name] for name in self._whole.programs),
         )
 
 
@@ -237,6 +252,20 @@ def _where(rounds: Sequence[Round]) -> str:
     return (
         f"Of {len(latencies)} orders the median is {parts[0]}, and {parts[1]}. "
         f"No order was sent more than {late:.1f} ms after it was due."
+    )
+
+
+def _cost(rounds: Sequence[Round], per_second: float) -> str:
+    """Say who takes how much of the machine: beyond that no order could be any faster."""
+    orders = sum(len(one.latencies) for one in rounds)
+    cpu = sum((one.cpu for one in rounds), Counter[str]())
+    each = {name: seconds / orders * 1000 for name, seconds in cpu.most_common()}
+    parts = ", ".join(f"{name} {ms:.1f}" for name, ms in each.items())
+    cores = os.cpu_count() or 1
+    return (
+        f"An order's CPU time in ms: {parts}; together {sum(each.values()):.1f}. "
+        f"{cores} cores have {cores * 1000 / per_second:.1f} ms for each of {per_second:g} orders "
+        "a second: what is near to that makes each wait for the one before."
     )
 
 

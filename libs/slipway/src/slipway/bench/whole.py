@@ -1,6 +1,7 @@
 """The whole way of an order: all processes between a customer's request and the push to him."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -10,7 +11,7 @@ import asyncpg
 from chassis.servers import KafkaServer, PostgresServer
 from chassis.servers.base import free_port
 from contracts import TOPICS
-from slipway.bench.machine import cpu_seconds
+from slipway.bench.machine import cpu_seconds, cpu_seconds_of_all
 from slipway.bench.rig import Rig, User
 from slipway.bench.shop import fill_catalogue, start_database
 from slipway.database import Database
@@ -63,9 +64,13 @@ class Whole:
         """Where customers go."""
         return self.programs["gateway"].spec.address
 
-    def cpu_seconds(self) -> float:
-        """Of CPU that the processes have taken so far; the servers' are not counted."""
-        return cpu_seconds(*self.programs.values())
+    def cpu_seconds(self) -> Counter[str]:
+        """Of CPU that each process has taken so far, and each server."""
+        servers = {"PostgreSQL": self.postgres.pid, "Kafka": self.kafka.pid}
+        return Counter(
+            {name: cpu_seconds(program) for name, program in self.programs.items()}
+            | {name: cpu_seconds_of_all(pid) for name, pid in servers.items() if pid is not None}
+        )
 
     async def commits(self, orders: Sequence[UUID]) -> dict[UUID, Commits]:
         """Ask the database when these orders were committed, and their notifications."""
