@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Self
+from uuid import UUID
 
 from sqlalchemy import BigInteger, Column, Identity, Table, Text, column, insert, table, text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -21,6 +22,7 @@ from chassis.messaging import (
     Subscriptions,
     declare_messaging_tables,
 )
+from chassis.operations.replays import Snapshot
 from chassis.process import Process, run_worker
 from chassis.settings import load
 from chassis.wiring import ServiceResources, ServiceSettings, open_service
@@ -92,6 +94,13 @@ class CounterAudited(CounterRaised):
     topic: ClassVar[Any] = Topic("audits")
 
 
+@dataclass(frozen=True, kw_only=True)
+class CounterSnapshot(CounterRaised):
+    """All of a counter, for who asks anew."""
+
+    type: ClassVar[str] = "counter.snapshot.v1"
+
+
 type Handler = Callable[[CounterRaised, Delivery[Any]], Awaitable[None]]
 
 
@@ -104,7 +113,11 @@ async def record(event: CounterRaised, delivery: Delivery[Any]) -> None:
 
 def subscriptions(handler: Handler = record, **options: Any) -> Subscriptions[Any]:
     return Subscriptions(
-        handled=[Subscription(CounterRaised, handler, **options)], ignored=[CounterAdmired]
+        handled=[
+            Subscription(CounterRaised, handler, **options),
+            Subscription(CounterSnapshot, record),
+        ],
+        ignored=[CounterAdmired],
     )
 
 
@@ -122,6 +135,21 @@ async def raise_counter(
     assert isinstance(number, int)
     outbox.add(CounterRaised(counter=name, number=number, filler=filler))
     return number
+
+
+async def snapshot_page(
+    session: AsyncSession, resources: ServiceResources, after: UUID | None, limit: int
+) -> list[CounterSnapshot]:
+    """What counters are at present, in the order of their names, which are ids here."""
+    del resources
+    rows = await session.execute(
+        text(
+            "SELECT name, value FROM counters WHERE cast(:after AS text) IS NULL OR name > :after"
+            " ORDER BY name LIMIT :limit FOR NO KEY UPDATE"
+        ),
+        {"after": None if after is None else str(after), "limit": limit},
+    )
+    return [CounterSnapshot(counter=row.name, number=row.value) for row in rows]
 
 
 @asynccontextmanager
@@ -147,6 +175,7 @@ def main() -> None:
         settings=settings,
         open_resources=open_resources,
         subscriptions=subscriptions(record_slowly),
+        snapshots=[Snapshot(CounterSnapshot, snapshot_page)],
     )
     run_worker(process, worker)
 

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-from dataclasses import dataclass
-from typing import ClassVar
 from uuid import UUID
 
 import httpx
@@ -19,7 +17,7 @@ from chassis.testing.tokens import AUDIENCE, ISSUER
 from chassis.wiring import ServiceResources
 
 from .conftest import running, until
-from .counting import SERVICE, CounterRaised
+from .counting import SERVICE, CounterRaised, CounterSnapshot, snapshot_page
 
 PAGE = 2
 NAMES = [str(UUID(int=number)) for number in range(1, 6)]
@@ -28,22 +26,6 @@ LOCKED = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
     " AND wait_event_type = 'Lock'"
 )
-NEXT = text(
-    "SELECT name, value FROM counters WHERE cast(:after AS text) IS NULL OR name > :after"
-    " ORDER BY name LIMIT :limit FOR NO KEY UPDATE"
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CounterSnapshot(CounterRaised):
-    type: ClassVar[str] = "counter.snapshot.v1"
-
-
-async def page(session, resources, after, limit):
-    del resources
-    values = {"after": None if after is None else str(after), "limit": limit}
-    rows = await session.execute(NEXT, values)
-    return [CounterSnapshot(counter=row.name, number=row.value) for row in rows]
 
 
 @pytest.fixture
@@ -59,7 +41,7 @@ async def resources(offline, tokens):
 
 @pytest.fixture
 def make(resources):
-    def replays(page=page, size=PAGE):
+    def replays(page=snapshot_page, size=PAGE):
         return Replays(resources=resources, snapshots=[Snapshot(CounterSnapshot, page)], page=size)
 
     return replays
@@ -119,7 +101,7 @@ async def test_a_page_that_was_cut_off_is_published_anew_and_once(offline, make)
     await request(offline, make())
 
     async def cut(session, resources, after, limit):
-        await page(session, resources, after, limit)
+        await snapshot_page(session, resources, after, limit)
         await session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
         return []
 
@@ -137,7 +119,7 @@ async def test_a_snapshot_stands_between_the_events_before_and_after_it(offline,
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     async def slowly(session, resources, after, limit):
-        events = await page(session, resources, after, limit)
+        events = await snapshot_page(session, resources, after, limit)
         begun.set()
         await go_on.wait()
         return events

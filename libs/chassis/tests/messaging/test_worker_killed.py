@@ -2,13 +2,20 @@
 
 import asyncio
 import json
+from uuid import UUID
 
 import pytest
 
+from chassis.database import new_id
+from chassis.operations.replays import PAGE
+
 from .conftest import until
+from .counting import CounterSnapshot
 from .history import faults
 from .processes import events_all_the_while, worker_environment, worker_process
 
+COUNTERS = "INSERT INTO counters SELECT name, 1 FROM unnest($1::text[]) AS names (name)"
+REPLAY = "INSERT INTO replays (id, snapshot, requested_by) VALUES ($1, $2, 'somebody')"
 NAMES = [f"counter-{number}" for number in range(15)]
 pytestmark = pytest.mark.xdist_group("own servers")
 
@@ -76,3 +83,34 @@ async def test_a_worker_told_to_stop_in_mid_flow_ends_in_order(service, environm
     lines = [json.loads(line) for line in text.splitlines()]
     ours = [line for line in lines if not line["logger"].startswith("aiokafka")]
     assert [line for line in ours if line["level"] != "info"] == []
+
+
+async def test_a_worker_killed_in_the_middle_of_a_replay_goes_on_where_it_was(
+    service, environment, log
+):
+    """One snapshot of each aggregate takes effect, though the relay may have sent it twice."""
+    names = [str(UUID(int=number)) for number in range(1, 3001)]
+    await service.query(COUNTERS, names)
+    await service.query(REPLAY, new_id(), CounterSnapshot.type)
+
+    async def emitted():
+        [(number, finished)] = await service.query("SELECT emitted, finished_at FROM replays")
+        return number, finished is not None
+
+    async def under_way():
+        number, finished = await emitted()
+        return finished or number > 0
+
+    async def finished():
+        return (await emitted())[1]
+
+    async with worker_process(environment, log):
+        await until(under_way)
+    number, finished_already = await emitted()
+    assert number % PAGE == 0
+    assert not finished_already
+    async with worker_process(environment, log):
+        await until(finished)
+        await service.until_effects(len(names))
+    assert await emitted() == (len(names), True)
+    assert sorted(await service.effects()) == [(name, 1) for name in names]

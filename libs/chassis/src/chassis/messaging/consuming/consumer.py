@@ -26,6 +26,8 @@ from chassis.messaging.metrics import ConsumerMetrics
 log = structlog.get_logger(__name__)
 
 _RECONNECT_SECONDS = 1.0
+# Members learn of a rebalance with their next heartbeat, and till then nobody consumes: ADR 16.
+_HEARTBEAT_MS = 500
 # A partition whose records were still in hand when a fetch began waits for that fetch to end.
 _FETCH_WAIT_MS = 100
 # No heartbeat goes out while partitions are given up; a commit may follow, for as long again.
@@ -107,7 +109,7 @@ class Consumer:
             isolation_level="read_committed",
             fetch_max_wait_ms=_FETCH_WAIT_MS,
             session_timeout_ms=self._session_ms,
-            heartbeat_interval_ms=self._session_ms // 3,
+            heartbeat_interval_ms=min(_HEARTBEAT_MS, self._session_ms // 3),
         )
 
     def _partition(
