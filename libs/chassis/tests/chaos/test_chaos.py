@@ -16,7 +16,8 @@ from .faults import Faults
 from .system import running_system
 from .writers import Writers
 
-pytestmark = pytest.mark.xdist_group("own servers")
+# It keeps its own time, of which there may be much.
+pytestmark = [pytest.mark.xdist_group("own servers"), pytest.mark.timeout(0)]
 
 AGGREGATES = 200
 START_SECONDS = 90.0

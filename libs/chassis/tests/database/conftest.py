@@ -55,3 +55,19 @@ async def ledgers(service_database, database_settings):
     await service_database.clean()
     async with Database(settings=database_settings, application_name="tests").opened() as pool:
         yield pool
+
+
+@pytest.fixture
+def pool_of_one(service_database):
+    """A function that makes a pool of one connection, for which one waits so many seconds."""
+
+    def pool(seconds: float) -> Database:
+        options = {
+            "database_pool_size": 1,
+            "database_pool_overflow": 0,
+            "database_pool_timeout": seconds,
+        }
+        settings = settings_for(service_database.runtime_url, **options)
+        return Database(settings=settings, application_name="tests")
+
+    return pool

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from chassis.database import Database, is_infrastructure_error
 from chassis.servers.base import free_port
@@ -117,22 +118,11 @@ async def test_a_refused_connection_passes(nowhere):
     assert is_infrastructure_error(raised.value)
 
 
-@pytest.fixture
-def narrow(service_database):
-    """A pool of one connection."""
-    options = {
-        "database_pool_size": 1,
-        "database_pool_overflow": 0,
-        "database_pool_timeout": 0.05,
-    }
-    settings = settings_for(service_database.runtime_url, **options)
-    return Database(settings=settings, application_name="tests")
-
-
-async def test_a_pool_without_a_free_connection_passes(narrow):
+async def test_a_pool_without_a_free_connection_passes(pool_of_one):
+    narrow = await asyncio.to_thread(pool_of_one, 0.05)
     async with narrow.opened(), narrow.transaction() as session:
         await session.execute(text("SELECT 1"))
-        with pytest.raises(TimeoutError) as raised:
+        with pytest.raises(PoolTimeoutError) as raised:
             await run(narrow, "SELECT 1")
     assert is_infrastructure_error(raised.value)
 

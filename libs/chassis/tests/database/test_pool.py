@@ -4,13 +4,15 @@ import asyncio
 import contextlib
 from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from chassis.database import Database
 
-from .conftest import end_backends, settings_for
+from .conftest import end_backends
 
 BEGIN_SELECT_COMMIT = 3
 NOTHING = contextlib.nullcontext()
@@ -165,42 +167,60 @@ async def test_the_urls_sslmode_is_kept_as_postgres_writes_it(
 
 
 @pytest.fixture
-def single(service_database):
-    """A pool of one connection."""
-    options = {
-        "database_pool_size": 1,
-        "database_pool_overflow": 0,
-        "database_pool_timeout": 2,
-    }
-    settings = settings_for(service_database.runtime_url, **options)
-    return Database(settings=settings, application_name="tests")
+def patient(pool_of_one):
+    return pool_of_one(60)
 
 
-async def test_who_waits_for_a_connection_is_not_overtaken_by_who_comes_later(single):
+@pytest.fixture
+def impatient(pool_of_one):
+    return pool_of_one(0.1)
+
+
+async def test_who_waits_for_a_connection_is_not_overtaken_by_who_comes_later(patient):
     """One that is free again is not taken by who asks in that very moment."""
     served = []
 
     async def work(number):
-        async with single.transaction() as session:
+        async with patient.transaction() as session:
             await session.execute(text("SELECT 1"))
             served.append(number)
 
-    async with single.opened(), asyncio.TaskGroup() as group:
-        for number in range(200):
-            group.create_task(work(number))
-            await asyncio.sleep(0)
+    async with patient.opened():
+        await work(-1)
+        async with asyncio.TaskGroup() as group:
+            for number in range(200):
+                group.create_task(work(number))
+                await asyncio.sleep(0)
     assert served == sorted(served)
 
 
-async def test_who_waits_too_long_for_a_connection_is_told_why_and_the_next_is_served(single):
-    told = r"connections \(1\) were in use for 2 s: .* DATABASE_POOL_SIZE"
-    async with single.opened():
-        async with single.reading():
-            with pytest.raises(TimeoutError, match=told):
-                async with single.transaction():
+async def test_who_waits_too_long_for_a_connection_is_told_why_and_the_next_is_served(impatient):
+    told = r"connections \(1\) were in use for 0.1 s: .* DATABASE_POOL_SIZE"
+    async with impatient.opened():
+        async with impatient.reading():
+            with pytest.raises(PoolTimeoutError, match=told):
+                async with impatient.reading():
                     pass
-            with pytest.raises(TimeoutError, match=told):
-                async with single.reading():
-                    pass
-        async with single.transaction() as session:
+        async with impatient.transaction() as session:
             await session.execute(text("SELECT 1"))
+
+
+async def test_a_transaction_takes_no_connection_before_its_first_statement(impatient):
+    async with impatient.opened(), impatient.transaction(), impatient.transaction() as second:
+        await second.execute(text("SELECT 1"))
+
+
+async def test_who_can_not_connect_leaves_the_turn_to_the_next(impatient, monkeypatch):
+    async with impatient.opened():
+        for _ in range(3):
+            with monkeypatch.context() as refusing:
+                refusing.setattr(asyncpg, "connect", refuse)
+                with pytest.raises(ConnectionRefusedError):
+                    async with impatient.reading():
+                        pass
+        async with impatient.transaction() as session:
+            await session.execute(text("SELECT 1"))
+
+
+async def refuse(*_, **__):
+    raise ConnectionRefusedError

@@ -6,7 +6,7 @@ import gc
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from chassis.messaging.clients import start, stop_consumer
+from chassis.messaging.clients import start, stop_consumer, to_the_end
 from chassis.messaging.connection import KafkaConnection
 from chassis.messaging.publishing.publisher import Publisher
 
@@ -20,7 +20,7 @@ async def produce(kafka: KafkaConnection) -> None:
 
 
 async def consume(kafka: KafkaConnection, group: str | None) -> None:
-    topic = kafka.topic_prefix + "counters"
+    topic, group = kafka.topic_prefix + "counters", group and kafka.topic_prefix + group
     consumer = AIOKafkaConsumer(topic, **kafka.options, group_id=group)
     try:
         await start(consumer)
@@ -49,6 +49,8 @@ async def test_a_client_cancelled_at_any_moment_leaves_no_socket_open(run, topic
         await asyncio.wait([running])
         if ended_by_itself:
             running.result()
+        else:
+            assert running.cancelled()
         del running
         gc.collect()
         after += STEP_SECONDS
@@ -71,5 +73,32 @@ async def test_a_start_that_no_broker_answers_is_given_up_when_cancelled():
         )
         await begun.wait()
         running.cancel()
-        [done], _ = await asyncio.wait([running], timeout=5)
-        assert done.cancelled()
+        await asyncio.wait([running], timeout=5)
+        assert running.cancelled()
+
+
+async def test_what_must_come_to_its_end_does_however_often_it_is_cancelled():
+    go_on, ended = asyncio.Event(), asyncio.Event()
+
+    async def work():
+        await go_on.wait()
+        ended.set()
+
+    running = asyncio.ensure_future(to_the_end(work()))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        running.cancel()
+    await asyncio.sleep(0)
+    assert not running.done()
+    go_on.set()
+    await asyncio.wait([running])
+    assert running.cancelled()
+    assert ended.is_set()
+
+
+async def test_what_must_come_to_its_end_says_how_it_ended():
+    async def fail():
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await to_the_end(fail())

@@ -9,6 +9,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex
 
 from chassis.messaging import declare_messaging_tables
+from chassis.messaging.publishing.lane import Pace
 from chassis.messaging.publishing.publisher import Published, Publisher
 from chassis.messaging.publishing.scan import Settled
 from chassis.messaging.publishing.unsent import _READ, Page, topics_in
@@ -69,7 +70,7 @@ async def buffers_of_a_page(connection, after, topics="true"):
     """How many buffers PostgreSQL touches to read what is behind `after`."""
     sql = _READ.replace("{conditions}", topics)
     explained = await connection.fetchval(
-        f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", after, 4000, 8_000_000
+        f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", after, Pace().page_rows, 8_000_000
     )
     plan = json.loads(explained)[0]["Plan"]
     return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]

@@ -94,23 +94,26 @@ async def test_a_worker_killed_in_the_middle_of_a_replay_goes_on_where_it_was(
     await service.query(REPLAY, new_id(), CounterSnapshot.type)
 
     async def emitted():
-        [(number, finished)] = await service.query("SELECT emitted, finished_at FROM replays")
-        return number, finished is not None
+        [(number, at)] = await service.query("SELECT emitted, finished_at FROM replays")
+        return number, at is not None
 
     async def under_way():
-        number, finished = await emitted()
-        return finished or number > 0
+        number, ended = await emitted()
+        return ended or number > 0
 
     async def finished():
         return (await emitted())[1]
 
     async with worker_process(environment, log):
         await until(under_way)
-    number, finished_already = await emitted()
+    number, ended = await emitted()
     assert number % PAGE == 0
-    assert not finished_already
-    async with worker_process(environment, log):
+    assert not ended
+    async with worker_process(environment, log) as last:
         await until(finished)
         await service.until_effects(len(names))
+        await service.until_published()
+        last.terminate()
+        assert await last.wait() == 0
     assert await emitted() == (len(names), True)
     assert sorted(await service.effects()) == [(name, 1) for name in names]

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from slipway.bench.script import Choice, Drawn, script_of
-from slipway.bench.statements import Statement, batches, transaction_with
+from slipway.bench.statements import Statement, transaction_with
 from slipway.errors import SlipwayError
 
 ROPE = "01a1fdd4-a01e-74f2-b943-76f17731e99b"
@@ -42,7 +42,6 @@ def test_the_transaction_is_found_from_begin_to_commit_on_its_own_connection() -
     assert insert == Statement(
         sql="INSERT INTO orders (a, b, c) \nVALUES ($1, $2, $3)",
         parameters=("it's, $2 = 'x'", None, ""),
-        prepared="__s_7__",
     )
     assert commit.sql == "COMMIT;"
 
@@ -51,15 +50,6 @@ def test_the_transaction_is_found_from_begin_to_commit_on_its_own_connection() -
 def test_none_or_two_of_them_is_an_error(log: list[str]) -> None:
     with pytest.raises(SlipwayError, match="and not one"):
         transaction_with(log, "INSERT INTO orders ")
-
-
-def test_executions_of_one_statement_in_turn_are_one_batch() -> None:
-    row, other = (Statement(sql=name, prepared=name) for name in ("row", "other"))
-    simple = Statement(sql="COMMIT")
-    found = batches([row, row, other, row, simple, simple])
-    assert [[one.sql for one in batch] for batch in found] == [
-        ["row", "row"], ["other"], ["row"], ["COMMIT"], ["COMMIT"],
-    ]  # fmt: skip
 
 
 def test_what_two_orders_cannot_share_is_drawn_and_the_rest_is_sent_as_captured() -> None:
@@ -81,15 +71,3 @@ def test_what_two_orders_cannot_share_is_drawn_and_the_rest_is_sent_as_captured(
 def test_a_key_alone_is_drawn_too() -> None:
     script = script_of([Statement(sql="SELECT $1", parameters=("123",))], DRAWN)
     assert script.text.endswith("SELECT (:key::text);\n")
-
-
-def test_a_batch_is_a_pipeline() -> None:
-    row = Statement(sql="INSERT INTO t VALUES ($1)", parameters=("x",), prepared="s")
-    script = script_of([Statement(sql="BEGIN"), row, row], DRAWN)
-    assert script.text.splitlines()[2:] == [
-        "BEGIN;",
-        "\\startpipeline",
-        "INSERT INTO t VALUES (:p1);",
-        "INSERT INTO t VALUES (:p2);",
-        "\\endpipeline",
-    ]

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-from chassis.database.pool import LostConnections, Turns
+from chassis.database.pool import FairPool, LostConnections
 from chassis.database.transaction import run_transaction
 from chassis.settings import Settings
 
@@ -155,6 +155,7 @@ class Database:
     def __init__(self, *, settings: DatabaseSettings, application_name: str) -> None:
         self._engine = open_engine(
             settings.database_url.get_secret_value(),
+            poolclass=FairPool,
             pool_size=settings.database_pool_size,
             max_overflow=settings.database_pool_overflow,
             pool_timeout=settings.database_pool_timeout,
@@ -168,10 +169,6 @@ class Database:
         LostConnections(
             after=settings.database_pool_ping_after, timeout=settings.database_connect_timeout
         ).watch(self._engine)
-        self._turns = Turns(
-            connections=settings.database_pool_size + settings.database_pool_overflow,
-            patience=settings.database_pool_timeout,
-        )
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
 
     @contextlib.asynccontextmanager
@@ -182,18 +179,14 @@ class Database:
         finally:
             await self._engine.dispose()
 
-    @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncSession]:
+    def transaction(self) -> contextlib.AbstractAsyncContextManager[AsyncSession]:
         """Run one transaction: commits when left, rolls back on an error.
 
         What ``before_commit`` registered runs at its end, what ``after_commit`` registered once
-        the commit is certain.
-
-        Raises:
-            TimeoutError: no connection was free for too long.
+        the commit is certain. It takes a connection with its first statement; SQLAlchemy's
+        TimeoutError is raised there when none is free for too long.
         """
-        async with self._turns.taken(), run_transaction(self._sessions) as session:
-            yield session
+        return run_transaction(self._sessions)
 
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
@@ -201,11 +194,8 @@ class Database:
 
         A read is one round trip then, where ``transaction()`` makes three. After an error it is of
         no use any more: leave it, and open another.
-
-        Raises:
-            TimeoutError: no connection was free for too long.
         """
-        async with self._turns.taken(), self._engine.connect() as connection:
+        async with self._engine.connect() as connection:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             async with self._sessions(bind=connection) as session:
                 yield session

@@ -2,54 +2,57 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
 import asyncpg
-from sqlalchemy import event
+from sqlalchemy import event, exc
 from sqlalchemy.engine.interfaces import AdaptedConnection, DBAPIConnection
 from sqlalchemy.exc import DisconnectionError, InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
+from sqlalchemy.util import await_only
 
 _RETURNED = "chassis.returned"
 _LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
-class Turns:
-    """Lets as many go on at a time as there are connections, in the order in which they came.
+class FairPool(AsyncAdaptedQueuePool):
+    """Gives its connections in the order in which they are asked for.
 
-    The pool gives a connection that is free again to who asks in that moment, and sends the one
-    that waited for it to the end of the line: under load some would wait for seconds.
-
-    Args:
-        connections: that the pool can have.
-        patience: seconds to wait for one.
+    SQLAlchemy's own gives one that is free again to who asks in that moment, and sends the one that
+    waited for it to the end of the line: under load some wait for seconds.
     """
 
-    def __init__(self, *, connections: int, patience: float) -> None:
-        self._connections = connections
-        self._patience = patience
-        self._free = asyncio.Semaphore(connections)  # first come, first served
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - handed on
+        super().__init__(*arguments, **options)
+        self._connections = self.size() + self._max_overflow
+        self._free = asyncio.Semaphore(self._connections)  # first come, first served
 
-    @asynccontextmanager
-    async def taken(self) -> AsyncIterator[None]:
-        """Wait for a turn, and hold it; TimeoutError where that takes too long."""
+    def _do_get(self) -> ConnectionPoolEntry:
+        await_only(self._take_turn())
         try:
-            async with asyncio.timeout(self._patience):
+            return super()._do_get()
+        except BaseException:
+            self._free.release()
+            raise
+
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        try:
+            super()._do_return_conn(record)
+        finally:
+            self._free.release()
+
+    async def _take_turn(self) -> None:
+        try:
+            async with asyncio.timeout(self._timeout):
                 await self._free.acquire()
         except TimeoutError as error:
             message = (
                 f"all of the pool's connections ({self._connections}) were in use for "
-                f"{self._patience:g} s: the database is slow, or DATABASE_POOL_SIZE too small"
+                f"{self._timeout:g} s: the database is slow, or DATABASE_POOL_SIZE too small"
             )
-            raise TimeoutError(message) from error
-        try:
-            yield
-        finally:
-            self._free.release()
+            raise exc.TimeoutError(message) from error
 
 
 class LostConnections:

@@ -23,9 +23,7 @@ async def start(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
     try:
         await asyncio.shield(starting)
     except asyncio.CancelledError:
-        await _settle(starting, _START_SECONDS)
-        if not starting.cancelled():
-            starting.exception()  # what it says no longer matters
+        await to_the_end(_settle(starting, _START_SECONDS))
         raise
 
 
@@ -35,13 +33,19 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
 
 
 async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
-    """Do all of `work` even if cancelled meanwhile, which is raised after it."""
+    """Do all of `work` however often it is cancelled meanwhile, which is raised after it."""
     working = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not working.done():
+        try:
+            await asyncio.wait([working])
+        except asyncio.CancelledError as error:
+            cancelled = error
     try:
-        await asyncio.shield(working)
-    except asyncio.CancelledError:
-        await working
-        raise
+        working.result()
+    finally:
+        if cancelled is not None:
+            raise cancelled
 
 
 async def _stop(consumer: AIOKafkaConsumer) -> None:
@@ -58,7 +62,10 @@ async def _stop(consumer: AIOKafkaConsumer) -> None:
 
 
 async def _settle(task: asyncio.Future[Any], seconds: float) -> None:
+    """Wait for `task`, and cancel it when the time is over; what it raises is for the caller."""
     await asyncio.wait([task], timeout=seconds)
     if not task.done():
         task.cancel()
         await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()  # told as never retrieved otherwise

@@ -15,7 +15,7 @@ from slipway.bench.rig import Rig
 from slipway.bench.rounds import Pace, Sample, Side, ratio, take_turns
 from slipway.bench.script import Choice, Drawn, Script, script_of
 from slipway.bench.shop import Shop, open_shop
-from slipway.bench.statements import Statement, batches
+from slipway.bench.statements import Statement
 from slipway.bench.tools import find, version_of
 from slipway.errors import SlipwayError
 
@@ -36,9 +36,8 @@ service run as one process each, with limits and a tenth of all traces on; no wo
 outbox fills. `pgbench` runs {_CLIENTS} clients on the same PostgreSQL, durable (`fsync`,
 `synchronous_commit` on), as the same role, in prepared mode: the statements of one order, captured
 from the server's log with their parameters. Products, customer, key and new ids are drawn anew in
-each transaction, the rest stays as captured; what the service sends as one batch is a pipeline. No
-program is kept on a core. After each round the orders in the table are counted against what either
-side says that it did."""
+each transaction, the rest stays as captured. No program is kept on a core. After each round the
+orders in the table are counted against what either side says that it did."""
 
 
 async def measure(rig: Rig, pace: Pace) -> Finding:
@@ -136,16 +135,10 @@ def _drawn(shop: Shop) -> Drawn:
 
 
 def _listing(transaction: Sequence[Statement]) -> str:
-    grouped = batches(transaction)
-    lines = []
-    for batch in grouped:
-        text = " ".join(batch[0].sql.split())
-        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-        lines.append(f"{len(batch)} times: {shown}" if len(batch) > 1 else shown)
-    listing = "\n".join(lines)
+    lines = [" ".join(statement.sql.split()) for statement in transaction]
+    listing = "\n".join(one if len(one) <= _SHOWN else f"{one[:_SHOWN]}…" for one in lines)
     return (
-        f"One order is {len(transaction)} statements in {len(grouped)} round trips:\n\n"
-        f"```sql\n{listing}\n```"
+        f"One order is {len(transaction)} statements, each a round trip:\n\n```sql\n{listing}\n```"
     )
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from itertools import count
@@ -127,7 +126,7 @@ class Round:
         self.latencies = [(received[one] - at.placed) * 1000 for one, at in commits.items()]
         self.until_noted = [(at.noted - at.placed) * 1000 for at in commits.values()]
         self.late = late * 1000
-        self.cpu = Counter(cpu)
+        self.cpu = cpu
         if min(self.latencies) < 0:
             message = (
                 "a push came before the order's commit: the row was written again since, or the "
@@ -167,8 +166,8 @@ class Orders:
         )
         before = self._whole.cpu_seconds()
         found = customers.Result.model_validate_json(await _run(self._rig, "customers", plan))
-        cpu = self._whole.cpu_seconds()
-        cpu.subtract(before)
+        after = self._whole.cpu_seconds()
+        cpu = {name: after[name] - taken for name, taken in before.items()}
         received = received_once(found)
         one = Round(
             await self._whole.commits(found.placed),
@@ -258,10 +257,9 @@ def _where(rounds: Sequence[Round]) -> str:
 def _cost(rounds: Sequence[Round], per_second: float) -> str:
     """Say who takes how much of the machine: beyond that no order could be any faster."""
     orders = sum(len(one.latencies) for one in rounds)
-    cpu = sum((one.cpu for one in rounds), Counter[str]())
-    each = {name: seconds / orders * 1000 for name, seconds in cpu.most_common()}
-    parts = ", ".join(f"{name} {ms:.1f}" for name, ms in each.items())
-    cores = os.cpu_count() or 1
+    each = {name: sum(one.cpu[name] for one in rounds) / orders * 1000 for name in rounds[0].cpu}
+    parts = ", ".join(f"{name} {each[name]:.1f}" for name in sorted(each, key=lambda n: -each[n]))
+    cores = len(os.sched_getaffinity(0))
     return (
         f"An order's CPU time in ms: {parts}; together {sum(each.values()):.1f}. "
         f"{cores} cores have {cores * 1000 / per_second:.1f} ms for each of {per_second:g} orders "

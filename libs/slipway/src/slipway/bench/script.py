@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from slipway.bench.statements import Statement, batches
+from slipway.bench.statements import Statement
 
 _PLACEHOLDER = re.compile(r"\$(\d+)")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -65,12 +65,7 @@ class Script:
 def script_of(transaction: Sequence[Statement], drawn: Drawn) -> Script:
     """Write the script."""
     writer = _Writer(drawn)
-    lines = writer.prelude()
-    for batch in batches(transaction):
-        statements = [writer.statement(statement) for statement in batch]
-        if len(batch) > 1:
-            statements = ["\\startpipeline", *statements, "\\endpipeline"]
-        lines += statements
+    lines = writer.prelude() + [writer.statement(statement) for statement in transaction]
     return Script(text="\n".join(lines) + "\n", definitions=writer.definitions)
 
 

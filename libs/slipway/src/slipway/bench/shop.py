@@ -24,6 +24,7 @@ from slipway.startup import run_to_end
 _SUPERUSER = "postgres"
 _STOCK = 1_000_000
 _AT_ONCE = 8
+_CONNECTIONS = 20  # as many as the service may have, and more; they take turns
 _POLLS = 100
 _POLL_SECONDS = 0.05
 _SETTLED_SECONDS = 0.25
@@ -90,13 +91,18 @@ class Shop:
         raise SlipwayError(message)
 
     async def capture(self, key: str) -> list[Statement]:
-        """Place one order while the server logs statements; give those of its transaction."""
-        await self._log_statements("all")
-        try:
-            async with self.client() as client:
+        """Place one order while the server logs statements; give those of its transaction.
+
+        Orders before it see to it that its connection has asked for all types that it needs.
+        """
+        async with self.client() as client:
+            for number in range(_CONNECTIONS):
+                await self.place(client, self.customers[0], f"before-{number}")
+            await self._log_statements("all")
+            try:
                 await self.place(client, self.customers[0], key)
-        finally:
-            await self._log_statements("none")
+            finally:
+                await self._log_statements("none")
         for _ in range(_POLLS):
             lines = await asyncio.to_thread(self._logged)
             if any("COMMIT" in line for line in lines):

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from slipway.errors import SlipwayError
@@ -11,7 +11,7 @@ from slipway.errors import SlipwayError
 LOG_SETTINGS = {"logging_collector": "on", "log_destination": "jsonlog", "log_rotation_size": "0"}
 _BEGIN = re.compile(r"^\s*BEGIN\b", re.IGNORECASE)
 _COMMIT = re.compile(r"^\s*COMMIT\b", re.IGNORECASE)
-_EXTENDED = re.compile(r"^execute (?P<name>[^:]*): (?P<sql>.*)$", re.DOTALL)
+_EXTENDED = re.compile(r"^execute [^:]*: (?P<sql>.*)$", re.DOTALL)
 _SIMPLE = re.compile(r"^statement: (?P<sql>.*)$", re.DOTALL)
 _PARAMETER = re.compile(r"\$(\d+) = (NULL|'(?:[^']|'')*')(?:, |$)")
 
@@ -23,12 +23,10 @@ class Statement:
     Attributes:
         sql: with `$1`, `$2` … for its parameters.
         parameters: as texts; None is NULL.
-        prepared: its name, where it was executed by one.
     """
 
     sql: str
     parameters: tuple[str | None, ...] = ()
-    prepared: str = ""
 
 
 def transaction_with(log: Iterable[str], marker: str) -> list[Statement]:
@@ -60,24 +58,11 @@ def transaction_with(log: Iterable[str], marker: str) -> list[Statement]:
     return found[0]
 
 
-def batches(statements: Sequence[Statement]) -> list[list[Statement]]:
-    """Put together what went over the wire at once: one statement, executed again and again."""
-    grouped: list[list[Statement]] = []
-    for statement in statements:
-        if grouped and statement.prepared and statement.prepared == grouped[-1][-1].prepared:
-            grouped[-1].append(statement)
-        else:
-            grouped.append([statement])
-    return grouped
-
-
 def _statement_of(message: str, detail: str) -> Statement | None:
     if simple := _SIMPLE.match(message):
         return Statement(sql=simple["sql"])
     if extended := _EXTENDED.match(message):
-        return Statement(
-            sql=extended["sql"], parameters=_parameters(detail), prepared=extended["name"]
-        )
+        return Statement(sql=extended["sql"], parameters=_parameters(detail))
     return None
 
 

@@ -1,7 +1,6 @@
 """The whole way of an order: all processes between a customer's request and the push to him."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -15,6 +14,7 @@ from slipway.bench.machine import cpu_seconds, cpu_seconds_of_all
 from slipway.bench.rig import Rig, User
 from slipway.bench.shop import fill_catalogue, start_database
 from slipway.database import Database
+from slipway.errors import SlipwayError
 from slipway.program import Program
 from slipway.topics import TopicDeclaration, Topics
 
@@ -64,13 +64,15 @@ class Whole:
         """Where customers go."""
         return self.programs["gateway"].spec.address
 
-    def cpu_seconds(self) -> Counter[str]:
+    def cpu_seconds(self) -> dict[str, float]:
         """Of CPU that each process has taken so far, and each server."""
-        servers = {"PostgreSQL": self.postgres.pid, "Kafka": self.kafka.pid}
-        return Counter(
-            {name: cpu_seconds(program) for name, program in self.programs.items()}
-            | {name: cpu_seconds_of_all(pid) for name, pid in servers.items() if pid is not None}
-        )
+        taken = {name: cpu_seconds(program) for name, program in self.programs.items()}
+        for name, server in (("PostgreSQL", self.postgres), ("Kafka", self.kafka)):
+            if server.pid is None:
+                message = f"{name} has ended: see {server.log_file}"
+                raise SlipwayError(message)
+            taken[name] = cpu_seconds_of_all(server.pid)
+        return taken
 
     async def commits(self, orders: Sequence[UUID]) -> dict[UUID, Commits]:
         """Ask the database when these orders were committed, and their notifications."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
+import asyncpg
 import structlog
 from pydantic import SecretStr
 from sqlalchemy.exc import DBAPIError
@@ -16,6 +17,7 @@ from users.accounts.service import AccountService
 
 log = structlog.get_logger(__name__)
 
+_OF_DATABASE = (DBAPIError, asyncpg.PostgresError)  # some statements run without SQLAlchemy
 _BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -40,8 +42,8 @@ class FirstAdmin:
             try:
                 await self._ensure()
             except Exception as error:
-                # A schema that is not migrated yet is a DBAPIError, and no fault of this process.
-                if not (isinstance(error, DBAPIError) or is_infrastructure_error(error)):
+                # A schema that is not migrated yet is no fault of this process.
+                if not (isinstance(error, _OF_DATABASE) or is_infrastructure_error(error)):
                     raise
                 log.warning("the first admin waits for the database", error=str(error))
             else:

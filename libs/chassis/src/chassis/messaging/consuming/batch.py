@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 tracer = trace.get_tracer(__name__)
 
 # An owner that was paused and lost the partition can't overtake the new one: both take this lock.
+# It is a transaction's first statement, and so SQLAlchemy's.
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 _BATCH_SECONDS = 15.0  # half of the roles' transaction_timeout
 _SINGLE_SECONDS = 30.0  # then the group must hear of the consumer again

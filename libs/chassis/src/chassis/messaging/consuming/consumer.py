@@ -26,7 +26,7 @@ from chassis.messaging.metrics import ConsumerMetrics
 log = structlog.get_logger(__name__)
 
 _RECONNECT_SECONDS = 1.0
-# Members learn of a rebalance with their next heartbeat, and till then nobody consumes: ADR 16.
+# A member hears of a rebalance with its next heartbeat, and all others wait for it: ADR 16.
 _HEARTBEAT_MS = 500
 # A partition whose records were still in hand when a fetch began waits for that fetch to end.
 _FETCH_WAIT_MS = 100

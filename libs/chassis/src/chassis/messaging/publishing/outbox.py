@@ -27,8 +27,8 @@ _ROWS = "chassis.outbox_rows"
 
 _INSERT = """
     INSERT INTO outbox (id, topic, key, type, headers, payload)
-    SELECT id, topic, key, type, headers, payload
-    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::bytea[])
+    SELECT id, topic, key, type, headers::jsonb, payload
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[])
         WITH ORDINALITY AS r (id, topic, key, type, headers, payload, place)
     ORDER BY place
 """
