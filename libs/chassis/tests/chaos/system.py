@@ -79,14 +79,7 @@ async def running_system(*, directory: Path, jwks_file: Path, seed: str) -> Asyn
             Worker(
                 service=service,
                 name=f"{service}-{number}",
-                environment={
-                    "ENVIRONMENT": "development",
-                    "DATABASE_URL": _url(postgres, service),
-                    "KAFKA_BOOTSTRAP_SERVERS": topics.bootstrap_servers,
-                    "KAFKA_SESSION_TIMEOUT": str(SESSION_SECONDS),
-                    "AUTH_JWKS_FILE": str(jwks_file),
-                    "INTERNAL_PORT": "0",
-                },
+                environment=_environment(postgres, topics, service, jwks_file),
                 logs=directory,
                 seed=seed,
             )
@@ -115,6 +108,19 @@ async def running_system(*, directory: Path, jwks_file: Path, seed: str) -> Asyn
                 partitions=_PARTITIONS,
             ),
         )
+
+
+def _environment(
+    postgres: PostgresServer, topics: TestTopics, service: str, jwks_file: Path
+) -> dict[str, str]:
+    return {
+        "ENVIRONMENT": "development",
+        "DATABASE_URL": _url(postgres, service),
+        "KAFKA_BOOTSTRAP_SERVERS": topics.bootstrap_servers,
+        "KAFKA_SESSION_TIMEOUT": str(SESSION_SECONDS),
+        "AUTH_JWKS_FILE": str(jwks_file),
+        "INTERNAL_PORT": "0",
+    }
 
 
 def _url(postgres: PostgresServer, service: str, role=runtime_role) -> str:

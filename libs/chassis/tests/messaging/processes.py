@@ -1,10 +1,12 @@
-"""The tests' service as a real process, and events that come all the while it runs."""
+"""The tests' service and its relay as real processes, and events that come all the while."""
 
 import asyncio
 import os
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+from .counting import SERVICE
 
 
 def worker_environment(service, tokens, *, session_seconds):
@@ -23,13 +25,35 @@ def worker_environment(service, tokens, *, session_seconds):
 
 @asynccontextmanager
 async def worker_process(environment, log):
-    """A worker process, killed with SIGKILL at the end of the block if it still runs."""
+    """A worker in a process of its own."""
+    async with _process("counting.py", env=environment, output=log) as process:
+        yield process
+
+
+@asynccontextmanager
+async def relay_process(service):
+    """A relay in a process of its own."""
+    arguments = (
+        SERVICE,
+        service.urls.runtime_url,
+        service.topics.bootstrap_servers,
+        service.topics.prefix,
+    )
+    output = asyncio.subprocess.DEVNULL
+    async with _process("relay_process.py", *arguments, output=output) as process:
+        yield process
+
+
+@asynccontextmanager
+async def _process(script, *arguments, output, env=None):
+    """A script beside this file, killed with SIGKILL at the end of the block if it still runs."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        Path(__file__).with_name("counting.py"),
-        env=environment,
-        stdout=log,
-        stderr=log,
+        Path(__file__).with_name(script),
+        *arguments,
+        env=env,
+        stdout=output,
+        stderr=output,
     )
     try:
         yield process

@@ -1,22 +1,18 @@
 """Several relays at once, and what may happen between two steps of one: no loss, no inversion."""
 
-import asyncio
 import json
 import os
 import signal
-import sys
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import asyncpg
 import pytest
 from sqlalchemy import text
 
 from .conftest import running, until
-from .counting import SERVICE, CounterAudited, CounterRaised
+from .counting import CounterAudited, CounterRaised
 from .history import faults
 from .lanes import NAME, lane
-from .processes import events_all_the_while
+from .processes import events_all_the_while, relay_process
 
 NAMES = [f"counter-{number}" for number in range(40)]
 HOLDERS = """
@@ -102,27 +98,6 @@ async def test_a_relay_that_lost_its_session_between_sending_and_deleting_is_fol
             await service.until_published()
     records = events(await service.topics.read("counters", 25))
     assert faults(first_times(records), service.raised) == []
-
-
-@asynccontextmanager
-async def relay_process(service):
-    """A relay in a process of its own, killed with SIGKILL at the end if it still runs."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        Path(__file__).with_name("relay_process.py"),
-        SERVICE,
-        service.urls.runtime_url,
-        service.topics.bootstrap_servers,
-        service.topics.prefix,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
 
 
 async def test_a_relay_that_is_killed_in_mid_flow_leaves_its_keys_to_the_other(service):
