@@ -1,9 +1,9 @@
-// Fails unless the AsyncAPI document in the file named first is valid, and whole: check.mjs FILE
+// Fails unless an AsyncAPI document is valid and complete: check.mjs FILE
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 
-// Its packages are not beside this file, but where check.sh put them.
+// check.sh installs its packages in another directory.
 const { Parser } = createRequire(join(process.cwd(), "package.json"))("@asyncapi/parser");
 
 const INFORMATION = 2; // of errors 0 and warnings 1 there may be none
@@ -15,7 +15,7 @@ for (const { path, message, range } of found) {
 }
 const whole = document && document.channels().length > 0 && document.operations().length > 0;
 if (found.length > 0 || !whole) {
-  console.error(`${file} is no valid AsyncAPI document`);
+  console.error(`${file} is not a valid AsyncAPI document, see above`);
   process.exit(1);
 }
 console.log(`${file}: AsyncAPI ${document.version()}, ${document.channels().length} channels, ` +

@@ -1,4 +1,4 @@
-"""Checks the resources that the chart renders for Strimzi, and takes them out of the rendering.
+"""Checks the resources that the chart renders for Strimzi, and removes them from the file.
 
 kubernetes-validate knows only what Kubernetes has. ``check_strimzi.py RENDERED.yaml TOPICS.json``.
 """
@@ -11,13 +11,14 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 
+from chassis.installed import service_names
+
 PREFIX = "prod."
-SERVICES = ("users", "orders", "notifications")
 ALSO_READ = {"slipway.sessions": {"gateway"}}  # which reads no other event
 
 
 def record(properties: dict[str, Any], **more: Any) -> dict[str, Any]:  # noqa: ANN401  # JSON Schema
-    """Give the schema of an object that has these very properties."""
+    """Return the schema of an object that has exactly these properties."""
     required = {"required": sorted(properties), "additionalProperties": False}
     return {"type": "object", "properties": properties, **required, **more}
 
@@ -33,7 +34,7 @@ METADATA = {
     },
 }
 OPERATIONS = {"enum": ["Read", "Write", "Describe"]}
-# After the custom resource definitions of Strimzi 0.49, as far as the chart uses them.
+# From the custom resource definitions of Strimzi 0.49, the parts that the chart uses.
 SPECS = {
     "KafkaTopic": record(
         {
@@ -72,7 +73,7 @@ SPECS = {
 
 
 def check(resources: list[dict[str, Any]], topics: list[dict[str, Any]]) -> None:
-    """Exit with a sentence where a resource is not what Strimzi takes, or not what was declared."""
+    """Exit with the reason if Strimzi would reject a resource, or it differs from the contracts."""
     for resource in resources:
         schema = record(
             {
@@ -94,18 +95,20 @@ def check(resources: list[dict[str, Any]], topics: list[dict[str, Any]]) -> None
         for topic in topics
     }
     if rendered != declared:
-        sys.exit(f"the chart's topics are not those of the contracts: {rendered}")
+        sys.exit(f"The chart's topics differ from the contracts. It renders: {rendered}")
     for topic in topics:
-        readers = set(SERVICES if topic["readers"] is None else topic["readers"])
+        readers = set(service_names() if topic["readers"] is None else topic["readers"])
         readers |= ALSO_READ.get(topic["name"], set())
         for operation, allowed in (("Read", readers), ("Write", {topic["producer"]})):
             may = who_may(operation, PREFIX + topic["name"], resources)
             if may != allowed:
-                sys.exit(f"{operation} {topic['name']}: {sorted(may)}, and not {sorted(allowed)}")
+                sys.exit(
+                    f"{operation} {topic['name']} allows {sorted(may)}, not {sorted(allowed)}."
+                )
 
 
 def who_may(operation: str, topic: str, resources: list[dict[str, Any]]) -> set[str]:
-    """Give the services whose users may do something with a topic."""
+    """Return the services whose users may do an operation on a topic."""
     return {
         resource["metadata"]["labels"]["app.kubernetes.io/component"]
         for resource in resources
@@ -118,7 +121,7 @@ def who_may(operation: str, topic: str, resources: list[dict[str, Any]]) -> set[
 
 
 def main(rendered: Path, topics: Path) -> None:
-    """Check Strimzi's resources, and leave the others in the file."""
+    """Check Strimzi's resources, and keep the others in the file."""
     documents = [each for each in yaml.safe_load_all(rendered.read_text(encoding="utf-8")) if each]
     ours = [each for each in documents if each["apiVersion"].startswith("kafka.strimzi.io/")]
     check(ours, json.loads(topics.read_text(encoding="utf-8")))

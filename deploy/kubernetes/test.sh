@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Installs the charts into a namespace of its own on the cluster that the current context names, plays the path of an
-# order, upgrades to another tag, rolls back, and writes its figures to docs/kubernetes.md.
+# Installs the charts into a new namespace on the cluster of the current context, places an order, upgrades to another
+# tag, rolls back, rehearses operators' changes, and writes its figures to docs/kubernetes.md.
 #
 #   IMAGE_LOADER     brings images from Docker into the cluster: "kind load docker-image" (the default), or another
-#                    command that takes images; "none" where the cluster has them
-#   PYTHON_IMAGE, POSTGRES_IMAGE, KAFKA_IMAGE, VALKEY_IMAGE   where the official ones can't be reached
+#                    command that accepts images; "none" if the cluster has them
+#   PYTHON_IMAGE, POSTGRES_IMAGE, KAFKA_IMAGE, VALKEY_IMAGE   if the official ones can't be reached
 #   BUILD_NETWORK    Docker's network for the build
-#   KEEP=1           leaves the namespace, to look around
+#   KEEP=1           keeps the namespace for inspection
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source deploy/kubernetes/tools.sh
@@ -20,12 +20,13 @@ FIRST=test-$(date +%s) # never a tag that the cluster has seen
 SECOND=$FIRST-next
 PAGE=docs/kubernetes.md
 TRACES=http://slipway-infra-traces:4318
-IMAGES=(slipway "${SERVICE_CHARTS[@]}")
+find_services
+IMAGES=(slipway gateway "${SERVICES[@]}")
 
 kube() { kubectl --namespace "$NAMESPACE" "$@"; }
 helm_here() { "$HELM" --namespace "$NAMESPACE" "$@"; }
 
-# Seconds that a command took, in the variable named first.
+# Runs a command, and stores its seconds in the variable that is named first.
 timed() { # VARIABLE COMMAND…
   local -n result=$1
   local start=$EPOCHREALTIME
@@ -52,7 +53,7 @@ load_images() {
     docker image inspect "$image" >/dev/null 2>&1 || docker pull --quiet "$image" >/dev/null
     images+=("$image")
   done
-  # Words on purpose: a command with its arguments.
+  # Unquoted on purpose: a command with its arguments.
   # shellcheck disable=SC2086
   $IMAGE_LOADER "${images[@]}" >/dev/null
 }
@@ -82,12 +83,12 @@ explain() {
   done
 }
 
-# The way of one order, and that all pods are of one tag.
+# Places an order, and checks that all pods have the same tag.
 play() { # TAG
   local others
   others=$(kube get deployments --selector app.kubernetes.io/instance=slipway \
     --output jsonpath='{range .items[*]}{.spec.template.spec.containers[0].image}{"\n"}{end}' | grep -v ":$1\$" || true)
-  [[ -z $others ]] || die "after this step all images should be of tag $1, and these are not: $others"
+  [[ -z $others ]] || die "after this step all images must have the tag $1, but these have another: $others"
   helm_here test slipway --timeout 3m --logs > "$work/test.txt" || { cat "$work/test.txt" >&2; die "helm test failed"; }
   sed -n '/POD LOGS/,$p' "$work/test.txt" | grep -E '│|placed' || true
 }
@@ -134,8 +135,8 @@ PYTHON
   say "$table"
 }
 
-for tool in docker kubectl; do command -v "$tool" >/dev/null || die "$tool is missing: install it"; done
-kubectl version >/dev/null 2>&1 || die "no cluster answers: name one with kubectl config use-context, or KUBECONFIG"
+for tool in docker kubectl; do command -v "$tool" >/dev/null || die "$tool is missing. Install it."; done
+kubectl version >/dev/null 2>&1 || die "no cluster is available. Choose one with kubectl config use-context, or KUBECONFIG."
 find_helm
 work=$(mktemp -d)
 bring_together
@@ -166,6 +167,9 @@ play "$SECOND"
 say "rolling back"
 timed rollback helm_here rollback slipway --wait --timeout 10m >/dev/null
 play "$FIRST"
-[[ $(secrets) == "$before" ]] || die "Secrets changed in the upgrade, and should not have: $(secrets)"
+[[ $(secrets) == "$before" ]] || die "the upgrade changed Secrets, which it must keep. Now: $(secrets)"
+
+say "rehearsing changes of a running release"
+deploy/kubernetes/rehearse.sh "$NAMESPACE"
 
 figures

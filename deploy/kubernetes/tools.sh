@@ -1,11 +1,11 @@
-# Sourced by the scripts beside it: finds Helm, or builds it; brings the charts together.
+# For the scripts in this directory, which source it: finds or builds Helm, and joins the charts.
 # shellcheck shell=bash
 
 HELM_VERSION=v3.22.0
 KUBERNETES_VERSION=1.34.0 # what the charts are rendered and validated for, where no cluster says it
 TOOLS=${SLIPWAY_TOOLS:-$PWD/.slipway/tools}
-SERVICE_CHARTS=(gateway users orders notifications)
-CHARTS=("${SERVICE_CHARTS[@]}" slipway slipway-infra)
+# The charts that depend on others; the umbrella last.
+DEPENDENT_CHARTS=(gateway service slipway)
 
 say() { printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
@@ -16,15 +16,21 @@ find_helm() {
   [[ -n $HELM ]] && return
   HELM=$TOOLS/bin/helm
   [[ -x $HELM ]] && return
-  command -v go >/dev/null || die "helm is missing, and so is Go, which would build it: install one of them"
+  command -v go >/dev/null || die "helm is missing, and Go, which could build it. Install one of them."
   say "helm is missing: building $HELM_VERSION into $TOOLS/bin (a minute or two)"
   GOBIN=$TOOLS/bin GOFLAGS=-trimpath go install -ldflags '-s -w' "helm.sh/helm/v3/cmd/helm@$HELM_VERSION"
 }
 
-# The charts depend on each other by path: each gets a copy of what it needs under charts/, the umbrella last.
+# Fills the array of the services' names from their declarations.
+find_services() {
+  [[ -x .venv/bin/python ]] || die "the project's environment is missing. Run: make install"
+  read -ra SERVICES < <(.venv/bin/python -c 'from chassis.installed import service_names; print(*service_names())')
+}
+
+# The charts depend on each other by path: each gets copies of its dependencies under charts/.
 bring_together() {
   local chart
-  for chart in "${SERVICE_CHARTS[@]}" slipway; do
+  for chart in "${DEPENDENT_CHARTS[@]}"; do
     rm -rf "helm/$chart/charts" "helm/$chart/Chart.lock"
     "$HELM" dependency update "helm/$chart" >/dev/null
   done

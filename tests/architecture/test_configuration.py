@@ -1,4 +1,4 @@
-"""What editors, hooks and the CI are told: it parses, and what it names exists."""
+"""The configuration of editors, hooks and the CI parses, and everything that it names exists."""
 
 import json
 import re
@@ -101,5 +101,5 @@ def test_the_dev_container_and_the_editor_recommend_the_same():
         assert target in make_targets()
 
 
-def test_editors_are_told_how_files_are_written():
+def test_editors_are_configured_for_how_files_are_written():
     assert "root = true" in (ROOT / ".editorconfig").read_text(encoding="utf-8")

@@ -1,42 +1,45 @@
-"""What every service's app, tables and settings must have."""
+"""Rules for every service's app, tables and settings."""
 
 import importlib
 import inspect
-from pathlib import Path
-from typing import get_type_hints
 
 import pytest
 from pydantic_settings import BaseSettings
 from sqlalchemy import DateTime, MetaData
 
+from chassis.api import create_api
+from chassis.audit import declare_audit_table
+from chassis.installed import service_names
+from chassis.jobs import declare_job_tables
 from chassis.messaging import declare_messaging_tables
+from chassis.service import installed_services
 
-ROOT = Path(__file__).parents[2]
-SERVICES = ("users", "orders", "notifications")
+SERVICES = installed_services()
+EACH = pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
 MESSAGING = MetaData()
 declare_messaging_tables(MESSAGING)
+declare_job_tables(MESSAGING)
+declare_audit_table(MESSAGING)
 MECHANISM = {*MESSAGING.tables, "idempotency_keys"}
 
 
 def app_of(service):
-    create_app = importlib.import_module(f"{service}.app").create_app
-    return create_app(get_type_hints(create_app)["settings"].model_construct())
+    return create_api(service, service.api.settings.model_construct())
 
 
 def base_of(service):
-    app_of(service)  # imports every model
-    return importlib.import_module(f"{service}.metadata").Base
+    return importlib.import_module(f"{service.name}.metadata").Base
 
 
 def operations_of(service):
     paths = app_of(service).openapi()["paths"]
     found = [operation for path in paths.values() for operation in path.values()]
-    assert found, f"{service} serves nothing"
+    assert found, f"{service.name} serves nothing"
     return found
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_every_route_declares_the_shape_of_its_answer(service):
+@EACH
+def test_every_route_declares_the_shape_of_its_response(service):
     for operation in operations_of(service):
         for status, answer in operation["responses"].items():
             if status not in {"204", "304"}:
@@ -45,7 +48,7 @@ def test_every_route_declares_the_shape_of_its_answer(service):
                 assert all(schemas), f"{operation['operationId']} {status}"
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@EACH
 def test_every_route_has_a_summary_and_an_operation_id_of_its_own(service):
     operations = operations_of(service)
     assert all(operation.get("summary") for operation in operations)
@@ -53,7 +56,7 @@ def test_every_route_has_a_summary_and_an_operation_id_of_its_own(service):
     assert len(ids) == len(set(ids))
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@EACH
 def test_a_created_thing_says_where_it_is(service):
     for operation in operations_of(service):
         created = operation["responses"].get("201")
@@ -61,7 +64,7 @@ def test_a_created_thing_says_where_it_is(service):
             assert "Location" in created.get("headers", {}), operation["operationId"]
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@EACH
 def test_every_text_number_and_list_that_comes_in_has_bounds(service):
     document = app_of(service).openapi()
     unbounded = []
@@ -96,25 +99,24 @@ def walk(document, place, schema):
     return found
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_every_business_table_knows_when_its_rows_were_made_and_changed(service):
-    metadata: MetaData = base_of(service).metadata
-    for name, table in metadata.tables.items():
+@EACH
+def test_every_business_table_stores_when_its_rows_were_made_and_changed(service):
+    for name, table in service.metadata.tables.items():
         if name not in MECHANISM:
             for column in ("created_at", "updated_at"):
-                assert column in table.c, f"{service}.{name} has no {column}"
+                assert column in table.c, f"{service.name}.{name} has no {column}"
                 assert isinstance(table.c[column].type, DateTime)
                 assert table.c[column].server_default is not None
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@EACH
 def test_no_relationship_loads_by_itself(service):
     for mapper in base_of(service).registry.mappers:
         for relationship in mapper.relationships:
             assert relationship.lazy in {"raise", "raise_on_sql", "write_only"}, relationship
 
 
-@pytest.mark.parametrize("service", [*SERVICES, "gateway"])
+@pytest.mark.parametrize("service", [*service_names(), "gateway"])
 def test_every_setting_says_what_it_is(service):
     module = importlib.import_module(f"{service}.settings")
     classes = [

@@ -1,4 +1,4 @@
-"""Our messages are CloudEvents in Kafka's binary mode, as the package of CloudEvents reads it."""
+"""The CloudEvents package reads our messages as CloudEvents in Kafka's binary mode."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ TRACE = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
 
 
 def message_of(event, event_id):
-    """What the outbox and the relay make of an event."""
+    """Return the message that the outbox and the relay build from an event."""
     headers = cloud_event_headers(event, event_id=event_id, source=SOURCE, trace=TRACE)
     encoded = {name: value.encode() for name, value in headers.items()}
     return KafkaMessage(headers=encoded, key=event.key.encode(), value=event.to_json())

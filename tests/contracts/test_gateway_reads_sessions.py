@@ -1,8 +1,8 @@
-"""The gateway imports no contract: what it reads of one is held against it here."""
+"""The gateway imports no contract, so its model of an event is compared with the contract here."""
 
 from contracts.examples import example, example_json
 from contracts.users import SESSIONS, SessionRevoked
-from gateway.sessions import SessionsEnded
+from gateway.ended_sessions import SessionsEnded
 
 
 def test_the_gateway_reads_the_event_that_users_publishes():

@@ -1,15 +1,17 @@
-"""One whole system for all end-to-end tests: real processes, a PostgreSQL that tests may stop."""
+"""One whole system for all end-to-end tests: real processes; tests may stop its PostgreSQL."""
 
+import asyncio
 import uuid
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from chassis.servers import PostgresServer
-from chassis.servers.base import free_port
-from client import Address, NewOrder, Order, OrderItem, SlipwayClient
-from slipway.system import System, running_system
+from client import Address, NewOrder, Order, OrderItem, ProblemError, SlipwayClient
+from localservers import PostgresServer
+from localservers.ports import free_port
+from slipway.local.system import System, running_system
 
 PASSWORD = "correct horse battery"
 ADDRESS = Address(
@@ -21,7 +23,7 @@ ADDRESS = Address(
 )
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+@pytest.hookimpl(tryfirst=True)  # must run before xdist reads the groups
 def pytest_collection_modifyitems(items):
     here = Path(__file__).parent
     for item in items:
@@ -42,11 +44,22 @@ async def postgres(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 async def system(tmp_path_factory, postgres, kafka_bootstrap_servers):
-    async with running_system(
-        tmp_path_factory.mktemp("system"),
-        postgres_url=postgres.url(),
-        kafka_bootstrap_servers=kafka_bootstrap_servers,
-    ) as running:
+    """Start the system, in an environment that names an unreachable proxy."""
+    async with AsyncExitStack() as stack:
+        with pytest.MonkeyPatch.context() as environment:
+            # A new key signs after this wait. Processes check their key files every 5 s.
+            environment.setenv("AUTH_SIGNING_KEY_WAIT", "6")
+            for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+                environment.setenv(name, "http://127.0.0.1:9")
+                environment.setenv(name.lower(), "http://127.0.0.1:9")
+            for name in ("NO_PROXY", "no_proxy"):
+                environment.delenv(name, raising=False)
+            starting = running_system(
+                tmp_path_factory.mktemp("system"),
+                postgres_url=postgres.url(),
+                kafka_bootstrap_servers=kafka_bootstrap_servers,
+            )
+            running = await stack.enter_async_context(starting)
         yield running
 
 
@@ -85,3 +98,15 @@ async def customer(client) -> Customer:
 async def product(client):
     page = await client.list_products(limit=1)
     return page.items[0]
+
+
+async def first_success(call, *, despite, seconds=30):
+    """Repeat a call for as long as its response has a status of `despite`."""
+    async with asyncio.timeout(seconds):
+        while True:
+            try:
+                return await call()
+            except ProblemError as refused:
+                if refused.status not in despite:
+                    raise
+                await asyncio.sleep(0.2)  # no event says when a process serves again

@@ -1,4 +1,4 @@
-"""An operator's commands find the running system by themselves, and log in as an administrator."""
+"""An operator's commands find the running system without arguments, and log in as administrator."""
 
 import asyncio
 import json
@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from slipway.seed import DEMO_PASSWORD
+from slipway.operate.seed import DEMO_PASSWORD
 
 
 @pytest.fixture
 def slipway(system):
-    """Run the command against the system; answers its exit status, and what it printed."""
+    """Run the command against the system. Return its exit status and its output."""
 
     async def run(*arguments, login="admin@example.com"):
         process = await asyncio.create_subprocess_exec(
@@ -39,9 +39,17 @@ async def test_an_administrator_replays_accounts_and_orders_takes_them(slipway):
     assert (status, json.loads(out)) == (0, []), errors
 
 
+async def test_an_administrator_verifies_the_audit_logs_of_all_services(slipway):
+    status, out, errors = await slipway("audit", "verify", "--json")
+    assert status == 0, errors
+    reports = json.loads(out)
+    assert {name for name, report in reports.items() if report["kept"]} >= {"orders", "users"}
+    assert all(report["faults"] == [] for report in reports.values())
+
+
 async def test_a_customer_is_no_operator(slipway):
     status, _, errors = await slipway(
         "dead-letters", "list", "--service", "orders", login="customer@example.com"
     )
     assert status == 1
-    assert "needs the scope ops:dead-letters, which administrators have" in " ".join(errors.split())
+    assert "lacks the scope ops:dead-letters. " in " ".join(errors.split())

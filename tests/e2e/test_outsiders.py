@@ -1,4 +1,4 @@
-"""A stranger's consumer, with the document of the gateway, reads what a running system sends."""
+"""A consumer that knows only the gateway's AsyncAPI document reads a running system's events."""
 
 import asyncio
 import json

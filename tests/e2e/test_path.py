@@ -1,4 +1,4 @@
-"""The path that the system exists for: from the gateway to the push, in one trace."""
+"""The system's main path, from the gateway to the push, in one trace."""
 
 import asyncio
 import secrets
@@ -7,8 +7,10 @@ import httpx
 import pytest
 
 from client import ProblemError
-from slipway.hops import find_hops
-from slipway.spans import Trace
+from slipway.console import Reporter
+from slipway.demo.hops import HOPS, find_hops
+from slipway.demo.journey import play
+from slipway.local.spans import Trace
 
 
 async def test_an_order_travels_from_the_gateway_to_the_push(customer, product):
@@ -35,13 +37,21 @@ async def test_one_trace_joins_request_outbox_message_consumer_and_push(system, 
     hops, missing = find_hops(spans)
     assert not missing
     assert min(hops, key=lambda hop: hop.at).kind.name == "commit"
+    at = {hop.kind.name: hop.at for hop in hops}
+    assert at["consumed"] < at["stored"], "it is stored after its handler has run"
     ids = {span.span_id for span in spans}
     orphans = [span.name for span in spans if span.parent_span_id not in ids]
     assert len(orphans) == 1, "all spans but the gateway's descend from a span of the trace"
 
 
+async def test_the_demo_follows_its_order_until_it_is_shipped(system):
+    journey = await play(system.gateway_url, system.traces_url, Reporter.silent())
+    assert [step.push.type for step in journey.steps] == ["order.confirmed", "order.shipped"]
+    assert len(journey.hops) == len(HOPS)
+
+
 async def spans_of(traces_url, trace_id):
-    """Wait until the trace is whole: spans arrive in batches, twice a second."""
+    """Wait until the trace is complete; return its spans. They arrive in batches twice a second."""
     async with httpx.AsyncClient() as http, asyncio.timeout(15):
         while True:
             answer = await http.get(f"{traces_url}/traces/{trace_id}")
@@ -57,6 +67,21 @@ async def test_the_same_idempotency_key_orders_once(customer, product):
     assert again == first
     answer = await customer.client.get_order(customer.token, first.id)
     assert answer == first
+
+
+async def test_a_person_gets_all_that_the_services_hold_of_them(customer, product):
+    async with customer.client.feed(customer.token) as feed:
+        order = await customer.order(product.id, key="the-key-of-this-order")
+        async with asyncio.timeout(15):
+            await anext(feed)
+    export = (await customer.client.export_me(customer.token)).root
+    me = await customer.client.me(customer.token)
+    assert [account["id"] for account in export["users"]["accounts"]] == [str(me.id)]
+    assert len(export["users"]["sessions"]) == 1
+    assert [one["order"]["id"] for one in export["orders"]["orders"]] == [str(order.id)]
+    assert len(export["orders"]["stored_responses"]) == 1
+    assert [one["email"] for one in export["notifications"]["recipients"]] == [me.email]
+    assert len(export["notifications"]["notifications"]) == 1
 
 
 async def test_a_resumed_feed_begins_where_it_was_left(customer, product):

@@ -1,4 +1,4 @@
-"""The README's commands, run as they stand."""
+"""The README's commands work exactly as they are written."""
 
 import asyncio
 import json

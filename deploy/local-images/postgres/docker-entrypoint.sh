@@ -1,12 +1,12 @@
 #!/bin/sh
-# Makes the data directory at the first start, then runs the server: what the official image does, in short.
+# Creates the data directory at the first start, then runs the server, like the official image.
 set -eu
 
 if [ "$1" = postgres ] && [ ! -s "$PGDATA/PG_VERSION" ]; then
   user=${POSTGRES_USER:-postgres}
   database=${POSTGRES_DB:-$user}
   if [ -z "${POSTGRES_PASSWORD:-}" ]; then
-    echo "POSTGRES_PASSWORD is not set: the superuser needs a password" >&2
+    echo "POSTGRES_PASSWORD is not set, and the superuser needs a password. Set it." >&2
     exit 1
   fi
   mkdir -p "$PGDATA"

@@ -30,21 +30,21 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 public class Consumer {
     private static final ObjectMapper JSON = new ObjectMapper();
 
-    /** A message that is not what the document says. */
+    /** Thrown if a message does not conform to the document. */
     static class ContractException extends Exception {
         ContractException(String text) {
             super(text);
         }
     }
 
-    /** What the document says of one type: schemas of headers and data, and whether it is a snapshot. */
+    /** The document's description of one type: schemas of headers and data, and whether it is a snapshot. */
     record Message(JsonSchema headers, JsonSchema data, boolean snapshot) {}
 
     private final Map<String, Message> messages = new HashMap<>();
     private final Set<List<String>> seen = new HashSet<>();
     private final Map<List<String>, Long> sequences = new HashMap<>();
 
-    /** The topic is named without the prefix of the environment. */
+    /** Takes the topic's name without the prefix of the environment. */
     Consumer(JsonNode document, String topic) {
         JsonNode references = document.at("/channels").path(topic).path("messages");
         for (Map.Entry<String, JsonNode> entry : references.properties()) {
@@ -59,11 +59,11 @@ public class Consumer {
     private static JsonSchema schema(JsonNode document, JsonNode part) {
         ObjectNode whole = JSON.createObjectNode();
         whole.putArray("allOf").add(part);
-        whole.set("components", document.path("components")); // references go there
+        whole.set("components", document.path("components")); // references point there
         return JsonSchemaFactory.getInstance(SpecVersion.VersionFlag.V7).getSchema(whole);
     }
 
-    /** Gives the event of a message, or null where it is none, a duplicate or of an unknown type. */
+    /** Returns the event of a message, or null if it is no event, a duplicate, or of an unknown type. */
     ObjectNode read(ConsumerRecord<byte[], byte[]> record) throws IOException, ContractException {
         ObjectNode headers = JSON.createObjectNode();
         for (Header header : record.headers()) {
@@ -123,7 +123,7 @@ public class Consumer {
         return JSON.readTree(Files.readString(Path.of(place)));
     }
 
-    /** Reads, prints, and commits what was printed. */
+    /** Prints each event, and commits its offset afterwards. */
     public static void main(String[] words) throws Exception {
         Map<String, String> arguments = new HashMap<>(Map.of("--prefix", "", "--count", "0"));
         for (int i = 0; i + 1 < words.length; i += 2) {

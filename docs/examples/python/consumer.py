@@ -15,11 +15,11 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 
 class ContractError(Exception):
-    """A message that is not what the document says."""
+    """Raised if a message does not conform to the document."""
 
 
 class Contract:
-    """What the document says of one topic.
+    """The part of the document that describes one topic.
 
     Args:
         document: the AsyncAPI document.
@@ -42,15 +42,15 @@ class Contract:
         return found
 
     def knows(self, event_type: str) -> bool:
-        """Whether the topic had this type when the document was written."""
+        """Return whether the document lists this type for the topic."""
         return event_type in self._messages
 
     def is_snapshot(self, event_type: str) -> bool:
-        """Whether an event of this type tells a present state, and no news."""
+        """Return whether events of this type repeat the present state instead of a change."""
         return bool(self._messages[event_type]["x-snapshot"])
 
     def check(self, event_type: str, headers: dict[str, str], data: object) -> None:
-        """Raise ContractError where headers or data do not fit."""
+        """Raise ContractError if headers or data do not conform to their schemas."""
         message = self._messages[event_type]
         for what, schema, value in (
             ("headers", message["headers"], headers),
@@ -61,21 +61,21 @@ class Contract:
                 raise ContractError(text)
 
     def _validator(self, schema: dict[str, Any]) -> jsonschema.Draft7Validator:
-        # References go to the document's components.
+        # References in the schema point to the document's components.
         whole = {"allOf": [schema], "components": self._document["components"]}
         return jsonschema.Draft7Validator(whole, format_checker=jsonschema.FormatChecker())
 
 
 @dataclass
 class Reader:
-    """Takes messages one by one; remembers what it has seen."""
+    """Parses messages one by one, and remembers which events it has seen."""
 
     contract: Contract
     seen: set[tuple[str, str]] = field(default_factory=set)
     sequences: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def read(self, record: ConsumerRecord) -> Iterator[dict[str, Any]]:
-        """Give the event of a message, unless it is none, a duplicate or of an unknown type."""
+        """Yield the event of a message, unless it is no event, a duplicate, or of unknown type."""
         headers = {name: value.decode() for name, value in record.headers}
         event_type = headers.get("ce_type")
         if record.value is None or event_type is None or not self.contract.knows(event_type):
@@ -111,7 +111,7 @@ class Reader:
 
 
 async def consume(arguments: argparse.Namespace) -> None:
-    """Read, print, and commit what was printed."""
+    """Print each event, and commit its offset afterwards."""
     reader = Reader(Contract(load(arguments.asyncapi), arguments.topic))
     consumer = AIOKafkaConsumer(
         arguments.prefix + arguments.topic,
@@ -152,8 +152,8 @@ def main() -> None:
     parser.add_argument("--bootstrap-servers", required=True, help="host:port of Kafka")
     parser.add_argument("--topic", required=True)
     parser.add_argument("--group", required=True, help="the consumer group")
-    parser.add_argument("--prefix", default="", help="of the environment's topics")
-    parser.add_argument("--count", type=int, default=0, help="stop after so many messages")
+    parser.add_argument("--prefix", default="", help="the prefix of the environment's topics")
+    parser.add_argument("--count", type=int, default=0, help="stop after this many messages")
     try:
         asyncio.run(consume(parser.parse_args()))
     except ContractError as error:

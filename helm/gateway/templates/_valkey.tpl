@@ -1,12 +1,10 @@
-{{- define "gateway.valkey" -}}
-{{- $valkey := .Values.valkey -}}
-{{- with $valkey.existingSecret }}
-- name: VALKEY_PASSWORD
-  valueFrom:
-    secretKeyRef:
-      name: {{ . }}
-      key: {{ $valkey.key }}
+{{/* The password of Valkey, if it has one, as a list for slipway-lib.secrets. */}}
+{{- define "gateway.valkeySecrets" -}}
+{{- if .Values.valkey.existingSecret }}
+- setting: valkey_password
+  secret: {{ .Values.valkey.existingSecret }}
+  key: {{ .Values.valkey.key }}
+{{- else -}}
+[]
 {{- end }}
-- name: VALKEY_URL
-  value: valkey://{{ if $valkey.existingSecret }}:$(VALKEY_PASSWORD)@{{ end }}{{ $valkey.host }}:{{ $valkey.port }}/{{ $valkey.database }}
 {{- end }}

@@ -14,7 +14,7 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end }}
 
-{{/* Clients get the pod's own address: each server is one pod. Takes root, server and port. */}}
+{{/* A headless Service, as each server is one pod. Takes root, server and port. */}}
 {{- define "infra.service" -}}
 apiVersion: v1
 kind: Service
@@ -66,7 +66,7 @@ resources:
   {{- toYaml $values.resources | nindent 2 }}
 {{- end }}
 
-{{/* One pod with one volume. Takes root, server, port, user, mountPath, scratch (paths that are written), container (YAML). */}}
+{{/* One pod with one volume. Takes root, server, port, user, mountPath, scratch (writable paths), container (YAML). */}}
 {{- define "infra.statefulset" -}}
 {{- $storage := (index .root.Values .server).storage -}}
 apiVersion: apps/v1
@@ -122,7 +122,7 @@ spec:
 {{ (index .root.Values .server).existingSecret | default (include "infra.name" .) }}
 {{- end }}
 
-{{/* A password that is drawn once: an upgrade finds it, and it outlives the release, as the data do. Takes root and server. */}}
+{{/* A password that is generated once. An upgrade and an uninstall keep it, like the data. Takes root and server. */}}
 {{- define "infra.secret" -}}
 {{- $name := include "infra.name" . -}}
 {{- $old := lookup "v1" "Secret" .root.Release.Namespace $name -}}

@@ -1,4 +1,4 @@
-{{/* The settings of a service that are no secret. Takes root and own, a dict of what only it has. */}}
+{{/* The settings of a service that are not secret. Takes root and own, a dict of its own settings. */}}
 {{- define "slipway-lib.settings" -}}
 {{- $global := .root.Values.global -}}
 {{- $settings := dict
@@ -10,6 +10,7 @@
   "AUTH_ISSUER" $global.auth.issuer
   "AUTH_AUDIENCE" $global.auth.audience
   "AUTH_JWKS_FILE" "/var/lib/slipway/public/public.jwks.json"
+  "SECRETS_DIRECTORY" "/var/lib/slipway/secrets"
   "OTEL_TRACES_SAMPLER_ARG" $global.tracing.sampling
 -}}
 {{- with $global.tracing.endpoint }}{{ $_ := set $settings "OTEL_EXPORTER_OTLP_ENDPOINT" . }}{{ end -}}
@@ -28,7 +29,7 @@
 {{- $settings = mergeOverwrite $settings (dict
   "KAFKA_SECURITY_PROTOCOL" "SASL_SSL"
   "KAFKA_SASL_MECHANISM" "SCRAM-SHA-512"
-  "KAFKA_SASL_USERNAME" (include "slipway-lib.kafkaUser" (dict "root" . "service" .Chart.Name))
+  "KAFKA_SASL_USERNAME" (include "slipway-lib.kafkaUser" (dict "root" . "service" (include "slipway-lib.name" .)))
   "KAFKA_CA_FILE" "/var/lib/slipway/kafka/ca.crt"
 ) -}}
 {{- end -}}
@@ -40,14 +41,14 @@
 {{ .root.Release.Name }}-{{ .service }}-kafka
 {{- end }}
 
-{{/* The password of Kafka, where it wants one. */}}
-{{- define "slipway-lib.kafkaEnv" -}}
+{{/* The password of Kafka, if it needs one, as a list for slipway-lib.secrets. */}}
+{{- define "slipway-lib.kafkaSecrets" -}}
 {{- if .Values.global.kafka.strimziCluster }}
-- name: KAFKA_SASL_PASSWORD
-  valueFrom:
-    secretKeyRef:
-      name: {{ include "slipway-lib.kafkaUser" (dict "root" . "service" .Chart.Name) }}
-      key: password
+- setting: kafka_sasl_password
+  secret: {{ include "slipway-lib.kafkaUser" (dict "root" . "service" (include "slipway-lib.name" .)) }}
+  key: password
+{{- else -}}
+[]
 {{- end }}
 {{- end }}
 

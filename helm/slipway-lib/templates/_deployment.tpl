@@ -1,7 +1,8 @@
 {{/*
 One process of a service as a Deployment.
-Takes root, component (api or worker), values (replicas, resources), own (settings that only this service has),
-env (more variables, as YAML), signing (whether the private keys are mounted) and kafka (whether it talks to Kafka).
+Takes root, component (api or worker), args (the module that runs and its arguments), values (replicas, resources), own (settings that only this service has),
+secrets (a list for slipway-lib.secrets), signing (whether the private keys are mounted) and kafka (whether it connects to
+Kafka).
 */}}
 {{- define "slipway-lib.deployment" -}}
 {{- $api := eq .component "api" -}}
@@ -33,15 +34,11 @@ spec:
       terminationGracePeriodSeconds: 35
       containers:
         - name: {{ .component }}
-          args: [{{ .root.Chart.Name }}.{{ ternary "app" "worker" $api }}]
+          args: {{ .args | toJson }}
           {{- include "slipway-lib.containerBasics" (dict "root" .root "resources" .values.resources) | nindent 10 }}
           envFrom:
             - configMapRef:
                 name: {{ $name }}
-          {{- with .env }}
-          env:
-            {{- . | nindent 12 }}
-          {{- end }}
           ports:
             {{- if $api }}
             - name: http
@@ -64,7 +61,7 @@ spec:
             periodSeconds: 5
             timeoutSeconds: 3
           {{- if $api }}
-          # Endpoints are withdrawn while this sleeps: only then does the process stop to listen.
+          # While this sleeps, the endpoints are removed. Only then does the process stop listening.
           lifecycle:
             preStop:
               sleep:
@@ -73,6 +70,9 @@ spec:
           volumeMounts:
             - { name: tmp, mountPath: /tmp }
             - { name: public-keys, mountPath: /var/lib/slipway/public, readOnly: true }
+            {{- if .secrets }}
+            - { name: secrets, mountPath: /var/lib/slipway/secrets, readOnly: true }
+            {{- end }}
             {{- if .signing }}
             - { name: signing-keys, mountPath: /var/lib/slipway/signing, readOnly: true }
             {{- end }}
@@ -87,6 +87,9 @@ spec:
             secretName: {{ include "slipway-lib.keysSecret" .root }}
             defaultMode: 0440
             items: [{ key: public.jwks.json, path: public.jwks.json }]
+        {{- with .secrets }}
+        {{- include "slipway-lib.secrets" . | nindent 8 }}
+        {{- end }}
         {{- if .signing }}
         - name: signing-keys
           secret:

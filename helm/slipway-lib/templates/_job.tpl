@@ -44,12 +44,3 @@ spec:
         - name: tmp
           emptyDir: { sizeLimit: 64Mi }
 {{- end }}
-
-{{/* Brings the schema of a service to its newest revision, before its pods. Takes root. */}}
-{{- define "slipway-lib.migration" -}}
-{{- $env := include "slipway-lib.databaseEnv" (dict "root" .root "variable" "DATABASE_OWNER_URL" "role" (printf "%s_owner" .root.Chart.Name) "entry" "owner-password") -}}
-{{- include "slipway-lib.job" (dict
-  "root" .root "name" "migrate" "hooks" "pre-install,pre-upgrade" "weight" 0
-  "args" (list "chassis.database.migrate") "env" $env "resources" .root.Values.migrations.resources
-) }}
-{{- end }}

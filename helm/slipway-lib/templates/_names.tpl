@@ -1,20 +1,28 @@
-{{/* The name of the service, which is the name of its chart, its image and its schema. */}}
+{{/*
+The name of the service, its image and its schema. Under an alias Helm gives the alias as the chart's name; the chart
+`service` installed by itself takes the name from its values.
+*/}}
 {{- define "slipway-lib.name" -}}
+{{- if eq .Chart.Name "service" -}}
+{{ .Values.name | required "name the service, for example --set name=orders" }}
+{{- else -}}
 {{ .Chart.Name }}
+{{- end -}}
 {{- end }}
 
-{{/* Release and chart, once each. */}}
+{{/* Release and service, once each. */}}
 {{- define "slipway-lib.fullname" -}}
-{{- if contains .Chart.Name .Release.Name -}}
+{{- $name := include "slipway-lib.name" . -}}
+{{- if contains $name .Release.Name -}}
 {{ .Release.Name | trunc 50 | trimSuffix "-" }}
 {{- else -}}
-{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 50 | trimSuffix "-" }}
+{{ printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" }}
 {{- end }}
 {{- end }}
 
 {{/* Labels that never change, for selectors. Takes root and component. */}}
 {{- define "slipway-lib.selector" -}}
-app.kubernetes.io/name: {{ .root.Chart.Name }}
+app.kubernetes.io/name: {{ include "slipway-lib.name" .root }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
@@ -34,7 +42,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 
 {{- define "slipway-lib.image" -}}
 {{- with .Values.global.image.registry }}{{ . }}/{{ end -}}
-{{ .Values.image.repository | default (printf "slipway/%s" .Chart.Name) }}:{{ include "slipway-lib.tag" . }}
+{{ .Values.image.repository | default (printf "slipway/%s" (include "slipway-lib.name" .)) }}:{{ include "slipway-lib.tag" . }}
 {{- end }}
 
 {{/* The Secret with the key sets: the private one for users, the public one for everybody. */}}
@@ -45,4 +53,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{/* The Secret with both passwords of a service. Takes root, service and existing. */}}
 {{- define "slipway-lib.databaseSecret" -}}
 {{ .existing | default (printf "%s-%s-database" .root.Release.Name .service) }}
+{{- end }}
+
+{{/* The same of this chart's service. */}}
+{{- define "slipway-lib.ownDatabaseSecret" -}}
+{{ include "slipway-lib.databaseSecret" (dict "root" . "service" (include "slipway-lib.name" .) "existing" .Values.database.existingSecret) }}
 {{- end }}

@@ -1,7 +1,7 @@
-{{/* What every pod of ours has: all that the pod security standard "restricted" asks for, and more. */}}
+{{/* The common part of all our pods. It fulfils the pod security standard "restricted". */}}
 {{- define "slipway-lib.podBasics" -}}
 automountServiceAccountToken: {{ .token | default false }}
-# A Service named users would else set USERS_PORT, which is a setting's name.
+# Otherwise a Service named users would set USERS_PORT, which is the name of a setting.
 enableServiceLinks: false
 securityContext:
   runAsNonRoot: true
@@ -38,19 +38,36 @@ resources:
   {{- toYaml .resources | nindent 2 }}
 {{- end }}
 
-{{/* Where Postgres is, for a role whose password is in the variable PASSWORD. Takes root and role. */}}
-{{- define "slipway-lib.databaseUrl" -}}
-{{- $database := .root.Values.global.database -}}
-postgresql://{{ .role }}:$(DATABASE_PASSWORD)@{{ $database.host }}:{{ $database.port }}/{{ $database.name }}{{ with $database.parameters }}?{{ . }}{{ end }}
+{{/*
+Secrets as files, one for each setting. The kubelet replaces a file when its Secret changes, and the process reads it again
+for each connection. An environment variable or a subPath would never change after the pod has started.
+Takes a list of setting, secret and key.
+*/}}
+{{- define "slipway-lib.secrets" -}}
+- name: secrets
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- range . }}
+      - secret:
+          name: {{ .secret }}
+          items: [{ key: {{ .key }}, path: {{ .setting }} }]
+      {{- end }}
 {{- end }}
 
-{{/* The database of one role. Takes root, variable, role and entry. */}}
-{{- define "slipway-lib.databaseEnv" -}}
+{{/* The address of Postgres: the part of a URL after the role. */}}
+{{- define "slipway-lib.databasePlace" -}}
+{{- $database := .Values.global.database -}}
+{{ $database.host }}:{{ $database.port }}/{{ $database.name }}{{ with $database.parameters }}?{{ . }}{{ end }}
+{{- end }}
+
+{{/* The database URL of the schema's owner, for a job, which reads its settings once. Takes root. */}}
+{{- define "slipway-lib.ownerEnv" -}}
 - name: DATABASE_PASSWORD
   valueFrom:
     secretKeyRef:
-      name: {{ include "slipway-lib.databaseSecret" (dict "root" .root "service" .root.Chart.Name "existing" .root.Values.database.existingSecret) }}
-      key: {{ .entry }}
-- name: {{ .variable }}
-  value: {{ include "slipway-lib.databaseUrl" . | quote }}
+      name: {{ include "slipway-lib.ownDatabaseSecret" .root }}
+      key: owner-password
+- name: DATABASE_OWNER_URL
+  value: "postgresql://{{ include "slipway-lib.name" .root }}_owner:$(DATABASE_PASSWORD)@{{ include "slipway-lib.databasePlace" .root }}"
 {{- end }}

@@ -1,5 +1,8 @@
+{{/* The services: the dependencies that have an alias. A JSON list. */}}
 {{- define "slipway.services" -}}
-users orders notifications
+{{- $names := list -}}
+{{- range .Chart.Dependencies }}{{ with .Alias }}{{ $names = append $names . }}{{ end }}{{ end -}}
+{{ toJson $names }}
 {{- end }}
 
 {{/* The Secret with the passwords of one service. Takes root and service. */}}

@@ -1,4 +1,4 @@
-"""A small application that answers in the API's shapes, in process and on a real port."""
+"""A small application that returns the API's shapes, in process and on a real port."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ from typing import Annotated
 import httpx
 import pytest
 import uvicorn
-from fastapi import APIRouter, FastAPI, Header, WebSocket
+from fastapi import APIRouter, FastAPI, Header, Request, Response, WebSocket
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel
 
@@ -40,6 +40,7 @@ PRODUCT = {
     "description": "",
     "price": {"amount": 1, "currency": "EUR"},
     "stock": 3,
+    "version": 4,
 }
 
 
@@ -55,6 +56,74 @@ def _problem(status: int, name: str, **members: object) -> JSONResponse:
 
 
 routes = APIRouter()
+API_KEY = {
+    "id": ID,
+    "prefix": "slipway_a1",
+    "scopes": ["orders:read"],
+    "created_at": TIME,
+    "expires_at": TIME,
+}
+
+
+@routes.post("/api/v1/api-keys")
+async def create_api_key(body: dict[str, object]) -> object:
+    key = API_KEY | {"api_key": "secret", "scopes": body["scopes"]}
+    if "expires_at" in body:
+        return key | body
+    return key | {"name": f"{body['name']} {' '.join(body)}"}
+
+
+@routes.get("/api/v1/api-keys")
+async def api_keys(limit: str) -> object:
+    return {"items": [API_KEY | {"name": limit}], "next_cursor": None}
+
+
+@routes.delete("/api/v1/api-keys/{key_id}")
+async def revoke_api_key(key_id: str) -> Response:
+    return Response(status_code=204) if key_id == ID else _problem(404, "api-key-not-found")
+
+
+@routes.get("/api/v1/orders")
+async def orders(request: Request) -> object:
+    asked = dict(request.query_params)
+    page = {"items": [ORDER | {"status": f"{sorted(asked)}"}], "next_cursor": "more"}
+    return page | {"total": 7} if asked.get("total") == "true" else page
+
+
+@routes.get("/api/v1/orders/{order_id}/history")
+async def history(order_id: str) -> object:
+    assert order_id == ID
+    system = {"kind": "system", "id": None}
+    placed = {"version": 1, "status": "placed", "at": TIME, "actor": {"kind": "user", "id": ID}}
+    cancelled = {"version": 2, "status": "cancelled", "at": TIME, "actor": system}
+    return {"items": [placed | {"reason": None}, cancelled | {"reason": "not_confirmed"}]}
+
+
+@routes.post("/api/v1/orders/transitions")
+async def transitions(body: dict[str, list[dict[str, object]]]) -> object:
+    first, second = body["items"]
+    assert set(first) == {"order_id", "to", "version", "reason"}
+    assert set(second) == {"order_id", "to"}
+    error = {
+        "type": "https://example.com/problems/not-found",
+        "title": "No order.",
+        "status": 404,
+        "detail": "You have no such order.",
+    }
+    changed = {"order_id": first["order_id"], "status": first["to"], "version": 3, "error": None}
+    missing = {"order_id": second["order_id"], "status": None, "version": None, "error": error}
+    return {"items": [changed, missing]}
+
+
+@routes.post("/api/v1/orders/{order_id}/{verb}")
+async def advance(
+    order_id: str,
+    verb: str,
+    body: dict[str, str] | None = None,
+    if_match: Annotated[str | None, Header()] = None,
+) -> object:
+    reason = None if body is None else body["reason"]
+    return ORDER | {"id": order_id, "status": f"{verb} {reason} {if_match}", "version": 2}
 
 
 @routes.post("/api/v1/users", status_code=201)
@@ -76,17 +145,50 @@ async def login() -> object:
     return token | {"expires_in": 600, "scope": "orders:write"}
 
 
+@routes.post("/api/v1/auth/token")
+async def refresh(request: Request) -> object:
+    form = (await request.body()).decode()
+    if form != "grant_type=refresh_token&refresh_token=r":
+        return JSONResponse({"error": "invalid_grant"}, 400)
+    token = {"access_token": "b", "refresh_token": "s", "token_type": "Bearer"}
+    return token | {"expires_in": 600}
+
+
+@routes.post("/api/v1/auth/revoke")
+async def revoke(request: Request) -> object:
+    return JSONResponse({}, 200 if await request.body() == b"token=r" else 400)
+
+
 @routes.get("/api/v1/users/me")
 async def me(authorization: Annotated[str, Header()]) -> object:
     return {"id": ID, "email": authorization, "full_name": "A", "roles": ["customer"]}
 
 
+@routes.get("/api/v1/users/me/export")
+async def export(authorization: Annotated[str, Header()]) -> object:
+    return {"users": {"accounts": [{"email": authorization}]}, "orders": {"orders": []}}
+
+
 @routes.patch("/api/v1/users/{user_id}")
 async def roles(
-    user_id: str, change: dict[str, list[str]], content_type: Annotated[str, Header()]
+    user_id: str, change: dict[str, list[str] | bool], content_type: Annotated[str, Header()]
 ) -> object:
     assert content_type == "application/merge-patch+json"
-    return {"id": user_id, "email": "a@example.com", "full_name": "A", **change}
+    active = f"is_active {change.pop('is_active')}" if "is_active" in change else "A"
+    return {"id": user_id, "email": "a@example.com", "full_name": active, **change}
+
+
+@routes.put("/api/v1/users/me/password", status_code=204, response_model=None)
+async def password(body: dict[str, str], authorization: Annotated[str, Header()]) -> object:
+    assert (body["new_password"], authorization) == ("something longer", "Bearer a")
+    if body["current_password"] == "wrong":
+        return _problem(403, "wrong-password")
+    return Response(status_code=204)
+
+
+@routes.delete("/api/v1/users/me", status_code=204)
+async def leave(authorization: Annotated[str, Header()]) -> None:
+    assert authorization == "Bearer a"
 
 
 @routes.get("/api/v1/products")
@@ -97,7 +199,45 @@ async def products(limit: int, q: str | None = None) -> object:
 
 @routes.post("/api/v1/products", status_code=201)
 async def create(product: dict[str, object]) -> object:
-    return {"id": ID, **product}
+    return {"id": ID, **product, "version": 1}
+
+
+@routes.get(f"/api/v1/products/{ID}")
+async def product() -> object:
+    return {"id": ID, **PRODUCT}
+
+
+@routes.patch(f"/api/v1/products/{ID}")
+async def change(
+    changes: dict[str, object],
+    content_type: Annotated[str, Header()],
+    if_match: Annotated[str | None, Header()] = None,
+) -> object:
+    assert content_type == "application/merge-patch+json"
+    return {"id": ID, **PRODUCT, **changes, "description": f"{sorted(changes)} {if_match}"}
+
+
+@routes.put(f"/api/v1/products/{ID}/stock")
+async def set_stock(
+    body: dict[str, object], if_match: Annotated[str | None, Header()] = None
+) -> object:
+    return {"id": ID, **PRODUCT, "stock": body["stock"], "name": f"{body['reason']} {if_match}"}
+
+
+ADJUSTMENT = {"id": ID, "product_id": ID, "actor_id": ID, "created_at": "2026-01-01T00:00:00Z"}
+
+
+@routes.post(f"/api/v1/products/{ID}/stock-adjustments", status_code=201)
+async def adjust(
+    body: dict[str, object], idempotency_key: Annotated[str | None, Header()] = None
+) -> object:
+    return {**ADJUSTMENT, **body, "stock": 9, "reason": f"{body['reason']} {idempotency_key}"}
+
+
+@routes.get(f"/api/v1/products/{ID}/stock-adjustments")
+async def adjustments(limit: int) -> object:
+    row = {**ADJUSTMENT, "delta": limit, "stock": 9, "reason": "x", "actor_id": None}
+    return {"items": [row], "next_cursor": None}
 
 
 @routes.post("/api/v1/orders", status_code=201)
@@ -172,7 +312,7 @@ async def served() -> AsyncIterator[SlipwayClient]:
     config = uvicorn.Config(_application(), port=0, log_level="warning", ws="websockets-sansio")
     server = uvicorn.Server(config)
     listener = config.bind_socket()
-    listener.listen()  # connections wait from now on, also before the server runs
+    listener.listen()  # connections are queued from now on, even before the server runs
     task = asyncio.create_task(server.serve(sockets=[listener]))
     port = listener.getsockname()[1]
     try:

@@ -1,4 +1,4 @@
-"""The feed says when it is open, gives each item, and says why it ended."""
+"""The feed reports when it is open, yields each item, and reports why it ended."""
 
 import pytest
 
@@ -22,10 +22,10 @@ async def test_it_resumes_after_an_item(served: SlipwayClient) -> None:
 @pytest.mark.parametrize(
     ("token", "reason"),
     [
-        ("refused", "answered an error.*bad token"),
+        ("refused", "sent an error.*bad token"),
         ("closed", "closed before `ready`"),
-        ("strange", "what is no message"),
-        ("silent", "no `ready` in 2"),
+        ("strange", "which is not a message of the feed"),
+        ("silent", "no `ready` within 2"),
     ],
 )
 async def test_a_feed_that_does_not_open_says_why(

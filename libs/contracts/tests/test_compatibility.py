@@ -1,4 +1,4 @@
-"""Each rule of compatibility has a change that breaks it; what no rule refuses can be read."""
+"""Each compatibility rule refuses a change; both sides can read what no rule refuses."""
 
 import json
 from enum import StrEnum
@@ -128,7 +128,7 @@ CASES: dict[str, tuple[Any, Any, Rule | None]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_change_breaks_its_rule_or_none(name):
+def test_a_change_breaks_its_rule_or_no_rule(name):
     old, new, rule = CASES[name]
     breaks = find_breaks(schema(**old), schema(**new))
     assert {each.rule for each in breaks} == ({rule} if rule else set()), breaks
@@ -151,7 +151,7 @@ def test_every_rule_has_a_change_that_breaks_it():
     assert tried | elsewhere == set(Rule)
 
 
-def test_a_break_says_rule_place_and_what_was():
+def test_a_break_names_its_rule_its_location_and_the_change():
     old, new = {"a": list[int]}, {"a": list[str]}
     (found,) = find_breaks(schema(**old), schema(**new))
     assert str(found) == (
@@ -179,7 +179,7 @@ FIELDS = st.dictionaries(NAMES, st.tuples(st.integers(0, len(TYPES) - 1), st.boo
 
 @st.composite
 def changes(draw):
-    """Draw the fields of a version, and those of the next one."""
+    """Draw the fields of a version, and those of the next version."""
     old = draw(FIELDS)
     changed = draw(st.dictionaries(NAMES, st.tuples(st.integers(0, len(TYPES) - 1), st.booleans())))
     kept = {name: field for name, field in old.items() if draw(st.integers(0, 9)) > 0}
@@ -187,7 +187,7 @@ def changes(draw):
 
 
 def model_of(fields: dict[str, tuple[int, bool]]) -> type[BaseModel]:
-    # An absent field is None, which is not validated: as with any default.
+    # An absent field is None, which is not validated, as any default is not.
     declared: dict[str, Any] = {
         name: (TYPES[number][0], ...) if required else (TYPES[number][0], None)
         for name, (number, required) in fields.items()
@@ -201,7 +201,7 @@ def data_of(fields: dict[str, tuple[int, bool]]) -> st.SearchStrategy[dict[str, 
     return st.fixed_dictionaries(required, optional=optional)
 
 
-@settings(max_examples=150, deadline=None)  # what a loaded machine takes is no matter
+@settings(max_examples=150, deadline=None)  # no deadline: the machine may be under load
 @given(change=changes(), data=st.data())
 def test_what_no_rule_refuses_is_read_by_consumers_of_either_version(change, data):
     old_fields, new_fields = change
@@ -214,7 +214,7 @@ def test_what_no_rule_refuses_is_read_by_consumers_of_either_version(change, dat
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.type)
 def test_a_consumer_of_the_baseline_reads_a_newer_producer(event):
-    """An older consumer's model is made from today's; the newer event has what evolution allows."""
+    """An older consumer's model is derived from today's; the newer event has allowed changes."""
     added: dict[str, Any] = {"added_later": (str | None, None), "also_added": (int, 7)}
     newer: Any = _make(event.__name__, __base__=event, **added)
     assert not find_breaks(schema_of(event), schema_of(newer))

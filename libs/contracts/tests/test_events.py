@@ -1,4 +1,4 @@
-"""Every event reads back what it wrote, ignores what it does not know, and never goes out unfit."""
+"""Every event parses what it wrote, ignores unknown fields, and is never published invalid."""
 
 import importlib
 import json
@@ -44,7 +44,7 @@ def test_the_example_fits_the_contract_and_survives_a_round_trip(event):
 
 
 @EACH
-@settings(max_examples=25, deadline=None)  # what a loaded machine takes is no matter
+@settings(max_examples=25, deadline=None)  # no deadline: the machine may be under load
 @given(unknown=st.dictionaries(st.text().map("tomorrow_{}".format), JSON, min_size=1, max_size=3))
 def test_fields_of_a_newer_producer_are_ignored_at_any_depth(event, unknown):
     newer = _with_unknown(json.loads(example_json(event)), unknown)
@@ -100,7 +100,7 @@ def test_each_topic_with_a_snapshot_has_its_own_producer_alone():
 
 
 @pytest.mark.parametrize(("days", "hours"), [(31, 1), (30, 1)])
-def test_personal_data_are_gone_after_thirty_days(days, hours):
+def test_personal_data_are_deleted_after_thirty_days(days, hours):
     def topic(*, personal_data):
         return Topic(
             name="t",
@@ -112,7 +112,7 @@ def test_personal_data_are_gone_after_thirty_days(days, hours):
             personal_data=personal_data,
         )
 
-    with pytest.raises(ValueError, match="t holds personal data and would keep them for 3"):
+    with pytest.raises(ValueError, match="The topic t has personal data, and keeps them for 3"):
         topic(personal_data=True)
     assert topic(personal_data=False).retention == timedelta(days=days)
 
@@ -127,12 +127,12 @@ def test_a_changed_part_of_an_event_does_not_go_out():
     placed = example(OrderPlaced)
     items: list[Any] = placed.items
     items.append("a secret text")
-    with pytest.raises(UnfitEventError, match="holds another type than declared") as refused:
+    with pytest.raises(UnfitEventError, match="has another type than declared") as refused:
         placed.to_json()
     assert "a secret text" not in str(refused.value)
 
 
-def test_a_copy_with_a_wrong_value_does_not_go_out_and_the_value_is_not_told():
+def test_a_copy_with_a_wrong_value_is_not_published_and_the_error_hides_the_value():
     wrong = example(OrderPlaced).total.model_copy(update={"currency": "private"})
     event = example(OrderPlaced).model_copy(update={"total": wrong})
     with pytest.raises(UnfitEventError, match=r"total\.currency: String should match") as refused:
@@ -158,7 +158,7 @@ def test_an_example_takes_other_values():
         example(UserRegistered, version=0)
 
 
-def test_an_event_without_example_is_told_where_it_goes():
+def test_for_an_event_without_example_the_error_names_its_file():
     class Unseen(UserEvent):
         type: ClassVar[str] = "unseen.v1"
 

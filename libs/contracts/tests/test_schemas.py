@@ -1,4 +1,4 @@
-"""The committed schemas are the baseline: they fit the examples, and never break silently."""
+"""The committed schemas are the baseline: they match the examples, and never break silently."""
 
 import json
 import shutil
@@ -47,7 +47,7 @@ def test_a_compatible_change_is_stale_until_it_is_written(baseline, capsys):
     assert "user.registered.v1.json is stale: run `make documents`" in capsys.readouterr().err
     assert main([], directory=baseline, events=with_event(newer)) == 0
     assert main(["--check"], directory=baseline, events=with_event(newer)) == 0
-    # Now it is announced: to take it back breaks a rule.
+    # It is published now, so removing it breaks a rule.
     assert main([], directory=baseline, events=EVENTS) == 1
     assert "user.registered.v1: field-removed at $.locale" in capsys.readouterr().err
 
@@ -58,9 +58,9 @@ def test_an_incompatible_change_is_refused_by_name_and_not_written(baseline, cap
     newer.type = UserRolesChanged.type
     before = (baseline / "user.roles_changed.v1.json").read_bytes()
     assert main(arguments, directory=baseline, events=with_event(newer)) == 1
-    said = capsys.readouterr().err
-    assert "user.roles_changed.v1: required-field-added at $.why" in said
-    assert "docs/guides/events.md" in said
+    errors = capsys.readouterr().err
+    assert "user.roles_changed.v1: required-field-added at $.why" in errors
+    assert "docs/guides/events.md" in errors
     assert (baseline / "user.roles_changed.v1.json").read_bytes() == before
 
 

@@ -1,18 +1,21 @@
-"""The command answers a stranger: help, and sentences in place of stack traces."""
+"""The command helps a newcomer: help texts, and error messages instead of stack traces."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
-from slipway.cli import app
+from chassis.early_stop import NOT_DONE
+from slipway.cli import COMMANDS, app_of, main, overview
 from slipway.state import StateDirectory
+from testkit.slow_import import process_while_importing
 
-COMMANDS = (
-    *("up", "demo", "status", "migrate", "mail", "migrations", "seed"),
-    *("topics", "db", "keys", "secrets"),
-)
+
+def invoke(cli: CliRunner, name: str, *arguments: str) -> Result:
+    return cli.invoke(app_of(name), list(arguments))
 
 
 @pytest.fixture
@@ -29,18 +32,46 @@ def cli(monkeypatch: pytest.MonkeyPatch) -> CliRunner:
     return CliRunner()
 
 
-@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS), ["migrations", "new"]])
+@pytest.mark.parametrize("command", [*([name] for name in COMMANDS), ["migrations", "new"]])
 def test_everything_has_help(cli: CliRunner, command: list[str]) -> None:
-    result = cli.invoke(app, [*command, "--help"])
+    result = invoke(cli, *command, "--help")
     assert result.exit_code == 0
     assert "Usage" in result.output
 
 
+@pytest.mark.parametrize(("arguments", "status"), [([], 2), (["--help"], 0), (["-h"], 0)])
+def test_without_a_command_all_are_listed(
+    arguments: list[str], status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == status
+    assert capsys.readouterr().out == overview()
+    assert all(f"  {name} " in overview() for name in COMMANDS)
+
+
+def test_an_unknown_command_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["ups"])
+    assert (ended.value.code, "no command 'ups'" in capsys.readouterr().err) == (2, True)
+
+
+def test_help_imports_no_command() -> None:
+    code = (
+        "import sys; from slipway.cli import overview; overview();"
+        "print([name for name in ('typer', 'pydantic', 'rich', 'chassis') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "[]\n"
+
+
 @pytest.mark.usefixtures("root")
 def test_status_of_nothing(cli: CliRunner) -> None:
-    result = cli.invoke(app, ["status"])
+    result = invoke(cli, "status")
     assert (result.exit_code, "slipway up" in result.output) == (1, True)
-    result = cli.invoke(app, ["status", "--json"])
+    result = invoke(cli, "status", "--json")
     assert result.exit_code == 1
     answer = json.loads(result.output)
     assert (answer["processes"], answer["servers"], answer["state"]) == ([], [], "stopped")
@@ -48,19 +79,19 @@ def test_status_of_nothing(cli: CliRunner) -> None:
 
 def test_a_second_up_is_refused(cli: CliRunner, root: Path) -> None:
     with StateDirectory(root / ".slipway").lock():
-        result = cli.invoke(app, ["up"])
+        result = invoke(cli, "up")
     assert result.exit_code == 1
-    assert "slipway: a system is starting or stopping" in result.output
+    assert "slipway: A system is starting or stopping" in result.output
 
 
 @pytest.mark.usefixtures("root")
 def test_errors_are_sentences(cli: CliRunner) -> None:
     for command, sentence in (
-        (["migrate", "gateway"], "slipway: there is no service 'gateway'"),
-        (["migrations", "new", "gateway", "x"], "slipway: there is no service 'gateway'"),
-        (["mail", "1"], "slipway: there is no message 1"),
+        (["migrate", "gateway"], "slipway: No service 'gateway' has a schema"),
+        (["migrations", "new", "gateway", "x"], "slipway: No service 'gateway' has a schema"),
+        (["mail", "1"], "slipway: There is no message 1"),
     ):
-        result = cli.invoke(app, command)
+        result = invoke(cli, *command)
         assert result.exit_code == 1
         assert sentence in result.output
         assert "Traceback" not in result.output
@@ -68,13 +99,13 @@ def test_errors_are_sentences(cli: CliRunner) -> None:
 
 @pytest.mark.usefixtures("root")
 def test_mail_lists(cli: CliRunner) -> None:
-    assert "subject" in cli.invoke(app, ["mail"]).output
+    assert "subject" in invoke(cli, "mail").output
 
 
 @pytest.mark.usefixtures("root")
 def test_a_wrong_setting_is_named(cli: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_PORT", "no port")
-    result = cli.invoke(app, ["status"])
+    result = invoke(cli, "status")
     assert result.exit_code == 2
     assert "GATEWAY_PORT" in result.output
 
@@ -83,11 +114,17 @@ def test_outside_a_repository(
     cli: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "is in no Slipway repository" in cli.invoke(app, ["status"]).output
+    assert "is not in a Slipway repository" in invoke(cli, "status").output
 
 
-def test_topics_of_a_broker_that_is_away(cli: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_topics_of_an_unavailable_broker(cli: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STARTUP_WAIT", "0")
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
-    result = cli.invoke(app, ["topics", "apply"])
+    result = invoke(cli, "topics", "apply")
     assert (result.exit_code, "127.0.0.1:1" in result.output) == (1, True)
+
+
+async def test_sigterm_during_the_imports_of_a_command_ends_it_with_its_work_undone(tmp_path: Path):
+    process = await process_while_importing(tmp_path, "typer", "slipway", "migrate")
+    process.terminate()
+    assert await process.wait() == NOT_DONE

@@ -1,4 +1,4 @@
-"""What is made once stays; secrets are for their owner alone; a directory has one system."""
+"""What was made once stays; only the owner may read secrets; a directory has one system."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from slipway.errors import AlreadyRunningError, SlipwayError
-from slipway.keys import make_keys
+from slipway.operate.keys import make_keys
 from slipway.state import Record, StateDirectory, find_root
 
 
@@ -60,5 +60,5 @@ def test_the_root_is_found_from_below(tmp_path: Path) -> None:
     (tmp_path / "services" / "orders").mkdir(parents=True)
     (tmp_path / "pyproject.toml").touch()
     assert find_root(tmp_path / "services" / "orders") == tmp_path
-    with pytest.raises(SlipwayError, match="is in no Slipway repository"):
+    with pytest.raises(SlipwayError, match="is not in a Slipway repository"):
         find_root(tmp_path.parent)

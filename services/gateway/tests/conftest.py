@@ -1,4 +1,4 @@
-"""What the gateway's tests share: a service that tells what it got, and gateways in front of it."""
+"""Fixtures of the gateway's tests: a service that records requests, and gateways in front of it."""
 
 import asyncio
 import json
@@ -12,22 +12,27 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from chassis.process import Process, _server
-from chassis.servers import ValkeyServer
-from chassis.servers.base import free_port
+from chassis.process import Process, Protocols, _server
 from chassis.settings import Environment
-from chassis.testing import TestTokens
-from chassis.testing.tokens import ISSUER
-from gateway.app import create_app
+from gateway.app import create_app, protocols_of
 from gateway.routes import ROUTES
 from gateway.settings import GatewaySettings
+from localservers import ValkeyServer
+from localservers.ports import free_port
+from testkit.tokens import ISSUER, TestTokens
+
+DEFAULT = Protocols()
+# More than any limit of the gateway: on a loaded machine, httpx's own 5 s passed first.
+_CLIENT_SECONDS = 120
 
 
 @asynccontextmanager
-async def serving(app, *, lifespan="on"):
-    """Serve `app` as a process does, and give its port."""
+async def serving(app, *, lifespan="on", protocols=DEFAULT):
+    """Serve `app` as a process does, and yield its port."""
     port = free_port()
-    server = _server(app, host="127.0.0.1", port=port, lifespan=lifespan, timeout=1)
+    server = _server(
+        app, host="127.0.0.1", port=port, lifespan=lifespan, timeout=1, protocols=protocols
+    )
     running = asyncio.create_task(server.serve())
     while not server.started:
         assert not running.done(), "the server did not start"
@@ -39,9 +44,13 @@ async def serving(app, *, lifespan="on"):
         await running
 
 
+def texts(fields):
+    return [(name.decode(), value.decode("utf-8", "surrogateescape")) for name, value in fields]
+
+
 @dataclass
 class Seen:
-    """A request as the service got it."""
+    """A request as the service received it."""
 
     method: str
     path: str
@@ -53,16 +62,19 @@ class Seen:
     def values(self, name):
         return [value for key, value in self.headers if key == name]
 
+    def raw(self, name):
+        return [value.encode("utf-8", "surrogateescape") for value in self.values(name)]
+
 
 @dataclass
 class Service:
-    """A service that answers what the query asks for, and remembers what it got."""
+    """A service that responds as the query says, and records what it received."""
 
     requests: list[Seen] = field(default_factory=list)
     disconnected: asyncio.Event = field(default_factory=asyncio.Event)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     closed_with: asyncio.Queue[tuple[int, str]] = field(default_factory=asyncio.Queue)
-    documents: dict[str, Any] = field(default_factory=dict)
+    documents: dict[str, Any] | bytes = field(default_factory=dict)
     asked_documents: int = 0
     url: str = ""
 
@@ -84,7 +96,7 @@ class Service:
             method=scope["method"],
             path=scope["raw_path"].decode(),
             query=scope["query_string"].decode(),
-            headers=[(name.decode(), value.decode()) for name, value in scope["headers"]],
+            headers=texts(scope["headers"]),
         )
         self.requests.append(seen)
         self.begun.set()
@@ -116,6 +128,10 @@ class Service:
             (b"set-cookie", b"b=2"),
             (b"etag", b'"7"'),
         ]
+        if "cache" in wish:
+            headers.append((b"cache-control", wish["cache"].encode()))
+        if "allow" in wish:
+            headers.append((b"allow", wish["allow"].encode()))
         if "length" in wish:
             headers.append((b"content-length", wish["length"].encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -135,7 +151,9 @@ class Service:
         self.asked_documents += 1
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": json.dumps(self.documents).encode()})
+        text = self.documents
+        body = text if isinstance(text, bytes) else json.dumps(text).encode()
+        await send({"type": "http.response.body", "body": body})
 
     async def _websocket(self, scope, receive, send):
         self.requests.append(
@@ -143,14 +161,19 @@ class Service:
                 method="WEBSOCKET",
                 path=scope["raw_path"].decode(),
                 query=scope["query_string"].decode(),
-                headers=[(name.decode(), value.decode()) for name, value in scope["headers"]],
+                headers=texts(scope["headers"]),
             )
         )
         await receive()
-        if b"refuse" in scope["query_string"]:
-            await send({"type": "websocket.close"})
+        wish = dict(parse_qsl(scope["query_string"].decode(), keep_blank_values=True))
+        if "refuse" in wish:
+            answer = {"status": int(wish["refuse"]), "headers": []}
+            await send({"type": "websocket.http.response.start", **answer})
+            await send({"type": "websocket.http.response.body", "body": b""})
             return
-        subprotocol = scope["subprotocols"][-1] if scope["subprotocols"] else None
+        subprotocol = None
+        if scope["subprotocols"] and "mute" not in wish:
+            subprotocol = scope["subprotocols"][-1]
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
         while True:
             message = await receive()
@@ -170,13 +193,13 @@ class Service:
 
 @pytest.fixture(name="serving")
 def _serving():
-    """Serves an app, as a context manager that gives the port."""
+    """Serve an app, as a context manager that yields the port."""
     return serving
 
 
 @pytest.fixture(scope="session")
 async def served() -> AsyncIterator[Service]:
-    """The one service of the run: to start and stop one takes longer than most tests."""
+    """One service for the whole run: starting and stopping it takes longer than most tests."""
     service = Service()
     async with serving(service, lifespan="off") as port:
         service.url = f"http://127.0.0.1:{port}"
@@ -185,7 +208,7 @@ async def served() -> AsyncIterator[Service]:
 
 @pytest.fixture
 def service(served: Service) -> Service:
-    """The service, which has seen nothing yet."""
+    """The service, with no recorded requests."""
     fresh = Service(url=served.url)
     vars(served).update(vars(fresh))
     return served
@@ -204,7 +227,7 @@ def settings(served, tokens) -> GatewaySettings:
     return GatewaySettings(
         environment=Environment.DEVELOPMENT,
         auth_issuer=ISSUER,
-        kafka_bootstrap_servers="127.0.0.1:1",  # it serves without Kafka, too
+        kafka_bootstrap_servers="127.0.0.1:1",  # the gateway also serves without Kafka
         auth_jwks_file=tokens.jwks_file,
         users_url=served.url,
         orders_url=served.url,
@@ -237,24 +260,32 @@ class Running:
 @asynccontextmanager
 async def running(settings, routes=ROUTES) -> AsyncIterator[Running]:
     process = Process(name="gateway", settings=settings)
-    # A process makes its app before its loop runs, and may read files for that.
+    # A process creates its app before its loop runs, so creating it may read files.
     app = await asyncio.to_thread(create_app, settings, process, routes)
     async with (
-        serving(app) as port,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http,
+        serving(app, protocols=protocols_of(app)) as port,
+        httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=_CLIENT_SECONDS
+        ) as http,
     ):
         yield Running(port=port, process=process, http=http)
 
 
 @pytest.fixture
 async def start(settings):
-    """Starts gateways with settings of their own; all are stopped at the end."""
+    """Start gateways with the given settings; all are stopped at the end."""
     async with AsyncExitStack() as stack:
 
-        async def started(*, seconds=None, **changes) -> Running:
-            routes = [
-                route if seconds is None else replace(route, timeout=seconds) for route in ROUTES
-            ]
+        async def started(
+            *, seconds=None, first_message_seconds=None, subprotocols=None, **changes
+        ) -> Running:
+            terms = {
+                "timeout": seconds,
+                "first_message_seconds": first_message_seconds,
+                "subprotocols": subprotocols,
+            }
+            given = {name: term for name, term in terms.items() if term is not None}
+            routes = [replace(route, **given) for route in ROUTES]
             own = settings.model_copy(update=changes)
             return await stack.enter_async_context(running(own, routes))
 
@@ -263,7 +294,7 @@ async def start(settings):
 
 @pytest.fixture(scope="session")
 async def gateway(settings) -> AsyncIterator[Running]:
-    """A gateway without anything special."""
+    """A gateway with the tests' default settings."""
     async with running(settings) as gateway:
         yield gateway
 
@@ -275,7 +306,7 @@ def bearer(tokens: TestTokens) -> dict[str, str]:
 
 @pytest.fixture
 def assert_problem():
-    """Checks that an answer is a problem of a certain name, and gives it."""
+    """Assert that a response is a problem with this name, and return it."""
     return _problem
 
 

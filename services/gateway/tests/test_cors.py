@@ -4,7 +4,7 @@ PAGE = {"Origin": "https://shop.example"}
 PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x"}
 
 
-async def test_a_page_of_an_allowed_origin_may_read_answers(start):
+async def test_a_page_of_an_allowed_origin_may_read_responses(start):
     gateway = await start(cors_allow_origins=("https://shop.example",))
     for path in ("/api/v1/products", "/api/v1/orders", "/openapi.json"):
         answer = await gateway.http.get(path, headers=PAGE)
@@ -26,7 +26,7 @@ async def test_a_page_of_another_origin_may_not(start, service):
     assert len(service.requests) == 1
 
 
-async def test_a_preflight_is_answered_here_without_a_token(start, service):
+async def test_the_gateway_responds_to_a_preflight_without_a_token(start, service):
     gateway = await start(cors_allow_origins=("https://shop.example",))
     answer = await gateway.http.options("/api/v1/orders", headers=PAGE | PREFLIGHT)
     assert answer.status_code == 204

@@ -1,5 +1,7 @@
 import re
 
+import pytest
+
 NOWHERE = "http://127.0.0.1:1"
 
 
@@ -13,12 +15,19 @@ def document(operation_id="listProducts", *, shape=None):
                 "get": {"operationId": operation_id, "responses": {"200": answer}}
             },
             "/api/v1/users/me": {"get": {"operationId": "readMe", "responses": {}}},
-            "/exports/me": {"get": {"operationId": "export", "responses": {}}},
+            "/exports/me": {
+                "get": {
+                    "operationId": "export",
+                    "security": [{"accessToken": ["things"]}],
+                    "responses": {"200": answer, "409": {"description": "too large"}},
+                }
+            },
         },
         "components": {"schemas": {"Thing": shape or {"type": "object"}}},
     }
 
 
+EXPORT = "/api/v1/users/me/export"
 REFERENCE = {"$ref": "#/components/schemas/Thing"}
 
 
@@ -29,11 +38,22 @@ async def test_one_document_holds_what_can_be_reached(start, service):
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json"
     merged = answer.json()
-    assert set(merged["paths"]) == {"/api/v1/products", "/api/v1/users/me"}
+    assert set(merged["paths"]) == {"/api/v1/products", "/api/v1/users/me", EXPORT}
     assert merged["components"]["schemas"]["Thing"] == {"type": "object"}
 
 
-async def test_the_gateways_own_answers_are_documented(start, service):
+async def test_an_export_is_documented_by_the_parts_of_all_services(start, service):
+    gateway = await start()
+    service.documents = document()
+    export = (await gateway.http.get("/openapi.json")).json()["paths"][EXPORT]["get"]
+    schema = export["responses"]["200"]["content"]["application/json"]["schema"]
+    assert schema["properties"] == dict.fromkeys(("users", "orders", "notifications"), REFERENCE)
+    assert set(schema["required"]) == schema["properties"].keys()
+    assert export["security"] == [{"accessToken": ["things"]}]
+    assert {"401", "409", "429", "503"} <= export["responses"].keys()
+
+
+async def test_the_gateways_own_responses_are_documented(start, service):
     gateway = await start()
     service.documents = document()
     paths = (await gateway.http.get("/openapi.json")).json()["paths"]
@@ -52,7 +72,30 @@ async def test_the_document_is_kept_for_a_while(start, service):
     assert service.asked_documents == 3
 
 
-async def test_half_a_document_is_none(start, service, assert_problem):
+@pytest.mark.parametrize("path", ["/openapi.json", "/asyncapi.json"])
+async def test_a_document_that_the_caller_has_is_not_sent_again(start, service, path):
+    gateway = await start()
+    service.documents = document()
+    first = await gateway.http.get(path)
+    known = await gateway.http.get(
+        path, headers={"If-None-Match": f'"x", W/{first.headers["etag"]}'}
+    )
+    other = await gateway.http.get(path, headers={"If-None-Match": '"x"'})
+    assert (known.status_code, known.content) == (304, b"")
+    assert known.headers["etag"] == first.headers["etag"]
+    assert (other.status_code, other.content) == (200, first.content)
+
+
+async def test_a_document_that_changed_has_another_tag(start, service):
+    tags = set()
+    for name in ("listProducts", "renamed"):
+        gateway = await start()
+        service.documents = document(name)
+        tags.add((await gateway.http.get("/openapi.json")).headers["etag"])
+    assert len(tags) == 2
+
+
+async def test_an_incomplete_document_is_503(start, service, assert_problem):
     service.documents = document()
     gateway = await start(users_url=NOWHERE)
     answer = await gateway.http.get("/openapi.json")
@@ -60,7 +103,47 @@ async def test_half_a_document_is_none(start, service, assert_problem):
     assert int(answer.headers["retry-after"]) >= 1
 
 
-def test_components_of_one_name_and_two_shapes_are_told_apart():
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"<html>",
+        b"null",
+        b"[]",
+        b"5",
+        b'"text"',
+        b"{}",
+        b'{"openapi": "3.1.0"}',
+        b'{"openapi": "3.0.3", "paths": {}}',
+        b'{"openapi": "3.1.0", "paths": []}',
+        b'{"openapi": "3.1.0", "paths": {"/api/v1/products": 5}}',
+        b'{"openapi": "3.1.0", "paths": {"/api/v1/products": {"get": null}}}',
+        b'{"openapi": "3.1.0", "paths": {"/api/v1/products": {"get": {}, "post": 5}}}',
+        b'{"openapi": "3.1.0", "paths": {"/api/v1/products": {"get": {"responses": []}}}}',
+        b'{"openapi": "3.1.0", "paths": {"/api/v1/products": {"get": {"operationId": [1]}}}}',
+        b'{"openapi": "3.1.0", "paths": {"/exports/me": {"get": {"responses": {"200": 5}}}}}',
+        b'{"openapi": "3.1.0", "paths": {"/exports/me": {"get": {"security": [5]}}}}',
+        b'{"openapi": "3.1.0", "paths": {}, "components": []}',
+        b'{"openapi": "3.1.0", "paths": {}, "components": {"schemas": []}}',
+        b'{"openapi": "3.1.0", "paths": {}, "x": \xff}',
+        b'{"openapi": "3.1.0", "paths": {}, "x": NaN}',
+        b'{"openapi": "3.1.0", "paths": {}, "x": ' + b"[" * 5000 + b"]" * 5000 + b"}",
+        '{"openapi": "3.1.0", "paths": {}}'.encode("utf-16"),
+    ],
+    ids=range(23),
+)
+async def test_garbage_with_status_200_is_no_document(start, service, text, assert_problem):
+    gateway = await start()
+    service.documents = text
+    answer = await gateway.http.get("/openapi.json")
+    assert (
+        "returned no valid OpenAPI document" in assert_problem(answer, 503, "unavailable")["detail"]
+    )
+    service.documents = document()
+    assert (await gateway.http.get("/openapi.json")).status_code == 200, "it is asked for again"
+
+
+def test_components_of_one_name_and_two_shapes_are_distinguished():
     from gateway.merging import merged  # noqa: PLC0415 - one test's
     from gateway.routes import Auth, Route, RouteTable  # noqa: PLC0415 - likewise
 
@@ -107,5 +190,19 @@ async def test_the_events_are_served_as_they_are_committed(gateway):
     assert "order.placed.v1" in document["channels"]["slipway.orders"]["messages"]
 
 
-async def test_the_own_routes_refuse_other_methods(gateway, assert_problem):
-    assert_problem(await gateway.http.post("/docs"), 405, "method-not-allowed")
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/asyncapi.json"])
+async def test_the_own_routes_refuse_other_methods(gateway, path, assert_problem):
+    answer = await gateway.http.post(path)
+    assert_problem(answer, 405, "method-not-allowed")
+    assert {"GET", "HEAD"} <= set(answer.headers["allow"].split(", "))
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/asyncapi.json", "/nothing"])
+async def test_the_own_routes_offer_head(start, service, path):
+    gateway = await start()
+    service.documents = document()
+    got, head = [await gateway.http.request(method, path) for method in ("GET", "HEAD")]
+    assert head.content == b""
+    assert head.status_code == got.status_code
+    for name in got.headers.keys() - {"date", "x-request-id"}:
+        assert head.headers[name] == got.headers[name]

@@ -1,4 +1,4 @@
-"""A token of a session that has ended passes no longer, although it was good a moment ago."""
+"""A token of an ended log-in session is refused, although it was valid a moment ago."""
 
 import asyncio
 import json
@@ -9,15 +9,16 @@ from aiokafka import AIOKafkaProducer
 
 from chassis.auth import TokenVerifier
 from chassis.auth.keys import PublicKeys
-from chassis.testing.tokens import AUDIENCE, ISSUER
-from gateway.sessions import SessionsEnded
+from gateway.ended_sessions import SessionsEnded
+from testkit.tokens import AUDIENCE, ISSUER
+from testkit.waiting import until
 
 PATH = "/api/v1/orders"
 
 
 @pytest.fixture
 async def revoke(topics, tokens):
-    """Announces that the session of a token has ended."""
+    """Publish that the session of a token has ended."""
     await topics.create([SessionsEnded.topic.name], partitions=1)
     keys = await asyncio.to_thread(PublicKeys, tokens.jwks_file)
     verifier = TokenVerifier(keys=keys, issuer=ISSUER, audience=AUDIENCE)
@@ -37,7 +38,7 @@ async def revoke(topics, tokens):
 
 
 async def refused(gateway, headers):
-    """Wait until the gateway has heard of it, which takes some milliseconds; give the answer."""
+    """Wait until the gateway has read the event, some milliseconds; return the refusal."""
     async with asyncio.timeout(10):
         while True:
             answer = await gateway.http.get(PATH, headers=headers)
@@ -56,16 +57,20 @@ async def test_its_token_is_refused(start, topics, tokens, revoke):
     await revoke(token)
     answer = await refused(gateway, headers)
     assert answer.status_code == 401
-    assert "has ended: log in" in answer.json()["detail"]
+    assert "has ended. Log in" in answer.json()["detail"]
     headers = {"Authorization": f"Bearer {other}"}
     assert (await gateway.http.get(PATH, headers=headers)).status_code == 200
 
 
-async def test_a_gateway_that_starts_later_knows_of_it(start, topics, tokens, revoke):
+async def test_a_gateway_that_starts_later_refuses_it_with_its_first_request_once_it_is_ready(
+    start, topics, tokens, revoke
+):
     token = tokens.token()
     await revoke(token)
     gateway = await start(
         kafka_bootstrap_servers=topics.bootstrap_servers, kafka_topic_prefix=topics.prefix
     )
-    answer = await refused(gateway, {"Authorization": f"Bearer {token}"})
+    await until(lambda: gateway.process.health.ready[0])
+    answer = await gateway.http.get(PATH, headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 401
+    assert "has ended. Log in" in answer.json()["detail"]

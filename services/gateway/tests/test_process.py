@@ -1,26 +1,28 @@
 import asyncio
 import os
 import sys
+from contextlib import asynccontextmanager
 from signal import SIGTERM
 
 import httpx
+import pytest
 
-from chassis.servers.base import free_port
-from chassis.testing.tokens import ISSUER
-from gateway.sessions import SessionsEnded
+from gateway.ended_sessions import SessionsEnded
+from localservers.ports import free_port
+from testkit.slow_import import process_while_importing
+from testkit.tokens import ISSUER
 
 
-async def test_the_process_starts_serves_without_valkey_and_stops_in_order(
-    service, tokens, bearer, topics
-):
+@pytest.fixture
+async def environment(service, tokens, topics):
+    """The settings of a gateway with neither Valkey nor any service but the tests' own."""
     await topics.create([SessionsEnded.topic.name], partitions=1)
-    port, internal = free_port(), free_port()
-    environment = {
+    return {
         "PATH": os.environ["PATH"],
-        "SLIPWAY_ENV_FILE": os.devnull,
+        "SETTINGS_FILE": os.devnull,
         "ENVIRONMENT": "development",
-        "PORT": str(port),
-        "INTERNAL_PORT": str(internal),
+        "PORT": str(free_port()),
+        "INTERNAL_PORT": str(free_port()),
         "USERS_URL": service.url,
         "ORDERS_URL": service.url,
         "NOTIFICATIONS_URL": service.url,
@@ -30,22 +32,21 @@ async def test_the_process_starts_serves_without_valkey_and_stops_in_order(
         "AUTH_ISSUER": ISSUER,
         "AUTH_JWKS_FILE": str(tokens.jwks_file),
     }
+
+
+@asynccontextmanager
+async def gateway_process(environment):
+    """Run the gateway; once it is ready, yield the process and a client of it."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway.app", env=environment, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "gateway", env=environment, stdout=asyncio.subprocess.PIPE
     )
+    base = f"http://127.0.0.1:{environment['PORT']}"
     try:
-        async with httpx.AsyncClient(trust_env=False) as http, asyncio.timeout(30):
-            await ready(http, f"http://127.0.0.1:{internal}/healthz/ready", process)
-            answer = await http.get(f"http://127.0.0.1:{port}/api/v1/orders", headers=bearer)
-            assert answer.status_code == 200
-            metrics = await http.get(f"http://127.0.0.1:{internal}/metrics")
-            assert "gateway_rate_limit_store_failures_total 1.0" in metrics.text
-        process.send_signal(SIGTERM)
-        async with asyncio.timeout(10):
-            output, _ = await process.communicate()
-        assert process.returncode == 0
-        assert b'"path": "/api/v1/orders"' in output
-        assert bearer["Authorization"].split()[1].encode() not in output
+        async with httpx.AsyncClient(base_url=base, trust_env=False) as http:
+            async with asyncio.timeout(30):
+                internal = f"http://127.0.0.1:{environment['INTERNAL_PORT']}"
+                await ready(http, f"{internal}/healthz/ready", process)
+            yield process, http
     finally:
         if process.returncode is None:
             process.kill()
@@ -61,3 +62,67 @@ async def ready(http, url, process):
             pass
         assert process.returncode is None, "the process ended"
         await asyncio.sleep(0.05)
+
+
+async def stopped(process):
+    """Stop a process with SIGTERM; return its log."""
+    process.send_signal(SIGTERM)
+    async with asyncio.timeout(10):
+        output, _ = await process.communicate()
+    assert process.returncode == 0
+    return output
+
+
+async def test_the_process_starts_serves_without_valkey_and_stops_in_order(environment, bearer):
+    async with gateway_process(environment) as (process, http):
+        answer = await http.get("/api/v1/orders", headers=bearer)
+        assert answer.status_code == 200
+        metrics = await http.get(f"http://127.0.0.1:{environment['INTERNAL_PORT']}/metrics")
+        assert "gateway_rate_limit_store_failures_total 1.0" in metrics.text
+        output = await stopped(process)
+    assert b'"path": "/api/v1/orders"' in output
+    assert bearer["Authorization"].split()[1].encode() not in output
+
+
+async def test_its_responses_carry_the_common_fields_whoever_made_them(environment):
+    settings = {"CORS_ALLOW_ORIGINS": "https://shop.example", "HSTS_MAX_AGE": "600"}
+    async with gateway_process(environment | settings) as (process, http):
+        for path, status in (("/api/v1/products", 200), ("/docs?" + "x" * 33_000, 414)):
+            answer = await http.get(path, headers={"Origin": "https://shop.example"})
+            assert answer.status_code == status
+            assert answer.headers["access-control-allow-origin"] == "https://shop.example"
+            assert answer.headers["strict-transport-security"].startswith("max-age=600")
+        await stopped(process)
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+async def test_a_client_can_have_its_requests_recorded_only_where_it_is_trusted(
+    environment, trusted
+):
+    exports = []
+
+    async def collect(reader, writer):
+        exports.append(await reader.readuntil(b"\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(collect, "127.0.0.1", 0) as server:
+        settings = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}",
+            "OTEL_TRACES_SAMPLER_ARG": "0",
+            "TRUST_CLIENT_TRACES": str(trusted),
+        }
+        async with gateway_process(environment | settings) as (process, http):
+            for number in range(10):
+                parent = {"traceparent": f"00-{number + 1:032x}-{number + 1:016x}-01"}
+                for path in ("/api/v1/products", "/docs", "/nothing"):
+                    await http.get(path, headers=parent)
+            await stopped(process)  # stopping sends the remaining spans
+    assert bool(exports) == trusted
+
+
+async def test_sigterm_during_the_imports_ends_the_gateway(tmp_path):
+    process = await process_while_importing(tmp_path, "uvloop", "gateway")
+    process.terminate()
+    assert await process.wait() == 0

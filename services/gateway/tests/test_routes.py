@@ -1,7 +1,9 @@
+from ipaddress import ip_network
+
 import pytest
 
 from gateway.addresses import Addresses, limit_key
-from gateway.routes import WEBSOCKET, Auth, LimitClass, Route, RouteTable
+from gateway.routes import ROUTES, WEBSOCKET, Auth, LimitClass, Route, RouteTable
 
 TABLE = RouteTable(
     [
@@ -44,6 +46,42 @@ def test_a_new_entry_wants_a_token_and_the_common_limit():
     assert (route.auth, route.limit) == (Auth.REQUIRED, LimitClass.DEFAULT)
 
 
+def test_nothing_is_public_because_of_where_it_lies():
+    """A public route is read-only, or one exact path, so a path added below it needs a token."""
+    reading = {"GET", "HEAD"}
+    open_doors = [
+        route
+        for route in ROUTES
+        if route.auth is Auth.PUBLIC
+        and not route.exact
+        and not (route.methods is not None and route.methods <= reading)
+    ]
+    assert not open_doors
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/auth",
+        "/api/v1/auth/sessions",
+        "/api/v1/auth/totp/confirm",
+        "/api/v1/auth/login/x",
+        "/api/v1/auth/login/",
+        "/api/v1/auth/tokens",
+        "/api/v1/users/1",
+        "/api/v1/email-verifications/x",
+        "/api/v1/email-verifications/confirm/",
+        "/api/v1/password-resets/x",
+        "/api/v1/password-resets/confirm/x",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+def test_below_users_and_auth_a_token_is_wanted(method, path):
+    found = RouteTable(ROUTES).find(method, path)
+    assert found is not None
+    assert found.auth is Auth.REQUIRED
+
+
 @pytest.mark.parametrize(
     ("address", "key"),
     [
@@ -68,12 +106,16 @@ def test_a_site_of_ipv6_counts_as_one_address(address, key):
         ("10.0.0.1", "1.1.1.1, 198.51.100.7, 10.0.0.9", "198.51.100.7"),
         ("10.0.0.1", "198.51.100.7, nonsense", "10.0.0.1"),
         ("10.0.0.1", "10.0.0.2, 10.0.0.3", "10.0.0.2"),
+        ("10.0.0.1", "1.1.1.1 | 198.51.100.7", "198.51.100.7"),
+        ("10.0.0.1", "1.1.1.1 | 198.51.100.7, 10.0.0.9 | 10.0.0.8", "198.51.100.7"),
+        ("10.0.0.1", "\xff | 198.51.100.7", "198.51.100.7"),
+        ("10.0.0.1", "198.51.100.7, \xff", "10.0.0.1"),
         ("::ffff:10.0.0.1", "198.51.100.7", "198.51.100.7"),
         ("nonsense", "198.51.100.7", "nonsense"),
     ],
 )
 def test_the_client_is_the_nearest_hop_that_is_not_trusted(peer, forwarded_for, client):
-    from ipaddress import ip_network  # noqa: PLC0415 - one test's
-
     addresses = Addresses([ip_network("10.0.0.0/8")])
-    assert addresses.origin({"client": (peer, 1)}, forwarded_for).client == client
+    lines = [] if forwarded_for is None else forwarded_for.split(" | ")
+    fields = [(b"x-forwarded-for", line.encode("latin-1")) for line in lines]
+    assert addresses.origin({"client": (peer, 1), "headers": fields}).client == client

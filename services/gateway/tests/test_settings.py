@@ -56,6 +56,7 @@ def test_a_wrong_setting_is_refused_with_its_name(environment, wrong):
     "wrong",
     [
         {"SLIPWAY_LIMITS": "off"},
+        {"TRUST_CLIENT_TRACES": "true"},
         {"CORS_ALLOW_ORIGINS": "*", "CORS_ALLOW_CREDENTIALS": "true"},
     ],
 )

@@ -14,6 +14,13 @@ def open_socket(gateway, query="", **options):
     return connect(gateway.websocket_url + query, proxy=None, **options)
 
 
+async def passed_through(socket):
+    """Make the gateway connect to the service, which it does at the first message."""
+    await socket.send("x")
+    assert await socket.recv() == "x"
+    return socket
+
+
 async def closing_of(socket):
     with pytest.raises(ConnectionClosed) as closed:
         async with asyncio.timeout(5):
@@ -34,17 +41,45 @@ async def test_messages_pass_both_ways_as_what_they_are(gateway):
 
 async def test_the_handshake_carries_what_a_request_does(gateway, service):
     forged = {"X-Forwarded-For": "203.0.113.9", "X-User-Id": "1", "X-Request-ID": "mine-1"}
-    async with open_socket(
-        gateway, "?a=%2F", subprotocols=["one", "two"], additional_headers=forged
-    ) as socket:
-        assert socket.subprotocol == "two"
+    async with open_socket(gateway, "?a=%2F", additional_headers=forged) as socket:
         assert socket.response.headers["X-Request-ID"] == "mine-1"
+        await passed_through(socket)
     seen = service.last
     assert (seen.path, seen.query) == ("/api/v1/notifications/ws", "a=%2F")
     assert seen.values("x-forwarded-for") == ["127.0.0.1"]
     assert seen.values("x-request-id") == ["mine-1"]
     assert seen.values("x-user-id") == []
     assert len(seen.values("sec-websocket-key")) == 1
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [
+        (["one", "two"], "two"),
+        (["two", "three"], "two"),
+        (["three", "two"], "three"),
+        (["one"], None),
+        (None, None),
+    ],
+)
+async def test_the_gateway_chooses_the_first_subprotocol_that_the_service_supports(
+    start, service, offered, chosen
+):
+    gateway = await start(subprotocols=frozenset({"two", "three"}))
+    async with open_socket(gateway, subprotocols=offered) as socket:
+        assert socket.subprotocol == chosen
+        await passed_through(socket)
+    assert service.last.values("sec-websocket-protocol") == ([chosen] if chosen else [])
+
+
+async def test_a_service_that_does_not_speak_its_subprotocol_is_1014(start):
+    gateway = await start(subprotocols=frozenset({"two"}))
+    async with open_socket(gateway, "?mute", subprotocols=["two"]) as socket:
+        await socket.send("x")
+        assert await closing_of(socket) == (
+            1014,
+            "The service did not accept the subprotocol two. Connect without it.",
+        )
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1008, 1011, 4401, 4999])
@@ -57,15 +92,15 @@ async def test_the_services_close_code_reaches_the_client(gateway, code):
 @pytest.mark.parametrize("code", [1000, 1001, 3000, 4000])
 async def test_the_clients_close_code_reaches_the_service(gateway, service, code):
     async with open_socket(gateway) as socket:
+        await passed_through(socket)
         await socket.close(code, "enough")
     async with asyncio.timeout(5):
         assert await service.closed_with.get() == (code, "enough")
 
 
-async def test_a_client_that_vanishes_is_going_away(gateway, service):
+async def test_a_client_that_vanishes_counts_as_going_away(gateway, service):
     async with open_socket(gateway) as socket:
-        await socket.send("x")
-        await socket.recv()
+        await passed_through(socket)
         socket.transport.abort()
         async with asyncio.timeout(5):
             code, _ = await service.closed_with.get()
@@ -74,6 +109,7 @@ async def test_a_client_that_vanishes_is_going_away(gateway, service):
 
 async def test_a_message_that_is_too_large_is_1009_from_the_client(gateway, service):
     async with open_socket(gateway) as socket:
+        await passed_through(socket)
         await socket.send("x" * 65_537)
         assert (await closing_of(socket))[0] == 1009
     async with asyncio.timeout(5):
@@ -92,15 +128,17 @@ async def test_the_largest_message_passes(gateway):
         assert len(await socket.recv()) == 65_536
 
 
-async def test_pings_are_answered(gateway):
+async def test_pings_get_a_pong(gateway):
     async with open_socket(gateway) as socket:
+        await passed_through(socket)
         async with asyncio.timeout(5):
             await (await socket.ping())
 
 
-async def test_a_service_that_is_away_is_1013(start):
+async def test_an_unavailable_service_is_1013(start):
     gateway = await start(notifications_url=NOWHERE)
     async with open_socket(gateway) as socket:
+        await socket.send("x")
         assert (await closing_of(socket))[0] == 1013
 
 
@@ -109,8 +147,7 @@ async def test_a_service_that_stops_is_1012(start, service, serving):
         port = await stack.enter_async_context(serving(service, lifespan="off"))
         gateway = await start(notifications_url=f"http://127.0.0.1:{port}")
         async with open_socket(gateway) as socket:
-            await socket.send("x")
-            await socket.recv()
+            await passed_through(socket)
             await stack.aclose()
             assert (await closing_of(socket))[0] == 1012
 
@@ -138,12 +175,20 @@ async def test_a_service_that_dies_is_1013(start):
             assert (await closing_of(socket))[0] == 1013
 
 
-async def test_a_handshake_that_the_service_refuses_is_refused(gateway):
-    with pytest.raises(InvalidStatus) as refused:
-        async with open_socket(gateway, "?refuse"):
-            pass
-    assert refused.value.response.status_code == 403
-    assert refused.value.response.headers["content-type"] == "application/problem+json"
+@pytest.mark.parametrize("status", [401, 403, 404, 429])
+async def test_a_handshake_that_the_service_refuses_is_4000_and_its_status(gateway, status):
+    async with open_socket(gateway, f"?refuse={status}") as socket:
+        await socket.send("x")
+        code, reason = await closing_of(socket)
+    assert code == 4000 + status
+    assert str(status) in reason
+
+
+@pytest.mark.parametrize("status", [500, 503])
+async def test_a_service_that_fails_in_the_handshake_is_1013(gateway, status):
+    async with open_socket(gateway, f"?refuse={status}") as socket:
+        await socket.send("x")
+        assert (await closing_of(socket))[0] == 1013
 
 
 async def test_a_socket_that_no_route_names_is_404(gateway, service):
@@ -152,6 +197,20 @@ async def test_a_socket_that_no_route_names_is_404(gateway, service):
             pass
     assert refused.value.response.status_code == 404
     assert not service.requests
+
+
+async def test_a_service_that_does_not_finish_the_handshake_is_1013(start):
+    async def hang(reader, writer):
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        gateway = await start(notifications_url=url, seconds=0.2)
+        async with open_socket(gateway) as socket:
+            await socket.send("x")
+            assert (await closing_of(socket))[0] == 1013
 
 
 async def test_handshakes_count_against_the_limit(start):

@@ -1,39 +1,38 @@
-"""What the tests of notifications share: its app, its sockets, and messages for its worker."""
+"""Fixtures of notifications' tests: its app, its sockets, and messages for its worker."""
 
 import asyncio
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
-import asyncpg
-import httpx
 import pytest
 from fastapi import FastAPI
 from polyfactory.factories.pydantic_factory import ModelFactory
-from pydantic import SecretStr
+from prometheus_client import CollectorRegistry
 from websockets.asyncio.client import ClientConnection, connect
 
+from chassis.api import create_api
+from chassis.auth import Principal
 from chassis.database import new_id
 from chassis.messaging.consuming.batch import BatchRunner
-from chassis.messaging.consuming.handling import Handling
-from chassis.messaging.events import cloud_event_headers
-from chassis.messaging.metrics import ConsumerMetrics
 from chassis.process import Process, _server
-from chassis.settings import Environment
-from chassis.testing import ServiceDatabase, TestTokens, client_of
-from chassis.testing.tokens import ISSUER
+from chassis.service import Service
+from chassis.wiring import ServiceResources
 from contracts import Event
 from contracts.orders import OrderPlaced
-from notifications.app import create_app
+from notifications.declaration import SERVICE
+from notifications.feed.service import Connections, SocketMetrics
+from notifications.feed.wiring import SCOPE
+from notifications.mails.wiring import WorkerResources
 from notifications.settings import NotificationsSettings
-from notifications.wiring import SCOPE, Resources, open_resources
-from notifications.worker import SUBSCRIPTIONS
+from testkit.messages import record_of
+from testkit.tokens import TestTokens
+from testkit.waiting import until
 
 ABSENT = object()
 
@@ -46,83 +45,24 @@ class OrderPlacedFactory(ModelFactory[OrderPlaced]):
 
 
 @pytest.fixture(scope="session")
-def service_directory() -> Path:
-    return Path(__file__).parents[1]
+def declaration() -> Service[WorkerResources]:
+    return SERVICE
 
 
 @pytest.fixture
-def settings(database: ServiceDatabase, tokens: TestTokens) -> NotificationsSettings:
-    return NotificationsSettings(
-        environment=Environment.DEVELOPMENT,
-        database_url=SecretStr(database.runtime_url),
-        kafka_bootstrap_servers="127.0.0.1:1",  # only the worker speaks to Kafka
-        auth_issuer=ISSUER,
-        auth_jwks_file=tokens.jwks_file,
-    )
+def resources(worker_resources: ServiceResources) -> ServiceResources:
+    """The worker process's resources."""
+    return worker_resources
 
 
 @pytest.fixture
-async def client(settings: NotificationsSettings) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(create_app(settings)) as client:
-        yield client
+def consume(batches: BatchRunner[Any]) -> Consume:
+    """Handle events with the worker's subscriptions, as one batch of one partition."""
 
-
-@pytest.fixture
-async def db(database: ServiceDatabase) -> AsyncIterator[asyncpg.Connection]:
-    """The service's own view of its tables, past the app."""
-    connection = await asyncpg.connect(database.runtime_url)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def resources(settings: NotificationsSettings) -> AsyncIterator[Resources]:
-    """What the worker process holds."""
-    process = Process(name="notifications-worker", settings=settings)
-    async with process.tasks(), open_resources(settings, process) as resources:
-        yield resources
-
-
-@pytest.fixture
-def consume(resources: Resources) -> Consume:
-    """Takes events through the worker's subscriptions, as one batch of one partition."""
-    runner = BatchRunner(
-        service="notifications",
-        database=resources.database,
-        handling=Handling(
-            service="notifications", subscriptions=SUBSCRIPTIONS, resources=resources
-        ),
-        metrics=ConsumerMetrics(Process(name="test", settings=resources.settings).registry),
-    )
-
-    async def run(*events: Event, partition: int = 0, **given: Any):
-        return await runner.run([message(event, partition=partition, **given) for event in events])
+    async def run(*events: Event, **given: Any):
+        return await batches.run([record_of(event, **given) for event in events])
 
     return run
-
-
-def message(
-    event: Event,
-    *,
-    partition: int = 0,
-    event_id: UUID | None = None,
-    traceparent: str | None = None,
-) -> Any:
-    """Make the Kafka message of an event."""
-    headers = cloud_event_headers(
-        event,
-        event_id=event_id or new_id(),
-        source="/slipway/test",
-        trace={"traceparent": traceparent} if traceparent else {},
-    )
-    return SimpleNamespace(
-        topic=event.topic.name,
-        partition=partition,
-        offset=0,
-        key=event.key.encode(),
-        headers=[(name, value.encode()) for name, value in headers.items()],
-        value=event.to_json(),
-    )
 
 
 @dataclass(kw_only=True)
@@ -130,6 +70,7 @@ class Server:
     """The API on a real server."""
 
     app: FastAPI
+    process: Process
     port: int
     stop: Callable[[], None]
     query: str = ""
@@ -149,8 +90,9 @@ class Server:
 
 @asynccontextmanager
 async def serving(settings: NotificationsSettings) -> AsyncIterator[Server]:
-    """Serve the app by uvicorn, as the process does, on a free port."""
-    app = create_app(settings)
+    """Serve the app with uvicorn, as the process does, on a free port."""
+    process = Process(name="notifications", settings=settings)
+    app = create_api(SERVICE, settings, process)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         server = _server(app, host="127.0.0.1", port=port, lifespan="on", timeout=2)
@@ -161,7 +103,7 @@ async def serving(settings: NotificationsSettings) -> AsyncIterator[Server]:
                 server.should_exit = True
 
             try:
-                yield Server(app=app, port=port, stop=stop)
+                yield Server(app=app, process=process, port=port, stop=stop)
             finally:
                 stop()
 
@@ -182,7 +124,7 @@ class FeedClient:
         await self.connection.send(json.dumps(body))
 
     async def next(self, seconds: float = 5) -> dict[str, Any]:
-        """Wait for the next message but a ping."""
+        """Wait for the next message that is not a ping."""
         async with asyncio.timeout(seconds):
             while True:
                 received: dict[str, Any] = json.loads(await self.connection.recv())
@@ -190,13 +132,13 @@ class FeedClient:
                     return received
 
     async def ids(self, count: int) -> list[int]:
-        """Wait for so many items; answers their event ids."""
+        """Wait for this many items; return their event ids."""
         items = [await self.next() for _ in range(count)]
         assert all(item["type"] == "notification" for item in items), items
         return [item["event_id"] for item in items]
 
     async def closed(self, seconds: float = 5) -> int | None:
-        """Wait for the end; answers the code."""
+        """Wait until the socket is closed; return the code."""
         async with asyncio.timeout(seconds):
             await self.connection.wait_closed()
         return self.connection.close_code
@@ -204,14 +146,14 @@ class FeedClient:
 
 @asynccontextmanager
 async def open_feed(url: str, max_queue: int | None) -> AsyncIterator[FeedClient]:
-    """Open a socket; with `max_queue` it stops reading once so many messages wait."""
+    """Open a socket; with `max_queue` it stops reading once this many messages wait."""
     async with connect(url, proxy=None, compression=None, max_queue=max_queue) as connection:
         yield FeedClient(connection)
 
 
 @pytest.fixture
 def feed(server: Server, tokens: TestTokens) -> Socket:
-    """Opens a socket, authenticates, and takes `ready` off it."""
+    """Open a socket, authenticate, and receive `ready`."""
 
     @asynccontextmanager
     async def open_(user: UUID, last_event_id: Any = ABSENT, ready: int | None = None):
@@ -227,36 +169,59 @@ def feed(server: Server, tokens: TestTokens) -> Socket:
 
 
 @pytest.fixture
+def principal() -> Callable[..., Principal]:
+    """Make a user whose token is valid for ten minutes, unless the arguments differ."""
+
+    def make(**given: Any) -> Principal:
+        good: dict[str, Any] = {
+            "user_id": new_id(),
+            "session_id": new_id(),
+            "api_key_id": None,
+            "authenticated_at": int(time.time()),
+            "methods": frozenset({"pwd"}),
+            "roles": frozenset({"customer"}),
+            "scopes": frozenset({SCOPE}),
+            "expires_at": int(time.time()) + 600,
+            "key_id": "the-key",
+        }
+        return Principal(**good | given)
+
+    return make
+
+
+@pytest.fixture
+def connections() -> Connections:
+    """The sockets of a process, of which there are none yet."""
+    return Connections(
+        limit=100_000, limit_per_user=100_000, metrics=SocketMetrics(CollectorRegistry())
+    )
+
+
+@pytest.fixture
 def headers(tokens: TestTokens) -> Callable[[UUID], dict[str, str]]:
-    """Makes the Authorization header of a user."""
+    """Return the Authorization header of a user."""
     return lambda user: tokens.headers(subject=user, scopes=[SCOPE])
 
 
 @pytest.fixture
 def anonymous(server: Server) -> Callable[[], AbstractAsyncContextManager[FeedClient]]:
-    """Opens a socket, and sends nothing."""
+    """Open a socket, and send nothing."""
     return server.open
 
 
 @pytest.fixture
 def serve(settings: NotificationsSettings) -> Callable[..., Any]:
-    """Serves the app with other settings."""
+    """Serve the app with other settings."""
     return lambda **changed: serving(settings.model_copy(update=changed))
 
 
 @pytest.fixture
 def placed() -> Callable[..., OrderPlaced]:
-    """Makes the event of an order."""
+    """Return the event of an order."""
     return lambda customer, **given: OrderPlacedFactory.build(customer_id=customer, **given)
 
 
 @pytest.fixture
 def eventually() -> Callable[..., Awaitable[None]]:
-    """Waits for what nothing announces."""
-
-    async def wait(condition: Callable[[], bool], seconds: float = 5) -> None:
-        async with asyncio.timeout(seconds):
-            while not condition():  # noqa: ASYNC110 - what is waited for announces itself to nobody
-                await asyncio.sleep(0.01)
-
-    return wait
+    """Poll for a condition that no event announces."""
+    return until

@@ -1,4 +1,4 @@
-"""The app against its own document, and the tables against their migrations."""
+"""The app conforms to its own document, and the tables to their migrations."""
 
 import asyncio
 
@@ -10,14 +10,13 @@ from pydantic import SecretStr
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from chassis.api import create_api
 from chassis.database import migrations, new_id
-from chassis.testing import client_of
-from notifications.app import create_app
+from notifications.declaration import SERVICE
+from testkit.clients import client_of
 
 
-async def test_no_request_gets_a_5xx_or_an_answer_that_is_not_documented(
-    server, headers, consume, placed
-):
+async def test_no_request_gets_a_5xx_or_an_undocumented_response(server, headers, consume, placed):
     user = new_id()
     await consume(*(placed(user) for _ in range(3)))
     tried = await asyncio.to_thread(fuzz, server.url, headers(user))
@@ -25,11 +24,12 @@ async def test_no_request_gets_a_5xx_or_an_answer_that_is_not_documented(
         "GET /api/v1/notifications",
         "GET /api/v1/notifications/unread-count",
         "POST /api/v1/notifications/{notification_id}/read",
+        "GET /exports/me",
     }
 
 
 def fuzz(url, headers):
-    """Try each operation of the document with good and bad input; answers what was tried."""
+    """Send valid and invalid input to each operation of the document; return those tried."""
     document = schemathesis.openapi.from_url(f"{url}/openapi.json")
     tried = set()
     for result in document.get_all_operations():
@@ -45,7 +45,7 @@ def fuzz(url, headers):
         )
         @given(case=operation.as_strategy())
         def check(case):
-            # No schema can say which texts are a cursor that this list gave.
+            # No schema can express which texts are a cursor that this list returned.
             case.call_and_validate(headers=headers, excluded_checks=[positive_data_acceptance])
 
         check()
@@ -68,11 +68,9 @@ async def test_the_runtime_role_changes_no_tables(database):
     await connection.close()
 
 
-async def test_the_database_away_is_503_as_a_problem_that_says_when_to_come_again(
-    settings, headers
-):
+async def test_an_unavailable_database_is_503_as_a_problem_with_retry_after(settings, headers):
     nowhere = SecretStr("postgresql://nobody:x@127.0.0.1:1/none")
-    app = create_app(settings.model_copy(update={"database_url": nowhere}))
+    app = create_api(SERVICE, settings.model_copy(update={"database_url": nowhere}))
     async with client_of(app) as client:
         answer = await client.get("/api/v1/notifications", headers=headers(new_id()))
     assert answer.status_code == 503
@@ -87,7 +85,7 @@ async def test_connections_that_the_database_dropped_are_replaced_without_an_err
     assert (await client.get("/api/v1/notifications", headers=headers(user))).status_code == 200
     admin = await asyncpg.connect(database.superuser_url)
     killed = await admin.fetch(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     await admin.close()

@@ -1,13 +1,17 @@
-"""Numbers in a feed have no gaps and become visible in their order, whoever writes at once."""
+"""A feed's numbers have no gaps and become visible in order, with any concurrent writers."""
 
 import asyncio
 import random
 
+import asyncpg
 import pytest
 
-from chassis.database import new_id
+from chassis.database import Connector, new_id
 from chassis.messaging import Wakeups
-from notifications.feed.service import Entry
+from notifications.feed.wiring import feed as feed_of
+from notifications.notifications.service import OrderNews
+from notifications.notifications.wiring import notifier as notifier_of
+from testkit.waiting import until
 
 CHECK = """
     SELECT user_id, array_agg(event_id ORDER BY event_id) AS ids FROM feed_entries GROUP BY user_id
@@ -18,18 +22,22 @@ async def numbers(db):
     return {row["user_id"]: row["ids"] for row in await db.fetch(CHECK)}
 
 
-async def write(resources, users):
-    async with resources.database.transaction() as session:
-        feed = resources.feed(session)
-        ids = await feed.take(users)
-        await asyncio.sleep(random.random() / 100)
-        await feed.write(
-            [
-                Entry(user_id=user, event_id=n, type="notification", data={}, traceparent=None)
-                for user, n in zip(users, ids, strict=True)
-            ]
+def notify(notifier, users):
+    for user in users:
+        notifier.order_changed(
+            OrderNews.PLACED, source_event_id=str(new_id()), customer_id=user, order_id=new_id()
         )
-    return ids
+
+
+async def write(resources, users):
+    """Write an item for each of `users`; return their ids in the same order."""
+    async with resources.database.transaction() as unit:
+        notifier = notifier_of(resources, unit)
+        notify(notifier, users)
+        written = await notifier.write_all()
+        await asyncio.sleep(random.random() / 100)
+    assert [user for user, _ in written] == list(users)
+    return [number for _, number in written]
 
 
 async def test_twenty_transactions_at_once_for_one_user_leave_no_gap(resources, db):
@@ -44,7 +52,7 @@ async def test_twenty_transactions_for_overlapping_users_neither_deadlock_nor_le
     resources, db
 ):
     users = [new_id() for _ in range(8)]
-    mixed = [random.sample(users, 6) for _ in range(20)]  # each in another order
+    mixed = [random.sample(users, 6) for _ in range(20)]  # each writer in another order
     await asyncio.gather(*(write(resources, some) for some in mixed))
     expected = {
         user: list(range(1, sum(user in some for some in mixed) + 1))
@@ -68,8 +76,10 @@ async def test_a_rolled_back_transaction_gives_its_number_back(resources, db):
     user = new_id()
 
     async def fail():
-        async with resources.database.transaction() as session:
-            await resources.feed(session).take([user])
+        async with resources.database.transaction() as unit:
+            notifier = notifier_of(resources, unit)
+            notify(notifier, [user])
+            assert await notifier.write_all() == [(user, 1)]
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -86,17 +96,47 @@ async def test_a_batch_for_very_many_users_is_hinted_in_pieces_that_notify_takes
             hints.append((channel, payload))
 
     users = [new_id() for _ in range(450)]
-    async with resources.database.transaction() as session:
-        feed = resources.feed(session)
-        feed._wakeups = Listening(dsn="", application_name="test")
-        ids = await feed.take(users)
-        await feed.write(
-            [
-                Entry(user_id=user, event_id=n, type="notification", data={}, traceparent=None)
-                for user, n in zip(users, ids, strict=True)
-            ]
-        )
+    async with resources.database.transaction() as unit:
+        feed = feed_of(resources, unit)
+        feed._wakeups = Listening(connector=Connector.to(""), application_name="test")
+        feed.announce_items(users)
         assert not hints, "nothing is told before the commit"
     assert len(hints) == 3
     assert all(len(payload) < 7_900 for _, payload in hints)
     assert ",".join(payload for _, payload in hints).split(",") == [str(user) for user in users]
+
+
+async def test_between_one_transactions_statement_and_its_commit_another_writes_the_same_event(
+    resources, db
+):
+    """The second does not see the first one's row: it fails, and leaves neither row nor gap."""
+    user, event = new_id(), str(new_id())
+
+    async def write_same(unit):
+        notifier = notifier_of(resources, unit)
+        notifier.order_changed(
+            OrderNews.PLACED, source_event_id=event, customer_id=user, order_id=new_id()
+        )
+        return await notifier.write_all()
+
+    async def second():
+        async with resources.database.transaction() as unit:
+            return await write_same(unit)
+
+    async with resources.database.transaction() as unit:
+        assert await write_same(unit) == [(user, 1)]
+        late = asyncio.create_task(second())
+        await until(lambda: waits_for_a_lock(db))
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await late
+    assert await second() == []
+    assert await write(resources, [user]) == [2]
+    assert await numbers(db) == {user: [1, 2]}
+    assert await db.fetchval("SELECT count(*) FROM outbox") == 2
+
+
+async def waits_for_a_lock(db):
+    return await db.fetchval(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        " AND datname = current_database())"
+    )

@@ -7,7 +7,7 @@ import pytest
 from chassis.database import new_id
 
 LIST = "/api/v1/notifications"
-# A fixed one: the ids of tests must be the same in every process of a run.
+# Fixed, because a test's id must be the same in every process of a run.
 NOBODYS = "01900000-0000-7000-8000-000000000000"
 COUNT = "/api/v1/notifications/unread-count"
 HOSTILE = [
@@ -89,7 +89,7 @@ async def test_reading_again_keeps_the_first_time(client, headers, consume, plac
     assert first.json() == again.json()
 
 
-async def test_somebody_elses_and_a_missing_one_are_404_alike(client, headers, consume, placed):
+async def test_another_users_and_a_missing_one_are_both_404(client, headers, consume, placed):
     user, other = new_id(), new_id()
     await consume(placed(user))
     (item,) = (await listed(client, headers, user)).json()["items"]
@@ -137,7 +137,7 @@ async def test_a_wrong_parameter_is_422_and_named(client, headers, name, value):
     assert [error["parameter"] for error in answer.json()["errors"]] == [name]
 
 
-async def test_an_id_that_is_none_is_422(client, headers):
+async def test_an_invalid_id_is_422(client, headers):
     answer = await client.post(f"{LIST}/one/read", headers=headers(new_id()))
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["parameter"] == "notification_id"

@@ -1,4 +1,4 @@
-"""The worker and the API as they run: Kafka in, rows, the push, Kafka out, in one trace."""
+"""The worker and the API as they run: an event arrives, rows, the push, an event out, one trace."""
 
 import json
 
@@ -11,13 +11,18 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from chassis.database import new_id
 from chassis.messaging.events import cloud_event_headers
+from chassis.worker import create_worker
 from contracts import TOPICS
-from notifications.worker import create_worker
+from contracts.examples import example
+from contracts.users import UserDeleted, UserRegistered
+from notifications.declaration import SERVICE
+
+SOURCE = "/slipway/orders"
 
 
 @pytest.fixture(scope="session")
 def exporter():
-    """Collects the spans of this process, whose tracer can be set once only."""
+    """Collect the spans of this process, which can set its tracer provider only once."""
     if not isinstance(trace.get_tracer_provider(), TracerProvider):
         trace.set_tracer_provider(TracerProvider())
     provider = trace.get_tracer_provider()
@@ -29,7 +34,7 @@ def exporter():
 
 @pytest.fixture
 def spans(exporter, eventually, topics):
-    """Finds the one span of that name, once it is over; topics have the test's prefix."""
+    """Return the one span of that name, once it has ended; topics have the test's prefix."""
     exporter.clear()
 
     def named(name):
@@ -57,7 +62,7 @@ async def worker(settings, topics):
             "kafka_topic_prefix": topics.prefix,
         }
     )
-    worker = create_worker(settings)
+    worker = create_worker(SERVICE, settings)
     async with worker.router.lifespan_context(worker):
         yield worker
 
@@ -66,10 +71,10 @@ async def send(topics, event, *, event_id, traceparent):
     producer = AIOKafkaProducer(bootstrap_servers=topics.bootstrap_servers)
     await producer.start()
     headers = cloud_event_headers(
-        event, event_id=event_id, source="/slipway/orders", trace={"traceparent": traceparent}
+        event, event_id=event_id, source=SOURCE, trace={"traceparent": traceparent}
     )
     try:
-        for _ in range(2):  # at least once is what a relay promises
+        for _ in range(2):  # a relay promises delivery at least once
             await producer.send_and_wait(
                 topics.prefix + event.topic.name,
                 key=event.key.encode(),
@@ -106,3 +111,33 @@ async def test_an_order_in_kafka_becomes_a_push_a_row_and_an_event_in_its_own_tr
     for span in (process, push, publish):
         assert f"{span.context.trace_id:032x}" == trace_id
     assert outgoing["traceparent"].split("-")[1] == trace_id
+
+
+async def test_an_account_that_is_deleted_in_kafka_leaves_no_row_and_gets_no_push(
+    worker, topics, placed, db, eventually
+):
+    assert worker.routes
+    user, other = new_id(), new_id()
+    trace = {"event_id": new_id(), "traceparent": f"00-{'a' * 32}-{'b' * 16}-00"}
+    await send(topics, example(UserRegistered, user_id=user), **trace)
+    await send(topics, placed(user), **trace | {"event_id": new_id()})
+
+    async def count(what, wanted):
+        async def counted():
+            return await db.fetchval(f"SELECT count(*) FROM {what}") == wanted
+
+        await eventually(counted)
+
+    await count("notifications", 1)
+    await count("recipients WHERE email IS NOT NULL", 1)
+    deleted = example(UserDeleted, user_id=user, version=2)
+    await send(topics, deleted, **trace | {"event_id": new_id()})
+    await count("notifications", 0)
+    await count("jobs WHERE state = 'done' AND kind = 'notifications.erase-user-data.v1'", 1)
+    for one in (user, other):
+        await send(topics, placed(one), **trace | {"event_id": new_id()})
+    await count(f"notifications WHERE user_id = '{other}'", 1)
+    await count(f"inbox WHERE source = '{SOURCE}'", 5)
+    for table in ("notifications", "feed_entries"):
+        await count(f"{table} WHERE user_id = '{user}'", 0)
+    await count("recipients WHERE email IS NOT NULL OR full_name <> ''", 0)

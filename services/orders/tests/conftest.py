@@ -1,24 +1,21 @@
-"""What the tests of the orders service share: its app on a real Postgres, products, callers."""
+"""Fixtures of orders' tests: its app on a real PostgreSQL, products, and callers."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
 import pytest
-from pydantic import SecretStr
 
 from chassis.database import new_id
-from chassis.settings import Environment
-from chassis.testing import ServiceDatabase, TestTokens, client_of
-from chassis.testing.tokens import ISSUER
+from chassis.service import Service
 from contracts.examples import has_shape_of_example
-from orders.app import create_app
-from orders.settings import OrdersSettings
+from orders.declaration import SERVICE
+from orders.resources import WorkerResources
+from testkit.tokens import TestTokens
+from testkit.waiting import until
 
 PRODUCTS = "/api/v1/products"
 ORDERS = "/api/v1/orders"
@@ -31,80 +28,54 @@ ADDRESS = {
     "country": "GB",
 }
 
+WAITING = (
+    "SELECT count(*) > 0 FROM pg_stat_activity"
+    " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+)
+
 type Make = Callable[..., Awaitable[dict[str, Any]]]
 type Place = Callable[..., Awaitable[httpx.Response]]
 type Events = Callable[[str], Awaitable[list[tuple[int, dict[str, Any]]]]]
 
 
 def body_of(*items: tuple[str, int], **address: object) -> dict[str, Any]:
-    """The body of an order: pairs of product id and quantity."""
+    """Return the body of an order of pairs of product id and quantity."""
     lines = [{"product_id": product, "quantity": quantity} for product, quantity in items]
     return {"items": lines, "shipping_address": {**ADDRESS, **address}}
-
-
-def kind_of(answer: httpx.Response) -> str:
-    """The last part of a problem's type."""
-    assert answer.headers["content-type"] == "application/problem+json", answer.text
-    assert answer.json()["status"] == answer.status_code
-    assert answer.json()["request_id"] == answer.headers["x-request-id"]
-    return str(answer.json()["type"]).rpartition("/")[2]
 
 
 def pointers_of(answer: httpx.Response) -> list[str]:
     return [error["pointer"] for error in answer.json()["errors"]]
 
 
-async def until(db: asyncpg.Connection, query: str, *arguments: object) -> None:
-    """Wait until a query answers true; PostgreSQL offers nothing to await for what others do."""
-    async with asyncio.timeout(20):
-        while True:
-            if await db.fetchval(query, *arguments):
-                return
-            await asyncio.sleep(0.01)
+async def until_true(db: asyncpg.Connection, query: str, *arguments: object) -> None:
+    """Poll until a query returns true; PostgreSQL announces nothing that could be awaited."""
+
+    async def true() -> bool:
+        return bool(await db.fetchval(query, *arguments))
+
+    await until(true)
 
 
 @pytest.fixture(scope="session")
-def service_directory() -> Path:
-    return Path(__file__).parents[1]
+def declaration() -> Service[WorkerResources]:
+    return SERVICE
 
 
 @pytest.fixture
-def settings(database: ServiceDatabase, tokens: TestTokens) -> OrdersSettings:
-    return OrdersSettings(
-        environment=Environment.DEVELOPMENT,
-        database_url=SecretStr(database.runtime_url),
-        database_pool_timeout=60,  # tests send more at once than the pool has connections
-        kafka_bootstrap_servers="127.0.0.1:1",  # the API process serves without Kafka, too
-        auth_issuer=ISSUER,
-        auth_jwks_file=tokens.jwks_file,
-    )
+def more_settings() -> dict[str, Any]:
+    # Tests send more concurrent requests than the pool has connections.
+    return {"database_pool_timeout": 60}
 
 
-@pytest.fixture
-async def client(settings: OrdersSettings) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(create_app(settings)) as client:
-        yield client
-
-
-@pytest.fixture
-async def db(database: ServiceDatabase) -> AsyncIterator[asyncpg.Connection]:
-    """The tables, past the app, as the role that the app has."""
-    connection = await asyncpg.connect(database.runtime_url)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def owner(database: ServiceDatabase) -> AsyncIterator[asyncpg.Connection]:
-    """The schema, as the role that migrates it."""
-    connection = await asyncpg.connect(database.owner_url)
-    yield connection
-    await connection.close()
+def keyed(headers: dict[str, str], key: str | None = None) -> dict[str, str]:
+    """Add an Idempotency-Key, by default a new one."""
+    return {**headers, "Idempotency-Key": key or uuid4().hex}
 
 
 @pytest.fixture
 def caller(tokens: TestTokens) -> Callable[..., dict[str, str]]:
-    """Makes the headers of a caller; a customer with the scopes of one, unless told."""
+    """Return the headers of a caller: by default, a customer with a customer's scopes."""
 
     def headers(
         subject: UUID | None = None, scopes: Iterable[str] = ("orders:read", "orders:write")
@@ -120,8 +91,14 @@ def customer(caller: Callable[..., dict[str, str]]) -> dict[str, str]:
 
 
 @pytest.fixture
+def support(caller: Callable[..., dict[str, str]]) -> dict[str, str]:
+    """Return the headers of a person of support."""
+    return caller(scopes=("orders:read", "orders:write", "orders:fulfil", "orders:read-all"))
+
+
+@pytest.fixture
 def product(client: httpx.AsyncClient, tokens: TestTokens) -> Make:
-    """Puts a product into the catalogue and answers it."""
+    """Add a product to the catalogue, and return it."""
 
     async def make(sku: str = "ROPE", *, stock: int = 100, **fields: Any) -> dict[str, Any]:
         body = {
@@ -143,7 +120,7 @@ def product(client: httpx.AsyncClient, tokens: TestTokens) -> Make:
 
 @pytest.fixture
 def place(client: httpx.AsyncClient, customer: dict[str, str]) -> Place:
-    """Orders, as the customer unless other headers are given."""
+    """Place an order, as the customer unless other headers are given."""
 
     async def post(
         *items: tuple[str, int],
@@ -151,9 +128,7 @@ def place(client: httpx.AsyncClient, customer: dict[str, str]) -> Place:
         key: str | None = None,
         **address: object,
     ) -> httpx.Response:
-        sent = dict(headers or customer)
-        if key is not None:
-            sent["Idempotency-Key"] = key
+        sent = keyed(headers or customer, key)
         return await client.post(ORDERS, json=body_of(*items, **address), headers=sent)
 
     return post
@@ -161,7 +136,7 @@ def place(client: httpx.AsyncClient, customer: dict[str, str]) -> Place:
 
 @pytest.fixture
 def events(db: asyncpg.Connection) -> Events:
-    """Reads the outbox: ce_sequence and data of each event of a type, in order."""
+    """Read the outbox: ce_sequence and data of each event of a type, in order."""
 
     async def read(event_type: str) -> list[tuple[int, dict[str, Any]]]:
         rows = await db.fetch(

@@ -1,4 +1,4 @@
-"""The schema: as the models say, with rules of its own, and closed to others."""
+"""The schema matches the models, has rules of its own, and is closed to other services."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -9,8 +9,8 @@ from sqlalchemy.engine import make_url
 
 from chassis.database import new_id
 from chassis.database.migrations import check
-from chassis.database.roles import owner_role, runtime_role
-from chassis.testing.databases import bootstrap_services, url_for
+from chassis.role_names import owner_role, runtime_role
+from testkit.databases import bootstrap_services, url_for
 
 INSERT_PRODUCT = (
     "INSERT INTO products"
@@ -89,8 +89,8 @@ async def test_the_runtime_role_changes_no_schema(db, statement):
 
 @pytest.fixture
 async def neighbour(database):
-    """Another service in the same database, with a table; answers its name."""
-    service = f"neighbour_{new_id().hex}"  # roles belong to the server, which others use too
+    """Add another service to the database, with a table; return its name."""
+    service = f"neighbour_{new_id().hex}"  # roles belong to the server, which other tests use too
     name = name_of(database)
     await bootstrap_services(database.superuser_url, name, [service])
     url = url_for(database.superuser_url, database=name, role=owner_role(service))

@@ -1,4 +1,4 @@
-"""Snapshots: what orders publishes anew, and what it learns of customers that way."""
+"""Snapshots: what orders publishes in a replay, and what it learns of customers from snapshots."""
 
 import json
 
@@ -6,36 +6,32 @@ import asyncpg
 import pytest
 
 from chassis.operations.replays import Replays
-from chassis.process import Process
 from contracts.examples import has_shape_of_example
-from orders.wiring import open_resources
-from orders.worker import SNAPSHOTS
+from orders.declaration import SERVICE
 
 
 @pytest.fixture
-async def replay(settings, db):
-    """Replays everything; answers what came of it: type, sequence and data."""
-    process = Process(name="orders-worker", settings=settings)
-    async with process.tasks(), open_resources(settings, process) as resources:
+def replay(worker_resources, db):
+    """Replay everything; return type, sequence and data of the events in the outbox."""
 
-        async def run():
-            await db.execute("DELETE FROM outbox")
-            replays = Replays(resources=resources, snapshots=SNAPSHOTS, page=2)
-            async with resources.database.transaction() as session:
-                await replays.request(session, None, by="a test")
-            while await replays.work_page():
-                pass
-            rows = await db.fetch("SELECT type, headers, payload FROM outbox ORDER BY seq")
-            return [
-                (
-                    row["type"],
-                    int(json.loads(row["headers"])["ce_sequence"]),
-                    json.loads(row["payload"]),
-                )
-                for row in rows
-            ]
+    async def run():
+        await db.execute("DELETE FROM outbox")
+        replays = Replays(resources=worker_resources, snapshots=SERVICE.snapshots, page=2)
+        async with worker_resources.database.transaction() as unit:
+            await replays.request(unit, None, by="a test")
+        while await replays.work_page():
+            pass
+        rows = await db.fetch("SELECT type, headers, payload FROM outbox ORDER BY seq")
+        return [
+            (
+                row["type"],
+                int(json.loads(row["headers"])["ce_sequence"]),
+                json.loads(row["payload"]),
+            )
+            for row in rows
+        ]
 
-        yield run
+    return run
 
 
 async def test_products_and_orders_are_published_as_they_are(replay, product, place, db):
@@ -52,6 +48,12 @@ async def test_products_and_orders_are_published_as_they_are(replay, product, pl
         if kind == "product.snapshot.v1"
     }
     assert stocks == {"P-0": (4, 4, 4), "P-1": (4, 4, 7), "P-2": (1, 1, 10)}
+    facts = ("sku", "name", "description", "price", "active")
+    assert [
+        {fact: data[fact] for fact in facts}
+        for kind, _, data in published
+        if kind == "product.snapshot.v1"
+    ] == [{fact: one[fact] for fact in facts} for one in products]
     orders = [data for kind, _, data in published if kind == "order.snapshot.v1"]
     assert [one["order_id"] for one in orders] == [one["id"] for one in placed]
     for one, order in zip(orders, placed, strict=True):
@@ -61,22 +63,22 @@ async def test_products_and_orders_are_published_as_they_are(replay, product, pl
 
 @pytest.mark.parametrize("table", ["products", "orders"])
 async def test_what_is_snapshotted_stays_as_it_is_until_the_end(
-    settings, product, place, db, table
+    worker_resources, product, place, db, table
 ):
-    """Or an event of a later change could stand before the snapshot of an earlier state."""
+    """Otherwise an event of a later change could precede the snapshot of an earlier state."""
     await place(((await product())["id"], 1))
-    (snapshot,) = [one for one in SNAPSHOTS if one.name == f"{table.removesuffix('s')}.snapshot.v1"]
+    (snapshot,) = [
+        one for one in SERVICE.snapshots if one.name == f"{table.removesuffix('s')}.snapshot.v1"
+    ]
     await db.execute("SET lock_timeout = 50")
-    process = Process(name="orders-worker", settings=settings)
-    async with process.tasks(), open_resources(settings, process) as resources:
-        async with resources.database.transaction() as session:
-            assert len(await snapshot.page(session, resources, None, 10)) == 1
-            with pytest.raises(asyncpg.LockNotAvailableError):
-                await db.execute(f"UPDATE {table} SET version = version + 1")
-        await db.execute(f"UPDATE {table} SET version = version + 1")
+    async with worker_resources.database.transaction() as unit:
+        assert len(await snapshot.page(unit, worker_resources, None, 10)) == 1
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await db.execute(f"UPDATE {table} SET version = version + 1")
+    await db.execute(f"UPDATE {table} SET version = version + 1")
 
 
-async def test_a_snapshot_tells_of_a_change_that_has_happened(replay, product, place, db):
+async def test_a_snapshot_contains_a_change_that_has_happened(replay, product, place, db):
     rope = await product()
     order = (await place((rope["id"], 1))).json()
     await db.execute("UPDATE orders SET status = 'cancelled', version = 2")

@@ -1,73 +1,97 @@
-"""What the tests of the users service share: its app on a real Postgres, and accounts on it."""
+"""Fixtures of users' tests: its app on a real PostgreSQL, and accounts on it."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
 import httpx
 import pytest
-from pydantic import SecretStr
 
-from chassis.process import Process
-from chassis.settings import Environment
-from chassis.testing import ServiceDatabase, TestTokens, client_of
-from chassis.testing.tokens import ISSUER
+from chassis.auth import TokenSigner
+from chassis.jobs import InsideJob, InsideRun
+from chassis.service import Service
+from chassis.wiring import ServiceResources
 from contracts.examples import has_shape_of_example
-from users.app import create_app
-from users.settings import UsersSettings
-from users.wiring import Resources, open_resources
+from contracts.users import USERS_PRIVATE
+from testkit.authenticator import Browser
+from testkit.databases import ServiceDatabase
+from testkit.tokens import AUDIENCE, ISSUER, TestTokens
+from testkit.waiting import until
+from users.declaration import SERVICE
+from users.resources import Resources
 
 PASSWORD = "correct horse battery"
+PASSKEYS = "/api/v1/auth/passkeys"
+ORIGIN = "http://localhost:8000"
 
 type Events = Callable[[], Awaitable[list[tuple[str, str, dict[str, Any]]]]]
+type Mailed = Callable[[], Awaitable[list[dict[str, Any]]]]
+type LockWaiters = Callable[[int], Awaitable[None]]
+type HeldAccounts = Callable[..., Awaitable[list[Any]]]
 type Register = Callable[..., Awaitable[dict[str, Any]]]
 type LogIn = Callable[..., Awaitable[dict[str, Any]]]
 
 
 @pytest.fixture(scope="session")
-def service_directory() -> Path:
-    return Path(__file__).parents[1]
+def declaration() -> Service[ServiceResources]:
+    return SERVICE
 
 
 @pytest.fixture
-def settings(database: ServiceDatabase, tokens: TestTokens) -> UsersSettings:
-    return UsersSettings(
-        environment=Environment.DEVELOPMENT,
-        database_url=SecretStr(database.runtime_url),
-        kafka_bootstrap_servers="127.0.0.1:1",  # the API process serves without Kafka, too
-        auth_issuer=ISSUER,
-        auth_jwks_file=tokens.jwks_file,
-        auth_signing_keys_file=tokens.signing_keys_file,
-    )
+def more_settings(tokens: TestTokens) -> dict[str, Any]:
+    return {"auth_signing_keys_file": tokens.signing_keys_file, "totp_keys": "k" * 32}
 
 
 @pytest.fixture
-async def client(settings: UsersSettings) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(create_app(settings)) as client:
-        yield client
+def resources(api_resources: ServiceResources) -> Resources:
+    """The API process's resources, without the app: for use cases by themselves."""
+    assert isinstance(api_resources, Resources)
+    return api_resources
 
 
 @pytest.fixture
-async def resources(settings: UsersSettings) -> AsyncIterator[Resources]:
-    """What the API process holds, without the app: for use cases on their own."""
-    process = Process(name="users-test", settings=settings)
-    async with process.tasks(), open_resources(settings, process) as resources:
-        yield resources
+def lock_waiters(db: asyncpg.Connection) -> LockWaiters:
+    """Wait until this many transactions wait for a lock in this database."""
+    query = """
+        SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'
+    """
+
+    async def wait(count):
+        async def waiting():  # in autocommit mode, each query sees a fresh snapshot
+            return await db.fetchval(query) == count
+
+        await until(waiting)
+
+    return wait
 
 
 @pytest.fixture
-async def db(database: ServiceDatabase) -> AsyncIterator[asyncpg.Connection]:
-    """The service's own view of its tables, past the app."""
-    connection = await asyncpg.connect(database.runtime_url)
-    yield connection
-    await connection.close()
+def held_accounts(database: ServiceDatabase, lock_waiters: LockWaiters) -> HeldAccounts:
+    """Lock all accounts, let each request wait for a lock in turn, and release all at once."""
+
+    async def hold(*requests):
+        holder = await asyncpg.connect(database.runtime_url)
+        transaction = holder.transaction()
+        await transaction.start()
+        await holder.execute("SELECT FROM users FOR UPDATE")
+        waiting = []
+        for count, one in enumerate(requests, 1):
+            waiting.append(asyncio.create_task(one))
+            await lock_waiters(count)
+        await transaction.rollback()
+        await holder.close()
+        return await asyncio.gather(*waiting)
+
+    return hold
 
 
 @pytest.fixture
 def events(db: asyncpg.Connection) -> Events:
-    """Reads the outbox: type, ce_sequence (or None) and data of each event, in order."""
+    """Read the outbox: type, ce_sequence (or None) and data of each event, in order."""
 
     async def read():
         rows = await db.fetch("SELECT type, headers, payload FROM outbox ORDER BY seq")
@@ -82,8 +106,31 @@ def events(db: asyncpg.Connection) -> Events:
 
 
 @pytest.fixture
+def mailed(resources: Resources, db: asyncpg.Connection) -> Mailed:
+    """Run the jobs that wait, and read all requests for a mail: type and data, in order."""
+
+    async def run():
+        jobs = await db.fetch(
+            "DELETE FROM jobs WHERE kind LIKE 'users.%' RETURNING id, kind, arguments::text"
+        )
+        for job in sorted(jobs, key=lambda job: job["id"]):
+            kind = SERVICE.jobs.find(job["kind"])
+            assert isinstance(kind, InsideJob)
+            arguments = kind.arguments.model_validate_json(job["arguments"])
+            async with resources.database.transaction() as unit:
+                given = InsideRun(unit=unit, resources=resources, job_id=job["id"], attempt=1)
+                await kind.handler(arguments, given)
+        rows = await db.fetch(
+            "SELECT type, payload FROM outbox WHERE topic = $1 ORDER BY seq", USERS_PRIVATE.name
+        )
+        return [{"type": row["type"], **json.loads(row["payload"])} for row in rows]
+
+    return run
+
+
+@pytest.fixture
 def register(client: httpx.AsyncClient) -> Register:
-    """Registers an account and answers it."""
+    """Register an account, and return it."""
 
     async def post(email="ada@example.com", *, password=PASSWORD, full_name="Ada Lovelace"):
         body = {"email": email, "password": password, "full_name": full_name}
@@ -96,7 +143,7 @@ def register(client: httpx.AsyncClient) -> Register:
 
 @pytest.fixture
 def log_in(client: httpx.AsyncClient) -> LogIn:
-    """Logs an account in and answers its tokens."""
+    """Log an account in, and return its tokens."""
 
     async def post(email="ada@example.com", *, password=PASSWORD):
         body = {"email": email, "password": password}
@@ -108,7 +155,109 @@ def log_in(client: httpx.AsyncClient) -> LogIn:
 
 
 @pytest.fixture
+async def first(register: Register, log_in: LogIn) -> str:
+    """The refresh token of a first log-in."""
+    await register()
+    token: str = (await log_in())["refresh_token"]
+    return token
+
+
+@pytest.fixture
+def refresh(client: httpx.AsyncClient) -> Callable[[str], Awaitable[httpx.Response]]:
+    """Redeem a refresh token."""
+
+    async def post(token):
+        form = {"grant_type": "refresh_token", "refresh_token": token}
+        return await client.post("/api/v1/auth/token", data=form)
+
+    return post
+
+
+@pytest.fixture
 async def bearer(register: Register, log_in: LogIn) -> dict[str, str]:
-    """The Authorization header of a registered customer, by a real log-in."""
+    """The Authorization header of a registered customer, from a real log-in."""
     await register()
     return {"Authorization": f"Bearer {(await log_in())['access_token']}"}
+
+
+@pytest.fixture
+def browser():
+    """A page of the front end, in the browser of a user."""
+    return Browser(origin=ORIGIN)
+
+
+@pytest.fixture
+def creation_options(client, bearer):
+    """Get the options for a new passkey."""
+
+    async def get(headers=bearer):
+        answer = await client.post(f"{PASSKEYS}/registration-options", headers=headers)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["cache-control"] == "no-store"
+        return answer.json()["public_key"]
+
+    return get
+
+
+@pytest.fixture
+def request_options(client):
+    """Get the options for a log-in with a passkey."""
+
+    async def get():
+        answer = await client.post(f"{PASSKEYS}/log-in-options")
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["cache-control"] == "no-store"
+        return answer.json()["public_key"]
+
+    return get
+
+
+@pytest.fixture
+def add_passkey(client, bearer):
+    """Add what the browser made."""
+
+    async def post(credential, name="Laptop", headers=bearer):
+        body = {"name": name, "credential": credential}
+        return await client.post(PASSKEYS, json=body, headers=headers)
+
+    return post
+
+
+@pytest.fixture
+def log_in_with(client):
+    """Log in with what the browser made."""
+
+    async def post(credential):
+        return await client.post(f"{PASSKEYS}/log-in", json={"credential": credential})
+
+    return post
+
+
+@pytest.fixture
+def enrolled(browser, creation_options, add_passkey):
+    """Add a passkey to the registered account, and return it with what the API shows."""
+
+    async def new(**changes):
+        answer = await add_passkey(browser.create(await creation_options(), **changes))
+        assert answer.status_code == 201, answer.text
+        return browser.passkeys[-1], answer.json()
+
+    return new
+
+
+@pytest.fixture
+def signed(tokens, db):
+    """Sign a token of the registered account for another grant."""
+
+    async def headers(grant):
+        signer = TokenSigner(
+            key=lambda: tokens._key,
+            issuer=ISSUER,
+            audience=AUDIENCE,
+            lifetime=timedelta(minutes=10),
+        )
+        user_id = await db.fetchval("SELECT id FROM users WHERE email = 'ada@example.com'")
+        token = signer.sign(subject=user_id, grant=grant, roles=["customer"], scopes=["profile"])
+        return {"Authorization": f"Bearer {token}"}
+
+    return headers

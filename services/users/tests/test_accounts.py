@@ -1,4 +1,4 @@
-"""Reading and changing accounts: one's own, and others' for those who may."""
+"""Reading and changing accounts: a user's own, and others' with the right scopes."""
 
 import asyncio
 import base64
@@ -11,13 +11,13 @@ from users.sessions.models import hash_of
 
 ME = "/api/v1/users/me"
 USERS = "/api/v1/users"
-# A fixed one: the ids of tests must be the same in every process of a run.
+# Fixed, because a test's id must be the same in every process of a run.
 NOBODY = "01900000-0000-7000-8000-000000000000"
 PATCH = "application/merge-patch+json"
 
 
 def sid_of(tokens):
-    """The session of an access token."""
+    """Return the log-in session of an access token."""
     claims = tokens["access_token"].split(".")[1]
     return json.loads(base64.urlsafe_b64decode(claims + "=="))["sid"]
 
@@ -32,7 +32,7 @@ def writer(tokens):
     return tokens.headers(scopes=["users:read", "users:write"])
 
 
-async def test_one_reads_oneself(client, bearer):
+async def test_a_user_reads_their_own_account(client, bearer):
     answer = await client.get(ME, headers=bearer)
 
     assert answer.status_code == 200
@@ -90,7 +90,8 @@ async def test_a_patch_that_changes_nothing_is_not_announced(client, bearer, eve
         ({"full_name": None}, "#/full_name"),
         ({"full_name": ""}, "#/full_name"),
         ({"full_name": 1}, "#/full_name"),
-        ({"email": "new@example.com"}, "#/email"),
+        ({"email": "nobody"}, "#/email"),
+        ({"email_verified": True}, "#/email_verified"),
         ({"roles": ["admin"]}, "#/roles"),
         ([], "#"),
     ],
@@ -129,7 +130,7 @@ async def test_parallel_patches_raise_the_version_one_by_one(client, bearer, eve
     )
 
     assert sorted(answer.json()["version"] for answer in answers) == list(range(2, 10))
-    # The relay reads in the order of seq: it must be that of the versions.
+    # The relay reads in the order of seq, which must be the order of the versions.
     assert [int(sequence) for _, sequence, _ in await events()] == list(range(1, 10))
 
 
@@ -169,7 +170,7 @@ async def test_other_roles_end_the_sessions(client, register, log_in, writer, ev
     ended = (await events())[-1]
     assert ended[:2] == ("session.revoked.v1", None)
     assert ended[2]["user_id"] == user["id"]
-    # The access tokens of the third session have expired.
+    # The access tokens of the third log-in session have expired.
     assert sorted(ended[2]["sids"]) == sorted([sid_of(first), sid_of(second)])
     for tokens, status in (
         (first, 400),
@@ -224,18 +225,19 @@ async def test_a_roles_patch_on_an_old_version_is_refused(client, register, writ
 
 async def test_a_user_that_is_not_there_is_404(client, tokens, reader, writer):
     nobody = f"{USERS}/{new_id()}"
+    owner = tokens.headers(scopes=["profile"])
     answers = [
         await client.get(nobody, headers=reader),
         await client.patch(nobody, json={"roles": ["admin"]}, headers=writer),
-        await client.get(ME, headers=tokens.headers()),
-        await client.patch(ME, json={}, headers=tokens.headers()),
+        await client.get(ME, headers=owner),
+        await client.patch(ME, json={}, headers=owner),
     ]
 
     assert [answer.status_code for answer in answers] == [404] * 4
     assert {answer.json()["type"].rsplit("/", 1)[-1] for answer in answers} == {"user-not-found"}
 
 
-async def test_an_id_that_is_none_is_refused(client, reader):
+async def test_an_invalid_id_is_refused(client, reader):
     answer = await client.get(f"{USERS}/x", headers=reader)
 
     assert answer.status_code == 422
@@ -247,12 +249,13 @@ async def test_an_id_that_is_none_is_refused(client, reader):
     [
         ("GET", ME),
         ("PATCH", ME),
+        ("DELETE", ME),
         ("GET", USERS),
         ("GET", f"{USERS}/{NOBODY}"),
         ("PATCH", f"{USERS}/{NOBODY}"),
     ],
 )
-async def test_without_a_good_token_nothing_is_shown(client, method, path):
+async def test_without_a_valid_token_nothing_is_shown(client, method, path):
     body = {"full_name": "Ada"} if method == "PATCH" else None
     without = await client.request(method, path, json=body)
     bad = await client.request(method, path, json=body, headers={"Authorization": "Bearer x"})
@@ -268,11 +271,15 @@ async def test_without_a_good_token_nothing_is_shown(client, method, path):
         ("GET", USERS, "users:read"),
         ("GET", f"{USERS}/{NOBODY}", "users:read"),
         ("PATCH", f"{USERS}/{NOBODY}", "users:write"),
+        ("GET", ME, "profile"),
+        ("PATCH", ME, "profile"),
+        ("DELETE", ME, "profile"),
     ],
 )
 async def test_a_token_without_the_scope_is_refused(client, tokens, method, path, scope):
     every_other = {"profile", "users:read", "users:write"} - {scope}
-    body = {"roles": ["admin"]} if method == "PATCH" else None
+    change = {"full_name": "Ada"} if path == ME else {"roles": ["admin"]}
+    body = change if method == "PATCH" else None
 
     answer = await client.request(
         method, path, json=body, headers=tokens.headers(scopes=every_other)
@@ -287,7 +294,7 @@ async def test_pages_list_every_account_once_the_newest_first(client, register, 
     emails = [f"user{n}@example.com" for n in range(5)]
     for email in emails:
         await register(email)
-    # Two of one instant: the id decides, so a page may end between them.
+    # The times are equal, so the id decides, and a page may end between the two.
     await db.execute("UPDATE users SET created_at = (SELECT min(created_at) FROM users)")
 
     seen, path = [], f"{USERS}?limit=2"

@@ -1,18 +1,19 @@
-"""The service keeps what its OpenAPI document says, whatever is sent."""
+"""The service conforms to its OpenAPI document, whatever a client sends."""
 
 from uuid import UUID
 
-from chassis.testing import serving
-from chassis.testing.conformance import conforms
-from users.app import create_app
+from chassis.api import create_api
+from testkit.clients import serving
+from testkit.conformance import conforms
+from users.declaration import SERVICE
 
-OPERATIONS = 9
+OPERATIONS = 38
 
 
-async def test_every_answer_is_as_documented(settings, tokens, register):
-    app = create_app(settings)
+async def test_every_response_is_as_documented(settings, tokens, register):
+    app = create_api(SERVICE, settings)
     user_id = UUID((await register())["id"])
-    headers = tokens.headers(subject=user_id, scopes=["users:read", "users:write"])
+    headers = tokens.headers(subject=user_id, scopes=["profile", "users:read", "users:write"])
 
     async with serving(app) as url:
         seen = await conforms(app.openapi(), base_url=url, headers=headers)
@@ -20,8 +21,8 @@ async def test_every_answer_is_as_documented(settings, tokens, register):
     assert seen == OPERATIONS
 
 
-async def test_without_a_token_every_answer_is_as_documented(settings):
-    app = create_app(settings)
+async def test_without_a_token_every_response_is_as_documented(settings):
+    app = create_api(SERVICE, settings)
 
     async with serving(app) as url:
         seen = await conforms(app.openapi(), base_url=url, max_examples=3)
@@ -30,10 +31,11 @@ async def test_without_a_token_every_answer_is_as_documented(settings):
 
 
 def test_the_token_endpoint_documents_rfc_6749_and_no_problems_of_its_own(settings):
-    operation = create_app(settings).openapi()["paths"]["/api/v1/auth/token"]["post"]
+    operation = create_api(SERVICE, settings).openapi()["paths"]["/api/v1/auth/token"]["post"]
 
     assert list(operation["requestBody"]["content"]) == ["application/x-www-form-urlencoded"]
     assert list(operation["responses"]["400"]["content"]) == ["application/json"]
     assert "problem" not in operation["responses"]["400"]["description"]
     assert "malformed-request" not in operation["responses"]["400"]["description"]
-    assert set(operation["responses"]) == {"200", "400", "413", "415", "503"}  # 422 is never given
+    # 422 is never returned.
+    assert set(operation["responses"]) == {"200", "400", "413", "415", "503"}

@@ -1,4 +1,4 @@
-"""The first administrator: made once, whoever starts when, and whatever is away."""
+"""The first administrator is made once, whichever process starts when, and after any outage."""
 
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -6,12 +6,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import asyncpg
 import pytest
 from pydantic import SecretStr, ValidationError
-from structlog.testing import capture_logs
 
+from chassis.api import create_api
+from chassis.auth.passwords import Passwords, PasswordsBusy
 from chassis.settings import Environment
-from chassis.testing import client_of
+from testkit.clients import client_of
+from testkit.logs import own_logs
 from users.accounts.jobs import FirstAdmin
-from users.app import create_app
+from users.accounts.wiring import account_transaction
+from users.declaration import SERVICE
 from users.settings import UsersSettings
 
 PASSWORD = "a password of admins"
@@ -37,7 +40,7 @@ async def finished(app):
 
 
 async def test_the_first_admin_is_made_and_may_do_all(admin_settings, events):
-    app = create_app(admin_settings)
+    app = create_api(SERVICE, admin_settings)
     async with client_of(app) as client:
         await finished(app)
         body = {"email": EMAIL, "password": PASSWORD}
@@ -49,9 +52,9 @@ async def test_the_first_admin_is_made_and_may_do_all(admin_settings, events):
     assert (kind, int(sequence), data["roles"]) == ("user.registered.v1", 1, ["admin"])
 
 
-async def test_where_there_is_an_admin_none_is_made(admin_settings, settings, db, events):
+async def test_if_there_is_an_admin_no_other_is_made(admin_settings, settings, db, events):
     for current in (admin_settings, with_admin(settings, "second@example.com")):
-        app = create_app(current)
+        app = create_api(SERVICE, current)
         async with client_of(app):
             await finished(app)
 
@@ -60,7 +63,7 @@ async def test_where_there_is_an_admin_none_is_made(admin_settings, settings, db
 
 
 async def test_processes_that_start_at_once_make_one(admin_settings, db, events):
-    apps = [create_app(admin_settings) for _ in range(3)]
+    apps = [create_api(SERVICE, admin_settings) for _ in range(3)]
     async with AsyncExitStack() as stack:
         await asyncio.gather(*(stack.enter_async_context(client_of(app)) for app in apps))
         await asyncio.gather(*(finished(app) for app in apps))
@@ -70,17 +73,18 @@ async def test_processes_that_start_at_once_make_one(admin_settings, db, events)
     assert all(app.state.process.failure is None for app in apps)
 
 
-async def test_an_address_that_is_taken_is_said_and_left_alone(admin_settings, register, db):
+async def test_an_address_that_is_taken_is_logged_and_its_account_left_alone(
+    admin_settings, register, db
+):
     await register(EMAIL)
-    app = create_app(admin_settings)
-    with capture_logs() as logs:
+    app = create_api(SERVICE, admin_settings)
+    with own_logs() as logs:
         async with client_of(app):
             await finished(app)
 
     assert await db.fetchval("SELECT array_agg(roles[1]) FROM users") == ["customer"]
-    assert [entry["log_level"] for entry in logs if "FIRST_ADMIN_EMAIL" in entry["event"]] == [
-        "error"
-    ]
+    (entry,) = [entry for entry in logs if entry["event"] == "first administrator not created"]
+    assert (entry["log_level"], "FIRST_ADMIN_EMAIL" in entry["reason"]) == ("error", True)
     assert app.state.process.failure is None
 
 
@@ -92,14 +96,14 @@ async def test_a_schema_that_is_not_ready_is_waited_for(resources, database, db)
     async def transaction():
         nonlocal opened
         opened += 1
-        if opened == 3:  # the first attempt took two
+        if opened == 3:  # the first attempt opened two transactions
             await owner.execute("GRANT INSERT ON users TO users_runtime")
-        async with resources.account_transaction() as accounts:
+        async with account_transaction(resources) as accounts:
             yield accounts
 
     await owner.execute("REVOKE INSERT ON users FROM users_runtime")
     try:
-        with capture_logs() as logs:
+        with own_logs() as logs:
             job = FirstAdmin(transaction=transaction, email=EMAIL, password=SecretStr(PASSWORD))
             await job.run()
     finally:
@@ -107,11 +111,50 @@ async def test_a_schema_that_is_not_ready_is_waited_for(resources, database, db)
         await owner.close()
 
     assert await db.fetchval("SELECT roles FROM users") == ["admin"]
-    logs = [entry for entry in logs if "feed" not in entry["event"]]  # Kafka is away as well
     assert [entry["log_level"] for entry in logs] == ["warning", "info"]
     assert "permission denied" in logs[0]["error"]
     assert "argon2" not in str(logs)
     assert EMAIL not in str(logs)
+
+
+async def test_a_full_queue_of_passwords_is_waited_for(resources, db):
+    class BusyOnce(Passwords):
+        busy = True
+
+        async def hash(self, password):
+            if self.busy:
+                self.busy = False
+                raise PasswordsBusy
+            return await super().hash(password)
+
+    @asynccontextmanager
+    async def transaction():
+        async with account_transaction(resources) as accounts:
+            accounts._passwords = passwords
+            yield accounts
+
+    with BusyOnce() as passwords:
+        job = FirstAdmin(transaction=transaction, email=EMAIL, password=SecretStr(PASSWORD))
+        await job.run()
+
+    assert await db.fetchval("SELECT roles FROM users") == ["admin"]
+
+
+@pytest.mark.parametrize("password", ["password1234", "administrator2026"])
+async def test_a_password_that_can_be_guessed_makes_no_admin_and_is_explained(
+    resources, db, password
+):
+    def transaction():
+        return account_transaction(resources)
+
+    job = FirstAdmin(transaction=transaction, email=EMAIL, password=SecretStr(password))
+    with own_logs() as logged:
+        await job.run()
+
+    [line] = [line for line in logged if line["event"] == "first administrator not created"]
+    assert "FIRST_ADMIN_PASSWORD can be guessed" in line["reason"]
+    assert password not in str(line)
+    assert await db.fetchval("SELECT count(*) FROM users") == 0
 
 
 @pytest.mark.parametrize(
@@ -136,5 +179,5 @@ def test_production_refuses_the_sample_password(settings):
         "first_admin_email": EMAIL,
         "first_admin_password": "slipway-demo-only",
     }
-    with pytest.raises(ValidationError, match="FIRST_ADMIN_PASSWORD holds the sample secret"):
+    with pytest.raises(ValidationError, match="FIRST_ADMIN_PASSWORD is the sample secret"):
         UsersSettings(**{**settings.model_dump(), **given})

@@ -1,28 +1,36 @@
-"""Log-in: who gets tokens, what they say, and what nobody learns from a refusal."""
+"""Log-in: who gets tokens, what the tokens contain, and what a refusal does not reveal."""
 
 import asyncio
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
 
+from chassis.api import create_api
 from chassis.auth import TokenVerifier
 from chassis.auth.keys import PublicKeys
 from chassis.auth.passwords import Passwords
-from chassis.testing.tokens import AUDIENCE, ISSUER
-from users.sessions.errors import InvalidCredentials
+from testkit.clients import client_of
+from testkit.tokens import AUDIENCE, ISSUER
+from users.accounts.wiring import accounts as make_accounts
+from users.declaration import SERVICE
+from users.log_ins.errors import InvalidCredentials
+from users.log_ins.service import LogIn
+from users.log_ins.wiring import log_in_transaction
 from users.sessions.models import scopes_of
-from users.sessions.service import LogIn
 
 LOGIN = "/api/v1/auth/login"
 PASSWORD = "correct horse battery"
 BODY = {"email": "ada@example.com", "password": PASSWORD}
+ATTEMPT: dict[str, Any] = {**BODY, "address": "203.0.113.9"}
 CUSTOMER = {"orders:read", "orders:write", "notifications:read", "profile"}
 WEAK = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
 
 
 class WatchedPasswords(Passwords):
-    """Real passwords, and what happens elsewhere while one is verified."""
+    """Real passwords, with a step that runs elsewhere while one is verified."""
 
     def __init__(self, meanwhile):
         super().__init__()
@@ -37,7 +45,7 @@ class WatchedPasswords(Passwords):
 
 
 async def nothing(_):
-    """Nothing happens while a password is verified."""
+    """Do nothing while a password is verified."""
 
 
 async def verified(token, tokens):
@@ -74,7 +82,7 @@ async def test_each_log_in_is_a_session_of_its_own(register, log_in, db, tokens)
 
 def test_each_role_has_its_scopes():
     support = CUSTOMER | {"orders:fulfil", "users:read", "orders:read-all"}
-    operations = {"ops:dead-letters", "ops:replay"}
+    operations = {"audit:read", "ops:audit", "ops:dead-letters", "ops:jobs", "ops:replay"}
     admin = support | operations | {"catalog:write", "users:write", "announcements:write"}
 
     assert scopes_of(["customer"]) == CUSTOMER
@@ -83,7 +91,7 @@ def test_each_role_has_its_scopes():
     assert scopes_of(["customer", "support"]) == support
 
 
-async def test_nobody_learns_why_a_log_in_is_refused(client, register, db):
+async def test_a_refused_log_in_does_not_reveal_its_reason(client, register, db):
     await register()
     await register("idle@example.com")
     await db.execute("UPDATE users SET is_active = false WHERE email = 'idle@example.com'")
@@ -113,9 +121,9 @@ async def test_the_spaces_of_a_password_count(client, register):
 
 async def test_an_unknown_account_costs_a_verification_too(resources):
     with WatchedPasswords(nothing) as passwords:
-        use_case = LogIn(transaction=resources.session_transaction, passwords=passwords)
+        use_case = LogIn(transaction=partial(log_in_transaction, resources), passwords=passwords)
         with pytest.raises(InvalidCredentials):
-            await use_case.run(email="nobody@example.com", password=PASSWORD)
+            await use_case.run(**{**ATTEMPT, "email": "nobody@example.com"})
 
         assert passwords.verified == [None]
 
@@ -127,7 +135,7 @@ async def test_no_transaction_is_open_while_a_password_is_verified(register, res
     @asynccontextmanager
     async def counted():
         nonlocal opened
-        async with resources.session_transaction() as sessions:
+        async with log_in_transaction(resources) as sessions:
             opened += 1
             yield sessions
         opened -= 1
@@ -138,7 +146,7 @@ async def test_no_transaction_is_open_while_a_password_is_verified(register, res
         seen.append(opened)
 
     with WatchedPasswords(look) as passwords:
-        await LogIn(transaction=counted, passwords=passwords).run(**BODY)
+        await LogIn(transaction=counted, passwords=passwords).run(**ATTEMPT)
 
     assert seen == [0]
 
@@ -148,33 +156,33 @@ async def test_no_transaction_is_open_while_a_new_password_is_hashed(resources):
 
     class Watched(Passwords):
         async def hash(self, password):
-            seen.append(session.in_transaction())
+            seen.append(unit.begun)
             return await super().hash(password)
 
-    async with resources.database.transaction() as session:
-        accounts = resources.accounts(session)
+    async with resources.database.transaction() as unit:
+        accounts = make_accounts(resources, unit)
         with Watched() as accounts._passwords:
-            await accounts.register(**BODY, full_name="Ada")
+            await accounts.register(email=BODY["email"], password=BODY["password"], full_name="Ada")
 
     assert seen == [False]
 
 
-async def test_an_account_deactivated_meanwhile_is_refused(register, resources, db):
+async def test_an_account_that_is_deactivated_in_between_is_refused(register, resources, db):
     await register()
 
     async def deactivate(_):
         await db.execute("UPDATE users SET is_active = false")
 
     with WatchedPasswords(deactivate) as passwords:
-        use_case = LogIn(transaction=resources.session_transaction, passwords=passwords)
+        use_case = LogIn(transaction=partial(log_in_transaction, resources), passwords=passwords)
         with pytest.raises(InvalidCredentials):
-            await use_case.run(**BODY)
+            await use_case.run(**ATTEMPT)
 
     assert await db.fetchval("SELECT count(*) FROM sessions") == 0
 
 
 @pytest.mark.parametrize(("new_password", "sessions"), [(PASSWORD, 1), ("another one", 0)])
-async def test_a_hash_replaced_meanwhile_is_verified_again(
+async def test_a_hash_that_was_replaced_in_between_is_verified_again(
     register, resources, db, new_password, sessions
 ):
     await register()
@@ -185,8 +193,8 @@ async def test_a_hash_replaced_meanwhile_is_verified_again(
             await db.execute("UPDATE users SET password_hash = $1", new)
 
     with WatchedPasswords(replace) as passwords:
-        use_case = LogIn(transaction=resources.session_transaction, passwords=passwords)
-        outcome = await asyncio.gather(use_case.run(**BODY), return_exceptions=True)
+        use_case = LogIn(transaction=partial(log_in_transaction, resources), passwords=passwords)
+        outcome = await asyncio.gather(use_case.run(**ATTEMPT), return_exceptions=True)
 
         assert len(passwords.verified) == 2
     assert isinstance(outcome[0], InvalidCredentials) == (sessions == 0)
@@ -201,7 +209,7 @@ async def test_outdated_parameters_are_renewed_at_log_in(client, register, db, e
     assert wrong.status_code == 401
     assert "m=1024" in await db.fetchval("SELECT password_hash FROM users")
 
-    # Log-ins that renew at once must all succeed, though one finds the other's hash.
+    # Concurrent log-ins that renew the hash must all succeed, even if one finds another's hash.
     answers = await asyncio.gather(*(client.post(LOGIN, json=BODY) for _ in range(4)))
 
     assert [answer.status_code for answer in answers] == [200] * 4
@@ -216,7 +224,7 @@ async def test_outdated_parameters_are_renewed_at_log_in(client, register, db, e
         ({"email": "nobody"}, "#/email"),
         ({"password": ""}, "#/password"),
         ({"password": "x" * 201}, "#/password"),
-        ({"totp": "123456"}, "#/totp"),
+        ({"totp": "12345"}, "#/totp"),
     ],
 )
 async def test_a_wrong_field_is_pointed_to(client, change, pointer):
@@ -224,3 +232,17 @@ async def test_a_wrong_field_is_pointed_to(client, change, pointer):
 
     assert answer.status_code == 422
     assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+
+
+async def test_a_hash_has_the_parameters_of_the_settings_and_is_renewed_after_a_change(
+    settings, client, register, db
+):
+    await register()
+    stronger = settings.model_copy(update={"password_memory": 20_000, "password_passes": 3})
+    before = await db.fetchval("SELECT password_hash FROM users")
+    assert before.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    async with client_of(create_api(SERVICE, stronger)) as other:
+        assert (await other.post(LOGIN, json=BODY)).status_code == 200
+    renewed = await db.fetchval("SELECT password_hash FROM users")
+    assert renewed.startswith("$argon2id$v=19$m=20000,t=3,p=1$")
+    assert (await client.post(LOGIN, json=BODY)).status_code == 200

@@ -1,4 +1,4 @@
-"""The migrations and the models say the same."""
+"""The migrations create what the models declare."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Snapshots: what users publishes anew of each account."""
+"""Snapshots: what users publishes of each account in a replay."""
 
 import json
 from uuid import UUID
@@ -7,21 +7,23 @@ import asyncpg
 import pytest
 
 from contracts.examples import has_shape_of_example
-from users.worker import SNAPSHOTS
+from users.declaration import SERVICE
 
-(ACCOUNTS,) = SNAPSHOTS
+(ACCOUNTS,) = SERVICE.snapshots
 
 
-async def test_accounts_are_told_of_as_they_are_in_the_order_of_their_ids(resources, register, db):
+async def test_accounts_are_published_as_they_are_in_the_order_of_their_ids(
+    resources, register, db
+):
     ada, grace = await register("ada@example.com"), await register("grace@example.com")
     await db.execute(
         "UPDATE users SET version = 4, is_active = false, email_verified = true WHERE id = $1",
         UUID(grace["id"]),
     )
-    async with resources.database.transaction() as session:
-        first = await ACCOUNTS.page(session, resources, None, 1)
-        second = await ACCOUNTS.page(session, resources, UUID(first[0].subject), 1)
-        assert await ACCOUNTS.page(session, resources, UUID(second[0].subject), 1) == []
+    async with resources.database.transaction() as unit:
+        first = await ACCOUNTS.page(unit, resources, None, 1)
+        second = await ACCOUNTS.page(unit, resources, UUID(first[0].subject), 1)
+        assert await ACCOUNTS.page(unit, resources, UUID(second[0].subject), 1) == []
     (one,), (other,) = first, second
     assert (one.subject, one.sequence) == (ada["id"], 1)
     assert (other.subject, other.sequence) == (grace["id"], 4)
@@ -34,11 +36,11 @@ async def test_accounts_are_told_of_as_they_are_in_the_order_of_their_ids(resour
 async def test_an_account_stays_as_it_is_until_its_snapshot_is_written(
     resources, register, log_in, db
 ):
-    """Or an event of a later change could stand before the snapshot of an earlier state."""
+    """Otherwise an event of a later change could precede the snapshot of an earlier state."""
     await register()
     await db.execute("SET lock_timeout = 50")
-    async with resources.database.transaction() as session:
-        assert len(await ACCOUNTS.page(session, resources, None, 10)) == 1
+    async with resources.database.transaction() as unit:
+        assert len(await ACCOUNTS.page(unit, resources, None, 10)) == 1
         with pytest.raises(asyncpg.LockNotAvailableError):
             await db.execute("UPDATE users SET version = 2")
         with pytest.raises(asyncpg.LockNotAvailableError):

@@ -1,12 +1,13 @@
-"""The worker: what was committed reaches Kafka, in order, as CloudEvents."""
+"""The worker: committed events reach Kafka, in order, as CloudEvents."""
 
 import json
 
-from chassis.testing import client_of
-from contracts.users import SESSIONS, USERS
-from users.app import create_app
+from chassis.api import create_api
+from chassis.worker import create_worker
+from contracts.users import SESSIONS, USERS, USERS_PRIVATE
+from testkit.clients import client_of
+from users.declaration import SERVICE
 from users.metadata import URGENT_TOPICS
-from users.worker import create_worker
 
 REGISTRATION = {
     "email": "ada@example.com",
@@ -26,9 +27,12 @@ async def test_events_reach_kafka_in_the_order_of_versions(settings, topics, tok
         "kafka_topic_prefix": topics.prefix,
     }
     settings = settings.model_copy(update=kafka)
-    worker = create_worker(settings)
+    worker = create_worker(SERVICE, settings)
 
-    async with client_of(create_app(settings)) as client, worker.router.lifespan_context(worker):
+    async with (
+        client_of(create_api(SERVICE, settings)) as client,
+        worker.router.lifespan_context(worker),
+    ):
         user = (await client.post("/api/v1/users", json=REGISTRATION)).json()
         writer = tokens.headers(scopes=["users:write"])
         await client.patch(
@@ -52,3 +56,32 @@ async def test_events_reach_kafka_in_the_order_of_versions(settings, topics, tok
             "roles": ["customer"],
         }
         assert json.loads(messages[1].value)["roles"] == ["support"]
+
+
+async def test_a_worker_publishes_the_request_for_a_mail_on_the_private_topic(settings, topics):
+    await topics.create([USERS.name, USERS_PRIVATE.name])
+    kafka = {
+        "kafka_bootstrap_servers": topics.bootstrap_servers,
+        "kafka_topic_prefix": topics.prefix,
+    }
+    settings = settings.model_copy(update=kafka)
+    worker = create_worker(SERVICE, settings)
+
+    async with (
+        client_of(create_api(SERVICE, settings)) as client,
+        worker.router.lifespan_context(worker),
+    ):
+        user = (await client.post("/api/v1/users", json=REGISTRATION)).json()
+        [verification] = await topics.read(USERS_PRIVATE.name, 1)
+        await client.post("/api/v1/password-resets", json={"email": REGISTRATION["email"]})
+        verification, reset = await topics.read(USERS_PRIVATE.name, 2)
+
+        for message, confirm in (
+            (verification, "/api/v1/email-verifications/confirm"),
+            (reset, "/api/v1/password-resets/confirm"),
+        ):
+            assert message.key.decode() == user["id"]
+            body = {"token": json.loads(message.value)["token"]}
+            if message is reset:
+                body["new_password"] = "another horse battery"
+            assert (await client.post(confirm, json=body)).status_code == 204

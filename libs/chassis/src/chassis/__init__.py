@@ -1,1 +1,1 @@
-"""The mechanism that every service shares; no business word stands here."""
+"""The mechanism that every service shares; it contains no business term."""

@@ -1,37 +1,35 @@
-"""The API factory: a process that answers a service's HTTP requests."""
+"""The API factory: a process that serves a service's HTTP routes."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
+from chassis.exports.routes import export_router
 from chassis.http import create_app
 from chassis.process import Process
-from chassis.wiring import ServiceResources
+from chassis.service import Service
+from chassis.wiring import ServiceSettings
 
 
-def create_api[R: ServiceResources](
-    *,
-    title: str,
-    description: str,
-    process: Process,
-    open_resources: Callable[[Process], AbstractAsyncContextManager[R]],
-    routers: Iterable[APIRouter],
+def create_api(
+    service: Service[Any], settings: ServiceSettings, process: Process | None = None
 ) -> FastAPI:
-    """Make the API of a service.
+    """Return the app of a service's API process.
+
+    Routes find the process's resources in ``app.state.resources``.
 
     Args:
-        title: of the OpenAPI document.
-        description: likewise; Markdown.
-        process: gets the long-lived tasks.
-        open_resources: opens what the routes need; they find it as ``app.state.resources``.
-        routers: the service's routes.
+        service: the declaration.
+        settings: an instance of ``service.api.settings``.
+        process: runs the long-lived tasks. If omitted, it is made from the service's name.
     """
+    process = process or Process(name=service.name, settings=settings)
 
     @asynccontextmanager
     async def opened(process: Process) -> AsyncIterator[Mapping[str, Any]]:
-        async with open_resources(process) as resources:
+        async with service.open_api(settings, process) as resources:
             yield {
                 "database": resources.database,
                 "verifier": resources.verifier,
@@ -39,9 +37,9 @@ def create_api[R: ServiceResources](
             }
 
     return create_app(
-        title=title,
-        description=description,
+        title=service.title,
+        description=service.about,
         process=process,
-        routers=routers,
+        routers=[*service.routers, export_router(service.name, service.all_exports)],
         open_resources=opened,
     )

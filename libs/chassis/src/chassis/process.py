@@ -1,14 +1,19 @@
-"""One process: its long-lived tasks, its two listeners, and how it starts and ends.
+"""One process: its long-lived tasks, its two listeners, and how it starts and stops.
 
 An API process serves its public app and, on the internal port, probes and metrics. A worker serves
-the internal port alone; its tasks run inside that app's lifespan.
+only the internal port; its tasks run inside that app's lifespan.
 """
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import structlog
@@ -22,20 +27,52 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from chassis.connections import ConnectionBound, raise_descriptor_limit
 from chassis.health import Health, health_routes
-from chassis.protocol import BoundedProtocol
-from chassis.settings import ProcessSettings
+from chassis.loop_delay import LoopDelay
+from chassis.loopback import loopback_exempted
+from chassis.protocol import BoundedProtocol, CommonFields, InsideProtocol, no_fields
+from chassis.settings import MAX_CONNECTIONS, ProcessSettings
 from chassis.telemetry import configure_logging, configure_tracing
+
+# Only services with WebSockets depend on the library.
+_WEBSOCKETS = (
+    "chassis.websocket_protocol:BoundedWebSocketProtocol" if find_spec("websockets") else "none"
+)
+type ProtocolFactory = Callable[..., asyncio.Protocol]
 
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocols:
+    """The protocols of the public port's connections.
+
+    Attributes:
+        http: the HTTP/1.1 protocol, whose limits apply to the port. A process that faces clients
+            uses BoundedProtocol.
+        websocket: the WebSocket protocol, after the handshake's head; None is the chassis' own.
+        common_fields: returns the header fields that every response carries.
+    """
+
+    http: type[BoundedProtocol] = InsideProtocol
+    websocket: ProtocolFactory | None = None
+    common_fields: CommonFields = no_fields
+
+
+_DEFAULT = Protocols()
+# A client that sends a request while its idle connection is closed gets no response, and can't know
+# whether it took effect. Connections that are in use have their next request within this time.
+_DRAIN_SECONDS = 1.0
+_DRAIN_STEP_SECONDS = 0.05
+
+
 class Process:
-    """What a process has once: a name, health, metrics, and tasks that live as long as it does.
+    """The name, health, metrics and long-lived tasks of a process.
 
     Args:
-        name: as operators see it: ``orders``, ``orders-worker``.
-        settings: of the process.
+        name: the name that operators see: ``orders``, ``orders-worker``.
+        settings: the settings of the process.
     """
 
     def __init__(self, *, name: str, settings: ProcessSettings) -> None:
@@ -46,49 +83,43 @@ class Process:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
+        self._loop_delay = LoopDelay(self.registry)
         self.stopping = asyncio.Event()
         self.failure: BaseException | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
 
     @contextlib.asynccontextmanager
-    async def tasks(self) -> AsyncIterator[None]:
-        """Hold the TaskGroup of the long-lived tasks; leaving cancels them and waits for them.
+    async def running[T](self, opening: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
+        """Open the process's resources, and run the long-lived tasks that use them.
 
-        A task that fails is logged, remembered in ``failure``, and stops the process.
+        After the block it cancels all tasks, waits for them, and then closes the resources. A task
+        that fails is logged, recorded in ``failure``, and stops the process.
+
+        Args:
+            opening: opens the resources; it may start tasks. If it fails, the tasks are cancelled.
         """
         async with asyncio.TaskGroup() as self._group:
-            try:
-                yield
-            finally:
-                for task in self._running:
-                    task.cancel()
-
-    @contextlib.asynccontextmanager
-    async def ending_tasks(self) -> AsyncIterator[None]:
-        """Cancel the tasks when left, and wait for them: before what they use is closed."""
-        try:
-            yield
-        finally:
-            running = list(self._running)
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            self.start(self._loop_delay.measure(), name="loop delay")
+            async with opening as opened:
+                try:
+                    yield opened
+                finally:
+                    await self._end_tasks()
 
     def start(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
-        """Run `work` for as long as the process lives; must be inside ``tasks()``."""
+        """Run `work` for as long as the process lives; must be inside ``running()``."""
         if self._group is None:
             work.close()
-            message = f"task {name!r} was started outside Process.tasks(): open it first"
+            message = f"The task {name!r} was started outside Process.running(). Enter that first."
             raise RuntimeError(message)
         task = self._group.create_task(self._guard(work, name), name=name)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        # One that is cancelled before its first step would never be awaited.
+        # A task that is cancelled before its first step never awaits its coroutine.
         task.add_done_callback(lambda _: work.close())
 
-    async def end_tasks(self) -> None:
-        """Cancel the long-lived tasks and wait for them: before what they use is closed."""
+    async def _end_tasks(self) -> None:
         running = list(self._running)
         for task in running:
             task.cancel()
@@ -99,13 +130,13 @@ class Process:
         try:
             await work
         except Exception as error:
-            log.exception("long-lived task failed: the process ends", task=name)
+            log.exception("long-lived task failed", task=name)
             self.failure = error
             self.health.fail(f"task {name} failed")
             self.stopping.set()
 
     def internal_routes(self) -> list[Route]:
-        """Probes and metrics, for the internal port."""
+        """Return the routes of probes and metrics, for the internal port."""
 
         async def metrics(_: Request) -> Response:
             return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
@@ -114,14 +145,50 @@ class Process:
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to the process: two of them share one loop."""
+    """A server that leaves signals to the process, because two servers share one loop."""
+
+    def __init__(
+        self, config: uvicorn.Config, listener: type[BoundedProtocol] | None = None
+    ) -> None:
+        super().__init__(config)
+        self._listener = listener
+
+    async def drain(self, *, seconds: float) -> None:
+        """Close each connection after its next response, and wait for those that are open.
+
+        Args:
+            seconds: the longest wait; then idle connections are closed without a response.
+        """
+        if self._listener is not None:
+            self._listener.draining = True
+        for connection in self._open():
+            connection.drain()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                # uvicorn does not signal the end of a connection.
+                while self._open():  # noqa: ASYNC110 - likewise
+                    await asyncio.sleep(_DRAIN_STEP_SECONDS)
+
+    def _open(self) -> list[BoundedProtocol]:
+        connections = self.server_state.connections
+        return [one for one in connections if isinstance(one, BoundedProtocol)]
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
         yield
 
 
-def _server(app: ASGIApp, *, host: str, port: int, lifespan: str, timeout: int) -> _Server:
+def _server(
+    app: ASGIApp,
+    *,
+    host: str,
+    port: int,
+    lifespan: str,
+    timeout: int,
+    protocols: Protocols = _DEFAULT,
+    max_connections: int = MAX_CONNECTIONS,
+) -> _Server:
+    listener = type("Listener", (protocols.http,), {"bound": ConnectionBound(max_connections)})
     return _Server(
         uvicorn.Config(
             app,
@@ -129,7 +196,8 @@ def _server(app: ASGIApp, *, host: str, port: int, lifespan: str, timeout: int) 
             port=port,
             lifespan=lifespan,  # type: ignore[arg-type]  # a Literal that uvicorn keeps to itself
             loop="none",
-            http=BoundedProtocol,
+            http=partial(listener, common_fields=protocols.common_fields),  # type: ignore[arg-type]  # uvicorn calls it, class or not
+            ws=protocols.websocket or _WEBSOCKETS,  # type: ignore[arg-type]  # likewise
             log_config=None,
             access_log=False,
             server_header=False,
@@ -138,11 +206,14 @@ def _server(app: ASGIApp, *, host: str, port: int, lifespan: str, timeout: int) 
             timeout_graceful_shutdown=timeout,
             ws_max_size=64 * 1024,
             ws_per_message_deflate=False,  # it would hold some 40 KB for each socket
-        )
+        ),
+        listener,
     )
 
 
-async def _serve(process: Process, public: ASGIApp | None, internal: Starlette) -> None:
+async def _serve(
+    process: Process, public: ASGIApp | None, internal: Starlette, protocols: Protocols
+) -> None:
     settings = process.settings
     internal_server = _server(
         internal,
@@ -159,6 +230,8 @@ async def _serve(process: Process, public: ASGIApp | None, internal: Starlette) 
             port=settings.port,
             lifespan="on",
             timeout=settings.shutdown_timeout,
+            protocols=protocols,
+            max_connections=settings.max_connections,
         )
         servers.insert(0, public_server)
     loop = asyncio.get_running_loop()
@@ -171,25 +244,41 @@ async def _serve(process: Process, public: ASGIApp | None, internal: Starlette) 
         process.health.drain()
         stop.cancel()
         for server, task in zip(servers, running, strict=True):
+            if server.started:
+                await server.drain(seconds=0 if server is internal_server else _DRAIN_SECONDS)
             server.should_exit = True
             if not server.started:
-                task.cancel()  # its start-up may be waiting for something that never comes
+                task.cancel()  # its start-up may wait for a system that stays unavailable
             await asyncio.wait([task])
 
 
-def run_api(process: Process, app: ASGIApp) -> None:
-    """Serve `app` on the public port, and probes and metrics on the internal one."""
-    _run(process, public=app, internal=Starlette(routes=process.internal_routes()))
+def run_api(process: Process, app: ASGIApp, protocols: Protocols = _DEFAULT) -> None:
+    """Serve `app` on the public port, and probes and metrics on the internal one.
+
+    Args:
+        process: the process that owns the ports.
+        app: the app of the public port.
+        protocols: the protocols of the public port's connections.
+    """
+    internal = Starlette(routes=process.internal_routes())
+    _run(process, public=app, internal=internal, protocols=protocols)
 
 
 def run_worker(process: Process, worker: Starlette) -> None:
     """Serve `worker`, whose lifespan does its work, on the internal port."""
-    _run(process, public=None, internal=worker)
+    _run(process, public=None, internal=worker, protocols=_DEFAULT)
 
 
-def _run(process: Process, *, public: ASGIApp | None, internal: Starlette) -> None:
+def _run(
+    process: Process,
+    *,
+    public: ASGIApp | None,
+    internal: Starlette,
+    protocols: Protocols = _DEFAULT,
+) -> None:
     """Serve until SIGTERM, SIGINT or the failure of a long-lived task; exit 1 after a failure."""
     settings = process.settings
+    os.environ.update(loopback_exempted(os.environ))  # the span exporter uses proxies
     configure_logging(
         process=process.name, level=settings.log_level, log_format=settings.log_format
     )
@@ -198,7 +287,14 @@ def _run(process: Process, *, public: ASGIApp | None, internal: Starlette) -> No
         endpoint=settings.otel_exporter_otlp_endpoint,
         sample=settings.otel_traces_sampler_arg,
     )
+    descriptors = raise_descriptor_limit()
+    if descriptors < settings.max_connections:
+        log.warning(
+            "descriptor limit below MAX_CONNECTIONS",
+            limit=descriptors,
+            max_connections=settings.max_connections,
+        )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(process, public, internal))
+        runner.run(_serve(process, public, internal, protocols))
     if process.failure is not None:
         sys.exit(1)

@@ -1,99 +1,274 @@
-"""uvicorn's HTTP/1.1 protocol, with bounds on a request's head and problem documents for bad ones.
+"""uvicorn's HTTP/1.1 protocol, with limits on a request's head and problem documents for bad ones.
 
-The parser alone would hold a head of any size, for any time, and what it can't parse would be
-answered as plain text, before any middleware runs.
+The parser alone would hold a head of any size for any time. uvicorn would respond with plain text
+to a head that can't be parsed, before any middleware runs.
 """
 
 import asyncio
-import json
-from typing import Any
+from collections.abc import Callable
+from itertools import chain
+from typing import Any, NoReturn
 
-from uvicorn.protocols.http.httptools_impl import (
+import httptools
+import structlog
+
+from chassis import heads
+from chassis.connections import ConnectionBound, bound_unsent_data
+from chassis.heads import Refusal, has_body, members_of
+from chassis.library_internals.httptools import head_end, parser_as_uvicorn_makes_it
+from chassis.library_internals.uvicorn import (
     STATUS_LINE,
-    HttpToolsProtocol,
+    ASGI3Application,
+    HttpProtocol,
     RequestResponseCycle,
 )
-
-from chassis.database.models import new_id
+from chassis.raw_problems import Fields, raw_problem
+from chassis.unanswered import answering
 
 MAX_TARGET_BYTES = 32 * 1024
 MAX_FIELDS_BYTES = 32 * 1024
-_TYPE_PREFIX = "https://slipway.dev/problems/"
 
-# The WebSocket library reads the head again, and answers nothing at all where these are exceeded.
-_WEBSOCKET_LINE_BYTES = 8_000
-_WEBSOCKET_FIELDS = 120
+# The rest of a head, without its target and its fields: method, version, line ends.
+_MORE_HEAD_BYTES = 64
+# The WebSocket library parses the head again, and sends no response if it exceeds its limits: 128
+# fields, and lines of 8 KiB with their CR and LF.
+_LIBRARY_FIELDS = 128
+_LIBRARY_LINE_BYTES = 8192
+# The gateway adds to a head: X-Forwarded-*, the request's id, the deadline, the trace. Its
+# X-Forwarded-Host repeats the Host, which may be long.
+_GATEWAYS_FIELDS = 24
+_GATEWAYS_BYTES = MAX_FIELDS_BYTES + 8 * 1024
+_REFUSED_SECONDS = 1.0
+_LINGER_SECONDS = 2.0
 
-_PHRASES = {
-    400: "Bad Request",
-    414: "URI Too Long",
-    431: "Request Header Fields Too Large",
-}
-_UNREADABLE = "the request is not valid HTTP/1.1: send it as RFC 9112 says"
+type CommonFields = Callable[[Fields], Fields]
+"""Returns the header fields that every response carries, given those of its request."""
+
+log = structlog.get_logger(__name__)
 
 
 class _HeadRefused(Exception):
-    """Stops the parser; the status and the reason stand in the protocol."""
+    """Stops the parser; the protocol holds the status and the reason."""
 
 
-class BoundedProtocol(HttpToolsProtocol):
-    """Refuses heads that are too large (414, 431), too slow, or ambiguous (400)."""
+def no_fields(_: Fields) -> Fields:
+    """Return no common fields: a service behind the gateway adds none to its responses."""
+    return []
+
+
+class BoundedProtocol(HttpProtocol):
+    """Rejects heads that are too large (414, 431), too slow, or ambiguous (400).
+
+    Args:
+        arguments: the arguments of uvicorn's protocol.
+        common_fields: called once for each request.
+        options: the options of uvicorn's protocol.
+
+    Attributes:
+        head_seconds: how long a head may take from its first byte or the connection's beginning,
+            and how long the rest of a body may take after its request got its response.
+        unsent_seconds: how long the client may accept none of the data to be sent.
+        bound: the limit on the listener's connections; None sets no limit.
+        draining: whether each response closes its connection, because the process is about to stop.
+        max_target_bytes: the limit for the URL.
+        max_fields_bytes: the limit for all fields together.
+        max_websocket_fields: the limit for the number of fields of a handshake.
+        max_websocket_line: the limit for one line of a handshake, in bytes.
+    """
 
     head_seconds = 10.0
-    _refusal: tuple[int, str] = (400, _UNREADABLE)
+    unsent_seconds = 30.0
+    bound: ConnectionBound | None = None
+    draining = False
+    max_target_bytes = MAX_TARGET_BYTES
+    max_fields_bytes = MAX_FIELDS_BYTES
+    max_websocket_fields = _LIBRARY_FIELDS - _GATEWAYS_FIELDS
+    max_websocket_line = 8000
+    url = b""
+    _refusal: Refusal = heads.UNREADABLE
+    _refused = False
     _reading_head = True
-    _head_bytes = 0
+    _reading_body = False
+    _too_many = False
+    _unread = 0  # bytes since the parser last finished a head, a part of a body, or a message
+    _websocket = False
     _head_timer: asyncio.TimerHandle | None = None
+    _linger_timer: asyncio.TimerHandle | None = None
+
+    def __init__(
+        self,
+        *arguments: Any,  # noqa: ANN401 - uvicorn's own
+        common_fields: CommonFields = no_fields,
+        **options: Any,  # noqa: ANN401 - uvicorn's own
+    ) -> None:
+        super().__init__(*arguments, **options)
+        self._common_fields = common_fields
+        self._request_fields: Fields = []
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """Begin to wait for the first head."""
+        """Start to wait for the first head."""
         super().connection_made(transport)
-        self._await_head()
+        bound_unsent_data(transport, seconds=self.unsent_seconds)
+        self._await_head(self.head_seconds)
+        if self.bound is not None:
+            self._take_place(self.bound)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no longer."""
+        """Cancel the timers, and give up the connection's place."""
         self._stop_waiting()
+        if self.bound is not None:
+            self.bound.works(self)
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse; what is held of a head that is not complete yet is bounded."""
-        super().data_received(data)
-        if not self._reading_head or self.transport.is_closing():
-            return
-        if self._head_timer is None:
-            self._await_head()
-        self._head_bytes += len(data)
-        if self._head_bytes > MAX_TARGET_BYTES + MAX_FIELDS_BYTES:
-            self._refusal = (431, f"the headers may have {MAX_FIELDS_BYTES} bytes at most")
+        """Parse the data; the size of an incomplete head is limited."""
+        if self._refused:
+            return  # the client was still sending: see _linger
+        if self._too_many:
             self.send_400_response("")
+            return
+        self.stop_keep_alive_timer()
+        self._unread += len(data)
+        try:
+            self._parse(data)
+        except httptools.HttpParserError:
+            self.send_400_response("")
+            return
+        if self._unread > self.max_target_bytes + self.max_fields_bytes + _MORE_HEAD_BYTES:
+            self._refusal = self._too_large()
+            self.send_400_response("")
+        elif not self.transport.is_closing() and (self._reading_head or self._answered):
+            self._keep_waiting()
+
+    def _keep_waiting(self) -> None:
+        """Restart the timer: blank lines and the rest of a body stop uvicorn's own timer."""
+        if self._head_timer is None:
+            self._await_head(self.head_seconds)
+
+    def _parse(self, data: bytes) -> None:
+        rest: bytes | memoryview = data
+        while True:
+            try:
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as error:
+                end = head_end(error)
+            else:
+                return
+            if self._websocket:
+                self.handle_websocket_upgrade()
+                return
+            # A view, not a copy: a packet may hold thousands of such requests.
+            rest = memoryview(rest)[end:]
+            self._parse_head_without_offer()
+
+    def _parse_head_without_offer(self) -> None:
+        """Parse the head again without `Upgrade`, which a server may ignore (RFC 9110 §7.8).
+
+        After an upgrade httptools accepts no body and can't be resumed, so this needs a new parser.
+        The new parser reads the same message, because it gets the fields as they were parsed.
+        """
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%b: %b" % field for field in self.headers if field[0] != b"upgrade"]
+        self.parser = parser_as_uvicorn_makes_it(self)
+        self.parser.feed_data(b"\r\n".join([*lines, b"", b""]))
 
     def on_message_begin(self) -> None:
-        """Begin a head."""
+        """Start a new head."""
         super().on_message_begin()
         self._reading_head = True
-        self._head_bytes = 0
+        self._request_fields = self.headers
 
     def on_headers_complete(self) -> None:
-        """Check the head before anything is done with it."""
+        """Check the head before it is processed."""
+        offer = self.parser.should_upgrade()
+        self._websocket = offer and self._asks_for_websocket()
+        if offer and not self._websocket:
+            if self.parser.get_method() == b"CONNECT":
+                self._refuse(heads.CONNECT)
+            return  # _parse parses the head again, without the offer
         self._reading_head = False
+        self._reading_body = True
+        self._unread = 0
         self._stop_waiting()
+        if self.bound is not None:
+            self.bound.works(self)
+        known = dict(self.headers)
         self._check_size()
-        names = {name for name, _ in self.headers}
-        has_body = not names.isdisjoint((b"content-length", b"transfer-encoding"))
-        upgrade = self.parser.should_upgrade()
-        if upgrade and has_body:
-            self._refuse(400, "a request to upgrade has no body")
-        if b"transfer-encoding" in names and self.parser.get_http_version() == "1.0":
-            self._refuse(400, "HTTP/1.0 has no Transfer-Encoding (RFC 9112 §6.1)")
-        if upgrade and self._should_upgrade():
-            self._check_websocket()
+        if b"transfer-encoding" in known and self.parser.get_http_version() == "1.0":
+            self._refuse(heads.TRANSFER_ENCODING)
+        if b"expect" in known:
+            self._check_expectation(known)
+        if self._websocket:
+            self._check_websocket(known)
         super().on_headers_complete()
-        if upgrade and not self._should_upgrade():
-            # What came behind the head in the same packet is lost to the parser.
-            self.cycle.keep_alive = False
+        if not self._websocket:
+            if self.draining:
+                self.drain()
+            common = self._common_fields(self.headers)
+            self.cycle.default_headers = [*self.server_state.default_headers, *common]
+            # uvicorn adds trailers to this list. The scope keeps the old list, so that the
+            # application sees only the fields that were checked here (RFC 9110 §6.5.1).
+            self.headers = []
+
+    def prepared(self, app: ASGI3Application, cycle: RequestResponseCycle) -> ASGI3Application:
+        """Return `app`, wrapped to send a problem document if it fails."""
+        return answering(app, cycle)
+
+    def on_body(self, body: bytes) -> None:
+        """Receive a part of a body."""
+        self._unread = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a message, unless its head is parsed again."""
+        if self._reading_head:
+            return
+        self._unread = 0
+        self._reading_body = False
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next head, or for the rest of a request that got its response early."""
+        super().on_response_complete()
+        if self.transport.is_closing() or not self._answered:
+            return
+        if self._reading_body:
+            self._await_head(self.head_seconds)
+        if self.bound is not None:
+            self.bound.idles(self)
+
+    def drain(self) -> None:
+        """Close the connection after the current response, or the next one (RFC 9112 §9.6)."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None:
+            cycle.keep_alive = False
+
+    def give_way(self) -> None:
+        """Close the connection, because another one needs its place."""
+        self._stop_waiting()
+        self.transport.close()
+
+    @property
+    def _answered(self) -> bool:
+        """Whether the last request has its complete response."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and cycle.response_complete
+
+    def _take_place(self, bound: ConnectionBound) -> None:
+        if bound.make_room(len(self.connections)):
+            bound.idles(self)
+            return
+        # The response is sent once the client's request has arrived. Closing a connection with
+        # unread data resets it, and the client would not see the response.
+        self._too_many = True
+        self._refusal = heads.too_many_connections(bound.limit)
+        self._await_head(_REFUSED_SECONDS)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what can't be served, as a problem document, and close the connection."""
+        """Send a problem document for a request that can't be parsed, and close the connection."""
         del msg
         self._stop_waiting()
         cycle: RequestResponseCycle | None = self.cycle
@@ -102,52 +277,94 @@ class BoundedProtocol(HttpToolsProtocol):
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
             cycle.message_event.set()
-        self.transport.close()
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close for writing, and continue to read for a while.
+
+        If this closed both, a client that still sends would get a reset instead of the response
+        (RFC 9112 §9.6).
+        """
+        self._refused = True
+        # A connection beyond the bound must not occupy a descriptor any longer.
+        if self._too_many or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.flow.resume_reading()
+        self.transport.write_eof()
+        self._linger_timer = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+
+    def takes_upgrade(self) -> bool:
+        """Return whether the head asked for a WebSocket; uvicorn calls this."""
+        return self._websocket
+
+    def _asks_for_websocket(self) -> bool:
+        """Return whether `Upgrade` offers WebSocket; if so, remove all other offers from it.
+
+        An offer in HTTP/1.0 must be ignored (RFC 9110 §7.8).
+        """
+        if not self.speaks_websocket() or self.parser.get_http_version() != "1.1":
+            return False
+        if b"websocket" not in members_of(self.headers, b"upgrade"):
+            return False
+        kept = [field for field in self.headers if field[0] != b"upgrade"]
+        self.headers[:] = [*kept, (b"upgrade", b"websocket")]  # in place: the scope has this list
+        return True
 
     def _check_size(self) -> None:
-        if len(self.url) > MAX_TARGET_BYTES:
-            self._refuse(414, f"the URL may have {MAX_TARGET_BYTES} bytes at most")
-        if sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_FIELDS_BYTES:
-            self._refuse(431, f"the headers may have {MAX_FIELDS_BYTES} bytes at most")
+        size = sum(map(len, chain.from_iterable(self.headers))) + 4 * len(self.headers)
+        if len(self.url) > self.max_target_bytes or size > self.max_fields_bytes:
+            self._refuse(self._too_large())
 
-    def _check_websocket(self) -> None:
+    def _too_large(self) -> Refusal:
+        if len(self.url) > self.max_target_bytes:
+            return heads.url_too_long(self.max_target_bytes)
+        return heads.fields_too_large(self.max_fields_bytes)
+
+    def _check_expectation(self, known: dict[bytes, bytes]) -> None:
+        """Reject unknown expectations; ignore 100-continue without a body or in HTTP/1.0."""
+        expected = members_of(self.headers, b"expect")
+        self.expect_100_continue = (
+            b"100-continue" in expected
+            and has_body(known)
+            and self.parser.get_http_version() == "1.1"
+        )
+        if expected - {b"100-continue"}:
+            self._refuse(heads.EXPECTATION)
+
+    def _check_websocket(self, known: dict[bytes, bytes]) -> None:
         if self.parser.get_method() != b"GET":
-            self._refuse(400, "a WebSocket is asked for with GET (RFC 6455 §4.1)")
-        if len(self.url) > _WEBSOCKET_LINE_BYTES:
-            self._refuse(414, f"the URL of a WebSocket may have {_WEBSOCKET_LINE_BYTES} bytes")
+            self._refuse(heads.WEBSOCKET_METHOD)
+        if has_body(known):
+            self._refuse(heads.WEBSOCKET_BODY)
+        # The WebSocket library accepts a length of zero only as `0`, not as `00`.
+        self.headers[:] = [field for field in self.headers if field[0] != b"content-length"]
+        version = known.get(b"sec-websocket-version", heads.WEBSOCKET_VERSION).strip()
+        if version != heads.WEBSOCKET_VERSION:
+            self._refuse(heads.WEBSOCKET_VERSION_UNKNOWN)
+        fields, line = self.max_websocket_fields, self.max_websocket_line
+        if len(self.url) > line:
+            self._refuse(heads.url_too_long(line))
         longest = max(len(name) + len(value) for name, value in self.headers)
-        if longest > _WEBSOCKET_LINE_BYTES or len(self.headers) > _WEBSOCKET_FIELDS:
-            self._refuse(
-                431,
-                f"a WebSocket's handshake may have {_WEBSOCKET_FIELDS} headers of "
-                f"{_WEBSOCKET_LINE_BYTES} bytes",
-            )
+        if longest > line or len(self.headers) > fields:
+            self._refuse(heads.handshake_too_large(fields=fields, line=line))
 
-    def _refuse(self, status: int, detail: str) -> None:
-        self._refusal = (status, detail)
+    def _refuse(self, refusal: Refusal) -> NoReturn:
+        self._refusal = refusal
         raise _HeadRefused
 
     def _answer(self) -> bytes:
-        status, detail = self._refusal
-        phrase = _PHRASES[status]
-        request_id = str(new_id())
-        problem: dict[str, Any] = {
-            "type": _TYPE_PREFIX + phrase.lower().replace(" ", "-"),
-            "title": f"{phrase}.",
-            "status": status,
-            "detail": detail,
-            "instance": "/",
-            "request_id": request_id,
-        }
-        body = json.dumps(problem).encode()
-        fields = (
-            b"content-type: application/problem+json\r\ncache-control: no-store\r\n"
-            b"connection: close\r\nx-request-id: %b\r\ncontent-length: %d\r\n\r\n"
-        ) % (request_id.encode(), len(body))
-        return STATUS_LINE[status] + fields + body
+        status, detail, more = self._refusal
+        problem = raw_problem(status, detail)
+        log.info("request rejected", status=status, detail=detail, request_id=problem.request_id)
+        common = [*self.server_state.default_headers, *self._common_fields(self._request_fields)]
+        lines = [b"%b: %b\r\n" % field for field in (*problem.fields, *more, *common)]
+        body = b"" if self.parser.get_method() == b"HEAD" else problem.body
+        return b"".join([STATUS_LINE[status], *lines, b"\r\n", body])
 
-    def _await_head(self) -> None:
-        self._head_timer = self.loop.call_later(self.head_seconds, self._head_late)
+    def _await_head(self, seconds: float) -> None:
+        self._stop_waiting()
+        self._head_timer = self.loop.call_later(seconds, self._head_late)
 
     def _head_late(self) -> None:
         self._head_timer = None
@@ -158,3 +375,11 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+class InsideProtocol(BoundedProtocol):
+    """Behind the gateway: accepts every head that the gateway accepts, and the fields it adds."""
+
+    max_fields_bytes = MAX_FIELDS_BYTES + _GATEWAYS_BYTES
+    max_websocket_fields = _LIBRARY_FIELDS
+    max_websocket_line = _LIBRARY_LINE_BYTES - 32  # ": " or the rest of the request line, CR and LF

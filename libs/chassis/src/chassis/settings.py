@@ -1,9 +1,10 @@
-"""Settings that every process has, and where settings come from.
+"""Settings that every process has, and the sources of settings.
 
-Sources, first wins: the environment, mounted secret files, ``.env``. A wrong or missing setting
-stops the process at start with the setting's name.
+Sources, in order of precedence: the environment, mounted secret files, ``.env``. A process with an
+invalid or missing setting exits at start and names the setting.
 """
 
+import contextlib
 import os
 import sys
 from datetime import timedelta
@@ -11,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, FilePath, SecretStr, ValidationError, model_validator
+from pydantic import Field, FilePath, PrivateAttr, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,11 +21,14 @@ from pydantic_settings import (
     SettingsError,
 )
 
-SAMPLE_SECRET = "slipway-demo-only"  # noqa: S105 - the sample that production refuses
+from chassis.product import product
+
+SAMPLE_SECRET = product().sample_secret
+MAX_CONNECTIONS = 10_000
 
 
 class Environment(StrEnum):
-    """Where a process runs; production refuses what only development may have."""
+    """Where a process runs; production rejects what only development may have."""
 
     DEVELOPMENT = "development"
     PRODUCTION = "production"
@@ -39,8 +43,22 @@ class Settings(BaseSettings):
 
     environment: Environment = Field(
         default=Environment.PRODUCTION,
-        description="`development` or `production`; production refuses sample secrets and debug.",
+        description="`development` or `production`; production rejects the sample secrets.",
     )
+    _files: dict[str, Path] = PrivateAttr(default_factory=dict)
+
+    def secret(self, name: str) -> str | None:
+        """Return the current value of a secret setting, or None if it is not set.
+
+        A secret that came from a file is read again, because an orchestrator replaces the file when
+        the secret changes. If the file can't be read or is empty, return the value from the start.
+        """
+        if name in self._files:
+            with contextlib.suppress(OSError):
+                if text := _text_of(self._files[name]):
+                    return text
+        value: SecretStr | None = getattr(self, name)
+        return None if value is None else value.get_secret_value()
 
     @classmethod
     def settings_customise_sources(
@@ -53,13 +71,24 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put mounted secret files between the environment and ``.env``."""
         del file_secret_settings
-        directory = Path(os.environ.get("SECRETS_DIRECTORY", "/run/secrets"))
+        directory = _secrets_directory()
         secrets = (
             (SecretsSettingsSource(settings_cls, secrets_dir=directory),)
             if directory.is_dir()
             else ()
         )
         return (init_settings, env_settings, *secrets, dotenv_settings)
+
+    @model_validator(mode="after")
+    def _remember_files(self) -> Self:
+        """Record which secrets came from a file: those whose file holds the setting's value."""
+        for name in type(self).model_fields:
+            value, file = getattr(self, name), _secrets_directory() / name
+            if isinstance(value, SecretStr) and file.is_file():
+                with contextlib.suppress(OSError):
+                    if _text_of(file) == value.get_secret_value():
+                        self._files[name] = file
+        return self
 
     @model_validator(mode="after")
     def _refuse_samples_in_production(self) -> Self:
@@ -70,15 +99,23 @@ class Settings(BaseSettings):
             text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
             if SAMPLE_SECRET in text:
                 message = (
-                    f"{name.upper()} holds the sample secret, which production refuses: "
-                    "set one of your own, or ENVIRONMENT=development"
+                    f"{name.upper()} is the sample secret, which production rejects. "
+                    "Set a secret of your own, or ENVIRONMENT=development."
                 )
                 raise ValueError(message)
         return self
 
 
+def _secrets_directory() -> Path:
+    return Path(os.environ.get("SECRETS_DIRECTORY", "/run/secrets"))
+
+
+def _text_of(file: Path) -> str:
+    return file.read_text(encoding="utf-8").strip()  # as pydantic-settings reads it
+
+
 class ProcessSettings(Settings):
-    """What any process needs: a log, an internal listener, telemetry."""
+    """The settings of every process: logs, listeners, telemetry."""
 
     log_level: str = Field(
         default="INFO",
@@ -86,21 +123,34 @@ class ProcessSettings(Settings):
         description="The lowest level that is logged: DEBUG, INFO, WARNING or ERROR.",
     )
     log_format: str = Field(
-        default="json", pattern="^(json|console)$", description="`json`, or `console` for people."
+        default="json",
+        pattern="^(json|console)$",
+        description="`json` for machines, or `console` for people.",
     )
     host: str = Field(default="127.0.0.1", description="The address that the public port binds.")
     port: int = Field(default=8000, ge=0, le=65535, description="The public HTTP port.")
+    max_connections: int = Field(
+        default=MAX_CONNECTIONS,
+        ge=1,
+        description="Connections to the public port at a time. A further one closes the one that "
+        "has waited longest for a request. If none is waiting, the further one gets 503.",
+    )
     internal_host: str = Field(
         default="127.0.0.1", description="The address that the internal port binds."
     )
     internal_port: int = Field(
-        default=9000, ge=0, le=65535, description="The port of /healthz/* and /metrics."
+        default=9000, ge=0, le=65535, description="The internal port: /healthz/* and /metrics."
     )
     shutdown_timeout: int = Field(
-        default=20, ge=1, le=600, description="Seconds that open requests get when stopping."
+        default=20,
+        ge=1,
+        le=600,
+        description="Seconds that open requests get to finish when the process stops.",
     )
     otel_exporter_otlp_endpoint: str | None = Field(
-        default=None, description="Where spans go (OTLP over HTTP); unset: spans are not exported."
+        default=None,
+        description="The URL that spans are exported to (OTLP over HTTP); unset: they are not "
+        "exported.",
     )
     otel_traces_sampler_arg: float = Field(
         default=0.1, ge=0, le=1, description="The share of traces that are sampled at their root."
@@ -108,7 +158,7 @@ class ProcessSettings(Settings):
 
 
 class KafkaSecuritySettings(Settings):
-    """How Kafka knows its clients, and they know it."""
+    """How Kafka's brokers and clients authenticate each other."""
 
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         default="PLAINTEXT",
@@ -124,8 +174,8 @@ class KafkaSecuritySettings(Settings):
     )
     kafka_ca_file: FilePath | None = Field(
         default=None,
-        description="For TLS: the authorities (PEM) that sign the brokers' certificates; unset: "
-        "those of the system.",
+        description="For TLS: the certificates (PEM) of the authorities that sign the brokers' "
+        "certificates; unset: those of the system.",
     )
     kafka_certificate_file: FilePath | None = Field(
         default=None, description="For TLS, where brokers ask for it: the client's certificate."
@@ -147,7 +197,10 @@ class KafkaSecuritySettings(Settings):
             files = ("kafka_ca_file", "kafka_certificate_file", "kafka_key_file")
             self._refuse_given(files, "SASL_SSL or SSL")
         if (self.kafka_certificate_file is None) != (self.kafka_key_file is None):
-            message = "KAFKA_CERTIFICATE_FILE and KAFKA_KEY_FILE go together: set both, or neither"
+            message = (
+                "Only one of KAFKA_CERTIFICATE_FILE and KAFKA_KEY_FILE is set. Set both, or "
+                "neither."
+            )
             raise ValueError(message)
         return self
 
@@ -155,12 +208,12 @@ class KafkaSecuritySettings(Settings):
         protocol = self.kafka_security_protocol
         for name in ("kafka_sasl_username", "kafka_sasl_password"):
             if getattr(self, name) is None:
-                message = f"{name.upper()} is missing: KAFKA_SECURITY_PROTOCOL={protocol} needs it"
+                message = f"{name.upper()} is not set. KAFKA_SECURITY_PROTOCOL={protocol} needs it."
                 raise ValueError(message)
         if protocol == "SASL_PLAINTEXT" and self.kafka_sasl_mechanism == "PLAIN":
             message = (
-                "KAFKA_SASL_MECHANISM=PLAIN would send the password in the clear: set "
-                "KAFKA_SECURITY_PROTOCOL=SASL_SSL, or a mechanism SCRAM-SHA-…"
+                "KAFKA_SASL_MECHANISM=PLAIN would send the password unencrypted. Set "
+                "KAFKA_SECURITY_PROTOCOL=SASL_SSL, or KAFKA_SASL_MECHANISM=SCRAM-SHA-512."
             )
             raise ValueError(message)
 
@@ -168,8 +221,9 @@ class KafkaSecuritySettings(Settings):
         for name in names:
             if getattr(self, name) is not None:
                 message = (
-                    f"{name.upper()} is of no use with KAFKA_SECURITY_PROTOCOL="
-                    f"{self.kafka_security_protocol}: set that to {needed}, or remove it"
+                    f"{name.upper()} is set, but not used with "
+                    f"KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol}. Set that to "
+                    f"{needed}, or remove {name.upper()}."
                 )
                 raise ValueError(message)
 
@@ -184,14 +238,14 @@ class KafkaSettings(KafkaSecuritySettings):
         default="",
         max_length=100,
         pattern=r"^[a-zA-Z0-9._-]*$",
-        description="Goes before each topic and group, where environments share a cluster.",
+        description="Prefix of each topic and group, where environments share a cluster.",
     )
     kafka_session_timeout: float = Field(
         default=10,
         ge=1,
         le=300,
-        description="Seconds after which a silent consumer's partitions go to another; brokers "
-        "take 6 and more unless told otherwise.",
+        description="Seconds after which a silent consumer's partitions go to another. Brokers "
+        "accept 6 and more by default.",
     )
 
 
@@ -201,13 +255,16 @@ class AuthSettings(Settings):
     auth_issuer: str = Field(
         default="http://127.0.0.1:8000", description="The `iss` that tokens must carry."
     )
-    auth_audience: str = Field(default="slipway", description="The `aud` that tokens must carry.")
+    auth_audience: str = Field(
+        default=product().name, description="The `aud` that tokens must carry."
+    )
     auth_jwks_file: Path = Field(description="The file with the public keys (a JWK set, RFC 7517).")
     access_token_lifetime: int = Field(
         default=600,
         ge=60,
-        le=3000,  # what tells of ended sessions is kept for an hour
-        description="Seconds that an access token is good for; the same for all processes.",
+        le=3000,  # the topic of ended sessions is kept for an hour
+        description="Seconds that an access token is valid. All processes need the same value: "
+        "they reject a token that claims more. To raise it, restart users last.",
     )
 
     @property
@@ -217,9 +274,9 @@ class AuthSettings(Settings):
 
 
 def load[S: BaseSettings](settings: type[S]) -> S:
-    """Read the settings of this process, or exit with status 2 and the name of each wrong one."""
+    """Return the settings of this process, or exit with status 2 and name each invalid one."""
     try:
-        return settings(_env_file=os.environ.get("SLIPWAY_ENV_FILE", ".env"))
+        return settings(_env_file=os.environ.get("SETTINGS_FILE", ".env"))
     except ValidationError as error:
         for problem in error.errors():
             name = "_".join(str(part) for part in problem["loc"]).upper()
@@ -227,6 +284,6 @@ def load[S: BaseSettings](settings: type[S]) -> S:
             print(f"{place}{problem['msg']}", file=sys.stderr)  # noqa: T201 - there is no log yet
         sys.exit(2)
     except SettingsError as error:  # names the field; its cause would quote the value
-        text = f"{error}: a list or an object is written as JSON, and a file must be readable"
+        text = f"{error}. Write a list or an object as JSON, and make each file readable."
         print(text, file=sys.stderr)  # noqa: T201 - likewise
         sys.exit(2)

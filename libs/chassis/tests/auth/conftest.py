@@ -1,4 +1,4 @@
-"""A key, its public half in a file, a verifier of it, and tokens put together by hand."""
+"""A key with its public half in a file, a verifier that uses it, and tokens built by hand."""
 
 import base64
 import json
@@ -14,13 +14,13 @@ from joserfc.jwk import ECKey
 from chassis.auth.keys import PublicKeys
 from chassis.auth.tokens import TokenVerifier
 from chassis.database.models import new_id
-from chassis.testing.tokens import AUDIENCE, ISSUER
+from testkit.tokens import AUDIENCE, ISSUER
 
 KID = "the-key"
 
 
 class Forge:
-    """Makes any token that somebody with the key could make, well-formed or not."""
+    """Builds any token that the owner of the key could build, well-formed or not."""
 
     kid = KID
 
@@ -28,13 +28,15 @@ class Forge:
         self.key = key
 
     def claims(self, **changes: object) -> dict[str, Any]:
-        """Give claims that are good, but for the changes."""
+        """Return valid claims, with the given changes."""
         now = int(time.time())
         good = {
             "iss": ISSUER,
             "aud": AUDIENCE,
             "sub": str(new_id()),
             "sid": str(new_id()),
+            "auth_time": now,
+            "amr": ["pwd"],
             "scope": "orders:read orders:write",
             "roles": ["customer"],
             "iat": now,
@@ -44,11 +46,11 @@ class Forge:
         return {**good, **changes}
 
     def header(self, **changes: object) -> dict[str, Any]:
-        """Give a header that is good, but for the changes."""
+        """Return a valid header, with the given changes."""
         return {"alg": "ES256", "typ": "at+jwt", "kid": KID, **changes}
 
     def token(self, header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
-        """Sign with ES256, whatever the header says."""
+        """Sign with ES256, whatever algorithm the header names."""
         return self.raw(json.dumps(header).encode(), json.dumps(claims).encode())
 
     def raw(self, header: bytes, payload: bytes) -> str:
@@ -59,7 +61,7 @@ class Forge:
 
     @staticmethod
     def encode(raw: bytes) -> str:
-        """Write base64url as a JWS has it."""
+        """Encode as base64url without padding, as JWS does."""
         return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 

@@ -1,4 +1,4 @@
-"""Key files: what is taken, and that keys rotate without a restart."""
+"""Which key files are accepted, and that keys rotate without a restart."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ def file(tmp_path: Path, old: ECKey) -> Path:
 
 
 def replace(file: Path, text: str) -> None:
-    """Put a new file in the old one's place, as a mounted secret changes."""
+    """Replace the file, as Kubernetes replaces a mounted Secret."""
     new = file.with_suffix(".new")
     new.write_text(text)
     new.replace(file)
@@ -110,7 +110,7 @@ def test_a_half_written_file_is_passed_over_and_read_when_whole(file: Path, old:
     assert keys.find("new") is not None
 
 
-def test_a_file_that_goes_away_takes_no_key_with_it(file: Path):
+def test_a_file_that_is_removed_removes_no_key(file: Path):
     keys = PublicKeys(file, check_seconds=0)
     file.unlink()
     assert keys.find("old") is not None

@@ -1,13 +1,15 @@
-"""Passwords: hashed off the loop, and an unknown account costs what a known one does."""
+"""Passwords are hashed outside the event loop; an unknown account costs as much as a known one."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
 
 import argon2
 import pytest
 
-from chassis.auth.passwords import Passwords
+from chassis.auth.passwords import Passwords, PasswordsBusy
+from chassis.deadline import Deadline, DeadlineExceeded
 
 
 @pytest.fixture
@@ -24,14 +26,14 @@ async def test_a_password_is_verified_against_its_hash(passwords: Passwords):
     assert stored != await passwords.hash("correct horse")
 
 
-async def test_nobodys_password_is_never_right(passwords: Passwords):
+async def test_the_password_of_an_unknown_account_never_matches(passwords: Passwords):
     for guess in ("", "a password that nobody has"):
         assert not await passwords.verify(guess, None)
         assert not await passwords.verify(guess, "")
 
 
 @pytest.mark.parametrize("stored", ["", "plain text", "$argon2id$v=19$m=1", "$2b$12$abc", "é"])
-async def test_what_is_no_hash_matches_nothing(passwords: Passwords, stored: str):
+async def test_an_invalid_hash_matches_no_password(passwords: Passwords, stored: str):
     assert not await passwords.verify("anything", stored)
 
 
@@ -44,10 +46,11 @@ async def test_an_unknown_account_takes_the_same_path(passwords: Passwords):
             started = time.perf_counter()
             await passwords.verify("wrong", account)
             times.append(time.perf_counter() - started)
-    assert 0.4 < min(unknown) / min(known) < 2.5  # a skipped hash would be a hundredth
+    # Without its hash, one would take a hundredth of the time.
+    assert 0.4 < min(unknown) / min(known) < 2.5
 
 
-async def test_a_hash_of_older_parameters_is_good_and_reported(passwords: Passwords):
+async def test_a_hash_of_older_parameters_is_accepted_and_reported(passwords: Passwords):
     old = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("x")
     assert await passwords.verify("x", old)
     assert passwords.needs_rehash(old)
@@ -61,4 +64,138 @@ async def test_the_loop_goes_on_while_threads_hash(passwords: Passwords):
         turns += 1
         await asyncio.sleep(0)
     await hashing
-    assert turns > 50  # each hash takes the loop's time of many turns
+    assert turns > 50  # a hash takes as long as many turns of the loop
+
+
+class HeldHasher:
+    """A hasher that hashes when the test allows it, and records what it was given."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self._held = threading.Semaphore(0)
+
+    def hash(self, password: str) -> str:
+        self.begun.append(password)
+        assert self._held.acquire(timeout=60)
+        return f"hash of {password}"
+
+    def verify(self, stored: str, password: str) -> bool:
+        raise NotImplementedError
+
+    def check_needs_rehash(self, stored: str) -> bool:
+        raise NotImplementedError
+
+    def allow(self, hashes: int) -> None:
+        self._held.release(hashes)
+
+
+@pytest.fixture
+def hasher() -> HeldHasher:
+    return HeldHasher()
+
+
+@pytest.fixture
+def held(hasher: HeldHasher) -> Iterator[Passwords]:
+    """Return a hasher with one thread and room for two that wait."""
+    with Passwords(threads=1, waiting=2, seconds=60, hasher=hasher) as passwords:
+        yield passwords
+        hasher.allow(100)
+
+
+async def begun(hasher: HeldHasher, *expected: str) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            if hasher.begun == list(expected):
+                return
+            await asyncio.sleep(0.001)
+
+
+async def test_a_request_that_finds_the_queue_full_is_refused_at_once_and_those_in_it_are_served(
+    held: Passwords, hasher: HeldHasher
+):
+    first = [asyncio.create_task(held.hash(password)) for password in "abc"]
+    await begun(hasher, "a")
+
+    with pytest.raises(PasswordsBusy) as refused:
+        await held.hash("d")
+    assert refused.value.retry_after >= 1
+    with pytest.raises(PasswordsBusy):
+        held.check_room()
+
+    hasher.allow(1)
+    await begun(hasher, "a", "b")
+    held.check_room()
+    last = asyncio.create_task(held.hash("e"))
+    hasher.allow(3)
+    assert await asyncio.gather(*first, last) == [f"hash of {password}" for password in "abce"]
+
+
+async def test_what_is_cancelled_in_the_queue_is_never_hashed_and_leaves_its_place(
+    held: Passwords, hasher: HeldHasher
+):
+    first = asyncio.create_task(held.hash("a"))
+    gone = [asyncio.create_task(held.hash(password)) for password in "bc"]
+    await begun(hasher, "a")
+    for one in gone:
+        one.cancel()
+    await asyncio.wait(gone)
+
+    last = asyncio.create_task(held.hash("d"))
+    hasher.allow(2)
+    assert [await first, await last] == ["hash of a", "hash of d"]
+    assert hasher.begun == ["a", "d"]
+
+
+async def test_a_deadline_that_passes_in_the_queue_leaves_the_password_unhashed(
+    held: Passwords, hasher: HeldHasher
+):
+    async def bounded() -> None:
+        async with Deadline(seconds=0.05):
+            await held.hash("late")
+
+    first = asyncio.create_task(held.hash("a"))
+    await begun(hasher, "a")
+    with pytest.raises(TimeoutError):
+        await bounded()
+    hasher.allow(1)
+    await first
+    assert hasher.begun == ["a"]
+
+
+async def test_a_deadline_that_has_passed_before_leaves_the_password_unhashed(
+    held: Passwords, hasher: HeldHasher
+):
+    async def bounded() -> None:
+        async with Deadline(seconds=0):
+            await held.hash("late")
+
+    with pytest.raises(DeadlineExceeded):
+        await bounded()
+    assert hasher.begun == []
+
+
+async def test_the_next_begins_only_when_the_thread_is_done_with_one_that_was_cancelled(
+    held: Passwords, hasher: HeldHasher
+):
+    first = asyncio.create_task(held.hash("a"))
+    await begun(hasher, "a")
+    first.cancel()
+    await asyncio.wait([first])
+    rest = [asyncio.create_task(held.hash(password)) for password in "bc"]
+    await asyncio.sleep(0)
+    with pytest.raises(PasswordsBusy):
+        await held.hash("d")  # "a" still has the thread, so two wait
+    hasher.allow(3)
+    assert await asyncio.gather(*rest) == ["hash of b", "hash of c"]
+
+
+async def test_a_password_whose_turn_comes_too_late_is_refused_and_never_hashed(hasher: HeldHasher):
+    with Passwords(threads=1, seconds=0.01, hasher=hasher) as passwords:
+        first = asyncio.create_task(passwords.hash("a"))
+        await begun(hasher, "a")
+        with pytest.raises(PasswordsBusy):
+            await passwords.hash("b")
+        hasher.allow(2)
+        assert await first == "hash of a"
+        assert await passwords.hash("c") == "hash of c"
+    assert hasher.begun == ["a", "c"]

@@ -1,10 +1,10 @@
-"""Which access tokens are good: those of our profile, and none that merely look like them."""
+"""Access tokens of our profile are accepted; tokens that only look like them are not."""
 
 import hashlib
 import hmac
 import json
 import string
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +13,29 @@ import time_machine
 from joserfc import jws
 from joserfc.jwk import ECKey
 
-from chassis.auth import InvalidTokenError, TokenSigner, TokenVerifier
-from chassis.auth.keys import PublicKeys
+from chassis.auth import ApiKeyGrant, InvalidTokenError, SessionGrant, TokenSigner, TokenVerifier
+from chassis.auth.keys import PublicKeys, write_key_set
+from chassis.auth.signing import SigningKey
 from chassis.database.models import new_id
-from chassis.testing.tokens import AUDIENCE, ISSUER
+from testkit.tokens import AUDIENCE, ISSUER
 
-type Forge = Any  # of conftest.py, which can't be imported
+type Forge = Any  # defined in conftest.py, which can't be imported
 ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
 MISSING = "(missing)"
+LOGGED_IN = datetime(2030, 1, 1, tzinfo=UTC)
+ENDED = new_id()
 
 
-def signer(forge: Forge, **changes: Any) -> TokenSigner:
-    arguments = {"key": forge.key, "kid": forge.kid, "issuer": ISSUER, "audience": AUDIENCE}
-    return TokenSigner(**{**arguments, **changes}, lifetime=timedelta(minutes=10))
+def signer(forge: Forge, *, key: ECKey | None = None, **changes: Any) -> TokenSigner:
+    signing = SigningKey(kid=forge.kid, key=key or forge.key)
+    arguments = {"issuer": ISSUER, "audience": AUDIENCE, "lifetime": timedelta(minutes=10)}
+    return TokenSigner(key=lambda: signing, **{**arguments, **changes})
 
 
 def sign(signing: TokenSigner) -> str:
-    return signing.sign(subject=new_id(), session=new_id(), roles=["customer"], scopes=["a"])
+    return signing.sign(
+        subject=new_id(), grant=SessionGrant(session_id=new_id()), roles=["customer"], scopes=["a"]
+    )
 
 
 def refused(verifier: TokenVerifier, token: str) -> str:
@@ -41,20 +47,92 @@ def refused(verifier: TokenVerifier, token: str) -> str:
 def test_what_was_signed_is_verified(forge: Forge, verifier: TokenVerifier):
     user, session = new_id(), new_id()
     token = signer(forge).sign(
-        subject=user, session=session, roles=["support"], scopes=["b:write", "a:read"]
+        subject=user,
+        grant=SessionGrant(session_id=session, authenticated_at=LOGGED_IN, methods=("pwd", "otp")),
+        roles=["support"],
+        scopes=["b:write", "a:read"],
     )
-    for _ in range(2):  # the second time from memory
+    for _ in range(2):  # the second time from the cache
         principal = verifier.verify(token)
         assert principal.user_id == user
         assert principal.session_id == session
         assert principal.roles == {"support"}
         assert principal.scopes == {"a:read", "b:write"}
+        assert principal.authenticated_at == LOGGED_IN.timestamp()
+        assert principal.methods == {"pwd", "otp"}
+        assert principal.api_key_id is None
 
 
-def test_a_token_made_by_hand_is_good_until_something_is_changed(
+def test_the_token_of_an_api_key_has_no_session(forge: Forge, verifier: TokenVerifier):
+    key = new_id()
+    grant = ApiKeyGrant(api_key_id=key)
+    token = signer(forge).sign(subject=new_id(), grant=grant, roles=[], scopes=["a:read"])
+    principal = verifier.verify(token)
+    assert (principal.api_key_id, principal.session_id) == (key, None)
+
+
+@pytest.mark.parametrize(("limit", "seconds"), [(-1, -1), (90, 90), (600, 600), (601, 600)])
+def test_a_token_expires_no_later_than_its_limit(
+    forge: Forge, verifier: TokenVerifier, limit: int, seconds: int
+):
+    with time_machine.travel("2030-01-01T00:00:00Z", tick=False):
+        token = signer(forge).sign(
+            subject=new_id(),
+            grant=ApiKeyGrant(api_key_id=new_id()),
+            roles=[],
+            scopes=[],
+            not_after=LOGGED_IN + timedelta(seconds=limit),
+        )
+        assert verifier.verify(token).expires_at == LOGGED_IN.timestamp() + seconds
+
+
+def test_a_token_is_by_a_session_or_by_an_api_key_and_never_both(
     forge: Forge, verifier: TokenVerifier
 ):
-    """What the refusals below stand on: without the one thing that is wrong, all would pass."""
+    assert "claim" in refused(
+        verifier, forge.token(forge.header(), forge.claims(api_key=str(new_id())))
+    )
+
+
+@pytest.mark.parametrize("grant", [SessionGrant(session_id=ENDED), ApiKeyGrant(api_key_id=ENDED)])
+def test_the_token_of_an_ended_session_or_api_key_is_refused(
+    forge: Forge, jwks_file: Path, grant: SessionGrant | ApiKeyGrant
+):
+    keys = PublicKeys(jwks_file)
+    verifier = TokenVerifier(keys=keys, issuer=ISSUER, audience=AUDIENCE, revoked={ENDED})
+    token = signer(forge).sign(subject=new_id(), grant=grant, roles=[], scopes=[])
+    assert "has ended" in refused(verifier, token)
+
+
+def test_a_principal_is_checked_without_its_token(forge: Forge, verifier: TokenVerifier):
+    with time_machine.travel("2030-01-01T00:00:00Z", tick=False) as clock:
+        principal = verifier.verify(sign(signer(forge)))
+        clock.shift(timedelta(minutes=10, seconds=4))
+        verifier.check(principal)  # within the allowed clock skew
+        clock.shift(timedelta(seconds=1))
+        with pytest.raises(InvalidTokenError, match="expired"):
+            verifier.check(principal)
+
+
+def test_a_key_that_is_withdrawn_ends_what_it_signed_also_from_memory(
+    forge: Forge, jwks_file: Path
+):
+    keys = PublicKeys(jwks_file, check_seconds=0)
+    verifier = TokenVerifier(keys=keys, issuer=ISSUER, audience=AUDIENCE)
+    token = sign(signer(forge))
+    principal = verifier.verify(token)
+    assert principal.key_id == forge.kid
+    other = ECKey.generate_key("P-256")
+    jwks_file.write_text(json.dumps({"keys": [{**other.as_dict(private=False), "kid": "new"}]}))
+    assert "key that signed the access token is unknown" in refused(verifier, token)
+    with pytest.raises(InvalidTokenError, match="withdrawn"):
+        verifier.check(principal)
+
+
+def test_a_token_made_by_hand_is_valid_until_something_is_changed(
+    forge: Forge, verifier: TokenVerifier
+):
+    """The refusals below depend on this: without the one change, all their tokens would pass."""
     verifier.verify(forge.token(forge.header(), forge.claims()))
     verifier.verify(forge.token(forge.header(), forge.claims(aud=["x", AUDIENCE])))
 
@@ -63,14 +141,14 @@ def test_a_token_expires_also_from_memory(forge: Forge, verifier: TokenVerifier)
     with time_machine.travel("2030-01-01T00:00:00Z", tick=False) as clock:
         token = sign(signer(forge))
         clock.shift(timedelta(minutes=10, seconds=4))
-        verifier.verify(token)  # the skew of clocks
+        verifier.verify(token)  # within the allowed clock skew
         clock.shift(timedelta(seconds=1))
         assert "expired" in refused(verifier, token)
         assert "expired" in refused(verifier, token)
 
 
 @pytest.mark.parametrize("changes", [{"issuer": "http://evil"}, {"audience": "another"}])
-def test_another_issuer_or_audience(forge: Forge, verifier: TokenVerifier, changes: dict[str, str]):
+def test_another_issuer_or_audience(forge: Forge, verifier: TokenVerifier, changes: dict[str, Any]):
     assert "iss, aud" in refused(verifier, sign(signer(forge, **changes)))
 
 
@@ -153,7 +231,8 @@ def test_a_signature_with_bytes_behind_it(forge: Forge, verifier: TokenVerifier)
 
 def test_base64url_in_a_second_spelling(forge: Forge, verifier: TokenVerifier):
     token = forge.token(forge.header(), forge.claims())
-    other_bits = token[:-1] + ALPHABET[ALPHABET.index(token[-1]) ^ 1]  # 64 bytes leave 4 bits
+    # 64 bytes leave 4 unused bits.
+    other_bits = token[:-1] + ALPHABET[ALPHABET.index(token[-1]) ^ 1]
     assert "canonical" in refused(verifier, other_bits)
 
 
@@ -202,7 +281,9 @@ def test_a_header_or_claims_that_are_no_json_object(
     refused(verifier, forge.raw(json.dumps(forge.header()).encode(), part))
 
 
-@pytest.mark.parametrize("name", ["iss", "aud", "sub", "sid", "scope", "roles", "exp"])
+@pytest.mark.parametrize(
+    "name", ["iss", "aud", "sub", "sid", "scope", "roles", "iat", "exp", "auth_time", "amr"]
+)
 @pytest.mark.parametrize(
     "value", [MISSING, None, 5, True, 1e400, {}, {"a": 1}, [5], [None], "x\0", "9" * 30], ids=str
 )
@@ -212,15 +293,101 @@ def test_claims_missing_or_of_a_wrong_type(
     claims = forge.claims(**{name: value})
     if value == MISSING:
         del claims[name]
-    if name == "scope" and isinstance(value, str):
-        return  # any text is a scope
+    if (name == "scope" and isinstance(value, str)) or (name == "auth_time" and value == 5):
+        return  # any text may be a scope, and the log-in may be long ago
     refused(verifier, forge.token(forge.header(), claims))
 
 
 def test_a_time_with_a_fraction_is_a_time(forge: Forge, verifier: TokenVerifier):
-    """NumericDate (RFC 7519 §2) may have one."""
+    """A NumericDate may have a fraction (RFC 7519 §2)."""
     claims = forge.claims()
     verifier.verify(forge.token(forge.header(), {**claims, "exp": claims["exp"] + 0.5}))
+
+
+@pytest.mark.parametrize("claim", ["iat", "nbf"])
+def test_a_token_of_the_future_is_refused(forge: Forge, verifier: TokenVerifier, claim: str):
+    with time_machine.travel("2030-01-01T00:00:00Z", tick=False):
+        now = forge.claims()["iat"]
+        verifier.verify(forge.token(forge.header(), forge.claims(**{claim: now + 5})))
+        token = forge.token(forge.header(), forge.claims(**{claim: now + 6}))
+        assert "iat, nbf" in refused(verifier, token)
+
+
+@pytest.mark.parametrize("value", [None, True, "1", [], 1e400], ids=str)
+def test_a_start_of_a_wrong_type_is_refused(forge: Forge, verifier: TokenVerifier, value: object):
+    refused(verifier, forge.token(forge.header(), forge.claims(nbf=value)))
+
+
+def test_a_token_that_would_outlive_all_that_are_issued_is_refused(
+    forge: Forge, verifier: TokenVerifier
+):
+    with time_machine.travel("2030-01-01T00:00:00Z", tick=False) as clock:
+        now = forge.claims()["iat"]
+        verifier.verify(forge.token(forge.header(), forge.claims(exp=now + 605)))
+        tokens = [forge.token(forge.header(), forge.claims(exp=now + n)) for n in (606, 10**10)]
+        tokens.append(forge.token(forge.header(), forge.claims(iat=now - 6)))
+        for token in tokens:
+            assert "(exp)" in refused(verifier, token)
+        clock.shift(timedelta(minutes=5))
+        for token in tokens:
+            assert "(exp)" in refused(verifier, token)
+
+
+def test_the_lifetime_that_is_accepted_is_the_issuers(forge: Forge, jwks_file: Path):
+    keys = PublicKeys(jwks_file)
+    token = sign(signer(forge, lifetime=timedelta(minutes=50)))
+
+    def of_lifetime(minutes: int) -> TokenVerifier:
+        return TokenVerifier(
+            keys=keys, issuer=ISSUER, audience=AUDIENCE, lifetime=timedelta(minutes=minutes)
+        )
+
+    refused(of_lifetime(49), token)
+    of_lifetime(50).verify(token)
+
+
+def keys_in(file: Path, **keys: ECKey) -> None:
+    """Replace the file by a JWK set, as Kubernetes replaces a mounted Secret."""
+    new = file.with_suffix(".new")
+    new.write_text(write_key_set(keys, private=False))
+    new.replace(file)
+
+
+@pytest.fixture
+def changing(jwks_file: Path) -> TokenVerifier:
+    """Return a verifier that checks its key file before each token."""
+    keys = PublicKeys(jwks_file, check_seconds=0)
+    return TokenVerifier(keys=keys, issuer=ISSUER, audience=AUDIENCE)
+
+
+def test_a_key_that_is_withdrawn_between_two_uses_of_a_token_ends_the_token(
+    forge: Forge, changing: TokenVerifier, jwks_file: Path
+):
+    token = sign(signer(forge))
+    changing.verify(token)
+    keys_in(jwks_file, other=ECKey.generate_key("P-256"))
+    for _ in range(2):
+        assert "is unknown" in refused(changing, token)
+    keys_in(jwks_file, **{forge.kid: forge.key})
+    changing.verify(token)  # the key is back, for example because the file was rolled back
+
+
+def test_a_key_that_is_replaced_under_its_name_ends_the_tokens_of_the_former_one(
+    forge: Forge, changing: TokenVerifier, jwks_file: Path
+):
+    token = sign(signer(forge))
+    changing.verify(token)
+    keys_in(jwks_file, **{forge.kid: ECKey.generate_key("P-256")})
+    assert "signature" in refused(changing, token)
+
+
+def test_keys_that_come_and_go_beside_it_cost_a_remembered_token_no_second_signature_check(
+    forge: Forge, changing: TokenVerifier, jwks_file: Path
+):
+    token = sign(signer(forge))
+    first = changing.verify(token)
+    keys_in(jwks_file, other=ECKey.generate_key("P-256"), **{forge.kid: forge.key})
+    assert changing.verify(token) is first
 
 
 def test_what_is_remembered_is_bounded(forge: Forge, jwks_file: Path):

@@ -1,6 +1,7 @@
-"""Says what is wrong with a history: the promises of the event backbone, as one function.
+"""Checks a history against the promises of the event backbone.
 
-Its own tests break right histories at random; a fault that it does not name is a fault of its own.
+The checker's own tests damage correct histories at random. If the checker reports nothing then, the
+checker is wrong.
 """
 
 from collections import Counter, defaultdict
@@ -23,12 +24,12 @@ class Finding:
 
 
 def check(history: History) -> list[Finding]:
-    """Find all that breaks a promise in a history that has come to rest."""
+    """Return every violation of a promise in a history in which nothing is in progress."""
     return [*_of_commits(history), *check_topic(history), *_of_effects(history), *_parked(history)]
 
 
 def check_topic(history: History) -> list[Finding]:
-    """Find what breaks the producer's half: what committed is published, alone and in order."""
+    """Check the producer: committed events, and only those, are published in order."""
     return [
         *(Finding(STRANDED, f"{event} is still in the outbox") for event in history.outbox),
         *_of_topic(history),
@@ -36,7 +37,7 @@ def check_topic(history: History) -> list[Finding]:
 
 
 def _of_commits(history: History) -> Iterator[Finding]:
-    """The ground that all else is compared with: each aggregate's versions are 1, 2, 3 …"""
+    """Check what the other checks rely on: each aggregate's versions are 1, 2, 3 …"""
     for aggregate, events in _by(history.committed, lambda event: event.aggregate).items():
         versions = [event.version for event in events]
         expected = range(1, len(versions) + 1)
@@ -53,7 +54,7 @@ def _of_commits(history: History) -> Iterator[Finding]:
 
 
 def _of_topic(history: History) -> Iterator[Finding]:
-    """An event's first message counts: a relay that was frozen may send it again."""
+    """Check only the first message of an event: a relay that was frozen may send it again."""
     committed = set(history.committed)
     published = {message.event for message in history.topic}
     for event in sorted(committed - published):
@@ -102,7 +103,7 @@ def _order(aggregate: str, effects: list[Effect]) -> Iterator[Finding]:
         if early.event.version > late.event.version:
             yield Finding(INVERSION, f"{early.event} took effect before {late.event}")
     for effect in effects:
-        # Two transactions at once take their places in one order, and may commit in the other.
+        # Two concurrent transactions take their places in one order, and may commit in the other.
         if effect.before != effect.event.version - 1:
             text = f"{effect.event} took effect when {aggregate} had {effect.before} effects"
             yield Finding(INVERSION, text)

@@ -1,7 +1,7 @@
-"""What goes wrong, and when: two lanes of faults at the same time, chosen by a seed.
+"""Injects faults in two lanes at the same time, chosen by a seed.
 
-One lane is hard on processes, the other on servers, so that a consumer is also paused while Kafka
-restarts. Each lane goes through all its kinds before one comes again.
+One lane breaks processes, the other breaks servers. So a consumer may, for example, be paused while
+Kafka restarts. Each lane uses all its kinds of fault before it repeats one.
 """
 
 import asyncio
@@ -15,21 +15,32 @@ from contextlib import suppress
 
 import asyncpg
 
-from chassis.servers import LocalServer
+from localservers import LocalServer
 
+from .job_kinds import LEASE_SECONDS
 from .services import LEDGER, TALLY
 from .system import SESSION_SECONDS, System
 from .workers import Worker
 
 _LOOK_SECONDS = 10.0
-_GIVEN_UP_SECONDS = 16.0  # the relay waits 15 for an acknowledgement
+_GIVEN_UP_SECONDS = 16.0  # the relay waits 15 s for an acknowledgement
 _IN_A_TRANSACTION = """
     SELECT count(*) FROM pg_stat_activity JOIN pg_locks USING (pid)
     WHERE application_name = $1 AND state = 'idle in transaction'
       AND locktype = 'advisory' AND granted
 """
+_IN_A_JOB = f"""
+    SELECT count(*) FROM pg_stat_activity JOIN pg_locks USING (pid)
+    WHERE application_name = $1 AND state = 'idle in transaction'
+      AND relation = '{LEDGER}.jobs'::regclass AND mode = 'RowExclusiveLock' AND granted
+"""
+_BEFORE_A_COMPLETION = f"""
+    SELECT count(*) FROM {LEDGER}.jobs AS j
+    JOIN {LEDGER}.job_effects AS e ON e.name = coalesce(j.arguments ->> 'name', j.id::text)
+    WHERE j.state = 'running' AND e.worker = $1
+"""
 
-# Says what it did; an empty text says that there was no occasion.
+# Returns what it did. An empty text means that there was no opportunity.
 type Fault = Callable[[random.Random], Awaitable[str]]
 
 
@@ -37,13 +48,13 @@ class Faults:
     """Breaks a system for a while.
 
     Args:
-        system: what to break.
+        system: the system to break.
         seed: chooses kinds, victims and durations.
-        long: whether there is time for faults that take their own.
-        say: told of each fault.
+        long: whether there is time for faults that take long.
+        say: called with a description of each fault.
 
     Attributes:
-        done: how often each kind happened; a kind for which there was no time stands at 0.
+        done: how often each kind happened; 0 for a kind for which there was no time.
     """
 
     def __init__(
@@ -58,7 +69,7 @@ class Faults:
         self.done = Counter({kind.__name__: 0 for kind in kinds})
 
     async def run(self, seconds: float) -> None:
-        """Break things for so long; all is whole again when it returns."""
+        """Break things for this long. When it returns, everything is repaired."""
         until = time.monotonic() + seconds
         async with asyncio.TaskGroup() as group:
             group.create_task(self._lane("processes", self._of_processes(), until))
@@ -70,6 +81,8 @@ class Faults:
             self.relay_killed,
             self.consumer_paused_in_a_transaction,
             self.worker_paused,
+            self.killed_in_a_job,
+            self.paused_in_a_job,
         ]
 
     def _of_servers(self) -> Sequence[Fault]:
@@ -79,7 +92,7 @@ class Faults:
             self.connections_cut,
             self.connections_frozen,
             self.postgres_restarted,
-            *([self.kafka_away_for_long] if self._long else []),
+            *([self.kafka_down_for_long] if self._long else []),
         ]
 
     async def _lane(self, name: str, faults: Sequence[Fault], until: float) -> None:
@@ -89,9 +102,9 @@ class Faults:
             bag = bag or chance.sample(faults, len(faults))
             fault = bag.pop()
             await asyncio.sleep(chance.uniform(0.2, 1.5))
-            said = await fault(chance)
-            self.done[fault.__name__] += bool(said)
-            text = said or "no occasion"
+            description = await fault(chance)
+            self.done[fault.__name__] += bool(description)
+            text = description or "no occasion"
             self._say(f"{time.monotonic() - self._began:6.1f} s  {fault.__name__}: {text}")
 
     async def consumer_killed(self, chance: random.Random) -> str:
@@ -106,7 +119,7 @@ class Faults:
         return worker.name
 
     async def worker_paused(self, chance: random.Random) -> str:
-        """Any worker, at any moment, for longer than the group waits for its members."""
+        """Pause any worker, at any moment, for longer than the group waits for its members."""
         worker = chance.choice(self._system.workers)
         seconds = chance.uniform(1.2, 1.6) * SESSION_SECONDS
         worker.signal(signal.SIGSTOP)
@@ -114,13 +127,32 @@ class Faults:
         return f"{worker.name} for {seconds:.1f} s"
 
     async def consumer_paused_in_a_transaction(self, chance: random.Random) -> str:
-        """In the middle of a batch, for less or more than PostgreSQL and the group bear."""
+        """Pause in the middle of a batch, for less or more than PostgreSQL and the group allow."""
         worker = chance.choice(self._system.workers_of(TALLY))
         seconds = chance.uniform(0.6, 1.6) * SESSION_SECONDS
-        if not await self._stop_in_a_transaction(worker):
+        if not await self._stop_when(worker, _IN_A_TRANSACTION):
             return ""
         await self._resume(worker, seconds)
         return f"{worker.name} for {seconds:.1f} s"
+
+    async def killed_in_a_job(self, chance: random.Random) -> str:
+        """Between the effect of a job and its commit, or between that and the completion."""
+        worker = chance.choice(self._system.workers_of(LEDGER))
+        moment = chance.choice([_IN_A_JOB, _BEFORE_A_COMPLETION])
+        if not await self._stop_when(worker, moment):
+            return ""
+        worker.signal(signal.SIGKILL)
+        return f"{worker.name} {_said_of(moment)}"
+
+    async def paused_in_a_job(self, chance: random.Random) -> str:
+        """At the same moments, until another worker may have leased the job."""
+        worker = chance.choice(self._system.workers_of(LEDGER))
+        moment = chance.choice([_IN_A_JOB, _BEFORE_A_COMPLETION])
+        seconds = chance.uniform(1.3, 2) * LEASE_SECONDS
+        if not await self._stop_when(worker, moment):
+            return ""
+        await self._resume(worker, seconds)
+        return f"{worker.name} {_said_of(moment)} for {seconds:.1f} s"
 
     async def _resume(self, worker: Worker, seconds: float) -> None:
         try:
@@ -128,23 +160,23 @@ class Faults:
         finally:
             worker.signal(signal.SIGCONT)
 
-    async def _stop_in_a_transaction(self, worker: Worker) -> bool:
-        """Stop it when it is seen in a batch, and look again: it may have been quicker."""
+    async def _stop_when(self, worker: Worker, moment: str) -> bool:
+        """Stop it when it is seen at a moment, and look again: it may have been quicker."""
         until = time.monotonic() + _LOOK_SECONDS
         while time.monotonic() < until:
             with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 connection = await asyncpg.connect(self._system.postgres.url(), timeout=2)
                 try:
                     while time.monotonic() < until:
-                        if await _is_in_a_transaction(connection, worker):
+                        if await _is_at(moment, connection, worker):
                             worker.signal(signal.SIGSTOP)
-                            if await _is_in_a_transaction(connection, worker):
+                            if await _is_at(moment, connection, worker):
                                 return True
                             worker.signal(signal.SIGCONT)
                         await asyncio.sleep(0.002)
                 finally:
                     await connection.close()
-            worker.signal(signal.SIGCONT)  # PostgreSQL may have gone between the two looks
+            worker.signal(signal.SIGCONT)  # PostgreSQL may have stopped between the two checks
             await asyncio.sleep(0.1)
         return False
 
@@ -152,7 +184,7 @@ class Faults:
         return await self._killed(self._system.kafka, signal.SIGKILL, chance)
 
     async def postgres_restarted(self, chance: random.Random) -> str:
-        """In mode "immediate": no session is ended in order, and the log is replayed at start."""
+        """Restart in mode "immediate": sessions are cut, and PostgreSQL replays its log."""
         return await self._killed(self._system.postgres, signal.SIGQUIT, chance)
 
     async def _killed(
@@ -168,8 +200,8 @@ class Faults:
         await self._system.kafka.stop()
         return await self._start_after_a_while(self._system.kafka, chance)
 
-    async def kafka_away_for_long(self, chance: random.Random) -> str:
-        """So long that producers give up what they have in hand, and the backlog grows."""
+    async def kafka_down_for_long(self, chance: random.Random) -> str:
+        """Stop Kafka for so long that producers drop their messages and the backlog grows."""
         await self._system.kafka.stop()
         return await self._start_after_a_while(
             self._system.kafka, chance, at_least=_GIVEN_UP_SECONDS
@@ -184,7 +216,7 @@ class Faults:
         return f"{server.name} was away for {time.monotonic() - stopped:.1f} s"
 
     async def connections_cut(self, chance: random.Random) -> str:
-        """Several times: a producer in mid-flight is more likely met then."""
+        """Cut several times, so that a cut is more likely to meet a producer that is sending."""
         proxy, cut = self._system.proxy, 0
         for _ in range(chance.randint(1, 5)):
             cut += proxy.cut()
@@ -195,7 +227,7 @@ class Faults:
         return f"{cut} connections"
 
     async def connections_frozen(self, chance: random.Random) -> str:
-        """Silence, and then either everything that was held back, or a cut."""
+        """Hold back all data; then either deliver it, or cut the connections."""
         proxy, seconds = self._system.proxy, chance.uniform(0.5, 0.7 * SESSION_SECONDS)
         proxy.freeze()
         await asyncio.sleep(seconds)
@@ -204,5 +236,9 @@ class Faults:
         return f"for {seconds:.1f} s, then cut {cut}"
 
 
-async def _is_in_a_transaction(connection: asyncpg.Connection, worker: Worker) -> bool:
-    return bool(await connection.fetchval(_IN_A_TRANSACTION, worker.name, timeout=2))
+async def _is_at(moment: str, connection: asyncpg.Connection, worker: Worker) -> bool:
+    return bool(await connection.fetchval(moment, worker.name, timeout=2))
+
+
+def _said_of(moment: str) -> str:
+    return "before a commit" if moment == _IN_A_JOB else "before a completion"

@@ -1,6 +1,6 @@
-"""What happened in a run, as rows read from the databases and the topic: what the checker judges.
+"""The history of a run: rows read from the databases and the topic, for the checker.
 
-An event is named by aggregate, version and id. The id tells apart two transactions that gave the
+An event is identified by aggregate, version and id. The id distinguishes two transactions with the
 same version, of which one was rolled back: only one of the two may have an event.
 """
 
@@ -30,7 +30,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """An effect, and how many of its aggregate were there before, as its transaction saw it."""
+    """An effect, and how many effects of its aggregate its transaction saw before it."""
 
     event: Event
     before: int
@@ -38,7 +38,7 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A queue of parked messages; an `event` of None says that the queue is empty."""
+    """A queue of parked messages. If `event` is None, the queue is empty."""
 
     aggregate: str
     state: str
@@ -47,15 +47,15 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """One producer, one topic, and one consumer of it.
+    """The history of one producer, one topic, and one consumer of the topic.
 
     Attributes:
         committed: the events of the transactions that committed.
-        outbox: what is not published yet.
+        outbox: the events that are not published yet.
         topic: all messages, in any order.
         effects: in the order of their places.
         parked: in the order in which they wait.
-        doomed: by aggregate, the version from which on it must wait behind a dead message.
+        doomed: for each aggregate, the first version that must wait behind a dead message.
     """
 
     committed: Sequence[Event]

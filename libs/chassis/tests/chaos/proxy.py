@@ -1,4 +1,4 @@
-"""A TCP proxy before the broker, whose connections can be cut, refused or frozen."""
+"""A TCP proxy in front of the broker, which can cut, refuse or freeze connections."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,11 +8,11 @@ _CHUNK = 65536
 
 
 class Proxy:
-    """Forwards what comes to its own port; the broker must advertise that port.
+    """Forwards connections on its own port to the broker, which must advertise that port.
 
     Args:
-        port: where it listens.
-        upstream: the port where the broker listens.
+        port: the port that the proxy listens on.
+        upstream: the port that the broker listens on.
     """
 
     def __init__(self, *, port: int, upstream: int) -> None:
@@ -35,22 +35,22 @@ class Proxy:
                 self.cut()
 
     def cut(self) -> int:
-        """Reset all connections at once; answers how many there were."""
+        """Reset all connections at once. Return how many there were."""
         writers, self._writers = self._writers, set()
         for writer in writers:
             writer.transport.abort()
         return len(writers) // 2
 
     def refuse(self) -> None:
-        """Take no new connections."""
+        """Accept no new connections."""
         self._refuses = True
 
     def freeze(self) -> None:
-        """Hold back everything, and close nothing: as a network does that drops all packets."""
+        """Hold back all data and close nothing, as a network does that drops all packets."""
         self._flows.clear()
 
     def let_pass(self) -> None:
-        """Be a plain proxy again."""
+        """Forward everything again."""
         self._refuses = False
         self._flows.set()
 

@@ -1,4 +1,4 @@
-"""Reads histories from the databases and the topics, and says what has not come to rest yet."""
+"""Reads histories from the databases and the topics, and reports what is still in progress."""
 
 import json
 from collections.abc import Sequence
@@ -29,13 +29,13 @@ _PARKED = """
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """Where the histories are.
+    """Knows the locations of the histories.
 
     Attributes:
-        ledger: the address of the producer's schema.
-        tally: the address of the consumer's schema.
-        kafka: the broker's own address, past the proxy.
-        partitions: of each topic.
+        ledger: the URL of the producer's schema.
+        tally: the URL of the consumer's schema.
+        kafka: the broker's own address, which bypasses the proxy.
+        partitions: the number of partitions of each topic.
     """
 
     ledger: str
@@ -44,21 +44,21 @@ class Reader:
     partitions: int
 
     async def accounts(self) -> History:
-        """From the ledger's transactions to the tally's effects."""
+        """Return the history from the ledger's transactions to the tally's effects."""
         return History(
             committed=await _events(self.ledger, _COMMITS),
             outbox=await _events(self.ledger, _OUTBOX),
             topic=await self._topic("accounts"),
             effects=[
                 Effect(Event(*event), before)
-                for *event, before in await _fetch(self.tally, _EFFECTS)
+                for *event, before in await fetch(self.tally, _EFFECTS)
             ],
             parked=await self._parked(),
             doomed=DOOMED,
         )
 
     async def receipts(self) -> History:
-        """From the tally's effects to what it announces in turn."""
+        """Return the history from the tally's effects to the events that it publishes for them."""
         return History(
             committed=await _events(self.tally, _RECEIPTS),
             outbox=await _events(self.tally, _OUTBOX),
@@ -66,11 +66,11 @@ class Reader:
         )
 
     async def effects(self) -> list[Event]:
-        """What has taken effect by now."""
+        """Return the effects so far."""
         return await _events(self.tally, _SEEN)
 
-    async def unrest(self) -> list[str]:
-        """Say what is still on its way; nothing says that all has come to rest."""
+    async def in_progress(self) -> list[str]:
+        """Describe what is still in progress. An empty result means that nothing is."""
         commits = await _events(self.ledger, _COMMITS)
         effects = set(await self.effects())
         parked = await self._parked()
@@ -94,11 +94,11 @@ class Reader:
     async def _parked(self) -> list[Waiting]:
         return [
             Waiting(key, state, Event(key, version, event_id) if filled else None)
-            for key, state, filled, event_id, version in await _fetch(self.tally, _PARKED)
+            for key, state, filled, event_id, version in await fetch(self.tally, _PARKED)
         ]
 
     async def _topic(self, name: str) -> list[Published]:
-        """Read a topic from its very beginning, as no consumer of the system does."""
+        """Read a whole topic from its start, which no consumer of the system does."""
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.kafka, auto_offset_reset="earliest", group_id=None
         )
@@ -126,10 +126,11 @@ def _published(record) -> Published:
 
 
 async def _events(url: str, sql: str) -> list[Event]:
-    return [Event(*row) for row in await _fetch(url, sql)]
+    return [Event(*row) for row in await fetch(url, sql)]
 
 
-async def _fetch(url: str, sql: str) -> list[tuple[Any, ...]]:
+async def fetch(url: str, sql: str) -> list[tuple[Any, ...]]:
+    """Return the rows of a query, on a connection of its own."""
     connection = await asyncpg.connect(url, timeout=5)
     try:
         return [tuple(row) for row in await connection.fetch(sql)]

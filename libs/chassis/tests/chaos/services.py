@@ -1,8 +1,10 @@
-"""Two services of the suite's own, run by path as worker processes.
+"""Two services of the test suite, run as worker processes.
 
-`ledger` has accounts, and announces each change of one. `tally` hears of it, keeps an effect, and
-announces that in turn. Its handler fails in three ways: now and then, so many times for some
-events, and for ever for a few.
+`ledger` has accounts, and publishes each change of an account. `tally` consumes these events,
+stores an effect for each, and publishes that in turn. Its handler fails in three ways: at random, a
+fixed number of times for some events, and always for a few.
+
+The ledger also runs jobs.
 """
 
 import asyncio
@@ -10,16 +12,17 @@ import json
 import random
 import sys
 import zlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Self
 
 from sqlalchemy import BigInteger, Column, Identity, Index, Table, Text, Uuid, text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.database import service_metadata
+from chassis.database.unit import Unit
+from chassis.early_stop import exit_on_sigterm
+from chassis.jobs import JobKinds, declare_job_tables
+from chassis.jobs.worker import JobPace
 from chassis.messaging import (
     Delivery,
     FailurePolicy,
@@ -29,23 +32,27 @@ from chassis.messaging import (
     declare_messaging_tables,
 )
 from chassis.process import Process, run_worker
+from chassis.service import Service, common_only
 from chassis.settings import load
-from chassis.wiring import ServiceResources, ServiceSettings, open_service
+from chassis.wiring import ServiceResources, ServiceSettings
 from chassis.worker import create_worker
 
+from .job_kinds import JOBS, LEASE_SECONDS, PAUSE_ONE_IN, declare_chaos_tables
+
 LEDGER, TALLY = "ledger", "tally"
+BEGUN = "the process handles SIGTERM"
 DOOMED = {f"doomed-{number}": 3 + number for number in range(3)}
 CHANCE = 0.004
 STUBBORN_ONE_IN = 150
 STUBBORN_ATTEMPTS = 3
-PAUSE_ONE_IN = 50
 FAILURE = FailurePolicy(attempts=30, first_delay=0.2, longest_delay=1.0)
 DOOM = FailurePolicy(attempts=2, first_delay=0.1)
 
 ledger = service_metadata()
 declare_messaging_tables(ledger)
+declare_job_tables(ledger)
 Table("accounts", ledger, Column("name", Text, primary_key=True), Column("version", BigInteger))
-# No constraint here or on effects: a double must be seen, not refused.
+# No constraint here or on effects: a duplicate must be stored and seen, not rejected.
 Table(
     "commits",
     ledger,
@@ -53,9 +60,11 @@ Table(
     Column("version", BigInteger, nullable=False),
     Column("event_id", Uuid, nullable=False),
 )
+declare_chaos_tables(ledger)
 
 tally = service_metadata()
 declare_messaging_tables(tally)
+declare_job_tables(tally)
 Table(
     "effects",
     tally,
@@ -106,7 +115,7 @@ class AccountChanged(_Step):
 
 
 class AccountDoomed(_Step):
-    """As AccountChanged, but given up soon."""
+    """Like AccountChanged, but with few attempts."""
 
     type: ClassVar[str] = "account.doomed.v1"
     topic: ClassVar[Any] = Topic("accounts")
@@ -117,9 +126,9 @@ class ChangeSeen(_Step):
     topic: ClassVar[Any] = Topic("receipts")
 
 
-async def change(session: AsyncSession, outbox: Outbox, aggregate: str) -> None:
-    """Change an account under its row's lock, note that, and announce it."""
-    version = await session.scalar(
+async def change(unit: Unit, outbox: Outbox, aggregate: str) -> None:
+    """Change an account under its row's lock, record the change, and publish it."""
+    version = await unit.session.scalar(
         text(
             "INSERT INTO accounts VALUES (:name, 1) ON CONFLICT (name)"
             " DO UPDATE SET version = accounts.version + 1 RETURNING version"
@@ -129,18 +138,18 @@ async def change(session: AsyncSession, outbox: Outbox, aggregate: str) -> None:
     assert isinstance(version, int)
     kind = AccountDoomed if aggregate in DOOMED else AccountChanged
     event_id = outbox.add(kind(aggregate=aggregate, version=version))
-    await session.execute(
+    await unit.session.execute(
         text("INSERT INTO commits VALUES (:aggregate, :version, :event_id)"),
         {"aggregate": aggregate, "version": version, "event_id": event_id},
     )
 
 
 class RefusedError(Exception):
-    """What the handler raises on purpose."""
+    """The handler raises this on purpose."""
 
 
 async def _refuse(event: _Step, delivery: Delivery[ServiceResources]) -> None:
-    """Fail for ever, by chance, or so many times: parking has written how many there were."""
+    """Fail always, at random, or a fixed number of times, by the attempts that parking stored."""
     if event.aggregate in DOOMED:
         if event.version >= DOOMED[event.aggregate]:
             message = "this one is refused for ever"
@@ -151,17 +160,17 @@ async def _refuse(event: _Step, delivery: Delivery[ServiceResources]) -> None:
         raise RefusedError(message)
     if zlib.crc32(delivery.message.id.encode()) % STUBBORN_ONE_IN == 0:
         found = text("SELECT attempts FROM parked_messages WHERE id = :id")
-        attempts = await delivery.session.scalar(found, {"id": delivery.message.id}) or 0
+        attempts = await delivery.unit.session.scalar(found, {"id": delivery.message.id}) or 0
         if attempts < STUBBORN_ATTEMPTS:
             message = f"failure {attempts + 1} of {STUBBORN_ATTEMPTS}"
             raise RefusedError(message)
 
 
 async def _take_effect(event: _Step, delivery: Delivery[ServiceResources]) -> None:
-    receipt = delivery.resources.outbox(delivery.session).add(
+    receipt = delivery.resources.outbox(delivery.unit).add(
         ChangeSeen(aggregate=event.aggregate, version=event.version)
     )
-    await delivery.session.execute(
+    await delivery.unit.session.execute(
         text(
             "INSERT INTO effects (aggregate, version, event_id, before, receipt_id)"
             " SELECT :aggregate, :version, :event_id, count(*), :receipt_id"
@@ -177,13 +186,13 @@ async def _take_effect(event: _Step, delivery: Delivery[ServiceResources]) -> No
 
 
 async def count(event: _Step, delivery: Delivery[ServiceResources]) -> None:
-    """Take effect; half of the failures come after the effect, which must not stay then."""
+    """Store the effect. Half of the failures come after it, and must roll it back."""
     early = random.random() < 0.5
     if early:
         await _refuse(event, delivery)
     await _take_effect(event, delivery)
     if random.randrange(PAUSE_ONE_IN) == 0:
-        await asyncio.sleep(0.05)  # so that faults meet a transaction that is open
+        await asyncio.sleep(0.05)  # so that faults hit an open transaction
     if not early:
         await _refuse(event, delivery)
 
@@ -200,23 +209,22 @@ SUBSCRIPTIONS: dict[str, Subscriptions[ServiceResources]] = {
 
 
 def main(service: str, name: str, seed: str) -> None:
-    """Run one worker; `name` tells its connections from those of its like."""
+    """Run one worker. `name` distinguishes its connections from those of other workers."""
+    exit_on_sigterm(status=0)
+    print(BEGUN, flush=True)
     random.seed(seed)
     settings = load(ServiceSettings)
     process = Process(name=name, settings=settings)
-
-    @asynccontextmanager
-    async def open_resources(process: Process) -> AsyncIterator[ServiceResources]:
-        async with open_service(settings, process, service=service) as resources:
-            yield resources
-
-    worker = create_worker(
-        process=process,
-        settings=settings,
-        open_resources=open_resources,
+    declared = Service(
+        name=service,
+        title=service,
+        metadata={LEDGER: ledger, TALLY: tally}[service],
+        worker=common_only(ServiceSettings),
         subscriptions=SUBSCRIPTIONS[service],
+        jobs={LEDGER: JOBS, TALLY: JobKinds[ServiceResources]()}[service],
     )
-    run_worker(process, worker)
+    pace = JobPace(lease_seconds=LEASE_SECONDS)
+    run_worker(process, create_worker(declared, settings, process, job_pace=pace))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The system under test: servers of its own, a proxy before Kafka, and four worker processes."""
+"""The system under test: its own servers, a proxy in front of Kafka, and four worker processes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,26 +11,27 @@ from pydantic import SecretStr
 from sqlalchemy import MetaData, NullPool
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from chassis.database import Database, DatabaseSettings
+from chassis.database import Connector, Database, DatabaseSettings
 from chassis.database.engine import asyncpg_url
-from chassis.database.roles import owner_role, runtime_role
 from chassis.messaging import Wakeups
-from chassis.servers import KafkaServer, PostgresServer
-from chassis.servers.base import free_port
+from chassis.role_names import owner_role, runtime_role
 from chassis.settings import Environment
-from chassis.testing import TestTopics
-from chassis.testing.databases import PASSWORD, bootstrap_services
+from localservers import KafkaServer, PostgresServer
+from localservers.ports import free_port
+from testkit.databases import PASSWORD, bootstrap_services
+from testkit.kafka import TestTopics
 
+from .job_reading import JobReader
 from .proxy import Proxy
 from .reading import Reader
 from .services import LEDGER, TALLY, ledger, tally
 from .workers import Worker
 
-# The least that brokers take by default, and more than a member may take to give a partition up.
+# The minimum that brokers allow by default, and longer than a member needs to revoke a partition.
 SESSION_SECONDS = 6.0
 _EACH = 2
 _PARTITIONS = 4
-# A killed server loses no page that it wrote; a machine that loses power is not part of this.
+# A killed server loses no page that it wrote. Loss of power is not part of this test.
 _FASTER = ("fsync", "full_page_writes")
 
 
@@ -43,6 +44,7 @@ class System:
     database: Database
     wakeups: Wakeups
     reader: Reader
+    jobs: JobReader
 
     def workers_of(self, service: str) -> list[Worker]:
         return [one for one in self.workers if one.service == service]
@@ -54,7 +56,7 @@ class System:
 
 @asynccontextmanager
 async def running_system(*, directory: Path, jwks_file: Path, seed: str) -> AsyncIterator[System]:
-    """Start everything; logs go to `directory`."""
+    """Start the whole system; logs go to `directory`."""
     proxy = Proxy(port=free_port(), upstream=free_port())
     postgres = PostgresServer(directory=directory / "postgres", port=free_port(), password=PASSWORD)
     kafka = KafkaServer(
@@ -62,7 +64,7 @@ async def running_system(*, directory: Path, jwks_file: Path, seed: str) -> Asyn
         port=proxy.upstream,
         properties={
             "advertised.listeners": f"PLAINTEXT://127.0.0.1:{proxy.port}",
-            # A killed broker must not wait for its own former self to be given up.
+            # A restarted broker must not wait until its previous registration times out.
             "broker.session.timeout.ms": "1000",
             "broker.heartbeat.interval.ms": "300",
         },
@@ -88,7 +90,7 @@ async def running_system(*, directory: Path, jwks_file: Path, seed: str) -> Asyn
         ]
         for worker in workers:
             await stack.enter_async_context(worker.running())
-        settings = await asyncio.to_thread(  # it looks for files
+        settings = await asyncio.to_thread(  # settings look for files
             DatabaseSettings,
             environment=Environment.DEVELOPMENT,
             database_url=SecretStr(_url(postgres, LEDGER)),
@@ -100,13 +102,16 @@ async def running_system(*, directory: Path, jwks_file: Path, seed: str) -> Asyn
             proxy=proxy,
             workers=workers,
             database=await stack.enter_async_context(database.opened()),
-            wakeups=Wakeups(dsn=_url(postgres, LEDGER), application_name="writers-wakeups"),
+            wakeups=Wakeups(
+                connector=Connector.to(_url(postgres, LEDGER)), application_name="writers-wakeups"
+            ),
             reader=Reader(
                 ledger=_url(postgres, LEDGER),
                 tally=_url(postgres, TALLY),
                 kafka=topics.bootstrap_servers,
                 partitions=_PARTITIONS,
             ),
+            jobs=JobReader(_url(postgres, LEDGER)),
         )
 
 

@@ -1,4 +1,4 @@
-"""Worker processes that faults may kill, and that are started again as an orchestrator would."""
+"""Worker processes that faults may kill, and that are restarted as an orchestrator would do it."""
 
 import asyncio
 import os
@@ -8,22 +8,25 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-_SCRIPT = Path(__file__).with_name("services.py")
+from .services import BEGUN
+
+_PACKAGE = __package__ or ""
+_ROOT = Path(__file__).parents[len(_PACKAGE.split("."))]
 _STOP_SECONDS = 30.0
 
 
 class Worker:
-    """One worker, through all its deaths.
+    """One worker, which outlives its processes.
 
     Args:
-        service: whose.
-        name: of this one among its like.
-        environment: of the process.
-        logs: the folder of the log, which holds what all its processes say.
-        seed: of what its handler does by chance.
+        service: the service that it runs.
+        name: distinguishes it from the other workers of the service.
+        environment: of its processes.
+        logs: the folder of the log, which holds the output of all its processes.
+        seed: for the random decisions of its handler.
 
     Attributes:
-        complaints: how it ended by itself, which it must not.
+        complaints: how processes ended without a fault, which must not happen.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class Worker:
         self._log = logs / f"{name}.log"
         self._seed = seed
         self._starts = 0
+        self._logged_before = 0
         self._ordered = False
         self._process: asyncio.subprocess.Process | None = None
 
@@ -68,28 +72,39 @@ class Worker:
         seed = f"{self._seed}:{self.name}:{self._starts}"
         log = await asyncio.to_thread(self._log.open, "ab")
         with log:
+            self._logged_before = log.seek(0, os.SEEK_END)
             return await asyncio.create_subprocess_exec(
                 sys.executable,
-                _SCRIPT,
+                "-m",
+                f"{_PACKAGE}.services",
                 self.service,
                 self.name,
                 seed,
-                env={**os.environ, **self._environment},
+                env={**os.environ, **self._environment, "PYTHONPATH": str(_ROOT)},
                 stdout=log,
                 stderr=log,
             )
 
+    async def _begun(self) -> None:
+        """Wait until the process handles SIGTERM: Python starts with the default action."""
+        while self._process is not None and self._process.returncode is None:
+            log = await asyncio.to_thread(self._log.read_bytes)
+            if BEGUN.encode() in log[self._logged_before :]:
+                return
+            await asyncio.sleep(0.05)
+
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process, if there is one now."""
+        """Send a signal to the process, if one is running."""
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
 
     async def stop(self) -> None:
-        """Stop it in order; it must end with status 0, and in time."""
+        """Stop it with SIGTERM. It must exit with status 0, in time."""
         process = self._process
         self._ordered = True
         if process is None:
             return
+        await self._begun()
         self.signal(signal.SIGTERM)
         try:
             status = await asyncio.wait_for(process.wait(), _STOP_SECONDS)
@@ -97,4 +112,4 @@ class Worker:
             self.complaints.append(f"{self.name} did not stop within {_STOP_SECONDS:.0f} s")
             return
         if status != 0:
-            self.complaints.append(f"{self.name} was told to stop, and ended with status {status}")
+            self.complaints.append(f"{self.name} got SIGTERM, and ended with status {status}")

@@ -1,14 +1,15 @@
-"""Users of the ledger: transactions at the same time, of which some roll back and some linger."""
+"""Users of the ledger: concurrent transactions, of which some roll back and some are slow."""
 
 import asyncio
 import random
 from collections.abc import Sequence
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from chassis.database import Database, before_commit, is_infrastructure_error
+from chassis.database import Database, is_infrastructure_error
+from chassis.database.unit import Unit
+from chassis.jobs import Jobs
 from chassis.messaging import Outbox, Wakeups
 
+from .enqueueing import enqueue
 from .services import DOOMED, LEDGER, change
 
 _WRITERS = 6
@@ -19,19 +20,19 @@ _MOST = 3
 
 
 class RolledBackError(Exception):
-    """A transaction that changes its mind."""
+    """Rolls a transaction back on purpose."""
 
 
 class Writers:
-    """Changes accounts until so many events are committed.
+    """Changes accounts until so many events are committed; each transaction enqueues jobs, too.
 
     Args:
         database: the ledger's.
         wakeups: of this process.
-        seed: of all that is random here.
+        seed: for all random decisions.
         aggregates: how many accounts there are.
-        events: how many to commit, at least.
-        seconds: over which to spread them.
+        events: how many events to commit, at least.
+        seconds: the time over which to spread them.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Writers:
         self.interrupted = 0
 
     def hurry(self) -> None:
-        """Write what is left without pauses: nothing happens any more that it could meet."""
+        """Write the rest without pauses: there are no more faults."""
         self._hurry.set()
 
     async def run(self) -> None:
@@ -68,7 +69,7 @@ class Writers:
         while self.committed < self._events:
             names = chance.sample(self._names, chance.randint(1, _MOST))
             if chance.random() > _OUT_OF_ORDER:
-                names.sort()  # or they would lock each other out
+                names.sort()  # without an order, they would deadlock
             try:
                 await self._transaction(names, chance)
                 self.committed += len(names)
@@ -91,22 +92,24 @@ class Writers:
         fate = chance.random()
         early = chance.random() < 0.5
 
-        async def change_its_mind(_: AsyncSession) -> None:
+        async def change_its_mind(_: Unit) -> None:
             raise RolledBackError
 
-        async def linger(_: AsyncSession) -> None:
+        async def linger(_: Unit) -> None:
             # Others take a higher place in the outbox, and commit first.
             await asyncio.sleep(chance.uniform(0, 0.2))
 
-        async with self._database.transaction() as session:
+        async with self._database.transaction() as unit:
             outbox = Outbox(
-                session=session, source=f"/chaos/{LEDGER}", service=LEDGER, wakeups=self._wakeups
+                unit=unit, source=f"/chaos/{LEDGER}", service=LEDGER, wakeups=self._wakeups
             )
             for name in names:
-                await change(session, outbox, name)
+                await change(unit, outbox, name)
+            jobs = Jobs(unit=unit, service=LEDGER, wakeups=self._wakeups)
+            await enqueue(unit, jobs, chance)
             if fate < _ROLLED_BACK:
                 if early:
                     raise RolledBackError
-                before_commit(session, change_its_mind)  # the outbox's rows are written by then
+                unit.before_commit(change_its_mind)  # the outbox's rows are written by then
             elif fate < _ROLLED_BACK + _LINGERING:
-                before_commit(session, linger)
+                unit.before_commit(linger)

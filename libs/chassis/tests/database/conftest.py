@@ -1,20 +1,38 @@
-"""A database with a service's schema and one table, for the tests of transactions and errors."""
+"""A database with a service's schema and two tables, for the tests of transactions and pages."""
+
+from datetime import datetime
+from uuid import UUID
 
 import asyncpg
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import BigInteger, Column, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, DateTime, MetaData, Table, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from chassis.database import Database, DatabaseSettings, service_metadata
 from chassis.settings import Environment
-from chassis.testing import ServiceDatabase
+from testkit.databases import ServiceDatabase
 
 SERVICE = "ledgers"
 
 
+class Base(DeclarativeBase):
+    metadata = service_metadata()
+
+
+class Entry(Base):
+    """One item of a list that is sorted by time."""
+
+    __tablename__ = "entries"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    number: Mapped[int] = mapped_column(BigInteger)
+
+
 @pytest.fixture(scope="session")
 def metadata() -> MetaData:
-    metadata = service_metadata()
+    metadata = Base.metadata
     Table("ledgers", metadata, Column("name", Text, primary_key=True), Column("sum", BigInteger))
     return metadata
 
@@ -36,7 +54,7 @@ def settings_for(url: str, **options) -> DatabaseSettings:
 
 
 async def end_backends(database, application_name) -> int:
-    """End connections by their process's name, and wait until the server has."""
+    """End connections by their application name, and wait until the server has ended them."""
     admin = await asyncpg.connect(database.superuser_url)
     try:
         ended: int = await admin.fetchval(
@@ -59,7 +77,7 @@ async def ledgers(service_database, database_settings):
 
 @pytest.fixture
 def pool_of_one(service_database):
-    """A function that makes a pool of one connection, for which one waits so many seconds."""
+    """Return a function that makes a pool of one connection with a given time-out for the wait."""
 
     def pool(seconds: float) -> Database:
         options = {

@@ -1,17 +1,19 @@
-"""Which real errors of a real server pass, and which are the data's own."""
+"""Which errors of a real server count as infrastructure errors, and which as errors of the data."""
 
 import asyncio
 import errno
 import socket
+import ssl
 
 import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from chassis.database import Database, is_infrastructure_error
-from chassis.servers.base import free_port
+from chassis.database.errors import passes
+from chassis.database.pool import PoolTimeoutError
+from localservers.ports import free_port
 
 from .conftest import end_backends, settings_for
 
@@ -20,25 +22,25 @@ ADD = text("UPDATE ledgers SET sum = sum + 1 WHERE name = :name")
 
 @pytest.fixture
 async def two_ledgers(ledgers):
-    async with ledgers.transaction() as session:
-        await session.execute(text("INSERT INTO ledgers VALUES ('a', 0), ('b', 0)"))
+    async with ledgers.transaction() as unit:
+        await unit.session.execute(text("INSERT INTO ledgers VALUES ('a', 0), ('b', 0)"))
     return ledgers
 
 
 async def run(pool, *statements):
-    async with pool.transaction() as session:
+    async with pool.transaction() as unit:
         for statement in statements:
-            await session.execute(text(statement))
+            await unit.session.execute(text(statement))
 
 
 async def test_a_deadlock_passes(two_ledgers):
     both = asyncio.Barrier(2)
 
     async def lock(first, second):
-        async with two_ledgers.transaction() as session:
-            await session.execute(ADD, {"name": first})
+        async with two_ledgers.transaction() as unit:
+            await unit.session.execute(ADD, {"name": first})
             await both.wait()
-            await session.execute(ADD, {"name": second})
+            await unit.session.execute(ADD, {"name": second})
 
     results = await asyncio.gather(lock("a", "b"), lock("b", "a"), return_exceptions=True)
     [error] = [result for result in results if isinstance(result, DBAPIError)]
@@ -48,8 +50,8 @@ async def test_a_deadlock_passes(two_ledgers):
 
 
 async def test_a_lock_that_is_not_had_in_time_passes(two_ledgers):
-    async with two_ledgers.transaction() as session:
-        await session.execute(ADD, {"name": "a"})
+    async with two_ledgers.transaction() as unit:
+        await unit.session.execute(ADD, {"name": "a"})
         with pytest.raises(DBAPIError, match="lock timeout") as raised:
             await run(two_ledgers, "SET LOCAL lock_timeout = '10ms'", "LOCK TABLE ledgers")
     assert is_infrastructure_error(raised.value)
@@ -57,11 +59,11 @@ async def test_a_lock_that_is_not_had_in_time_passes(two_ledgers):
 
 async def test_a_serialization_failure_passes(two_ledgers):
     async def conflicting():
-        async with two_ledgers.transaction() as session:
-            await session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
-            await session.execute(text("SELECT * FROM ledgers"))
+        async with two_ledgers.transaction() as unit:
+            await unit.session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+            await unit.session.execute(text("SELECT * FROM ledgers"))
             await run(two_ledgers, "UPDATE ledgers SET sum = 7")
-            await session.execute(ADD, {"name": "a"})
+            await unit.session.execute(ADD, {"name": "a"})
 
     with pytest.raises(DBAPIError, match="could not serialize") as raised:
         await conflicting()
@@ -79,13 +81,12 @@ async def test_a_server_that_takes_no_writes_passes(ledgers):
 )
 async def test_a_time_out_of_the_server_passes(ledgers, setting):
     async def too_long():
-        async with ledgers.transaction() as session:
-            await session.execute(text(f"SET {setting} = '20ms'"))
-            await session.commit()  # a limit of the transaction holds from the next one on
-            await session.execute(text("SELECT 1"))
+        await run(ledgers, f"SET {setting} = '20ms'")  # it holds from the next transaction on
+        async with ledgers.transaction() as unit:
+            await unit.session.execute(text("SELECT 1"))
             if setting.startswith("idle"):
                 await asyncio.sleep(0.1)
-            await session.execute(text("SELECT pg_sleep(0.2)"))
+            await unit.session.execute(text("SELECT pg_sleep(0.2)"))
 
     with pytest.raises(DBAPIError) as raised:
         await too_long()
@@ -99,7 +100,9 @@ async def test_a_backend_that_is_ended_passes_and_the_pool_recovers(ledgers):
     await run(ledgers, "SELECT 1")
 
 
-async def test_a_pooled_connection_that_was_ended_meanwhile_is_replaced_unseen(ledgers, database):
+async def test_a_pooled_connection_that_was_ended_while_idle_is_replaced_unnoticed(
+    ledgers, database
+):
     await run(ledgers, "SELECT 1")
     assert await end_backends(database, "tests") >= 1
     await run(ledgers, "SELECT 1")
@@ -107,7 +110,7 @@ async def test_a_pooled_connection_that_was_ended_meanwhile_is_replaced_unseen(l
 
 @pytest.fixture
 def nowhere():
-    """A pool on a port where nobody listens."""
+    """Return a pool on a port where nothing listens."""
     url = f"postgresql://ledgers_runtime:test@127.0.0.1:{free_port()}/nowhere"
     return Database(settings=settings_for(url), application_name="tests")
 
@@ -120,8 +123,8 @@ async def test_a_refused_connection_passes(nowhere):
 
 async def test_a_pool_without_a_free_connection_passes(pool_of_one):
     narrow = await asyncio.to_thread(pool_of_one, 0.05)
-    async with narrow.opened(), narrow.transaction() as session:
-        await session.execute(text("SELECT 1"))
+    async with narrow.opened(), narrow.transaction() as unit:
+        await unit.session.execute(text("SELECT 1"))
         with pytest.raises(PoolTimeoutError) as raised:
             await run(narrow, "SELECT 1")
     assert is_infrastructure_error(raised.value)
@@ -163,8 +166,8 @@ async def test_an_error_of_the_data_or_the_statement_does_not_pass(ledgers, stat
 
 async def test_an_argument_of_a_wrong_type_does_not_pass(ledgers):
     async def use_case():
-        async with ledgers.transaction() as session:
-            await session.execute(ADD, {"name": 1})
+        async with ledgers.transaction() as unit:
+            await unit.session.execute(ADD, {"name": 1})
 
     with pytest.raises(DBAPIError) as raised:
         await use_case()
@@ -172,7 +175,7 @@ async def test_an_argument_of_a_wrong_type_does_not_pass(ledgers):
 
 
 @pytest.mark.parametrize(
-    ("error", "passes"),
+    ("error", "passing"),
     [
         (TimeoutError(), True),
         (ConnectionResetError(), True),
@@ -185,12 +188,82 @@ async def test_an_argument_of_a_wrong_type_does_not_pass(ledgers):
         (asyncpg.InterfaceError("connection is closed"), True),
         (asyncpg.InternalClientError("cannot switch to state 12"), True),
         (asyncpg.InterfaceError("the server expects 2 arguments, 1 was passed"), False),
-        (FileNotFoundError(errno.ENOENT, "no such template"), False),
-        (PermissionError(errno.EACCES, "a file of somebody else"), False),
-        (OSError(errno.ENOSPC, "no space left on device"), False),
-        (ValueError("no number"), False),
-        (KeyError("a"), False),
+        (asyncpg.UndefinedTableError('relation "orders" does not exist'), False),
+        (asyncpg.InvalidPasswordError("password authentication failed"), False),
     ],
 )
-def test_errors_that_no_server_gives_on_demand_are_told_apart(error, passes):
-    assert is_infrastructure_error(error) is passes
+def test_errors_of_the_driver_that_no_server_gives_on_demand_are_distinguished(error, passing):
+    assert passes(error) is passing
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionError("smtp"),
+        ConnectionResetError(),
+        TimeoutError(),
+        PoolTimeoutError("of a pool that is not ours"),
+        ssl.SSLError("certificate verify failed"),
+        socket.gaierror(socket.EAI_AGAIN, "temporary failure in name resolution"),
+        OSError(errno.EHOSTUNREACH, "no route to host"),
+        asyncio.IncompleteReadError(b"", 1),
+        FileNotFoundError(errno.ENOENT, "no such template"),
+        asyncpg.ConnectionDoesNotExistError("of a database that is not ours"),
+        ValueError("no number"),
+    ],
+)
+def test_what_the_database_layer_did_not_raise_is_not_infrastructure(error):
+    assert not is_infrastructure_error(error)
+
+
+async def test_an_error_is_known_by_its_layer_whatever_is_raised_because_of_it(nowhere):
+    class NotNotifiedError(Exception):
+        pass
+
+    async def named():
+        try:
+            await run(nowhere, "SELECT 1")
+        except OSError as error:
+            message = "the customer could not be notified"
+            raise NotNotifiedError(message) from error
+
+    async def unnamed():
+        try:
+            await run(nowhere, "SELECT 1")
+        except OSError:
+            raise NotNotifiedError  # noqa: B904 - a handler may forget it
+
+    async def beside_another():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(run(nowhere, "SELECT 1"))
+
+    for work in (named, unnamed, beside_another):
+        with pytest.raises((NotNotifiedError, ExceptionGroup)) as raised:
+            await work()
+        assert is_infrastructure_error(raised.value)
+
+
+async def test_an_error_that_was_dealt_with_is_not_the_reason_of_the_next(nowhere):
+    async def fail_for_another_reason():
+        try:
+            await run(nowhere, "SELECT 1")
+        except OSError:
+            message = "no number"
+            raise ValueError(message) from None
+
+    with pytest.raises(ValueError, match="no number") as raised:
+        await fail_for_another_reason()
+    assert not is_infrastructure_error(raised.value)
+
+
+async def test_a_time_limit_is_the_reason_whatever_it_interrupted(nowhere):
+    async def give_up_while_it_waits_to_try_again():
+        async with asyncio.timeout(0.01):
+            try:
+                await run(nowhere, "SELECT 1")
+            except OSError:
+                await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError) as raised:
+        await give_up_while_it_waits_to_try_again()
+    assert not is_infrastructure_error(raised.value)

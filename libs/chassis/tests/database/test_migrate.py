@@ -1,4 +1,4 @@
-"""A service's image migrates its schema by itself, and says in a sentence why it can't."""
+"""A service's image migrates its schema by itself, or says in one sentence why it can't."""
 
 import asyncio
 import socket
@@ -9,43 +9,32 @@ import asyncpg
 import pytest
 
 from chassis.database.waiting import DatabaseUnusableError, wait_for_postgres
-from chassis.testing.databases import ServiceDatabase
+from testkit.databases import ServiceDatabase
 
-ENVIRONMENT = """
-from sqlalchemy import MetaData
+from .packages import WrittenService, written
 
-from chassis.database.migrations import run_environment
-
-run_environment(MetaData())
-"""
-REVISION = """
-from alembic import op
-
-revision = "0001"
-down_revision = None
-
-
-def upgrade():
-    op.execute("CREATE TABLE things (id integer PRIMARY KEY)")
-"""
+__all__ = ["written"]
 
 
 @pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    versions = tmp_path / "migrations" / "versions"
-    versions.mkdir(parents=True)
-    (tmp_path / "migrations" / "env.py").write_text(ENVIRONMENT)
-    (versions / "0001_things.py").write_text(REVISION)
-    return tmp_path
+def service(written: WrittenService) -> WrittenService:
+    written.revision("0001", 'op.execute("CREATE TABLE things (id integer PRIMARY KEY)")')
+    return written
 
 
 async def migrate(directory: Path, url: str) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "chassis.database.migrate",
+        "chassis.run",
+        directory.name,
+        "migrate",
         cwd=directory,
-        env={"DATABASE_OWNER_URL": url, "STARTUP_WAIT": "1"},
+        env={
+            "DATABASE_OWNER_URL": url,
+            "STARTUP_WAIT": "1",
+            "PYTHONPATH": str(directory / "src"),
+        },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -54,24 +43,33 @@ async def migrate(directory: Path, url: str) -> tuple[int, str]:
     return process.returncode, output.decode()
 
 
-async def test_the_schema_is_brought_to_its_newest_revision(directory, postgres_url):
-    database = await ServiceDatabase.create_empty(postgres_url, "orders")
-    for parameters in ("", "?sslmode=disable"):  # what is done already is left as it is
-        status, output = await migrate(directory, database.owner_url + parameters)
+async def test_the_schema_is_brought_to_its_newest_revision(service, postgres_url):
+    database = await ServiceDatabase.create_empty(postgres_url, service.name)
+    for parameters in ("", "?sslmode=disable"):  # a second run changes nothing
+        status, output = await migrate(service.directory, database.owner_url + parameters)
         assert (status, "newest revision" in output) == (0, True), output
     connection = await asyncpg.connect(database.runtime_url)
     try:
-        assert await connection.fetch("SELECT id FROM orders.things") == []
+        assert await connection.fetch("SELECT id FROM things") == []
     finally:
         await connection.close()
 
 
-async def test_a_server_that_is_away_is_named(directory):
+async def test_a_folder_that_is_not_named_as_a_package_is_named(service, postgres_url):
+    """The name of the folder is the only thing that says whose schema it is."""
+    database = await ServiceDatabase.create_empty(postgres_url, service.name)
+    renamed = await asyncio.to_thread(service.directory.rename, service.directory.parent / "nobody")
+    status, output = await migrate(renamed, database.owner_url)
+    assert (status, "the service nobody declares no tables" in output) == (1, True), output
+    assert "Traceback" not in output
+
+
+async def test_an_unavailable_server_is_named(service):
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound, and never listening
+        taken.bind(("127.0.0.1", 0))  # bound, but not listening
         port = taken.getsockname()[1]
         url = f"postgresql://orders_owner:secret@127.0.0.1:{port}/slipway"
-        status, output = await migrate(directory, url)
+        status, output = await migrate(service.directory, url)
     assert status == 1
     assert f"orders_owner@127.0.0.1:{port}/slipway did not answer within 1 s" in output
     assert "secret" not in output

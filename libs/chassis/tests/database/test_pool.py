@@ -1,4 +1,4 @@
-"""What a transaction costs in round trips, and which lost connections nobody gets to see."""
+"""How many round trips a transaction needs, and which lost connections no caller notices."""
 
 import asyncio
 import contextlib
@@ -8,9 +8,10 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from chassis.database import Database
+from chassis.database.pool import PoolTimeoutError
+from chassis.deadline import Deadline
 
 from .conftest import end_backends
 
@@ -19,7 +20,7 @@ NOTHING = contextlib.nullcontext()
 
 
 class Wire:
-    """A TCP port before Postgres: counts what clients send, and can lose connections unheard."""
+    """A TCP port in front of PostgreSQL: counts clients' messages, and can silence connections."""
 
     def __init__(self, url):
         self._target = urlsplit(url)
@@ -45,21 +46,21 @@ class Wire:
 
     @contextlib.contextmanager
     def lost(self, *, seconds):
-        """Let nothing pass on the connections that are open, and tell nobody for so long."""
+        """Silence the open connections for this long: no data passes, and nothing is closed."""
         lost = dict(self._flows)
 
-        def tell():
+        def close_lost():
             for writer in lost:
                 writer.close()
 
         for flows in lost.values():
             flows.clear()
-        telling = asyncio.get_running_loop().call_later(seconds, tell)
+        timer = asyncio.get_running_loop().call_later(seconds, close_lost)
         try:
             yield
         finally:
-            telling.cancel()
-            tell()
+            timer.cancel()
+            close_lost()
 
     async def closed(self):
         """Wait until both ends have closed every connection."""
@@ -91,7 +92,7 @@ async def wire(service_database):
 
 @pytest.fixture
 def pool_on(wire, database_settings):
-    """Make a pool on the wire; a connection that doesn't answer is given up after a second."""
+    """Make a pool behind the port; a connection that is silent for a second is given up."""
 
     def make(*, ping_after):
         given = {
@@ -106,8 +107,8 @@ def pool_on(wire, database_settings):
 
 
 async def select(pool):
-    async with pool.transaction() as session:
-        assert await session.scalar(text("SELECT 1")) == 1
+    async with pool.transaction() as unit:
+        assert await unit.session.scalar(text("SELECT 1")) == 1
 
 
 @pytest.mark.parametrize(("ping_after", "pings"), [(60, 0), (0, 1)])
@@ -121,13 +122,32 @@ async def test_a_transaction_costs_what_it_says_and_a_ping_where_it_was_idle(
         assert wire.sent - before == BEGIN_SELECT_COMMIT + pings
 
 
-async def test_idle_connections_that_were_lost_unheard_are_all_replaced_before_use(wire, pool_on):
+async def test_a_deadline_costs_no_round_trip(wire, pool_on):
+    async with pool_on(ping_after=60) as pool:
+        await select(pool)  # opens the connection, and prepares the statement
+        before = wire.sent
+        async with Deadline(seconds=60):
+            await select(pool)
+        assert wire.sent - before == BEGIN_SELECT_COMMIT
+
+
+async def test_a_lock_is_sent_with_the_begin(wire, pool_on):
+    async with pool_on(ping_after=60) as pool:
+        await select(pool)
+        before = wire.sent
+        async with pool.transaction() as unit:
+            await unit.lock("a")
+            await unit.session.execute(text("SELECT 1"))
+        assert wire.sent - before == BEGIN_SELECT_COMMIT
+
+
+async def test_idle_connections_that_were_lost_unnoticed_are_all_replaced_before_use(wire, pool_on):
     async with pool_on(ping_after=0) as pool:
         both = asyncio.Barrier(2)
 
         async def hold():
-            async with pool.transaction() as session:
-                await session.execute(text("SELECT 1"))
+            async with pool.transaction() as unit:
+                await unit.session.execute(text("SELECT 1"))
                 await both.wait()
 
         async with asyncio.TaskGroup() as tasks:
@@ -176,13 +196,13 @@ def impatient(pool_of_one):
     return pool_of_one(0.1)
 
 
-async def test_who_waits_for_a_connection_is_not_overtaken_by_who_comes_later(patient):
-    """One that is free again is not taken by who asks in that very moment."""
+async def test_a_request_that_waits_for_a_connection_is_not_overtaken_by_a_later_one(patient):
+    """A connection that becomes free goes to the first in the queue, not to a new request."""
     served = []
 
     async def work(number):
-        async with patient.transaction() as session:
-            await session.execute(text("SELECT 1"))
+        async with patient.transaction() as unit:
+            await unit.session.execute(text("SELECT 1"))
             served.append(number)
 
     async with patient.opened():
@@ -194,23 +214,23 @@ async def test_who_waits_for_a_connection_is_not_overtaken_by_who_comes_later(pa
     assert served == sorted(served)
 
 
-async def test_who_waits_too_long_for_a_connection_is_told_why_and_the_next_is_served(impatient):
-    told = r"connections \(1\) were in use for 0.1 s: .* DATABASE_POOL_SIZE"
+async def test_a_wait_for_a_connection_that_times_out_says_why_and_the_next_is_served(impatient):
+    message = r"connections \(1\) were in use for 0.1 s: .* DATABASE_POOL_SIZE"
     async with impatient.opened():
         async with impatient.reading():
-            with pytest.raises(PoolTimeoutError, match=told):
+            with pytest.raises(PoolTimeoutError, match=message):
                 async with impatient.reading():
                     pass
-        async with impatient.transaction() as session:
-            await session.execute(text("SELECT 1"))
+        async with impatient.transaction() as unit:
+            await unit.session.execute(text("SELECT 1"))
 
 
 async def test_a_transaction_takes_no_connection_before_its_first_statement(impatient):
     async with impatient.opened(), impatient.transaction(), impatient.transaction() as second:
-        await second.execute(text("SELECT 1"))
+        await second.fetch("SELECT 1")
 
 
-async def test_who_can_not_connect_leaves_the_turn_to_the_next(impatient, monkeypatch):
+async def test_a_request_that_can_not_connect_passes_its_turn_to_the_next(impatient, monkeypatch):
     async with impatient.opened():
         for _ in range(3):
             with monkeypatch.context() as refusing:
@@ -218,8 +238,8 @@ async def test_who_can_not_connect_leaves_the_turn_to_the_next(impatient, monkey
                 with pytest.raises(ConnectionRefusedError):
                     async with impatient.reading():
                         pass
-        async with impatient.transaction() as session:
-            await session.execute(text("SELECT 1"))
+        async with impatient.transaction() as unit:
+            await unit.session.execute(text("SELECT 1"))
 
 
 async def refuse(*_, **__):

@@ -1,4 +1,4 @@
-"""The grants: a service reads and writes its own schema only, and its runtime role has no DDL."""
+"""Grants: a service reads and writes its own schema only, and its runtime role may not run DDL."""
 
 import asyncio
 import secrets
@@ -7,9 +7,16 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
+from chassis.database.limits import (
+    BATCH_SECONDS,
+    COMMIT_SECONDS,
+    HANDLER_SECONDS,
+    IDLE_SECONDS,
+    LOCK_SECONDS,
+    TRANSACTION_SECONDS,
+)
 from chassis.database.roles import bootstrap
-from chassis.testing import ServiceDatabase
-from chassis.testing.databases import PASSWORD, bootstrap_services, url_for
+from testkit.databases import PASSWORD, ServiceDatabase, bootstrap_services, url_for
 
 
 @asynccontextmanager
@@ -104,10 +111,16 @@ async def test_the_runtime_role_has_its_time_limits(database):
             )
         }
     assert limits == {
-        "idle_in_transaction_session_timeout": "5s",
+        "idle_in_transaction_session_timeout": "25s",
         "transaction_timeout": "30s",
         "lock_timeout": "5s",
     }
+
+
+def test_a_transaction_has_time_for_a_lock_a_handler_and_its_commit():
+    assert TRANSACTION_SECONDS >= LOCK_SECONDS + HANDLER_SECONDS + COMMIT_SECONDS
+    assert HANDLER_SECONDS < IDLE_SECONDS < TRANSACTION_SECONDS
+    assert BATCH_SECONDS < TRANSACTION_SECONDS
 
 
 async def test_a_second_bootstrap_changes_nothing_but_the_passwords(postgres_url):

@@ -1,6 +1,7 @@
-"""An app of the tests' own: routes for every way in which a request can be wrong."""
+"""An app for tests, with a route for every way in which a request can be wrong."""
 
 import asyncio
+import ssl
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -9,7 +10,8 @@ from typing import Annotated, Any
 import asyncpg
 import httpx
 import pytest
-from fastapi import FastAPI, Form, Query, Request, Response
+from fastapi import FastAPI, Form, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import Field, SecretStr
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -18,25 +20,27 @@ from chassis.auth import CurrentPrincipal, Principal, TokenVerifier, require_sco
 from chassis.auth.keys import PublicKeys
 from chassis.database import Database, DatabaseSettings, service_metadata
 from chassis.database.engine import asyncpg_url
+from chassis.database.errors import mark_infrastructure
 from chassis.errors import Conflict, FieldError, Invalid, TooManyRequests
 from chassis.http import (
     BoundedInt,
     Id,
     Idempotent,
     Name,
+    QueryShape,
     Router,
-    SessionDep,
     Shape,
+    UnitDep,
     create_app,
     declare_idempotency_table,
     problems,
 )
-from chassis.http.idempotency import IdempotencyInFlight, IdempotencyKeyReused
+from chassis.http.shapes import WRITTEN_AS_INTEGER
 from chassis.process import Process
 from chassis.settings import Environment, ProcessSettings
-from chassis.testing import TestTokens, client_of
-from chassis.testing.databases import bootstrap_services, url_for
-from chassis.testing.tokens import AUDIENCE, ISSUER
+from testkit.clients import client_of
+from testkit.databases import PASSWORD, bootstrap_services, url_for
+from testkit.tokens import AUDIENCE, ISSUER, TestTokens
 
 
 class Item(Shape):
@@ -59,8 +63,11 @@ class Grant(Shape):
     refresh_token: Name
 
 
-class Search(Shape):
+class Search(QueryShape):
     q: Name = "x"
+    number: Annotated[int | None, Field(le=100)] = None
+    numbers: Annotated[list[int], Field(max_length=3)] = Field(default_factory=list)
+    ratio: float = 0
 
 
 class Soldout(Conflict):
@@ -88,6 +95,11 @@ async def grant(form: Annotated[Grant, Form()]) -> Grant:
 @router.get("/search")
 async def search(query: Annotated[Search, Query()]) -> Search:
     return query
+
+
+@router.get("/numbers/{number}")
+async def number_in_path(number: Annotated[int, Path(le=100), WRITTEN_AS_INTEGER]) -> Search:
+    return Search(number=number)
 
 
 @router.get("/things/{thing_id}")
@@ -119,10 +131,13 @@ async def broken() -> Item:
     raise RuntimeError(cause)
 
 
-@router.get("/away")
-async def away() -> Item:
-    cause = "10.0.0.7:5432 refused hunter2"
-    raise ConnectionRefusedError(cause)
+@router.get("/third-party/{which}")
+async def third_party(which: str) -> Item:
+    raise {
+        "refused": ConnectionRefusedError("10.0.0.7:25 refused hunter2"),
+        "silent": TimeoutError("10.0.0.7:25 did not answer hunter2"),
+        "untrusted": ssl.SSLError("10.0.0.7:25 has a certificate of hunter2"),
+    }[which]
 
 
 @router.post("/upload")
@@ -131,6 +146,16 @@ async def upload(request: Request) -> Item:
     async for chunk in request.stream():
         size += len(chunk)
     return Item(sku="upload", quantity=size)
+
+
+@router.get("/stream")
+async def stream(request: Request) -> Response:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"first "
+        await request.app.state.gate("stream")
+        yield b"last"
+
+    return StreamingResponse(parts())
 
 
 @router.get("/me")
@@ -144,55 +169,112 @@ async def admin(caller: Annotated[Principal, require_scope("a:read", "a:write")]
 
 
 @router.post("/notes", status_code=201)
-async def add_note(note: Note, session: SessionDep) -> Note:
-    await session.execute(text("INSERT INTO notes (text) VALUES (:text)"), {"text": note.text})
+async def add_note(note: Note, unit: UnitDep) -> Note:
+    await unit.session.execute(text("INSERT INTO notes (text) VALUES (:text)"), {"text": note.text})
     return note
 
 
 @router.post(
     "/orders",
     status_code=201,
-    response_model=Note,
-    responses=problems(IdempotencyInFlight, IdempotencyKeyReused, Soldout),
+    idempotent=Idempotent.OPTIONAL,
+    responses=problems(Soldout),
 )
-async def order(
-    note: Note, session: SessionDep, idempotency: Idempotent, request: Request
-) -> Response:
-    if (replayed := await idempotency.replay()) is not None:
-        return replayed
-    await session.execute(text("INSERT INTO notes (text) VALUES (:text)"), {"text": note.text})
+async def order(note: Note, unit: UnitDep, response: Response, request: Request) -> Note:
+    await unit.session.execute(text("INSERT INTO notes (text) VALUES (:text)"), {"text": note.text})
     gate = getattr(request.app.state, "gate", None)
     if gate is not None:
         await gate(note.text)
     if note.text == "sold out":
         raise Soldout
-    total = await session.scalar(text("SELECT count(*) FROM notes"))
-    return await idempotency.answer(
-        Note(text=f"{note.text} is number {total}"), status=201, headers={"Location": "/x/1"}
-    )
+    total = await unit.session.scalar(text("SELECT count(*) FROM notes"))
+    response.headers["Location"] = "/x/1"
+    return Note(text=f"{note.text} is number {total}")
+
+
+@router.post("/payments", idempotent=Idempotent.REQUIRED)
+async def pay(note: Note, _: CurrentPrincipal) -> Note:
+    return note
+
+
+@router.post("/sessions", status_code=201)
+async def open_session(note: Note, request: Request) -> Note:
+    async with request.app.state.database.transaction() as unit:
+        await unit.session.execute(
+            text("INSERT INTO notes (text) VALUES (:text)"), {"text": note.text}
+        )
+    lost = mark_infrastructure(ConnectionResetError("the answer can't be made"))
+    raise lost if note.text == "lost" else RuntimeError
+
+
+_WAITS = """
+    CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN PERFORM pg_advisory_xact_lock_shared(25); RETURN NEW; END';
+    CREATE TRIGGER wait_in_insert BEFORE INSERT ON notes FOR EACH ROW
+        WHEN (NEW.text = 'stuck') EXECUTE FUNCTION wait();
+    CREATE CONSTRAINT TRIGGER wait_in_commit AFTER INSERT ON notes DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW WHEN (NEW.text = 'held') EXECUTE FUNCTION wait()
+"""
+# Roles belong to the whole server, where other test processes have databases.
+_OURS = "pg_stat_activity WHERE usename = 'probe_runtime' AND datname = current_database()"
 
 
 class Databases:
-    """The tests' own schema, as a service has it, and looks into it past the app."""
+    """The tests' schema, set up as a service has it, and queries on it that bypass the app."""
 
     def __init__(self, url: str, superuser_url: str) -> None:
         self.url = url
         self.superuser_url = superuser_url
 
     async def rows(self) -> list[str]:
-        """Give the notes that are committed."""
+        """Return the committed notes."""
         return [row[0] for row in await self._fetch("SELECT text FROM probe.notes")]
 
     async def hashes(self) -> list[bytes]:
-        """Give the hashes of the bodies whose answers are stored."""
+        """Return the hashes of the bodies whose responses are stored."""
         return [row[0] for row in await self._fetch("SELECT body_hash FROM probe.idempotency_keys")]
 
     async def end_backends(self) -> None:
         """End the service's connections, as a restart of the server does."""
-        await self._fetch(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-            " WHERE usename = 'probe_runtime'"
+        await self._fetch(f"SELECT pg_terminate_backend(pid, 5000) FROM {_OURS}")
+
+    @asynccontextmanager
+    async def locked(self) -> AsyncIterator[None]:
+        """Hold the lock that "stuck" and "held" notes wait for."""
+        connection = await asyncpg.connect(self.superuser_url)
+        try:
+            await connection.execute("SELECT pg_advisory_lock(25)")
+            yield
+        finally:
+            await connection.close()
+
+    async def waiting(self, query: str, statements: int = 1) -> None:
+        """Wait until this many of the service's statements with this beginning wait for a lock."""
+        await self.until(
+            f"SELECT FROM {_OURS} AND wait_event = 'advisory' AND query ~ '^{query}'"
+            f" HAVING count(*) = {statements}"
         )
+
+    async def nothing_runs(self) -> None:
+        """Wait until the server runs nothing of the service."""
+        await self.until(f"SELECT 1 WHERE NOT EXISTS (SELECT FROM {_OURS} AND state <> 'idle')")
+
+    async def until(self, query: str) -> None:
+        """Wait until `query` returns a row."""
+        connection = await asyncpg.connect(self.superuser_url)
+        try:
+            while True:
+                if await connection.fetch(query):
+                    return
+                await asyncio.sleep(0.01)
+        finally:
+            await connection.close()
+
+    async def running(self) -> list[str]:
+        """Return the statements of the service that run, or whose transaction is open."""
+        return [
+            row[0] for row in await self._fetch(f"SELECT query FROM {_OURS} AND state <> 'idle'")
+        ]
 
     async def _fetch(self, query: str) -> list[Any]:
         connection = await asyncpg.connect(self.superuser_url)
@@ -206,9 +288,11 @@ class Databases:
 async def _databases(postgres_url: str) -> Databases:
     """A database with a service's roles, its notes, and the table of idempotency keys.
 
-    A note "late" breaks a rule that is only looked at when the transaction commits.
+    A note "late" breaks a rule that PostgreSQL only checks at COMMIT. While a test holds the
+    database's lock, the INSERT of a note "stuck" waits for it, and the COMMIT of a note "held".
     """
-    name = f"test_chassis_http_{uuid.uuid4().hex[:12]}"  # each process of a run has its own
+    # Each test process of a run has its own database.
+    name = f"test_chassis_http_{uuid.uuid4().hex[:12]}"
     admin = await asyncpg.connect(postgres_url)
     try:
         await admin.execute(f"CREATE DATABASE {name}")
@@ -239,6 +323,8 @@ async def _databases(postgres_url: str) -> Databases:
                 " WHEN (NEW.text = 'late') EXECUTE FUNCTION refuse()"
             )
         )
+        for statement in _WAITS.split(";\n"):
+            await connection.execute(text(statement))
     await owner.dispose()
     return Databases(
         url_for(postgres_url, database=name, role="probe_runtime"),
@@ -280,7 +366,7 @@ def make_app(tokens: TestTokens, database_url: str) -> FastAPI:
 
 @pytest.fixture(scope="session")
 def app(tokens: TestTokens) -> FastAPI:
-    """The app without a database: nothing listens where it looks for one."""
+    """The app without a database: nothing listens at its database's address."""
     return make_app(tokens, "postgresql://nobody:x@127.0.0.1:1/none")
 
 
@@ -298,4 +384,16 @@ def app_with_database(tokens: TestTokens, databases: Databases) -> FastAPI:
 @pytest.fixture
 async def stored(app_with_database: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     async with client_of(app_with_database) as client:
+        yield client
+
+
+@pytest.fixture
+def app_locked_out(tokens: TestTokens, databases: Databases) -> FastAPI:
+    """The app with a password that the database refuses."""
+    return make_app(tokens, databases.url.replace(f":{PASSWORD}@", ":changed@"))
+
+
+@pytest.fixture
+async def locked_out(app_locked_out: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(app_locked_out) as client:
         yield client

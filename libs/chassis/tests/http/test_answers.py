@@ -1,4 +1,4 @@
-"""What every answer has, whatever the route does: problem members, headers, a request id."""
+"""Every response has problem members, headers and a request id, whatever the route does."""
 
 import json
 from collections.abc import AsyncIterator, MutableMapping
@@ -9,9 +9,13 @@ import pytest
 import structlog
 from fastapi import FastAPI
 from opentelemetry import trace
+from starlette.requests import Request
 from structlog.testing import LogCapture
 
-from chassis.testing import TestTokens
+from chassis.errors import ReauthenticationNeeded
+from chassis.http.problems import problem_of
+from chassis.product import product
+from testkit.tokens import TestTokens
 
 MEBIBYTE = 1024 * 1024
 JSON = {"Content-Type": "application/json"}
@@ -39,7 +43,7 @@ def post_scope(path: str) -> dict[str, Any]:
 
 @pytest.fixture
 def logged() -> Any:
-    """What is logged, with the context that stands on each line."""
+    """Return the log lines, with the context that each line carries."""
     capture = LogCapture()
     before = structlog.get_config()["processors"]
     structlog.configure(processors=[structlog.contextvars.merge_contextvars, capture])
@@ -47,12 +51,12 @@ def logged() -> Any:
     structlog.configure(processors=before)
 
 
-async def test_a_domain_error_says_all_it_knows(client: httpx.AsyncClient):
+async def test_a_domain_error_contains_all_its_details(client: httpx.AsyncClient):
     answer = await client.get("/api/v1/sold-out", headers={"X-Request-ID": "abc"})
     assert answer.status_code == 409
     assert answer.headers["cache-control"] == "no-store"
     assert answer.json() == {
-        "type": "https://slipway.dev/problems/out-of-stock",
+        "type": f"{product().problem_base}out-of-stock",
         "title": "There is not enough of it.",
         "status": 409,
         "detail": "two are left",
@@ -71,7 +75,7 @@ async def test_a_rule_over_fields_points_to_each(client: httpx.AsyncClient):
     ]
 
 
-async def test_waiting_is_told_in_seconds(client: httpx.AsyncClient):
+async def test_waiting_is_measured_in_seconds(client: httpx.AsyncClient):
     answer = await client.get("/api/v1/busy")
     assert answer.status_code == 429
     assert answer.headers["retry-after"] == "7"
@@ -91,21 +95,25 @@ async def test_500_shows_nothing_of_the_cause_and_logs_it(
     assert error["request_id"] == "r-1"
 
 
-async def test_infrastructure_that_is_away_is_503_with_retry_after(
+@pytest.mark.parametrize("which", ["refused", "silent", "untrusted"])
+async def test_a_third_party_that_fails_a_use_case_is_not_taken_for_our_database(
+    client: httpx.AsyncClient, logged: list[dict[str, Any]], which: str
+):
+    answer = await client.get(f"/api/v1/third-party/{which}")
+    assert answer.status_code == 500
+    assert "hunter2" not in answer.text
+    assert [entry for entry in logged if entry["log_level"] == "error"]
+
+
+async def test_an_unavailable_database_is_503_with_retry_after(
     client: httpx.AsyncClient, logged: list[dict[str, Any]]
 ):
-    answer = await client.get("/api/v1/away")
-    assert answer.status_code == 503
-    assert int(answer.headers["retry-after"]) >= 1
-    assert answer.json()["type"].endswith("/unavailable")
-    assert "hunter2" not in answer.text
-    assert not [entry for entry in logged if entry["log_level"] == "error"]
-
-
-async def test_a_database_that_is_away_is_503(client: httpx.AsyncClient):
     answer = await client.post("/api/v1/notes", json={"text": "a"})
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) >= 1
+    assert answer.json()["type"].endswith("/unavailable")
+    assert "127.0.0.1" not in answer.text
+    assert not [entry for entry in logged if entry["log_level"] == "error"]
 
 
 async def test_a_request_id_is_made(client: httpx.AsyncClient):
@@ -131,7 +139,7 @@ async def test_one_line_is_logged_for_a_request(
 ):
     await client.get("/api/v1/search?q=secret-query", headers={"X-Request-ID": "r-1"})
     [line] = logged
-    assert line["event"] == "request"
+    assert line["event"] == "request ended"
     assert (line["method"], line["path"], line["status"]) == ("GET", "/api/v1/search", 200)
     assert line["request_id"] == "r-1"
     assert line["milliseconds"] >= 0
@@ -139,7 +147,7 @@ async def test_one_line_is_logged_for_a_request(
 
 
 async def test_the_line_of_a_request_is_logged_inside_its_trace(client: httpx.AsyncClient):
-    """So the line carries the trace's id, whoever began the trace."""
+    """So the line carries the trace's id, whoever started the trace."""
     seen: list[str] = []
 
     def look(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -215,7 +223,9 @@ async def test_another_content_type_is_415_and_says_which(
 @pytest.mark.parametrize(
     "content_type", ["application/json", "Application/JSON; charset=utf-8", "application/json;"]
 )
-async def test_json_may_be_said_in_other_ways(client: httpx.AsyncClient, content_type: str):
+async def test_other_content_types_of_json_are_accepted(
+    client: httpx.AsyncClient, content_type: str
+):
     headers = {"Content-Type": content_type}
     answer = await client.post("/api/v1/baskets", content=b'{"name": "a"}', headers=headers)
     assert answer.status_code == 201
@@ -249,7 +259,9 @@ async def test_a_strange_form_is_refused(client: httpx.AsyncClient, body: bytes)
 @pytest.mark.parametrize(
     "value", [None, "Basic YTpi", "Bearer", "Bearer ", "Bearer x", "Bearer \xe9", "x", "Bearer a b"]
 )
-async def test_no_good_token_is_401_and_says_how(client: httpx.AsyncClient, value: str | None):
+async def test_no_valid_token_is_401_and_says_how_to_authenticate(
+    client: httpx.AsyncClient, value: str | None
+):
     headers = [] if value is None else [(b"authorization", value.encode("latin-1"))]
     answer = await client.get("/api/v1/me", headers=headers)
     assert answer.status_code == 401
@@ -268,6 +280,15 @@ async def test_a_missing_scope_is_403_and_named(client: httpx.AsyncClient, token
     assert good.status_code == 200
 
 
+def test_a_log_in_that_is_too_old_is_401_with_the_challenge_of_rfc_9470():
+    scope = {"type": "http", "path": "/api/v1/me", "headers": [(b"authorization", b"Bearer x")]}
+    answer = problem_of(Request(scope), ReauthenticationNeeded(max_age=300))
+    assert answer.status_code == 401
+    assert json.loads(bytes(answer.body))["max_age"] == 300
+    challenge = 'Bearer error="insufficient_user_authentication", max_age="300"'
+    assert answer.headers["www-authenticate"] == challenge
+
+
 async def test_a_client_that_leaves_in_mid_body_is_no_error(
     client: httpx.AsyncClient, app: FastAPI, logged: list[dict[str, Any]]
 ):
@@ -279,13 +300,13 @@ async def test_a_client_that_leaves_in_mid_body_is_no_error(
             return next(messages)
 
         async def send(message: MutableMapping[str, Any]) -> None:
-            """Send to nobody."""
+            """A `send` that discards messages."""
 
         await app(post_scope(path), receive, send)
     assert [line["log_level"] for line in logged] == ["info"] * 3
 
 
-async def test_every_answer_of_the_chassis_is_documented(client: httpx.AsyncClient):
+async def test_every_response_of_the_chassis_is_documented(client: httpx.AsyncClient):
     document = (await client.get("/openapi.json")).json()
     paths = document["paths"]
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
+from collections.abc import AsyncIterator, Collection, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,34 +10,31 @@ from typing import Any
 import asyncpg
 import pytest
 from aiokafka import AIOKafkaProducer
-from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from chassis.database import Database, DatabaseSettings
+from chassis.database import Connector, Database, DatabaseSettings
 from chassis.health import Health
 from chassis.messaging import Consumer, KafkaConnection, Outbox, Relay, Wakeups
 from chassis.messaging.consuming.batch import BatchRunner
 from chassis.messaging.consuming.handling import Handling
+from chassis.messaging.consuming.lag import GroupLag, Standings
 from chassis.messaging.consuming.retries import Retries
 from chassis.messaging.consuming.subscriptions import Subscriptions
 from chassis.messaging.consuming.watchdog import Watchdog
 from chassis.messaging.metrics import ConsumerMetrics, ParkingMetrics, RelayMetrics
 from chassis.messaging.publishing.lane import Pace
 from chassis.settings import Environment
-from chassis.testing import ServiceDatabase, TestTopics
+from testkit.databases import ServiceDatabase
+from testkit.kafka import TestTopics
+from testkit.waiting import until
 
 from .counting import SERVICE, SOURCE, Handler, metadata, raise_counter, record, subscriptions
-
-SECONDS = 30.0
 
 
 @asynccontextmanager
 async def running(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run long-lived tasks beside the block; one that fails ends the block with its error."""
+    """Run long-lived tasks beside the block; if one fails, the block ends with its error."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one) for one in work]
         try:
@@ -45,15 +42,6 @@ async def running(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         finally:
             for task in tasks:
                 task.cancel()
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for what another process or a server must come to; there is no event to wait for."""
-    async with asyncio.timeout(SECONDS):
-        while True:
-            if await condition():
-                return
-            await asyncio.sleep(0.01)
 
 
 @dataclass(kw_only=True)
@@ -64,9 +52,18 @@ class CountingService:
     database: Database
     wakeups: Wakeups
     topics: TestTopics
-    relay_metrics: RelayMetrics = field(default_factory=lambda: RelayMetrics(CollectorRegistry()))
-    metrics: ConsumerMetrics = field(default_factory=lambda: ConsumerMetrics(CollectorRegistry()))
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    relay_metrics: RelayMetrics = field(init=False)
+    metrics: ConsumerMetrics = field(init=False)
     raised: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.relay_metrics = RelayMetrics(self.registry)
+        self.metrics = ConsumerMetrics(self.registry)
+
+    def sample(self, name: str, **labels: str) -> float | None:
+        """Return the value of a metric, as a scrape would."""
+        return self.registry.get_sample_value(name, labels)
 
     @property
     def kafka(self) -> KafkaConnection:
@@ -74,14 +71,14 @@ class CountingService:
             bootstrap_servers=self.topics.bootstrap_servers, topic_prefix=self.topics.prefix
         )
 
-    def outbox(self, session: Any) -> Outbox:
-        return Outbox(session=session, source=SOURCE, service=SERVICE, wakeups=self.wakeups)
+    def outbox(self, unit: Any) -> Outbox:
+        return Outbox(unit=unit, source=SOURCE, service=SERVICE, wakeups=self.wakeups)
 
     async def raise_counters(self, *names: str, filler: str = "") -> None:
-        """Raise counters, each in a transaction of its own, one after the other."""
+        """Raise counters one after the other, each in a separate transaction."""
         for name in names:
-            async with self.database.transaction() as session:
-                number = await raise_counter(session, self.outbox(session), name, filler=filler)
+            async with self.database.transaction() as unit:
+                number = await raise_counter(unit, self.outbox(unit), name, filler=filler)
             self.raised[name] = number
 
     def relay(
@@ -89,7 +86,7 @@ class CountingService:
     ) -> Relay:
         return Relay(
             service=SERVICE,
-            dsn=dsn or self.urls.runtime_url,
+            connector=Connector.to(dsn or self.urls.runtime_url),
             kafka=self.kafka,
             metrics=self.relay_metrics,
             urgent_topics=urgent_topics,
@@ -99,7 +96,7 @@ class CountingService:
     def handling(
         self, handler: Handler = record, *, table: Subscriptions[Any] | None = None, **options: Any
     ) -> Handling[Any]:
-        """The handlers; `options` are those of the subscription."""
+        """Return the handlers; `options` are those of the subscription."""
         return Handling(
             service=SERVICE,
             subscriptions=table or subscriptions(handler, **options),
@@ -123,9 +120,19 @@ class CountingService:
             poll_seconds=0.05,
         )
 
-    def watchdog(self, health: Health, **options: Any) -> Watchdog:
-        return Watchdog(
+    def lag(self, **options: Any) -> GroupLag:
+        """Return a measurement of this service's lag; the caller runs it."""
+        return GroupLag(
             kafka=self.kafka,
+            group=self.topics.prefix + SERVICE,
+            topics=[self.topics.prefix + topic for topic in subscriptions().topics],
+            metrics=self.metrics,
+            **options,
+        )
+
+    def watchdog(self, health: Health, *, lag: Standings | None = None, **options: Any) -> Watchdog:
+        return Watchdog(
+            lag=lag or self.lag(),
             database=self.database,
             metrics=self.metrics,
             health=health,
@@ -146,7 +153,7 @@ class CountingService:
         return kind(service=SERVICE, **options)
 
     async def query(self, sql: str, *arguments: Any) -> list[tuple[Any, ...]]:
-        """Ask the service's database as its runtime role, on a connection of its own."""
+        """Query the service's database as its runtime role, on a separate connection."""
         connection = await asyncpg.connect(self.urls.runtime_url)
         try:
             return [tuple(row) for row in await connection.fetch(sql, *arguments)]
@@ -163,28 +170,28 @@ class CountingService:
         return int((await self.query("SELECT count(*) FROM outbox"))[0][0])
 
     async def until_effects(self, number: int | None = None) -> None:
-        """Wait for as many effects; by default one for each event."""
+        """Wait for `number` effects; by default one for each event."""
         wanted = self.raised.total() if number is None else number
 
-        async def there() -> bool:
-            with suppress(OSError, asyncpg.PostgresError):  # a server may be away meanwhile
+        async def all_effects() -> bool:
+            with suppress(OSError, asyncpg.PostgresError):  # a server may be unavailable
                 return len(await self.effects()) >= wanted
             return False
 
-        await until(there)
+        await until(all_effects)
 
     async def until_published(self, but: int = 0) -> None:
-        """Wait until no row is left in the outbox, `but` so many that can't go."""
+        """Wait until only `but` rows, which can't be sent, are left in the outbox."""
 
-        async def there() -> bool:
+        async def all_published() -> bool:
             with suppress(OSError, asyncpg.PostgresError):
                 return await self.backlog() == but
             return False
 
-        await until(there)
+        await until(all_published)
 
     def outcome(self, name: str) -> float:
-        """How many messages the consumer counted with an outcome."""
+        """Return how many messages the consumer counted with an outcome."""
         samples = [
             sample for metric in self.metrics.consumed.collect() for sample in metric.samples
         ]
@@ -197,7 +204,7 @@ class CountingService:
     async def send(
         self, *values: bytes | None, headers: dict[str, str], key: str = "a", partition: int = 0
     ) -> None:
-        """Put messages on the topic past any outbox."""
+        """Send messages to the topic without an outbox."""
         producer = AIOKafkaProducer(bootstrap_servers=self.topics.bootstrap_servers)
         await producer.start()
         try:
@@ -231,7 +238,7 @@ def database_settings(service_database: ServiceDatabase) -> DatabaseSettings:
 async def counting_service(
     urls: ServiceDatabase, settings: DatabaseSettings, topics: TestTopics
 ) -> AsyncIterator[CountingService]:
-    wakeups = Wakeups(dsn=urls.runtime_url, application_name="tests-wakeups")
+    wakeups = Wakeups(connector=Connector.to(urls.runtime_url), application_name="tests-wakeups")
     async with Database(settings=settings, application_name="tests").opened() as database:
         yield CountingService(urls=urls, database=database, wakeups=wakeups, topics=topics)
 
@@ -240,7 +247,7 @@ async def counting_service(
 async def offline(
     database: ServiceDatabase, database_settings: DatabaseSettings
 ) -> AsyncIterator[CountingService]:
-    """The service where no test of Kafka is meant: with PostgreSQL alone."""
+    """The service with PostgreSQL alone, for tests that need no Kafka."""
     nowhere = TestTopics(bootstrap_servers="127.0.0.1:1")
     async with counting_service(database, database_settings, nowhere) as counting:
         yield counting
@@ -250,28 +257,10 @@ async def offline(
 async def service(
     database: ServiceDatabase, database_settings: DatabaseSettings, topics: TestTopics
 ) -> AsyncIterator[CountingService]:
-    """The service with its topic on the run's Kafka."""
+    """The service, with its topic on the Kafka of the test run."""
     await topics.create(["counters"])
     async with (
         counting_service(database, database_settings, topics) as counting,
         running(counting.wakeups.run()),
     ):
         yield counting
-
-
-@pytest.fixture(scope="session")
-def span_exporter() -> InMemorySpanExporter:
-    """What this process's spans go to; a process has one provider, set once."""
-    provider = trace.get_tracer_provider()
-    if not isinstance(provider, TracerProvider):
-        provider = TracerProvider()
-        trace.set_tracer_provider(provider)
-    exporter = InMemorySpanExporter()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    return exporter
-
-
-@pytest.fixture
-def spans(span_exporter: InMemorySpanExporter) -> InMemorySpanExporter:
-    span_exporter.clear()
-    return span_exporter

@@ -1,20 +1,20 @@
-"""The tests' own service: it raises counters, announces that, and keeps what it hears of it."""
+"""The tests' own service: it raises counters, publishes that, and stores what it consumes."""
 
 import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Column, Identity, Table, Text, column, insert, table, text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.database import service_metadata
+from chassis.database.unit import Unit
+from chassis.jobs import declare_job_tables
 from chassis.messaging import (
     Delivery,
     Outbox,
@@ -22,10 +22,12 @@ from chassis.messaging import (
     Subscriptions,
     declare_messaging_tables,
 )
+from chassis.messaging.consuming.subscriptions import Finish
 from chassis.operations.replays import Snapshot
 from chassis.process import Process, run_worker
+from chassis.service import Composition, Service, common_only
 from chassis.settings import load
-from chassis.wiring import ServiceResources, ServiceSettings, open_service
+from chassis.wiring import ServiceResources, ServiceSettings
 from chassis.worker import create_worker
 
 SERVICE = "counters"
@@ -33,6 +35,7 @@ SOURCE = f"/tests/{SERVICE}"
 FREEZE = "freeze the process that handles this"
 metadata = service_metadata()
 declare_messaging_tables(metadata)
+declare_job_tables(metadata)
 Table("counters", metadata, Column("name", Text, primary_key=True), Column("value", BigInteger))
 Table(
     "effects",
@@ -88,7 +91,7 @@ class CounterAdmired(CounterRaised):
 
 @dataclass(frozen=True, kw_only=True)
 class CounterAudited(CounterRaised):
-    """An event on a topic of its own."""
+    """An event on a separate topic."""
 
     type: ClassVar[str] = "counter.audited.v1"
     topic: ClassVar[Any] = Topic("audits")
@@ -96,7 +99,7 @@ class CounterAudited(CounterRaised):
 
 @dataclass(frozen=True, kw_only=True)
 class CounterSnapshot(CounterRaised):
-    """All of a counter, for who asks anew."""
+    """The present state of a counter, for a replay."""
 
     type: ClassVar[str] = "counter.snapshot.v1"
 
@@ -105,27 +108,28 @@ type Handler = Callable[[CounterRaised, Delivery[Any]], Awaitable[None]]
 
 
 async def record(event: CounterRaised, delivery: Delivery[Any]) -> None:
-    """The effect that an event must have once."""
-    await delivery.session.execute(
+    """Store an event; this effect must happen once."""
+    await delivery.unit.session.execute(
         insert(_effects), {"counter": event.counter, "number": event.number}
     )
 
 
-def subscriptions(handler: Handler = record, **options: Any) -> Subscriptions[Any]:
+def subscriptions(
+    handler: Handler = record, *, finish: Finish[Any] | None = None, **options: Any
+) -> Subscriptions[Any]:
     return Subscriptions(
         handled=[
             Subscription(CounterRaised, handler, **options),
             Subscription(CounterSnapshot, record),
         ],
         ignored=[CounterAdmired],
+        finish=finish,
     )
 
 
-async def raise_counter(
-    session: AsyncSession, outbox: Outbox, name: str, *, filler: str = ""
-) -> int:
-    """Raise a counter under its row's lock, and announce it."""
-    number = await session.scalar(
+async def raise_counter(unit: Unit, outbox: Outbox, name: str, *, filler: str = "") -> int:
+    """Raise a counter under its row's lock, and publish the event."""
+    number = await unit.session.scalar(
         text(
             "INSERT INTO counters VALUES (:name, 1)"
             " ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value"
@@ -138,11 +142,11 @@ async def raise_counter(
 
 
 async def snapshot_page(
-    session: AsyncSession, resources: ServiceResources, after: UUID | None, limit: int
+    unit: Unit, resources: ServiceResources, after: UUID | None, limit: int
 ) -> list[CounterSnapshot]:
-    """What counters are at present, in the order of their names, which are ids here."""
+    """Return snapshots of counters in the order of their names, which are ids here."""
     del resources
-    rows = await session.execute(
+    rows = await unit.session.execute(
         text(
             "SELECT name, value FROM counters WHERE cast(:after AS text) IS NULL OR name > :after"
             " ORDER BY name LIMIT :limit FOR NO KEY UPDATE"
@@ -152,32 +156,33 @@ async def snapshot_page(
     return [CounterSnapshot(counter=row.name, number=row.value) for row in rows]
 
 
-@asynccontextmanager
-async def open_resources(process: Process) -> AsyncIterator[ServiceResources]:
-    assert isinstance(process.settings, ServiceSettings)
-    async with open_service(process.settings, process, service=SERVICE) as resources:
-        yield resources
-
-
 async def record_slowly(event: CounterRaised, delivery: Delivery[Any]) -> None:
-    """Take long enough to be killed in the middle of it; an event may ask to be frozen there."""
+    """Be slow enough to be killed in the middle; an event may request a freeze there."""
     await record(event, delivery)
     if event.filler == FREEZE:
         os.kill(os.getpid(), signal.SIGSTOP)
     await asyncio.sleep(0.005)
 
 
+def service(
+    handler: Callable[..., Any] = record, extend: Callable[..., Any] | None = None
+) -> Service[ServiceResources]:
+    """Return the declaration of the counting service; `extend` opens more for its worker."""
+    common = common_only(ServiceSettings)
+    return Service(
+        name=SERVICE,
+        title="Counters",
+        metadata=metadata,
+        worker=common if extend is None else Composition(settings=ServiceSettings, extend=extend),
+        subscriptions=subscriptions(handler),
+        snapshots=[Snapshot(CounterSnapshot, snapshot_page)],
+    )
+
+
 def main() -> None:
     settings = load(ServiceSettings)
     process = Process(name=f"{SERVICE}-worker", settings=settings)
-    worker = create_worker(
-        process=process,
-        settings=settings,
-        open_resources=open_resources,
-        subscriptions=subscriptions(record_slowly),
-        snapshots=[Snapshot(CounterSnapshot, snapshot_page)],
-    )
-    run_worker(process, worker)
+    run_worker(process, create_worker(service(record_slowly), settings, process))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""Says what is wrong with a history of effects: the promises, as a function that tests trust."""
+"""Checks a history of effects against the promises of messaging."""
 
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
 
 def faults(effects: Iterable[tuple[str, int]], raised: Mapping[str, int]) -> list[str]:
-    """Compare effects, in the order in which they came, with how far each counter was raised.
+    """Return what is wrong with effects, given in their order, and how far counters were raised.
 
-    Each counter's effects must be 1, 2, 3 … up to its value, each once and in that order; between
-    counters any order will do.
+    Each counter's effects must be 1, 2, 3 … up to its value, each once and in that order. Effects
+    of different counters may come in any order.
     """
     found = []
     numbers: dict[str, list[int]] = {name: [] for name in raised}

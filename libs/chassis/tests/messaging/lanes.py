@@ -1,13 +1,13 @@
-"""One lane of a relay, step by step, for tests of what happens between two of its steps."""
+"""One lane of a relay, run step by step, for tests of what happens between two steps."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from chassis.database import Connector
 from chassis.messaging import relay_channel
 from chassis.messaging.publishing.lane import Lane, LaneOptions, Pace
 from chassis.messaging.publishing.unsent import PLANS
-from chassis.messaging.wakeup import connected
 
 from .conftest import CountingService
 from .counting import SERVICE
@@ -19,8 +19,9 @@ NAME = f"{SERVICE}-relay"
 async def lane(
     service: CountingService, *, topics: str = "true", name: str = NAME, **pace: Any
 ) -> AsyncIterator[Lane]:
-    """A lane on a connection of its own, which nothing runs."""
-    async with connected(service.urls.runtime_url, name, settings=PLANS) as connection:
+    """A lane on a separate connection; the test runs its steps."""
+    connector = Connector.to(service.urls.runtime_url)
+    async with connector.opened(name, settings=PLANS) as connection:
         yield Lane(
             connection=connection,
             kafka=service.kafka,
@@ -32,4 +33,5 @@ async def lane(
                 gauges=True,
                 pace=Pace(**pace),
             ),
+            on_ready=lambda: None,
         )

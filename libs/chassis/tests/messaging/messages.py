@@ -1,10 +1,9 @@
-"""Messages of the tests' service, made without Kafka."""
+"""Messages of the tests' service, created without Kafka."""
 
+from dataclasses import replace
 from uuid import NAMESPACE_OID, uuid5
 
-from aiokafka import ConsumerRecord
-
-from chassis.messaging.events import cloud_event_headers
+from testkit.messages import raw_record, record_of
 
 from .counting import SOURCE, CounterRaised
 
@@ -13,29 +12,14 @@ TOPIC = "counters"
 
 def message(offset, event, *, event_id=None, partition=0):
     event_id = event_id or uuid5(NAMESPACE_OID, f"{partition} {offset}")
-    headers = cloud_event_headers(event, event_id=event_id, source=SOURCE, trace={})
-    return raw(
-        offset,
-        [(name, value.encode()) for name, value in headers.items()],
-        event.to_json(),
-        key=event.key.encode(),
-        partition=partition,
-    )
+    made = record_of(event, event_id=event_id, source=SOURCE, partition=partition, offset=offset)
+    # Events of every type come on this topic here: an order exists in one topic only.
+    return replace(made, topic=TOPIC)
 
 
 def raw(offset, headers, value, *, key=b"a", partition=0):
-    return ConsumerRecord(
-        topic=TOPIC,
-        partition=partition,
-        offset=offset,
-        timestamp=0,
-        timestamp_type=0,
-        key=key,
-        value=value,
-        checksum=None,
-        serialized_key_size=0,
-        serialized_value_size=0,
-        headers=headers,
+    return raw_record(
+        value, topic=TOPIC, key=key, headers=headers, partition=partition, offset=offset
     )
 
 

@@ -6,7 +6,7 @@ PARTITIONS = [0, 1, 2]
 
 
 def keys_of(partition: int, count: int) -> list[str]:
-    """Find keys that go to `partition`."""
+    """Return keys that go to `partition`."""
     place = DefaultPartitioner()
     keys = (f"key-{number}" for number in range(1000))
     fitting = (key for key in keys if place(key.encode(), PARTITIONS, PARTITIONS) == partition)

@@ -1,4 +1,4 @@
-"""Debian's PgBouncer in transaction mode, with few connections, so that clients share them."""
+"""Debian's PgBouncer, with few server connections, so that clients share them."""
 
 import asyncio
 import os
@@ -9,12 +9,12 @@ from pathlib import Path
 import asyncpg
 from sqlalchemy.engine import make_url
 
-from chassis.servers import LocalServer
+from localservers import LocalServer
 
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"
 PROGRAM = shutil.which("pgbouncer", path=_PATH)
 APPLICATION = "behind the pooler"
-# What docs/guides/pooler.md says.
+# The configuration that docs/guides/pooler.md gives.
 CONFIGURATION = """\
 [databases]
 * = host={host} port={port} user={user} password={password} \
@@ -24,24 +24,43 @@ listen_addr = 127.0.0.1
 listen_port = {listen_port}
 unix_socket_dir =
 auth_type = any
-pool_mode = transaction
+pool_mode = {mode}
+ignore_startup_parameters = {ignored}
 default_pool_size = 3
 max_client_conn = 200
 """
 
 
 class PgBouncer(LocalServer):
-    """A pooler before the database of `url`, whose role all clients get."""
+    """A pooler in front of the database of `url`; all clients use the role of `url`.
+
+    Args:
+        directory: for its configuration.
+        port: the port that it listens on.
+        url: the URL of the database.
+        mode: ``transaction`` or ``session``.
+        ignored: session settings that a client may send, and that have no effect.
+    """
 
     name = "pgbouncer"
 
-    def __init__(self, *, directory: Path, port: int, url: str) -> None:
+    def __init__(
+        self,
+        *,
+        directory: Path,
+        port: int,
+        url: str,
+        mode: str = "transaction",
+        ignored: str = "",
+    ) -> None:
         super().__init__(directory=directory, port=port)
         self._url = make_url(url)
+        self._mode = mode
+        self._ignored = ignored
 
     @property
     def url(self) -> str:
-        """The same database through the pooler."""
+        """The URL of the same database through the pooler."""
         return self._url.set(port=self.port).render_as_string(hide_password=False)
 
     async def prepare(self) -> None:
@@ -51,12 +70,14 @@ class PgBouncer(LocalServer):
             user=self._url.username,
             password=self._url.password,
             listen_port=self.port,
+            mode=self._mode,
+            ignored=self._ignored,
         )
         await asyncio.to_thread((self.directory / "pgbouncer.ini").write_text, text)
 
     def command(self) -> Sequence[str | Path]:
         assert PROGRAM is not None
-        # It refuses to run as root.
+        # PgBouncer refuses to run as root.
         user = ("-u", "nobody") if os.geteuid() == 0 else ()
         return (PROGRAM, *user, self.directory / "pgbouncer.ini")
 

@@ -1,4 +1,4 @@
-"""The tests' service and its relay as real processes, and events that come all the while."""
+"""The tests' service and its relay as real processes, and events while they run."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ from .counting import SERVICE
 
 
 def worker_environment(service, tokens, *, session_seconds):
-    """What a worker of the tests' service is told."""
+    """Return the environment of a worker of the tests' service."""
     return {
         **os.environ,
         "ENVIRONMENT": "development",
@@ -25,14 +25,14 @@ def worker_environment(service, tokens, *, session_seconds):
 
 @asynccontextmanager
 async def worker_process(environment, log):
-    """A worker in a process of its own."""
+    """Run a worker in a separate process."""
     async with _process("counting.py", env=environment, output=log) as process:
         yield process
 
 
 @asynccontextmanager
 async def relay_process(service):
-    """A relay in a process of its own."""
+    """Run a relay in a separate process."""
     arguments = (
         SERVICE,
         service.urls.runtime_url,
@@ -46,7 +46,7 @@ async def relay_process(service):
 
 @asynccontextmanager
 async def _process(script, *arguments, output, env=None):
-    """A script beside this file, killed with SIGKILL at the end of the block if it still runs."""
+    """Run a script of this folder; if it still runs at the end of the block, SIGKILL it."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         Path(__file__).with_name(script),
@@ -65,7 +65,7 @@ async def _process(script, *arguments, output, env=None):
 
 @asynccontextmanager
 async def events_all_the_while(service, names):
-    """Raise counters for as long as the block takes."""
+    """Raise counters for as long as the block runs."""
     leave = asyncio.Event()
 
     async def go_on(some):

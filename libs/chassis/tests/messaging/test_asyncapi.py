@@ -1,4 +1,4 @@
-"""The AsyncAPI document says of every event who sends and reads it; the page says the same."""
+"""The AsyncAPI document says who sends and who reads each event; the page says the same."""
 
 import json
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ import pytest
 from chassis.messaging import Subscription, Subscriptions
 from chassis.messaging.asyncapi import Facts, asyncapi_document, page_of
 from chassis.messaging.consuming.subscriptions import UnknownEventTypeError
+from chassis.product import product
 
 BOXES: Any = SimpleNamespace(
     name="boxes",
@@ -122,7 +123,7 @@ def test_a_table_that_is_silent_makes_no_half_document():
         asyncapi_document(facts(subscriptions={"movers": subscriptions()}))
 
 
-def test_a_channel_tells_of_its_topic():
+def test_a_channel_describes_its_topic():
     channel = asyncapi_document(facts())["channels"]["boxes"]
     assert channel["address"] == "boxes"
     assert list(channel["messages"]) == ["box.packed.v1", "box.opened.v1"]
@@ -137,13 +138,13 @@ def test_a_message_has_the_headers_of_its_cloud_event():
     assert packed["summary"] == "A box was packed."
     assert packed["description"].endswith("It is closed, too.")
     assert packed["headers"]["properties"]["ce_type"]["const"] == "box.packed.v1"
-    assert packed["headers"]["properties"]["ce_source"]["const"] == "/slipway/packers"
-    # Only what has a version has a sequence.
+    assert packed["headers"]["properties"]["ce_source"]["const"] == product().source_of("packers")
+    # Only an event of an aggregate with a version has a sequence.
     assert "ce_sequence" not in packed["headers"]["properties"]
     assert "ce_sequence" in opened["headers"]["required"]
 
 
-def test_schemas_stand_side_by_side_and_refer_to_each_other():
+def test_schemas_are_listed_side_by_side_and_refer_to_each_other():
     schemas = asyncapi_document(facts())["components"]["schemas"]
     reference = {"$ref": "#/components/schemas/Size"}
     assert schemas["Size"] == SIZE
@@ -155,7 +156,7 @@ def test_schemas_stand_side_by_side_and_refer_to_each_other():
 
 def test_two_parts_of_one_name_are_refused():
     other = {**OPENED, "$defs": {"Size": {"type": "string"}}}
-    with pytest.raises(ValueError, match=r"box\.opened\.v1 has a part Size that is another one"):
+    with pytest.raises(ValueError, match=r"box\.opened\.v1 has a model Size that differs"):
         asyncapi_document(facts(schemas={"box.packed.v1": PACKED, "box.opened.v1": other}))
 
 

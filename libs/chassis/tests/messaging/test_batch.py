@@ -1,16 +1,24 @@
 """Batches of one partition: inbox rows and effects in one transaction, each message once."""
 
 import asyncio
+import errno
+import ssl
 from uuid import NAMESPACE_OID
 
+import asyncpg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from chassis.database.limits import HANDLER_SECONDS
 from chassis.messaging.consuming.batch import TooManyFailuresError
-from chassis.messaging.consuming.subscriptions import Subscription, Subscriptions
+from chassis.messaging.consuming.subscriptions import FailurePolicy, Subscription, Subscriptions
 
 from .counting import CounterAdmired, CounterAudited, CounterRaised, record
 from .messages import message, raised, raw
+
+END_BACKEND = text("SELECT pg_terminate_backend(pg_backend_pid())")
 
 
 async def test_a_batch_takes_effect_in_order_and_is_done(offline):
@@ -74,7 +82,7 @@ async def test_what_a_handler_wrote_before_it_failed_is_rolled_back(offline):
 async def test_an_event_that_a_handler_publishes_commits_with_its_effect(offline):
     async def echo(event, delivery):
         await record(event, delivery)
-        offline.outbox(delivery.session).add(CounterAudited(counter="a", number=event.number))
+        offline.outbox(delivery.unit).add(CounterAudited(counter="a", number=event.number))
         if event.number == 2:
             message = "after adding"
             raise ValueError(message)
@@ -89,7 +97,9 @@ async def test_an_infrastructure_error_is_neither_run_one_by_one_nor_counted_as_
     async def lose_connection_once(event, delivery):
         calls.append(event.number)
         if len(calls) == 2:
-            await delivery.session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+            await delivery.unit.session.execute(
+                text("SELECT pg_terminate_backend(pg_backend_pid())")
+            )
         await record(event, delivery)
 
     runner = offline.runner(lose_connection_once)
@@ -144,19 +154,30 @@ async def test_a_tombstone_is_passed_over(offline):
     assert offline.outcome("tombstone") == 2
 
 
-async def test_a_type_that_the_table_ignores_is_dropped_and_counted(offline):
-    admired = message(1, CounterAdmired(counter="a", number=1))
-    assert await offline.runner().run([admired, *raised(2)]) == (2, None)
+async def test_a_type_that_the_table_ignores_is_dropped_and_counted_and_leaves_no_row(offline):
+    admired = [message(n, CounterAdmired(counter="a", number=n)) for n in (1, 3)]
+    assert await offline.runner().run([admired[0], *raised(2), admired[1]]) == (3, None)
+    assert await offline.runner().run(admired) == (2, None)
     assert await offline.effects() == [("a", 2)]
-    assert offline.outcome("ignored") == 1
+    assert offline.outcome("ignored") == 4
+    assert await offline.query("SELECT count(*) FROM inbox") == [(1,)]
+
+
+async def test_after_an_ignored_message_progress_ends_before_the_one_that_was_interrupted(offline):
+    async def lose_connection(_, delivery):
+        await delivery.unit.session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    admired = message(1, CounterAdmired(counter="a", number=1))
+    done, error = await offline.runner(lose_connection).run([admired, *raised(2)])
+    assert (done, isinstance(error, Exception)) == (1, True)
 
 
 async def test_a_wrong_statement_of_a_handler_is_its_own_fault_and_not_the_servers(offline):
-    """So it is parked, and the other messages go through."""
+    """The message is parked, and the other messages take effect."""
 
     async def pass_a_wrong_argument(event, delivery):
         number = "two" if event.number == 2 else event.number
-        await delivery.session.execute(
+        await delivery.unit.session.execute(
             text("INSERT INTO effects (counter, number) VALUES (:c, cast(:n AS bigint))"),
             {"n": number, "c": event.counter},
         )
@@ -178,14 +199,17 @@ async def test_a_message_is_tried_within_its_time_limit_and_a_slow_one_is_parked
     assert await runner.run([*raised(1, 2), *raised(3, counter="b")]) == (3, None)
     assert await offline.effects() == [("a", 1), ("b", 3)]
     [(error,)] = await offline.query("SELECT error FROM parked_messages")
-    assert error == "HandlerTimeoutError: counter.raised.v1 took longer than 0.05 s"
+    assert (
+        error
+        == "HandlerTimeoutError: The handler of counter.raised.v1 took longer than its 0.05 s."
+    )
 
 
 async def test_a_handler_that_wants_no_batch_has_its_message_in_a_transaction_of_its_own(offline):
     transactions = []
 
     async def note(event, delivery):
-        transactions.append(await delivery.session.scalar(text("SELECT pg_current_xact_id()")))
+        transactions.append(await delivery.unit.session.scalar(text("SELECT pg_current_xact_id()")))
         await record(event, delivery)
 
     assert await offline.runner(note, batched=False).run(raised(1, 2, 3)) == (3, None)
@@ -195,7 +219,7 @@ async def test_a_handler_that_wants_no_batch_has_its_message_in_a_transaction_of
     assert len(set(transactions)) == 1
 
 
-async def test_a_run_that_is_told_to_stop_ends_after_the_message_in_hand(offline):
+async def test_a_run_that_is_asked_to_stop_ends_after_the_current_message(offline):
     async def refuse_first(event, delivery):
         if event.number == 1:
             message = "one is refused"
@@ -208,7 +232,7 @@ async def test_a_run_that_is_told_to_stop_ends_after_the_message_in_hand(offline
 
 
 async def test_where_more_than_half_of_the_recent_messages_fail_the_partition_stops(offline):
-    """Not the messages are at fault then; parking them all would only move the trouble."""
+    """The handler is probably at fault then; parking all the messages would not help."""
 
     async def refuse_all(*_):
         message = "the handler is broken"
@@ -224,9 +248,97 @@ async def test_where_more_than_half_of_the_recent_messages_fail_the_partition_st
     assert await offline.runner().run(batch[done:]) == (10, None)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionError("smtp"),
+        ConnectionResetError("webhook"),
+        TimeoutError("an answer that did not come"),
+        ssl.SSLError("certificate verify failed"),
+        OSError(errno.EHOSTUNREACH, "no route to host"),
+        PoolTimeoutError("of another pool"),
+        asyncpg.ConnectionDoesNotExistError("of another database"),
+    ],
+)
+async def test_a_third_party_that_fails_a_handler_parks_its_message_and_no_other(offline, error):
+    async def call_a_third_party(event, delivery):
+        if event.number == 2:
+            raise error
+        await record(event, delivery)
+
+    batch = [*raised(1, 2), *raised(3, counter="b")]
+    assert await offline.runner(call_a_third_party).run(batch) == (3, None)
+    assert await offline.effects() == [("a", 1), ("b", 3)]
+    [(text_of_it, attempts)] = await offline.query("SELECT error, attempts FROM parked_messages")
+    assert text_of_it.startswith(type(error).__name__)
+    assert attempts == 1
+
+
+async def test_a_third_party_that_goes_on_failing_makes_the_message_dead(offline):
+    async def call_a_third_party(*_):
+        message = "smtp"
+        raise ConnectionError(message)
+
+    policy = FailurePolicy(attempts=3, first_delay=0)
+    await offline.runner(call_a_third_party, failure=policy).run(raised(1))
+    retries = offline.retries(call_a_third_party, failure=policy)
+    assert [await retries.work_one() for _ in range(3)] == [True, True, False]
+    assert await offline.query("SELECT state, attempts FROM parked_keys, parked_messages") == [
+        ("dead", 3)
+    ]
+
+
+async def test_a_database_killed_in_mid_handler_counts_as_no_attempt_of_a_parked_message(offline):
+    class NotNotifiedError(Exception):
+        pass
+
+    async def lose_connection(_, delivery):
+        try:
+            await delivery.unit.session.execute(
+                text("SELECT pg_terminate_backend(pg_backend_pid())")
+            )
+        except DBAPIError as error:
+            message = "the customer could not be notified"
+            raise NotNotifiedError(message) from error
+
+    async def refuse(*_):
+        message = "not now"
+        raise ValueError(message)
+
+    policy = FailurePolicy(attempts=5, first_delay=0)
+    await offline.runner(refuse, failure=policy).run(raised(1))
+    with pytest.raises(NotNotifiedError):
+        await offline.retries(lose_connection, failure=policy).work_one()
+    assert await offline.query("SELECT attempts FROM parked_messages") == [(1,)]
+    done, error = await offline.runner(lose_connection).run(raised(2, counter="b"))
+    assert (done, isinstance(error, NotNotifiedError)) == (0, True)
+    assert await offline.query("SELECT count(*) FROM parked_messages") == [(1,)]
+
+
+async def test_a_handler_may_wait_for_a_third_party_for_longer_than_most_requests_take(offline):
+    """Its transaction is idle during that time; an idle time-out of 5 s was too short."""
+
+    async def wait_then_record(event, delivery):
+        await asyncio.sleep(6)
+        await record(event, delivery)
+
+    assert await offline.runner(wait_then_record).run(raised(1)) == (1, None)
+    assert await offline.effects() == [("a", 1)]
+
+
+@pytest.mark.parametrize("seconds", [HANDLER_SECONDS + 0.1, 3600, 0, -1])
+def test_a_time_limit_that_no_transaction_has_is_refused_where_it_is_declared(seconds):
+    with pytest.raises(ValueError, match=r"counter\.raised\.v1 has time_limit=.*at most 20 s"):
+        Subscription(CounterRaised, record, time_limit=seconds)
+
+
+def test_the_longest_time_limit_is_taken():
+    assert Subscription(CounterRaised, record, time_limit=HANDLER_SECONDS).time_limit == 20
+
+
 def test_a_type_has_one_handler_and_is_not_ignored_as_well():
     subscription = Subscription(CounterRaised, record)
     with pytest.raises(ValueError, match=r"counter\.raised\.v1 has two handlers"):
         Subscriptions(handled=[subscription, subscription])
-    with pytest.raises(ValueError, match=r"counter\.raised\.v1 is both handled and ignored"):
+    with pytest.raises(ValueError, match=r"Both handled and ignored: counter\.raised\.v1"):
         Subscriptions(handled=[subscription], ignored=[CounterRaised])

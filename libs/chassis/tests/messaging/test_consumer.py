@@ -1,4 +1,4 @@
-"""The consumer on real Kafka: each partition in order, a failing one waits and no other does."""
+"""The consumer on real Kafka: each partition in order; a failing one waits, the others go on."""
 
 import asyncio
 from typing import Any
@@ -7,23 +7,28 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import CommitFailedError, GroupAuthorizationFailedError
+from sqlalchemy import text
 
 from chassis.health import Health
 from chassis.messaging import Consumer, FailurePolicy
 from chassis.messaging.consuming.assignment import Assignment
 from chassis.messaging.consuming.batch import BatchRunner
+from chassis.messaging.consuming.offsets import Offsets
 from chassis.messaging.consuming.partition import PartitionConsumer
 from chassis.messaging.events import cloud_event_headers
+from testkit.waiting import until
 
-from .conftest import running, until
+from .conftest import running
 from .counting import SERVICE, SOURCE, CounterAudited, CounterRaised, record
 from .history import faults
 from .messages import raised
 from .partitions import keys_of
 
+END_BACKEND = text("SELECT pg_terminate_backend(pg_backend_pid())")
+
 
 async def committed(service, partition=0):
-    """Where the service's group stands in a partition of its topic."""
+    """Return the offset that the service's group has committed in a partition of its topic."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=service.topics.bootstrap_servers,
         group_id=service.topics.prefix + SERVICE,
@@ -61,7 +66,7 @@ async def test_a_message_that_kafka_delivers_twice_has_one_effect(service):
 
 
 async def test_a_crash_between_the_commit_and_the_offsets_commit_has_no_second_effect(service):
-    """A consumer that dies there leaves effects and no offset; the next one meets them again."""
+    """A consumer that dies there leaves effects and no offset; the next one reads them again."""
     await service.raise_counters("a", "a", "a")
     async with running(service.relay().run()):
         records = await service.topics.read("counters", 3)
@@ -109,10 +114,10 @@ async def test_a_failing_message_holds_up_its_key_alone_and_goes_through_in_orde
 
 
 @pytest.mark.parametrize("event", [None, CounterAudited(counter="b", number=1)])
-async def test_what_can_not_be_read_or_is_not_known_is_kept_aloud_and_the_partition_goes_on(
+async def test_what_is_unreadable_or_unknown_is_kept_with_an_alert_and_the_partition_goes_on(
     service, event
 ):
-    """Here a message that is no CloudEvent, and one of a type that the table does not name."""
+    """One message is no CloudEvent, the other has a type that the table does not contain."""
     headers = {"foreign": "yes"} if event is None else headers_of(event, "unknown")
     first, third = CounterRaised(counter="a", number=1), CounterRaised(counter="a", number=3)
     await service.send(first.to_json(), headers=headers_of(first, "first"))
@@ -127,12 +132,12 @@ async def test_what_can_not_be_read_or_is_not_known_is_kept_aloud_and_the_partit
         await until(all_committed)
     assert await service.effects() == [("a", 1), ("a", 3)]
     [(error,)] = await service.query("SELECT error FROM parked_messages")
-    assert ("no header ce_id" if event is None else "counter.audited.v1") in error
+    assert ("lacks the header ce_id" if event is None else "counter.audited.v1") in error
     assert service.outcome("parked" if event is None else "unknown") == 1
 
 
-async def test_offsets_that_kafka_no_longer_has_are_told_of(service):
-    """What was dropped by retention before this service met it is lost: an operator must know."""
+async def test_offsets_that_kafka_no_longer_has_raise_an_alert(service):
+    """Messages that retention deleted before this service read them are lost: it must alert."""
     [key] = keys_of(0, 1)
     await service.raise_counters(key, key, key)
     async with running(service.relay().run(), service.consumer(batch_messages=1).run()):
@@ -156,8 +161,8 @@ async def test_offsets_that_kafka_no_longer_has_are_told_of(service):
 
 
 async def test_a_member_without_a_partition_is_ready_as_well(service):
-    """There may be more workers than partitions; none of them may hold up a rollout."""
-    healths = [Health() for _ in range(4)]  # of three partitions
+    """There may be more workers than partitions; none of them may delay a rollout."""
+    healths = [Health() for _ in range(4)]  # for three partitions
     members = [service.consumer(health=health) for health in healths]
     for health in healths:
         health.started()
@@ -171,7 +176,7 @@ async def test_a_member_without_a_partition_is_ready_as_well(service):
 
 
 class FakeKafka:
-    """A client that records what is asked of it, and refuses the commit."""
+    """A client that records its calls, and refuses the commit."""
 
     def __init__(self):
         self.calls = []
@@ -185,33 +190,37 @@ class FakeKafka:
 
 
 async def test_a_partition_is_held_at_the_message_it_stopped_at_even_if_the_commit_fails(service):
-    """Else the next poll would give what follows, and it would overtake."""
+    """Otherwise the next poll would return later messages, which would overtake."""
 
     async def lose_the_server_at_two(event, delivery):
         if event.number == 2:
-            raise ConnectionResetError
+            await delivery.unit.session.execute(
+                text("SELECT pg_terminate_backend(pg_backend_pid())")
+            )
         await record(event, delivery)
 
     await service.raise_counters("a", "a", "a")
     async with running(service.relay().run()):
         records = await service.topics.read("counters", 3)
-    kafka = FakeKafka()
+    kafka: Any = FakeKafka()
+    offsets = Offsets(consumer=kafka, every=0, limit=30)
     partition = PartitionConsumer(
         consumer=kafka,
+        offsets=offsets,
         partition=TopicPartition(records[0].topic, records[0].partition),
         runner=service.runner(lose_the_server_at_two, batched=False),
         metrics=service.metrics,
+        health=Health(),
         batch_messages=10,
     )
     await partition._process(records)
-    assert partition._commit is not None
-    await partition._commit
+    await offsets.commit()
     assert kafka.calls == [("seek", 1), ("commit", 1)]
     assert partition.position == 1
 
 
 class SlowKafka:
-    """A client whose commits take their time."""
+    """A client whose commits are slow."""
 
     def __init__(self):
         self.committed = []
@@ -223,27 +232,34 @@ class SlowKafka:
 
 
 async def test_batches_go_on_while_a_commit_takes_its_time_and_the_newest_offset_follows(offline):
-    """None goes back: there is one commit at a time."""
-    kafka = SlowKafka()
+    """The committed offset never goes back: there is one commit at a time."""
+    kafka: Any = SlowKafka()
+    offsets = Offsets(consumer=kafka, every=0, limit=30)
     partition = PartitionConsumer(
         consumer=kafka,
+        offsets=offsets,
         partition=TopicPartition("counters", 0),
         runner=offline.runner(),
         metrics=offline.metrics,
+        health=Health(),
         batch_messages=10,
     )
-    for number in (0, 1, 2):
-        await partition._process(raised(number))
-    assert [number for _, number in await offline.effects()] == [0, 1, 2]
-    assert partition._commit is not None
-    await asyncio.sleep(0)
-    kafka.answer.set()
-    await partition._commit
+    async with running(offsets.run()):
+        for number in (0, 1, 2):
+            await partition._process(raised(number))
+        assert [number for _, number in await offline.effects()] == [0, 1, 2]
+        assert kafka.committed == [1]
+        kafka.answer.set()
+        await until(lambda: _contains(kafka.committed, 3))
     assert kafka.committed == [1, 3]
 
 
+async def _contains(offsets, offset):
+    return offset in offsets
+
+
 class RefusedOnce(BatchRunner[Any]):
-    """Its first run meets an error of Kafka."""
+    """Its first run raises an error of Kafka."""
 
     refused = False
 
@@ -258,7 +274,7 @@ class RefusedOnce(BatchRunner[Any]):
 async def test_an_error_of_kafka_in_a_partitions_task_reconnects_and_does_not_end_the_process(
     service,
 ):
-    """It comes as a group of errors, one for each partition."""
+    """The errors of all partitions arrive as one exception group."""
     await service.raise_counters("a")
     runner = RefusedOnce(
         service=SERVICE,
@@ -273,7 +289,7 @@ async def test_an_error_of_kafka_in_a_partitions_task_reconnects_and_does_not_en
 
 
 async def test_a_handler_that_takes_longer_than_the_poll_interval_keeps_its_partitions(service):
-    """The group must not take them away from a member that works: others would meet it again."""
+    """If the group revoked the partitions of a busy member, another would repeat its work."""
     began = []
 
     async def take_long(event, delivery):
@@ -298,11 +314,19 @@ async def test_partitions_that_come_while_the_consumer_stops_are_left_alone():
     async with asyncio.TaskGroup() as group:
         pass
     known = []
+    nothing: Any = None
     consumed: Any = PartitionConsumer
     assignment = Assignment(
         group=group,
+        offsets=nothing,
         consume=lambda one: consumed(
-            consumer=None, partition=one, runner=None, metrics=None, batch_messages=1
+            consumer=None,
+            offsets=None,
+            partition=one,
+            runner=None,
+            metrics=None,
+            health=Health(),
+            batch_messages=1,
         ),
         on_known=lambda: known.append(True),
         finish_seconds=1,
@@ -314,7 +338,13 @@ async def test_partitions_that_come_while_the_consumer_stops_are_left_alone():
 async def test_slow_handlers_get_smaller_batches_and_quick_ones_larger_again():
     nothing: Any = None
     partition: PartitionConsumer[Any] = PartitionConsumer(
-        consumer=nothing, partition=nothing, runner=nothing, metrics=nothing, batch_messages=500
+        consumer=nothing,
+        offsets=nothing,
+        partition=nothing,
+        runner=nothing,
+        metrics=nothing,
+        health=Health(),
+        batch_messages=500,
     )
     partition._adapt(6)
     assert partition._size == 125

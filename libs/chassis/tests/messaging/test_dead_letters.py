@@ -1,4 +1,4 @@
-"""Operators act on parked messages while the retry loop and the consumer work on the same ones."""
+"""Operators act on parked messages while the retry loop and the consumer work on them."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -16,8 +16,9 @@ from chassis.operations.dead_letters import (
     Filter,
     NotHead,
 )
+from chassis.paging import PageRequest
+from testkit.waiting import until
 
-from .conftest import until
 from .counting import SERVICE, CounterRaised, record
 from .messages import message, raised
 
@@ -33,7 +34,7 @@ BLOCKED = (
 
 
 class Switch:
-    """A handler that refuses everything until it is told not to; it can be held in the middle."""
+    """A handler that fails until it is switched; it can be held in the middle."""
 
     def __init__(self, *, good=False):
         self.good = good
@@ -57,18 +58,19 @@ def letters():
 
 
 async def seqs(service, letters, **wanted):
-    async with service.database.transaction() as session:
-        return [one.seq for one in await letters.page(session, Filter(**wanted), limit=100)]
+    async with service.database.transaction() as unit:
+        found = await letters.page(unit, PageRequest(limit=100), only=Filter(**wanted))
+        return [one.seq for one in found.items]
 
 
 async def redrive(service, letters, seq):
-    async with service.database.transaction() as session:
-        await letters.redrive(session, seq, BY)
+    async with service.database.transaction() as unit:
+        await letters.redrive(unit, seq, BY)
 
 
 async def discard(service, letters, seq):
-    async with service.database.transaction() as session:
-        await letters.discard(session, seq, BY)
+    async with service.database.transaction() as unit:
+        await letters.discard(unit, seq, BY)
 
 
 async def drain(retries):
@@ -83,7 +85,7 @@ async def kill(service, *numbers, counter="a"):
 
 @asynccontextmanager
 async def while_tried(service, handler):
-    """Hold the retry loop in the middle of a message; let it end when left."""
+    """Hold the retry loop in the middle of a message; release it at the end of the block."""
     handler.begun.clear()
     handler.go_on.clear()
     async with asyncio.TaskGroup() as group:
@@ -145,7 +147,7 @@ async def test_a_duplicate_of_a_discarded_message_does_not_run(offline, letters)
 async def test_one_that_waits_behind_can_be_discarded_and_not_redriven(offline, letters):
     await kill(offline, 1, 2, 3)
     (seq,) = await seqs(offline, letters)
-    with pytest.raises(NotHead, match="behind 1 earlier of its key 'a'"):
+    with pytest.raises(NotHead, match="behind 1 earlier ones of its key 'a'"):
         await redrive(offline, letters, seq + 1)
     await discard(offline, letters, seq + 1)
     assert await offline.query(QUEUES) == [("a", "dead")]
@@ -161,12 +163,12 @@ async def test_a_message_of_an_unknown_type_is_redriven_once_it_is_known(offline
     (seq,) = await seqs(offline, letters, states=("unknown",))
     await redrive(offline, letters, seq)
     assert await offline.query(QUEUES) == [("a", "retrying")]
-    await drain(offline.retries())  # it still is unknown
+    await drain(offline.retries())  # its type is still unknown
     assert await offline.query(QUEUES) == [("a", "unknown")]
 
 
 async def test_what_is_not_parked_is_named(offline, letters):
-    with pytest.raises(DeadLetterNotFound, match="no message 7 is parked in counters"):
+    with pytest.raises(DeadLetterNotFound, match="counters has no parked message 7"):
         await discard(offline, letters, 7)
 
 
@@ -175,8 +177,8 @@ async def test_nothing_is_recorded_of_what_was_rolled_back(offline, letters):
     (seq,) = await seqs(offline, letters)
 
     async def discard_and_fail():
-        async with offline.database.transaction() as session:
-            await letters.discard(session, seq, BY)
+        async with offline.database.transaction() as unit:
+            await letters.discard(unit, seq, BY)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -201,7 +203,7 @@ async def test_discarding_a_message_that_is_being_tried_waits_and_finds_it_done(
     assert await offline.query("SELECT outcome FROM inbox") == [("done",)]
 
 
-async def test_discarding_a_message_whose_attempt_fails_meanwhile_is_the_last_word(
+async def test_discarding_a_message_wins_over_an_attempt_that_fails_at_the_same_time(
     offline, letters
 ):
     await kill(offline, 1, 2)
@@ -211,7 +213,7 @@ async def test_discarding_a_message_whose_attempt_fails_meanwhile_is_the_last_wo
         discarding = asyncio.create_task(discard(offline, letters, seq))
         await until_somebody_waits_for_a_lock(offline)
     await discarding
-    # The attempt was of a message that is gone: it neither kills nor delays the next one.
+    # The failed attempt was at a message that is gone: the next one is neither dead nor delayed.
     await drain(offline.retries())
     assert await offline.effects() == [("a", 2)]
     assert await offline.query("SELECT outcome FROM inbox ORDER BY 1") == [
@@ -220,7 +222,7 @@ async def test_discarding_a_message_whose_attempt_fails_meanwhile_is_the_last_wo
     ]
 
 
-async def test_redriving_a_message_that_is_being_tried_gives_it_all_attempts_anew(offline, letters):
+async def test_redriving_a_message_that_is_being_tried_resets_its_attempts(offline, letters):
     twice = FailurePolicy(attempts=2, first_delay=0)
     await offline.runner(Switch(), failure=twice).run(raised(1))
     (seq,) = await seqs(offline, letters, states=("retrying",))
@@ -232,23 +234,23 @@ async def test_redriving_a_message_that_is_being_tried_gives_it_all_attempts_ane
         group.create_task(redrive(offline, letters, seq))
         await until_somebody_waits_for_a_lock(offline)
         handler.go_on.set()
-    # The attempt that was under way may or may not count; it never was the last one.
+    # The attempt that was running may or may not count; it was never the last one.
     assert (await offline.query(WAITING))[0][1] <= 1
     assert await offline.query(QUEUES) == [("a", "retrying")]
 
 
-async def test_a_message_that_is_tried_for_long_is_said_to_be(offline, letters):
+async def test_an_action_on_a_message_whose_attempt_takes_long_says_so(offline, letters):
     await kill(offline, 1)
     (seq,) = await seqs(offline, letters)
     await redrive(offline, letters, seq)
 
     async def discard_impatiently():
-        async with offline.database.transaction() as session:
-            await session.execute(text("SET LOCAL lock_timeout = 50"))
-            await letters.discard(session, seq, BY)
+        async with offline.database.transaction() as unit:
+            await unit.session.execute(text("SET LOCAL lock_timeout = 50"))
+            await letters.discard(unit, seq, BY)
 
     async with while_tried(offline, Switch(good=True)):
-        with pytest.raises(BeingTried, match="do it again in a moment"):
+        with pytest.raises(BeingTried, match="Try again in a moment"):
             await discard_impatiently()
     assert await offline.effects() == [("a", 1)]
 
@@ -256,13 +258,11 @@ async def test_a_message_that_is_tried_for_long_is_said_to_be(offline, letters):
 async def test_what_is_appended_while_a_head_is_discarded_is_not_lost(offline, letters):
     await kill(offline, 1)
     (seq,) = await seqs(offline, letters)
-    async with offline.database.transaction() as session:
-        await letters.discard(session, seq, BY)
-        async with asyncio.TaskGroup() as group:
-            appending = group.create_task(offline.runner().run(raised(2)))
-            await until_somebody_waits_for_a_lock(offline)
-            assert not appending.done()
-            await session.commit()
+    async with asyncio.TaskGroup() as group, offline.database.transaction() as unit:
+        await letters.discard(unit, seq, BY)
+        appending = group.create_task(offline.runner().run(raised(2)))
+        await until_somebody_waits_for_a_lock(offline)
+        assert not appending.done()
     await drain(offline.retries())
     assert await offline.effects() == [("a", 2)]
     assert await offline.query(QUEUES) == []

@@ -1,4 +1,4 @@
-"""The checker of histories must see a loss, a double, an inversion and a ghost."""
+"""The checker of histories detects a loss, a double, an inversion and a ghost."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The operators' HTTP API: who may use it, what it lists, and what it does not show."""
+"""The operators' HTTP API: who may use it, what it lists, and what it hides."""
 
 import asyncio
 from datetime import timedelta
@@ -15,13 +15,12 @@ from chassis.messaging import FailurePolicy
 from chassis.operations.app import PATH, Operations
 from chassis.operations.redaction import redacted_headers, redacted_payload
 from chassis.operations.replays import Replays
-from chassis.process import Process
 from chassis.settings import Environment
-from chassis.testing.tokens import AUDIENCE, ISSUER
 from chassis.wiring import ServiceResources, ServiceSettings
 from chassis.worker import create_worker
+from testkit.tokens import AUDIENCE, ISSUER
 
-from .counting import SERVICE, CounterRaised, open_resources, subscriptions
+from .counting import SERVICE, CounterRaised, service
 from .messages import message, raised, raw
 
 LETTERS = "/dead-letters"
@@ -146,7 +145,7 @@ async def test_what_is_no_event_of_ours_can_be_listed_and_shown(api, offline):
     (item,) = (await api.get(LETTERS)).json()["items"]
     assert item["key"] == "\\xff\\x00"
     shown = (await api.get(f"{LETTERS}/{item['number']}")).json()
-    assert shown["payload"] == "<2 bytes that are no JSON>"
+    assert shown["payload"] == "<2 bytes that are not JSON>"
     assert shown["headers"] == {"secret": "<2 characters>", "ce_type": "a\\udcff\\x00b"}
 
 
@@ -211,7 +210,7 @@ def test_ids_and_times_are_shown_and_other_texts_are_not():
     assert redacted_payload(None) is None
 
 
-def test_wild_names_are_made_printable():
+def test_unprintable_names_are_made_printable():
     assert redacted_payload(b'{"\\u0000\\ud800": 1}') == {"\\x00\\ud800": 1}
 
 
@@ -245,12 +244,7 @@ def settings(service_database, tokens):
 
 @pytest.mark.usefixtures("database")
 async def test_a_worker_serves_it_beside_its_probes(settings, tokens):
-    worker = create_worker(
-        process=Process(name="counters-worker", settings=settings),
-        settings=settings,
-        open_resources=open_resources,
-        subscriptions=subscriptions(),
-    )
+    worker = create_worker(service(), settings)
     transport = httpx.ASGITransport(app=worker)
     async with (
         worker.router.lifespan_context(worker),

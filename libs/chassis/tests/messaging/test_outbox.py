@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from opentelemetry import trace
@@ -10,7 +10,6 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase
 
-from chassis.database import after_commit, before_commit
 from chassis.messaging.publishing.outbox import MAX_PAYLOAD_BYTES, EventTooLargeError
 
 from .counting import CounterRaised, metadata, raise_counter
@@ -21,7 +20,7 @@ class Base(DeclarativeBase):
 
 
 class Row(Base):
-    """A counter as SQLAlchemy's unit of work would write it."""
+    """A counter, as SQLAlchemy's unit of work would write it."""
 
     __table__ = metadata.tables["counters"]
 
@@ -30,13 +29,13 @@ EVENT = CounterRaised(counter="a", number=1)
 
 
 async def in_transaction(service, use_case):
-    async with service.database.transaction() as session:
-        await use_case(session)
+    async with service.database.transaction() as unit:
+        await use_case(unit)
 
 
 async def test_a_committed_transaction_leaves_its_event_as_a_cloud_event(offline):
-    async with offline.database.transaction() as session:
-        await raise_counter(session, offline.outbox(session), "a")
+    async with offline.database.transaction() as unit:
+        await raise_counter(unit, offline.outbox(unit), "a")
     [(topic, key, event_type, headers, payload)] = await offline.query(
         "SELECT topic, key, type, headers, payload FROM outbox"
     )
@@ -49,14 +48,14 @@ async def test_a_committed_transaction_leaves_its_event_as_a_cloud_event(offline
 
 
 async def test_an_event_that_is_all_a_transaction_does_is_kept(offline):
-    async with offline.database.transaction() as session:
-        offline.outbox(session).add(EVENT)
+    async with offline.database.transaction() as unit:
+        offline.outbox(unit).add(EVENT)
     assert await offline.backlog() == 1
 
 
 async def test_a_rollback_leaves_no_event(offline):
-    async def use_case(session):
-        await raise_counter(session, offline.outbox(session), "a")
+    async def use_case(unit):
+        await raise_counter(unit, offline.outbox(unit), "a")
         message = "the use case changed its mind"
         raise RuntimeError(message)
 
@@ -66,12 +65,12 @@ async def test_a_rollback_leaves_no_event(offline):
 
 
 async def test_a_statement_that_fails_at_the_end_leaves_no_event(offline):
-    async def violate(session):
-        await session.execute(text("INSERT INTO counters VALUES ('a', 1), ('a', 2)"))
+    async def violate(unit):
+        await unit.session.execute(text("INSERT INTO counters VALUES ('a', 1), ('a', 2)"))
 
-    async def use_case(session):
-        offline.outbox(session).add(EVENT)
-        before_commit(session, violate)
+    async def use_case(unit):
+        offline.outbox(unit).add(EVENT)
+        unit.before_commit(violate)
 
     with pytest.raises(IntegrityError):
         await in_transaction(offline, use_case)
@@ -81,13 +80,13 @@ async def test_a_statement_that_fails_at_the_end_leaves_no_event(offline):
 async def test_a_commit_that_is_cut_off_leaves_no_event_and_no_hint(offline):
     hinted = []
 
-    async def end_backend(session):
-        await session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+    async def end_backend(unit):
+        await unit.session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
-    async def use_case(session):
-        offline.outbox(session).add(EVENT)
-        after_commit(session, lambda: hinted.append(1))
-        before_commit(session, end_backend)
+    async def use_case(unit):
+        offline.outbox(unit).add(EVENT)
+        unit.after_commit(lambda: hinted.append(1))
+        unit.before_commit(end_backend)
 
     with pytest.raises(DBAPIError, match=r"terminating connection|connection was closed"):
         await in_transaction(offline, use_case)
@@ -99,8 +98,8 @@ async def test_a_task_cancelled_before_its_commit_leaves_no_event(offline):
     begun = asyncio.Event()
 
     async def use_case():
-        async with offline.database.transaction() as session:
-            await raise_counter(session, offline.outbox(session), "a")
+        async with offline.database.transaction() as unit:
+            await raise_counter(unit, offline.outbox(unit), "a")
             begun.set()
             await asyncio.Event().wait()
 
@@ -113,20 +112,20 @@ async def test_a_task_cancelled_before_its_commit_leaves_no_event(offline):
 
 
 async def test_rows_are_written_only_when_the_aggregates_lock_is_held(offline):
-    """So `seq` follows the order of commits, whoever called `add` first."""
+    """So `seq` follows the order of commits, whichever transaction called `add` first."""
     first_added, second_committed = asyncio.Event(), asyncio.Event()
 
     async def first():
-        async with offline.database.transaction() as session:
-            offline.outbox(session).add(CounterRaised(counter="a", number=2))
+        async with offline.database.transaction() as unit:
+            offline.outbox(unit).add(CounterRaised(counter="a", number=2))
             first_added.set()
             await second_committed.wait()
-            await raise_counter(session, offline.outbox(session), "a")
+            await raise_counter(unit, offline.outbox(unit), "a")
 
     async def second():
         await first_added.wait()
-        async with offline.database.transaction() as session:
-            await raise_counter(session, offline.outbox(session), "a")
+        async with offline.database.transaction() as unit:
+            await raise_counter(unit, offline.outbox(unit), "a")
         second_committed.set()
 
     await asyncio.gather(first(), second())
@@ -135,8 +134,8 @@ async def test_rows_are_written_only_when_the_aggregates_lock_is_held(offline):
 
 
 async def test_two_outboxes_of_one_transaction_keep_the_order_of_their_events(offline):
-    async with offline.database.transaction() as session:
-        one, other = offline.outbox(session), offline.outbox(session)
+    async with offline.database.transaction() as unit:
+        one, other = offline.outbox(unit), offline.outbox(unit)
         for number, outbox in enumerate((one, other, one, other), start=1):
             outbox.add(CounterRaised(counter="a", number=number))
     rows = await offline.query("SELECT payload FROM outbox ORDER BY seq")
@@ -149,34 +148,35 @@ async def published_numbers(service):
 
 
 @asynccontextmanager
-async def rolled_back(session):
-    """A savepoint that comes to nothing."""
-    savepoint = await session.begin_nested()
-    yield
-    await savepoint.rollback()
+async def rolled_back(unit):
+    """Roll back a savepoint at the end of the block."""
+    with suppress(LookupError):
+        async with unit.savepoint():
+            yield
+            raise LookupError
 
 
 async def test_an_event_of_a_savepoint_that_is_rolled_back_is_not_published(offline):
-    async with offline.database.transaction() as session:
-        outbox = offline.outbox(session)
+    async with offline.database.transaction() as unit:
+        outbox = offline.outbox(unit)
         outbox.add(CounterRaised(counter="a", number=1))
-        async with rolled_back(session):
+        async with rolled_back(unit):
             outbox.add(CounterRaised(counter="a", number=-2))
-        async with session.begin_nested():
+        async with unit.savepoint():
             outbox.add(CounterRaised(counter="a", number=2))
     assert await published_numbers(offline) == [1, 2]
 
 
 async def test_a_savepoint_that_is_rolled_back_takes_released_ones_inside_it_along(offline):
-    async with offline.database.transaction() as session:
-        outbox = offline.outbox(session)
-        async with rolled_back(session):
-            async with session.begin_nested():
+    async with offline.database.transaction() as unit:
+        outbox = offline.outbox(unit)
+        async with rolled_back(unit):
+            async with unit.savepoint():
                 outbox.add(CounterRaised(counter="a", number=-1))
             outbox.add(CounterRaised(counter="a", number=-2))
-        async with session.begin_nested():
+        async with unit.savepoint():
             outbox.add(CounterRaised(counter="a", number=1))
-            async with rolled_back(session):
+            async with rolled_back(unit):
                 outbox.add(CounterRaised(counter="a", number=-3))
             outbox.add(CounterRaised(counter="a", number=2))
         outbox.add(CounterRaised(counter="a", number=3))
@@ -184,51 +184,41 @@ async def test_a_savepoint_that_is_rolled_back_takes_released_ones_inside_it_alo
 
 
 async def test_a_savepoint_whose_flush_fails_loses_its_own_events_only(offline):
-    async def twice_the_same(session, outbox):
-        async with session.begin_nested():
+    async def twice_the_same(unit, outbox):
+        async with unit.savepoint():
             outbox.add(CounterRaised(counter="a", number=-2))
-            session.add(Row(name="a"))
+            unit.session.add(Row(name="a"))
 
-    async with offline.database.transaction() as session:
-        outbox = offline.outbox(session)
-        await raise_counter(session, outbox, "a")
+    async with offline.database.transaction() as unit:
+        outbox = offline.outbox(unit)
+        await raise_counter(unit, outbox, "a")
         with pytest.raises(IntegrityError):
-            await twice_the_same(session, outbox)
+            await twice_the_same(unit, outbox)
         outbox.add(CounterRaised(counter="a", number=2))
     assert await published_numbers(offline) == [1, 2]
 
 
-async def test_a_transaction_that_begins_anew_forgets_the_events_of_before(offline):
-    async with offline.database.transaction() as session:
-        outbox = offline.outbox(session)
-        outbox.add(CounterRaised(counter="a", number=-1))
-        await session.execute(text("SELECT 1"))
-        await session.rollback()
-        outbox.add(EVENT)
-    assert await published_numbers(offline) == [1]
-
-
-async def test_where_all_events_were_taken_back_none_is_written(offline):
-    async with offline.database.transaction() as session, rolled_back(session):
-        offline.outbox(session).add(EVENT)
+async def test_if_all_events_were_taken_back_no_row_is_written(offline):
+    async with offline.database.transaction() as unit, rolled_back(unit):
+        offline.outbox(unit).add(EVENT)
     assert await published_numbers(offline) == []
 
 
 async def test_an_event_that_a_last_step_adds_is_published_too(offline):
-    async def conclude(session):
-        offline.outbox(session).add(CounterRaised(counter="a", number=2))
+    async def conclude(unit):
+        offline.outbox(unit).add(CounterRaised(counter="a", number=2))
 
-    async with offline.database.transaction() as session:
-        before_commit(session, conclude)
-        offline.outbox(session).add(EVENT)
+    async with offline.database.transaction() as unit:
+        unit.before_commit(conclude)
+        offline.outbox(unit).add(EVENT)
     assert await offline.backlog() == 2
 
 
 async def test_an_event_too_large_for_kafka_is_refused_where_it_is_made(offline):
     fitting = MAX_PAYLOAD_BYTES - len(CounterRaised(counter="a", number=1).to_json())
 
-    async def use_case(session):
-        outbox = offline.outbox(session)
+    async def use_case(unit):
+        outbox = offline.outbox(unit)
         outbox.add(CounterRaised(counter="a", number=1, filler="x" * fitting))
         outbox.add(CounterRaised(counter="a", number=1, filler="x" * (fitting + 1)))
 
@@ -242,8 +232,8 @@ async def test_an_event_is_written_in_a_span_of_its_own_whose_context_is_stored_
 ):
     tracer = trace.get_tracer(__name__)
     with tracer.start_as_current_span("use case"):
-        async with offline.database.transaction() as session:
-            event_id = offline.outbox(session).add(EVENT)
+        async with offline.database.transaction() as unit:
+            event_id = offline.outbox(unit).add(EVENT)
     [(headers,)] = await offline.query("SELECT headers FROM outbox")
     create, commit, use_case = spans.get_finished_spans()
     assert (create.name, commit.name) == ("create counters", "commit")
@@ -264,9 +254,9 @@ async def test_an_event_is_written_in_a_span_of_its_own_whose_context_is_stored_
     )
 
 
-async def test_an_event_outside_any_trace_begins_none(offline, spans):
-    async with offline.database.transaction() as session:
-        offline.outbox(session).add(EVENT)
+async def test_an_event_outside_any_trace_begins_no_trace(offline, spans):
+    async with offline.database.transaction() as unit:
+        offline.outbox(unit).add(EVENT)
     [(headers,)] = await offline.query("SELECT headers FROM outbox")
     assert "traceparent" not in json.loads(headers)
     assert "create counters" not in {span.name for span in spans.get_finished_spans()}

@@ -1,4 +1,4 @@
-"""The outbox stays small on disk: what was published is vacuumed soon, and its room given back."""
+"""The outbox stays small on disk: published rows are vacuumed soon, and their space is freed."""
 
 import asyncio
 import time
@@ -8,9 +8,9 @@ import asyncpg
 from .test_scan import FILL
 
 ROWS = 100_000
-PUBLISHED = 15_000  # less than a fifth: PostgreSQL's own defaults would leave them for long
+PUBLISHED = 15_000  # less than a fifth: by default PostgreSQL would not vacuum so few
 SIZE = "SELECT pg_relation_size('counters.outbox')"
-# PostgreSQL looks every 5 s here, every minute by default.
+# The tests' PostgreSQL checks every 5 s; the default is a minute.
 PATIENCE_SECONDS = 90.0
 
 

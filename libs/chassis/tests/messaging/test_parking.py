@@ -8,18 +8,23 @@ from sqlalchemy import text
 
 from chassis.messaging import FailurePolicy, Subscription, Subscriptions
 from chassis.messaging.consuming.parking import Parking
+from testkit.waiting import until
 
-from .conftest import running, until
+from .conftest import running
 from .counting import SERVICE, CounterAdmired, CounterAudited, CounterRaised, record
 from .messages import message, raised, raw
 
 AT_ONCE = FailurePolicy(attempts=3, first_delay=0)
 QUEUES = "SELECT key, state, blocking FROM parked_keys ORDER BY id"
 WAITING = "SELECT convert_from(key, 'utf8'), log_offset, attempts FROM parked_messages ORDER BY seq"
+LOCK_WAITERS = (
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+)
 
 
-class Moody:
-    """A handler that refuses some numbers, as long as it is told to."""
+class FailingFor:
+    """A handler that fails for some numbers until it is switched off."""
 
     def __init__(self, *refused, error=ValueError):
         self.refused = set(refused)
@@ -35,13 +40,13 @@ class Moody:
 
 
 async def drain(retries):
-    """Work queues until none is due."""
+    """Retry until no queue is due."""
     while await retries.work_one():
         pass
 
 
 async def test_later_messages_of_a_parked_key_wait_behind_it_and_other_keys_go_on(offline):
-    runner = offline.runner(Moody(1))
+    runner = offline.runner(FailingFor(1))
     assert await runner.run([*raised(1, 2), *raised(9, counter="b")]) == (3, None)
     assert await runner.run([*raised(3), *raised(10, counter="b")]) == (2, None)
     assert await offline.effects() == [("b", 9), ("b", 10)]
@@ -52,7 +57,7 @@ async def test_later_messages_of_a_parked_key_wait_behind_it_and_other_keys_go_o
 
 
 async def test_a_queue_is_worked_in_order_and_closed_when_it_is_empty(offline):
-    handler = Moody(1)
+    handler = FailingFor(1)
     await offline.runner(handler, failure=AT_ONCE).run(raised(1, 2, 3))
     handler.refused.clear()
     await drain(offline.retries(handler, failure=AT_ONCE))
@@ -64,11 +69,11 @@ async def test_a_queue_is_worked_in_order_and_closed_when_it_is_empty(offline):
 
 
 async def test_after_its_last_attempt_a_message_is_dead_and_stays_at_the_head_of_its_key(offline):
-    handler = Moody(1)
+    handler = FailingFor(1)
     await offline.runner(handler, failure=AT_ONCE).run(raised(1, 2))
     retries = offline.retries(handler, failure=AT_ONCE)
     await drain(retries)
-    assert handler.tried.count(("a", 1)) == 4  # in the batch, alone, and twice parked
+    assert handler.tried.count(("a", 1)) == 4  # in the batch, alone, and twice when parked
     assert await offline.query(QUEUES) == [("a", "dead", True)]
     assert await offline.query(WAITING) == [("a", 1, 3), ("a", 2, 0)]
     handler.refused.clear()
@@ -78,14 +83,14 @@ async def test_after_its_last_attempt_a_message_is_dead_and_stays_at_the_head_of
 
 
 async def test_attempts_and_the_time_of_the_next_one_survive_a_restart(offline):
-    """They are in the database: the process that goes on may be another one."""
+    """They are in the database, as another process may continue."""
     slow = FailurePolicy(attempts=3, first_delay=3600, longest_delay=3600)
-    await offline.runner(Moody(1), failure=slow).run(raised(1))
+    await offline.runner(FailingFor(1), failure=slow).run(raised(1))
     assert not await offline.retries(failure=slow).work_one()
     due = "UPDATE parked_keys SET next_attempt_at = now()"
     for attempts in (2, 3):
         await offline.query(due)
-        assert await offline.retries(Moody(1), failure=slow).work_one()
+        assert await offline.retries(FailingFor(1), failure=slow).work_one()
         assert await offline.query(WAITING) == [("a", 1, attempts)]
     assert await offline.query(QUEUES) == [("a", "dead", True)]
 
@@ -101,19 +106,19 @@ def test_delays_grow_exponentially_with_full_jitter_up_to_the_longest():
 @pytest.mark.parametrize(
     ("headers", "says"),
     [
-        ([], "no header ce_id"),
-        ([("ce_id", b"1"), ("ce_source", b"/x")], "no header ce_type"),
-        ([("ce_id", None), ("ce_source", b"/x"), ("ce_type", b"y")], "no header ce_id"),
+        ([], "lacks the header ce_id"),
+        ([("ce_id", b"1"), ("ce_source", b"/x")], "lacks the header ce_type"),
+        ([("ce_id", None), ("ce_source", b"/x"), ("ce_type", b"y")], "lacks the header ce_id"),
         ([("ce_id", b"\xff")], "is not UTF-8"),
         ([("ce_id", b"a\0"), ("ce_source", b"/x"), ("ce_type", b"y")], "ce_id of message"),
         ([("ce_id", b"1"), ("ce_source", b"x" * 256), ("ce_type", b"y")], "ce_source of message"),
         (
             [("ce_id", b"1"), ("ce_source", b"/x"), ("ce_type", b"y"), ("ce_sequence", b"-1")],
-            "ce_sequence '-1' is no number",
+            "ce_sequence '-1' is not a number",
         ),
         (
             [("ce_id", b"1"), ("ce_source", b"/x"), ("ce_type", b"y"), ("ce_time", b"noon")],
-            "ce_time 'noon' is no RFC 3339 time",
+            "ce_time 'noon' is not a time of RFC 3339",
         ),
     ],
 )
@@ -128,10 +133,10 @@ async def test_a_message_that_is_no_cloud_event_is_dead_at_once_and_kept_as_it_c
     assert await offline.query(QUEUES) == [("a", "dead", True)]
     [(error,), _] = await offline.query("SELECT error FROM parked_messages ORDER BY seq")
     assert says in error
-    async with offline.database.transaction() as session:
+    async with offline.database.transaction() as unit:
         parking = Parking(consumer=SERVICE)
-        [queue] = (await parking.find(session, broken.topic, ["a"])).values()
-        head = await parking.head(session, queue)
+        [queue] = (await parking.find(unit, broken.topic, ["a"])).values()
+        head = await parking.head(unit, queue)
     assert head is not None
     assert (head.headers, head.value, head.key) == (headers, b"\x00\xff", b"a")
 
@@ -142,7 +147,7 @@ async def test_data_that_do_not_fit_the_contract_are_dead_at_once(offline):
     assert await offline.runner().run([broken, *raised(2)]) == (2, None)
     assert await offline.query(QUEUES) == [("a", "dead", True)]
     [(error,), _] = await offline.query("SELECT error FROM parked_messages ORDER BY seq")
-    assert "the data of counter.raised.v1" in error
+    assert "The data of counter.raised.v1" in error
     assert "secret" not in error
 
 
@@ -156,12 +161,14 @@ async def test_an_unknown_type_is_kept_and_blocks_nothing(offline):
     assert offline.outcome("unknown") == 1
 
 
-async def test_a_type_that_was_unknown_is_handled_once_a_newer_consumer_is_told_to(offline):
+async def test_a_message_of_an_unknown_type_is_handled_once_a_newer_consumer_knows_the_type(
+    offline,
+):
     audited = message(2, CounterAudited(counter="a", number=2))
     await offline.runner().run([audited])
     await offline.query("UPDATE parked_keys SET state = 'retrying', next_attempt_at = now()")
     await drain(offline.retries())
-    assert await offline.query(QUEUES) == [("a", "unknown", False)]  # still unknown
+    assert await offline.query(QUEUES) == [("a", "unknown", False)]  # its type is still unknown
     await offline.query("UPDATE parked_keys SET state = 'retrying', next_attempt_at = now()")
     newer = Subscriptions(handled=[Subscription(CounterAudited, record)], ignored=[CounterAdmired])
     await drain(offline.retries(table=newer))
@@ -171,7 +178,7 @@ async def test_a_type_that_was_unknown_is_handled_once_a_newer_consumer_is_told_
 
 async def test_a_subscription_that_skips_lets_later_messages_go_on(offline):
     skip = FailurePolicy(attempts=2, first_delay=0, skip=True)
-    handler = Moody(1)
+    handler = FailingFor(1)
     await offline.runner(handler, failure=skip).run(raised(1, 2))
     assert await offline.effects() == [("a", 2)]
     assert await offline.query(QUEUES) == [("a", "retrying", False)]
@@ -183,9 +190,9 @@ async def test_a_subscription_that_skips_lets_later_messages_go_on(offline):
 
 async def test_an_infrastructure_error_in_a_retry_counts_no_attempt(offline):
     async def lose_connection(_, delivery):
-        await delivery.session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        await delivery.unit.session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
-    await offline.runner(Moody(1), failure=AT_ONCE).run(raised(1))
+    await offline.runner(FailingFor(1), failure=AT_ONCE).run(raised(1))
     with pytest.raises(Exception, match=r"terminating|closed"):
         await offline.retries(lose_connection, failure=AT_ONCE).work_one()
     assert await offline.query(WAITING) == [("a", 1, 1)]
@@ -193,11 +200,13 @@ async def test_an_infrastructure_error_in_a_retry_counts_no_attempt(offline):
 
 
 @pytest.mark.parametrize("state", ["retrying", "dead"])
-async def test_what_overtakes_passes_a_dead_message_of_its_key_but_none_that_is_retried(
+async def test_what_overtakes_passes_a_dead_message_of_its_key_but_no_message_that_is_retried(
     offline, state
 ):
     handled: list[Any] = [
-        Subscription(CounterRaised, Moody(1), failure=FailurePolicy(attempts=2, first_delay=0)),
+        Subscription(
+            CounterRaised, FailingFor(1), failure=FailurePolicy(attempts=2, first_delay=0)
+        ),
         Subscription(CounterAudited, record, overtakes=True),
     ]
     table: Subscriptions[Any] = Subscriptions(handled=handled)
@@ -210,9 +219,11 @@ async def test_what_overtakes_passes_a_dead_message_of_its_key_but_none_that_is_
 
 
 async def test_what_overtakes_and_waited_already_runs_once_the_head_of_its_key_is_dead(offline):
-    """It came while the head was still tried; nobody else would look at it again."""
+    """It arrived while the head was still retried; nothing else would look at it again."""
     handled: list[Any] = [
-        Subscription(CounterRaised, Moody(1), failure=FailurePolicy(attempts=2, first_delay=0)),
+        Subscription(
+            CounterRaised, FailingFor(1), failure=FailurePolicy(attempts=2, first_delay=0)
+        ),
         Subscription(CounterAudited, record, overtakes=True),
     ]
     table: Subscriptions[Any] = Subscriptions(handled=handled)
@@ -230,7 +241,7 @@ async def test_what_overtakes_and_waited_already_runs_once_the_head_of_its_key_i
 async def test_a_null_key_is_a_key_of_its_own(offline):
     keyless = [raw(one.offset, one.headers, one.value, key=None) for one in raised(1, 2)]
     empty = [raw(one.offset, one.headers, one.value, key=b"") for one in raised(3)]
-    assert await offline.runner(Moody(1)).run([*keyless, *empty]) == (3, None)
+    assert await offline.runner(FailingFor(1)).run([*keyless, *empty]) == (3, None)
     assert await offline.effects() == [("a", 3)]
     assert await offline.query(QUEUES) == [(None, "retrying", True)]
 
@@ -241,32 +252,31 @@ async def test_keys_that_postgres_could_not_store_or_index_park_as_well_and_stay
         raw(one.offset, one.headers, one.value, key=key)
         for one, key in zip(raised(1, 2, 3, 4), keys, strict=True)
     ]
-    assert await offline.runner(Moody(1, 2, 3, 4)).run(records) == (4, None)
+    assert await offline.runner(FailingFor(1, 2, 3, 4)).run(records) == (4, None)
     assert await offline.query("SELECT count(*) FROM parked_keys") == [(4,)]
 
 
 async def test_a_duplicate_of_a_parked_message_neither_runs_nor_parks_again(offline):
-    await offline.runner(Moody(1)).run(raised(1))
+    await offline.runner(FailingFor(1)).run(raised(1))
     assert await offline.runner().run(raised(1)) == (1, None)
     assert await offline.query(WAITING) == [("a", 1, 1)]
     assert await offline.effects() == []
 
 
 async def test_a_message_that_comes_while_its_keys_queue_is_emptied_is_not_stranded(offline):
-    """Between "the queue is empty" and its closing a consumer may have seen it, and append."""
-    handler = Moody(1)
+    """A consumer may have found the queue before it is closed, and then append to it."""
+    handler = FailingFor(1)
     await offline.runner(handler, failure=AT_ONCE).run(raised(1))
     handler.refused.clear()
     retries = offline.retries(handler, failure=AT_ONCE)
-    assert await retries.work_one()  # the queue is empty now, and open
+    assert await retries.work_one()  # the queue is now empty, and still open
     parking = Parking(consumer=SERVICE)
     async with offline.database.transaction() as consumer:
         [queue] = (await parking.find(consumer, "counters", ["a"])).values()
         closing = asyncio.create_task(retries.work_one())
 
         async def closing_waits():
-            locks = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-            return await offline.query(locks) != [(0,)]
+            return await offline.query(LOCK_WAITERS) != [(0,)]
 
         await until(closing_waits)
         [late] = raised(2)
@@ -281,27 +291,26 @@ async def test_a_message_that_comes_while_its_keys_queue_is_emptied_is_not_stran
 async def test_a_message_that_comes_while_its_keys_queue_is_closed_runs_after_what_was_in_it(
     offline,
 ):
-    """The consumer waits for the closing, finds no queue any more, and runs the message itself."""
-    handler = Moody(1)
+    """The consumer waits until the queue is closed, finds no queue, and runs the message."""
+    handler = FailingFor(1)
     await offline.runner(handler, failure=AT_ONCE).run(raised(1))
     handler.refused.clear()
     assert await offline.retries(handler, failure=AT_ONCE).work_one()
-    async with offline.database.transaction() as session:
-        [(queue,)] = await session.execute(text("SELECT id FROM parked_keys FOR UPDATE"))
+    async with offline.database.transaction() as unit:
+        [(queue,)] = await unit.session.execute(text("SELECT id FROM parked_keys FOR UPDATE"))
         running_late = asyncio.create_task(offline.runner().run(raised(2)))
 
         async def consumer_waits():
-            locks = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-            return await offline.query(locks) != [(0,)]
+            return await offline.query(LOCK_WAITERS) != [(0,)]
 
         await until(consumer_waits)
-        await session.execute(text("DELETE FROM parked_keys WHERE id = :id"), {"id": queue})
+        await unit.session.execute(text("DELETE FROM parked_keys WHERE id = :id"), {"id": queue})
     assert await running_late == (1, None)
     assert await offline.effects() == [("a", 1), ("a", 2)]
 
 
 async def test_a_queue_is_retried_by_one_at_a_time_while_the_consumer_appends_to_it(offline):
-    """Else a slow handler would hold up the whole partition behind the queue's row."""
+    """Otherwise a slow handler would block the whole partition by the lock on the queue's row."""
     entered, leave = asyncio.Event(), asyncio.Event()
 
     async def linger(event, delivery):
@@ -309,7 +318,7 @@ async def test_a_queue_is_retried_by_one_at_a_time_while_the_consumer_appends_to
         await leave.wait()
         await record(event, delivery)
 
-    await offline.runner(Moody(1), failure=AT_ONCE).run(raised(1))
+    await offline.runner(FailingFor(1), failure=AT_ONCE).run(raised(1))
     first = asyncio.create_task(offline.retries(linger, failure=AT_ONCE).work_one())
     await entered.wait()
     assert not await offline.retries(failure=AT_ONCE).work_one()
@@ -321,10 +330,10 @@ async def test_a_queue_is_retried_by_one_at_a_time_while_the_consumer_appends_to
 
 
 async def test_the_retry_loop_of_two_workers_brings_all_keys_through_in_order(offline):
-    """As it runs in a worker: several keys at once, failing now and then, no order is broken."""
+    """As in a worker: several keys at once, with failures, and every order is kept."""
     failing = set(range(0, 12, 3))
 
-    class Sometimes(Moody):
+    class FailingOnce(FailingFor):
         async def __call__(self, event, delivery):
             self.refused = {event.number} if event.number in failing else set()
             await super().__call__(event, delivery)
@@ -336,7 +345,7 @@ async def test_the_retry_loop_of_two_workers_brings_all_keys_through_in_order(of
     records = [raw(place, one.headers, one.value, key=one.key) for place, one in enumerate(batch)]
     for place, one in enumerate(records):
         one.headers[:] = [(k, f"{place}".encode() if k == "ce_id" else v) for k, v in one.headers]
-    assert await offline.runner(Moody(0), **table).run(records[:10]) == (10, None)
+    assert await offline.runner(FailingFor(0), **table).run(records[:10]) == (10, None)
     assert await offline.runner(**table).run(records[10:]) == (30, None)
     assert await offline.effects() == []
 

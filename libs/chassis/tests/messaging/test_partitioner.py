@@ -1,4 +1,4 @@
-"""Our hash of keys is Kafka's: an event goes where any other client would send it."""
+"""Our hash of keys is Kafka's: an event goes to the partition that any client would choose."""
 
 from aiokafka.partitioner import murmur2
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Partitions change hands while messages are in hand: two members never do the same thing twice."""
+"""Partitions move while messages are in hand; two members never handle the same message."""
 
 import asyncio
 import signal
@@ -9,11 +9,12 @@ import psutil
 import pytest
 
 from chassis.database import new_id
-from chassis.database.roles import runtime_role
 from chassis.health import Health
 from chassis.messaging.events import cloud_event_headers
+from chassis.role_names import runtime_role
+from testkit.waiting import until
 
-from .conftest import running, until
+from .conftest import running
 from .counting import FREEZE, SERVICE, SOURCE, CounterRaised, record
 from .history import faults
 from .partitions import keys_of
@@ -21,7 +22,7 @@ from .processes import worker_environment, worker_process
 
 
 class HeldHandler:
-    """Takes effect, then holds the transaction open at one event until it is let go."""
+    """Takes effect, then holds the transaction open at one event until it is released."""
 
     def __init__(self, counter, number):
         self._event = (counter, number)
@@ -43,7 +44,7 @@ class HeldHandler:
 
 
 class Member:
-    """Another member of the group, in this process; its `joined` waits for its partitions."""
+    """Another member of the group, in this process; `joined` waits for its partitions."""
 
     def __init__(self, service, **options):
         self.handler = HeldHandler("none", 0)
@@ -63,7 +64,7 @@ class Member:
 
 @asynccontextmanager
 async def idle_transactions_end_after(urls, seconds):
-    """Set how long PostgreSQL bears a transaction in which nothing happens, in this database."""
+    """Set how long PostgreSQL lets a transaction be idle, in this database."""
     connection = await asyncpg.connect(urls.superuser_url)
     database = await connection.fetchval("SELECT current_database()")
     role = f"ALTER ROLE {runtime_role(SERVICE)} IN DATABASE {database}"
@@ -79,10 +80,10 @@ async def idle_transactions_end_after(urls, seconds):
 
 @asynccontextmanager
 async def held_in_mid_batch(service, *, session_seconds=2):
-    """A member that is in the middle of a batch's transaction; gives its handler."""
+    """Run a member until it is in the middle of a batch's transaction; yield its handler."""
     [key] = keys_of(0, 1)
     handler = HeldHandler(key, 3)
-    async with idle_transactions_end_after(service.urls, 60):  # it is the member that ends it
+    async with idle_transactions_end_after(service.urls, 60):  # so that the member ends it
         await service.raise_counters(*[key] * 5)
         async with running(service.relay().run()):
             await service.until_published()
@@ -91,11 +92,11 @@ async def held_in_mid_batch(service, *, session_seconds=2):
             yield handler
 
 
-async def test_a_batch_in_hand_is_finished_before_another_member_gets_its_partition(service):
+async def test_a_batch_in_progress_is_finished_before_another_member_gets_its_partition(service):
     async with held_in_mid_batch(service, session_seconds=10) as handler:
         other = Member(service, session_seconds=10)
         async with other.running():
-            # The join makes the group take all partitions back, and it waits for this batch.
+            # The join makes the group revoke all partitions, and it waits for this batch.
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(other.joined(), 1)
             assert await service.effects() == []
@@ -109,13 +110,13 @@ async def test_a_batch_in_hand_is_finished_before_another_member_gets_its_partit
 async def test_a_batch_that_does_not_end_is_rolled_back_in_time_and_the_next_owner_runs_it(
     service, caplog
 ):
-    """In time for the group: a member that it gives up comes back, and all begins again."""
+    """If the member were too late, the group would drop it, and it would have to join again."""
     async with held_in_mid_batch(service) as handler:
         other = Member(service, session_seconds=2)
         async with other.running():
             await handler.dropped.wait()
             assert other.handler.calls == []
-            handler.released.set()  # whoever has the partition now may finish it
+            handler.released.set()  # whichever member has the partition now may finish it
             await service.until_effects()
     assert "member_id was not recognized" not in caplog.text
     assert len([*handler.calls, *other.handler.calls]) == 3 + 5
@@ -124,7 +125,7 @@ async def test_a_batch_that_does_not_end_is_rolled_back_in_time_and_the_next_own
 
 @asynccontextmanager
 async def process_of_a_member(service, tokens, directory):
-    """A member in a process of its own, which freezes itself where an event tells it to."""
+    """Run a member in a separate process, which freezes itself when an event requests it."""
     environment = worker_environment(service, tokens, session_seconds=1)
     log = await asyncio.to_thread((directory / "member.log").open, "wb")
     with log:
@@ -134,7 +135,7 @@ async def process_of_a_member(service, tokens, directory):
 
 @pytest.fixture
 def overtaken(service, tokens, tmp_path):
-    """A member frozen in the middle of its transaction, whose partitions another has by now."""
+    """Freeze a member in the middle of its transaction until another has its partitions."""
 
     @asynccontextmanager
     async def run(*, borne_seconds):
@@ -149,7 +150,7 @@ def overtaken(service, tokens, tmp_path):
                 return psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
 
             await publish(service, key)
-            await service.until_effects()  # the member works
+            await service.until_effects()  # wait until the member works
             await publish(service, key, filler=FREEZE)
             await until(is_frozen)
             await publish(service, key)
@@ -161,7 +162,7 @@ def overtaken(service, tokens, tmp_path):
 
 
 async def publish(service, key, *, filler=""):
-    """Put the key's next event on the topic: a frozen member's relay would keep its rows."""
+    """Send the key's next event to the topic: the relay of a frozen member would keep its rows."""
     service.raised[key] += 1
     event = CounterRaised(counter=key, number=service.raised[key], filler=filler)
     headers = cloud_event_headers(event, event_id=new_id(), source=SOURCE, trace={})
@@ -169,7 +170,7 @@ async def publish(service, key, *, filler=""):
 
 
 async def transactions_in_hand(service):
-    """Transactions that hold a partition's lock."""
+    """Return the transactions that hold a partition's lock."""
     rows = await service.query(
         "SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid)"
         " WHERE locktype = 'advisory' AND granted AND xact_start IS NOT NULL"
@@ -181,7 +182,7 @@ async def transactions_in_hand(service):
 async def test_a_member_frozen_in_its_transaction_that_wakes_in_time_commits_and_is_not_overtaken(
     service, overtaken
 ):
-    """It holds the partition's lock: the new owner waits, and then meets its inbox rows."""
+    """It holds the partition's lock: the new owner waits, and then finds its inbox rows."""
     async with overtaken(borne_seconds=60) as (member, _):
         assert "counters-worker" in await transactions_in_hand(service)
         assert len(await service.effects()) == 1
@@ -193,7 +194,7 @@ async def test_a_member_frozen_in_its_transaction_that_wakes_in_time_commits_and
 async def test_a_member_frozen_in_its_transaction_is_overtaken_and_can_commit_nothing_after(
     service, overtaken
 ):
-    """PostgreSQL ends its session, and the new owner goes on in its place."""
+    """PostgreSQL ends its session, and the new owner continues in its place."""
     async with overtaken(borne_seconds=1) as (member, key):
         await service.until_effects()
         before = await service.effects()

@@ -1,4 +1,4 @@
-"""An event that Kafka refuses holds up its own key, and nothing else."""
+"""An event that Kafka refuses blocks its own key, and nothing else."""
 
 import json
 from contextlib import asynccontextmanager
@@ -7,7 +7,9 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from .conftest import counting_service, running, until
+from testkit.waiting import until
+
+from .conftest import counting_service, running
 from .history import faults
 from .lanes import lane
 from .partitions import PARTITIONS, keys_of
@@ -30,7 +32,7 @@ async def administering(topics):
 
 
 async def small_topic(topics):
-    """A topic that takes small batches only, and how to lift that limit."""
+    """Create a topic that accepts small batches only; yield a function that lifts the limit."""
     name = topics.prefix + "counters"
     async with administering(topics) as admin:
         limit = {"max.message.bytes": str(SMALL)}
@@ -46,7 +48,7 @@ async def small_topic(topics):
 
 @pytest.fixture
 async def narrow(database, database_settings, topics):
-    """The service on a topic that takes small batches only."""
+    """The service, with a topic that accepts small batches only."""
     lift = await small_topic(topics)
     async with (
         counting_service(database, database_settings, topics) as counting,
@@ -60,7 +62,7 @@ async def refusals(service):
 
 
 async def publish_page(publishing):
-    """One page with a producer of its own; says whether something was refused."""
+    """Publish one page with a separate producer; return whether something was refused."""
     await publishing._keep_up()
     async with publishing._publisher(15) as publisher:
         refused, _ = await publishing._publish_page(publisher)
@@ -72,7 +74,7 @@ async def test_a_refused_event_stops_its_key_and_no_other_until_it_is_taken(narr
     [stopped, neighbour], [free] = keys_of(0, 2), keys_of(1, 1)
     await service.raise_counters(stopped)
     await service.raise_counters(stopped, filler="x" * SMALL)
-    # More than two pages wait behind it: the events of other keys lie beyond.
+    # More than two pages wait behind it; the events of other keys come after them.
     await service.raise_counters(*[stopped] * 12, *[stopped, neighbour] * 6, free)
     async with running(service.relay(page_rows=5, poll_seconds=0.2).run()):
         await service.until_published(but=19)
@@ -89,8 +91,8 @@ async def test_a_refused_event_stops_its_key_and_no_other_until_it_is_taken(narr
 
 
 @pytest.mark.parametrize("used", [False, True], ids=["fresh", "used"])
-async def test_behind_a_refused_event_nothing_goes_by_a_producer(narrow, used):
-    """aiokafka's own state after a refusal depends on what it sent before."""
+async def test_after_a_refused_event_its_producer_sends_nothing(narrow, used):
+    """The state of aiokafka after a refusal depends on what it sent before."""
     service, lift = narrow
     [key] = keys_of(0, 1)
     async with lane(service, poll_seconds=0.01) as publishing:
@@ -101,7 +103,7 @@ async def test_behind_a_refused_event_nothing_goes_by_a_producer(narrow, used):
                 assert await publishing._publish_page(publisher) == (False, False)
             await service.raise_counters(key, filler="x" * SMALL)
             await service.raise_counters(key, key)
-            # Of all three no batch is small enough, nor of the first one alone.
+            # A batch of all three is too large, and so is one of the first alone.
             assert (await publishing._publish_page(publisher))[0]
         assert await publish_page(publishing)
         assert not await publish_page(publishing)
@@ -149,7 +151,7 @@ async def has_refusals(service, number):
     return len(await refusals(service)) == number
 
 
-async def test_attempts_at_a_refused_event_are_counted_and_told(narrow):
+async def test_attempts_at_a_refused_event_are_counted_and_shown(narrow):
     service, _ = narrow
     await service.raise_counters("a", filler="x" * SMALL)
 
@@ -160,7 +162,7 @@ async def test_attempts_at_a_refused_event_are_counted_and_told(narrow):
         await until(tried_twice)
     async with lane(service) as measuring:
         await measuring._keep_up()
-    assert service.relay_metrics.refused._value.get() == 1
+    assert service.sample("outbox_refused_rows") == 1
     [(error,)] = await service.query("SELECT error FROM outbox_refusals")
     assert error.startswith("MessageSizeTooLargeError")
 

@@ -1,4 +1,4 @@
-"""Several relays at once, and what may happen between two steps of one: no loss, no inversion."""
+"""Several relays at once, and events between two steps of one: no loss, no inversion."""
 
 import json
 import os
@@ -8,7 +8,12 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from .conftest import running, until
+from chassis.database import Connector
+from chassis.messaging.publishing.lane import Pace
+from chassis.messaging.publishing.relay import session_settings
+from testkit.waiting import until
+
+from .conftest import running
 from .counting import CounterAudited, CounterRaised
 from .history import faults
 from .lanes import NAME, lane
@@ -28,7 +33,7 @@ def events(records):
 
 
 def first_times(occurred):
-    """What a consumer with an inbox sees: repetitions are left out."""
+    """Return what a consumer with an inbox handles: repetitions are left out."""
     return list(dict.fromkeys(occurred))
 
 
@@ -55,7 +60,7 @@ async def test_relays_that_come_and_go_share_the_keys_and_send_each_event_once(s
             async with events_all_the_while(service, NAMES):
                 await until(lambda: shared(8, 8))
                 await service.raise_counters(*NAMES)
-            await service.until_published()  # who is stopped in between may send twice
+            await service.until_published()  # a relay that is stopped in between may send twice
         async with events_all_the_while(service, NAMES):
             await until(lambda: shared(16))
             await service.raise_counters(*NAMES)
@@ -65,11 +70,11 @@ async def test_relays_that_come_and_go_share_the_keys_and_send_each_event_once(s
 
 
 async def test_a_relay_that_lost_its_session_after_reading_sends_repetitions_only(service):
-    """Between reading and sending, its successor sends the same, and more."""
+    """Between its reading and its sending, its successor sends the same rows, and more."""
     await service.raise_counters(*NAMES[:5], *NAMES[:5])
     async with lane(service) as first:
         await first._keep_up()
-        page = await first._unsent.page(0)
+        page = await first._unsent.read_page(0)
         [(pid, _)] = await service.query(HOLDERS, NAME)
         await end_backends(service, [pid])
         async with running(service.relay().run()):
@@ -88,7 +93,7 @@ async def test_a_relay_that_lost_its_session_between_sending_and_deleting_is_fol
     await service.raise_counters(*NAMES[:5], *NAMES[:5])
     async with lane(service) as first:
         await first._keep_up()
-        page = await first._unsent.page(0)
+        page = await first._unsent.read_page(0)
         async with first._publisher(15) as publisher:
             await publisher.publish(page.rows)
         [(pid, _)] = await service.query(HOLDERS, NAME)
@@ -115,7 +120,7 @@ async def test_a_relay_that_is_killed_in_mid_flow_leaves_its_keys_to_the_other(s
 
 
 async def test_a_relay_that_is_frozen_loses_its_keys_and_repeats_at_most_when_it_wakes(service):
-    """PostgreSQL keeps the session of a frozen client, so its idle time-out must end it."""
+    """PostgreSQL keeps the session of a frozen client, so the idle time-out must end it."""
 
     async def held_by(number):
         return len(await shares(service)) == number
@@ -134,8 +139,20 @@ async def test_a_relay_that_is_frozen_loses_its_keys_and_repeats_at_most_when_it
     await sent_in_order(service)
 
 
+@pytest.mark.parametrize("frozen_in", ["idle", "between prepare and use"])
+async def test_a_session_whose_relay_is_frozen_ends_with_its_locks(service, frozen_in):
+    """Between a Flush and the Sync that follows it the session is not idle."""
+    settings = session_settings(Pace(frozen_seconds=0.3))
+    connector = Connector.to(service.urls.runtime_url)
+    async with connector.opened("frozen", settings=settings) as connection:
+        await connection.execute("SELECT pg_advisory_lock(30)")
+        if frozen_in != "idle":
+            await connection.prepare("SELECT 17")
+        await until(connection.is_closed)
+
+
 async def sent_in_order(service):
-    """Assert that what is on the topic is each event, in order but for repetitions."""
+    """Assert that the topic holds each event, in order except for repetitions."""
     wanted = service.raised.total()
     records = await service.topics.read("counters", wanted)
     while len(set(events(records))) < wanted:
@@ -153,25 +170,25 @@ async def test_the_event_that_follows_a_late_one_of_its_key_does_not_overtake_it
                     "INSERT INTO outbox (id, topic, key, type, headers, payload) VALUES"
                     " (gen_random_uuid(), 'counters', 'late', 'any', '{}', '{\"number\": 1}')"
                 )
-                await late.execute(insert)
+                await late.session.execute(insert)
                 await service.raise_counters("early", "early")
                 await relaying._publish_page(publisher)
                 await relaying._publish_page(publisher)
-            async with service.database.transaction() as session:
-                service.outbox(session).add(CounterRaised(counter="late", number=2))
+            async with service.database.transaction() as unit:
+                service.outbox(unit).add(CounterRaised(counter="late", number=2))
             await relaying._publish_page(publisher)
     records = events(await service.topics.read("counters", 4))
     assert [number for key, number in records if key == "late"] == [1, 2]
 
 
 async def test_urgent_topics_do_not_wait_behind_the_others(service):
-    """Here the others can't go at all: their shards belong to somebody who does nothing."""
+    """Here the others can't be sent at all: an idle connection holds their shards."""
     await service.topics.create(["audits"])
     async with lane(service) as idle:
         await idle._shards.balance()
         await service.raise_counters(*NAMES)
-        async with service.database.transaction() as session:
-            service.outbox(session).add(CounterAudited(counter="a", number=1))
+        async with service.database.transaction() as unit:
+            service.outbox(unit).add(CounterAudited(counter="a", number=1))
         async with running(service.relay(urgent_topics=["audits"]).run()):
             assert events(await service.topics.read("audits", 1)) == [("a", 1)]
             await service.until_published(but=len(NAMES))

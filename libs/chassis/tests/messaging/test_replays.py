@@ -13,10 +13,11 @@ from chassis.auth import TokenVerifier
 from chassis.auth.keys import PublicKeys
 from chassis.operations.app import Operations
 from chassis.operations.replays import Replays, Snapshot
-from chassis.testing.tokens import AUDIENCE, ISSUER
 from chassis.wiring import ServiceResources
+from testkit.tokens import AUDIENCE, ISSUER
+from testkit.waiting import until
 
-from .conftest import running, until
+from .conftest import running
 from .counting import SERVICE, CounterRaised, CounterSnapshot, snapshot_page
 
 PAGE = 2
@@ -48,8 +49,8 @@ def make(resources):
 
 
 async def request(service, replays):
-    async with service.database.transaction() as session:
-        (replay,) = await replays.request(session, None, by="somebody")
+    async with service.database.transaction() as unit:
+        (replay,) = await replays.request(unit, None, by="somebody")
     return replay
 
 
@@ -59,7 +60,7 @@ async def drain(replays):
 
 
 async def published(service):
-    """The events in the outbox: type, counter and number, in order."""
+    """Return the events in the outbox, in order: type, counter and number."""
     rows = await service.query("SELECT type, payload FROM outbox ORDER BY seq")
     return [(kind, json.loads(data)["counter"], json.loads(data)["number"]) for kind, data in rows]
 
@@ -96,13 +97,13 @@ async def test_another_process_goes_on_after_the_last_page(offline, make):
     assert await snapshots(offline) == [(name, 1) for name in NAMES]
 
 
-async def test_a_page_that_was_cut_off_is_published_anew_and_once(offline, make):
+async def test_a_page_that_was_cut_off_is_published_again_and_once(offline, make):
     await offline.raise_counters(*NAMES)
     await request(offline, make())
 
-    async def cut(session, resources, after, limit):
-        await snapshot_page(session, resources, after, limit)
-        await session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+    async def cut(unit, resources, after, limit):
+        await snapshot_page(unit, resources, after, limit)
+        await unit.session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
         return []
 
     with pytest.raises(Exception, match=r"terminating|closed"):
@@ -112,14 +113,14 @@ async def test_a_page_that_was_cut_off_is_published_anew_and_once(offline, make)
     assert await snapshots(offline) == [(name, 1) for name in NAMES]
 
 
-async def test_a_snapshot_stands_between_the_events_before_and_after_it(offline, make):
+async def test_a_snapshot_is_between_the_events_before_and_after_it(offline, make):
     await offline.raise_counters(NAMES[0])
     replays = make()
     await request(offline, replays)
     begun, go_on = asyncio.Event(), asyncio.Event()
 
-    async def slowly(session, resources, after, limit):
-        events = await snapshot_page(session, resources, after, limit)
+    async def slowly(unit, resources, after, limit):
+        events = await snapshot_page(unit, resources, after, limit)
         begun.set()
         await go_on.wait()
         return events
@@ -131,7 +132,7 @@ async def test_a_snapshot_stands_between_the_events_before_and_after_it(offline,
         group.create_task(make(slowly).work_page())
         await begun.wait()
         group.create_task(offline.raise_counters(NAMES[0]))
-        await until(locked)  # the event waits for the aggregate's row
+        await until(locked)  # the event waits for the lock of the aggregate's row
         go_on.set()
     assert await published(offline) == [
         (CounterRaised.type, NAMES[0], 1),
@@ -163,9 +164,9 @@ async def test_a_full_outbox_is_waited_for(offline, make):
     assert await offline.query(STATE) == [(1, True, None)]
 
 
-async def test_a_defect_ends_the_replay_and_not_the_worker(offline, make):
-    async def broken(session, resources, after, limit):
-        del session, resources, after, limit
+async def test_a_bug_ends_the_replay_and_not_the_worker(offline, make):
+    async def broken(unit, resources, after, limit):
+        del unit, resources, after, limit
         message = "no such column"
         raise KeyError(message)
 
@@ -211,5 +212,5 @@ async def test_operators_start_a_replay_and_see_how_far_it_is(offline, make, res
         (state,) = (await client.get("/replays")).json()["items"]
         assert (state["emitted"], state["finished_at"] is None) == (5, False)
         assert (await client.get(f"/replays/{UUID(int=7)}")).status_code == 404
-        anew = await client.post("/replays", json={})
-        assert anew.json()["items"][0]["id"] != item["id"]
+        second = await client.post("/replays", json={})
+        assert second.json()["items"][0]["id"] != item["id"]

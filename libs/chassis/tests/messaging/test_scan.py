@@ -1,4 +1,4 @@
-"""Where the relay reads on: never beyond what may still appear, and past what is dead."""
+"""Where the relay reads on: never beyond rows that may still appear, and past dead rows."""
 
 import json
 
@@ -12,14 +12,14 @@ from chassis.messaging import declare_messaging_tables
 from chassis.messaging.publishing.lane import Pace
 from chassis.messaging.publishing.publisher import Published, Publisher
 from chassis.messaging.publishing.scan import Settled
-from chassis.messaging.publishing.unsent import _READ, Page, topics_in
+from chassis.messaging.publishing.unsent import _READ, OutboxPage, topics_in
+from testkit.waiting import until
 
-from .conftest import until
 from .lanes import lane
 
 
 def snapshot(oldest_running, next_transaction, newest):
-    return Page(
+    return OutboxPage(
         rows=[],
         more=False,
         oldest_running=oldest_running,
@@ -38,7 +38,7 @@ def test_what_was_seen_is_settled_once_all_that_ran_then_have_ended():
     settled = Settled()
     settled.learn(snapshot(90, 100, 7))
     assert settled.seq == 0
-    settled.learn(snapshot(99, 120, 9))  # the one of 99 ran at that time
+    settled.learn(snapshot(99, 120, 9))  # transaction 99 was running at that time
     assert settled.seq == 0
     settled.learn(snapshot(100, 130, 12))
     assert settled.seq == 7
@@ -49,7 +49,7 @@ def test_what_was_seen_is_settled_once_all_that_ran_then_have_ended():
 
 
 class Willing(Publisher):
-    """A publisher that acknowledges whatever it is given."""
+    """A publisher that acknowledges all rows."""
 
     def __init__(self):
         pass
@@ -67,7 +67,7 @@ FILL = """
 
 
 async def buffers_of_a_page(connection, after, topics="true"):
-    """How many buffers PostgreSQL touches to read what is behind `after`."""
+    """Return how many buffers PostgreSQL reads for a page after `after`."""
     sql = _READ.replace("{conditions}", topics)
     explained = await connection.fetchval(
         f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", after, Pace().page_rows, 8_000_000
@@ -86,7 +86,7 @@ async def test_dead_rows_under_an_old_snapshot_are_read_once_a_second_only(offli
         async with lane(offline) as relaying:
             await relaying._keep_up()
             while await offline.backlog():
-                relaying._scan._next_full = float("inf")  # this second lasts
+                relaying._scan._next_full = float("inf")  # no full scan from now on
                 await relaying._publish_page(Willing())
             await offline.query(FILL, 10)
             read_on = await buffers_of_a_page(relaying._connection, relaying._scan.start())
@@ -99,15 +99,15 @@ async def test_dead_rows_under_an_old_snapshot_are_read_once_a_second_only(offli
 
 
 async def test_rows_that_are_not_ours_to_send_are_passed_over_once(offline):
-    """Those of a topic that waits, say, or of other relays' shards."""
+    """For example rows of a topic that waits, or of other relays' shards."""
     await offline.query(FILL, 100)
     async with lane(offline) as relaying:
         await relaying._keep_up()
         nothing = Published(acknowledged=[], places=[], refused=[])
 
-        async def passed():  # not at once, where transactions of other tests run
+        async def passed():  # this takes longer while transactions of other tests run
             start = relaying._scan.start()
-            page = await relaying._unsent.page(start, but_topics=["counters"])
+            page = await relaying._unsent.read_page(start, but_topics=["counters"])
             assert page.rows == []
             assert not relaying._scan.advance(page, nothing, seconds=0.0)
             return relaying._scan._position == 100
@@ -133,5 +133,5 @@ async def test_urgent_topics_are_found_past_a_backlog_by_their_index(offline):
 
 
 async def test_a_topic_whose_name_would_be_sql_is_refused():
-    with pytest.raises(ValueError, match="can't be a topic"):
+    with pytest.raises(ValueError, match="can't be a Kafka topic"):
         topics_in(["a') OR true --"])

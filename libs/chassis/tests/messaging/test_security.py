@@ -1,4 +1,4 @@
-"""Every client of Kafka authenticates over TLS, and trusts no broker of another authority."""
+"""Each Kafka client authenticates over TLS, and rejects a broker with another CA's certificate."""
 
 import asyncio
 import ipaddress
@@ -19,16 +19,16 @@ from pydantic import SecretStr
 
 from chassis.kafka_security import KafkaFilesError
 from chassis.messaging import KafkaConnection
-from chassis.servers import KafkaServer
-from chassis.servers.base import free_port
 from chassis.settings import Environment, KafkaSettings
+from localservers import KafkaServer
+from localservers.ports import free_port
 
 USER, PASSWORD = "orders", "orders-password"
 
 
 @dataclass(frozen=True)
 class Authority:
-    """A certificate authority of one's own, in a directory."""
+    """A certificate authority, in a directory."""
 
     directory: Path
     key: ec.EllipticCurvePrivateKey
@@ -70,7 +70,7 @@ class Authority:
         )
 
     def issue(self, name: str) -> tuple[Path, Path]:
-        """Make a certificate and its key; answers their files."""
+        """Create a certificate and its key; return their files."""
         key = ec.generate_private_key(ec.SECP256R1())
         files = (self.directory / f"{name}.pem", self.directory / f"{name}-key.pem")
         files[0].write_bytes(pem(self.sign(named(name), key)))
@@ -85,7 +85,7 @@ class Authority:
 
 
 def usage(*, ca: bool) -> x509.KeyUsage:
-    """Python is strict since 3.13 (VERIFY_X509_STRICT): a certificate must say what it is for."""
+    """Python is strict since 3.13 (VERIFY_X509_STRICT): a certificate must state its usage."""
     return x509.KeyUsage(
         digital_signature=True,
         content_commitment=False,
@@ -118,7 +118,7 @@ def settings(**given: object) -> KafkaSettings:
 
 @dataclass(frozen=True)
 class Secured:
-    """A broker that asks for a password over TLS, and, at another port, for a certificate."""
+    """A broker that requires a password over TLS, and a certificate on a second port."""
 
     authority: Authority
     password_port: int
@@ -131,7 +131,7 @@ class Secured:
             "kafka_ca_file": self.authority.file,
             **given,
         }
-        # Settings look at the files, which blocks; a process reads them before its loop runs.
+        # Settings read the files, which blocks; a process reads them before its loop runs.
         return KafkaConnection.of(await asyncio.to_thread(settings, **given))
 
     async def with_password(self, mechanism: str, password: str = PASSWORD) -> KafkaConnection:
@@ -193,7 +193,7 @@ async def secured(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sec
 
 
 async def exchange(kafka: KafkaConnection, topic: str) -> bytes:
-    """Make a topic, send a message, and read it in a group."""
+    """Create a topic, send a message, and read it in a group."""
     admin = AIOKafkaAdminClient(**kafka.options)
     await admin.start()
     try:
@@ -287,3 +287,40 @@ def test_a_key_with_a_password_is_refused_and_not_asked_for(tmp_path: Path):
     )
     with pytest.raises(KafkaFilesError, match="without a password"):
         KafkaConnection.of(settings(kafka_certificate_file=certificate, kafka_key_file=key_file))
+
+
+def test_a_client_made_later_gets_the_password_of_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SECRETS_DIRECTORY", str(tmp_path))
+    file = tmp_path / "kafka_sasl_password"
+    file.write_text(PASSWORD)
+    kafka = KafkaConnection.of(
+        KafkaSettings(
+            environment=Environment.DEVELOPMENT,
+            kafka_bootstrap_servers="127.0.0.1:1",
+            kafka_security_protocol="SASL_PLAINTEXT",
+            kafka_sasl_username=USER,
+        )
+    )
+    assert kafka.options["sasl_plain_password"] == PASSWORD
+    file.write_text("changed")
+    assert kafka.options["sasl_plain_password"] == "changed"
+
+
+def test_a_client_made_later_trusts_the_authority_of_then_and_a_spoilt_file_changes_nothing(
+    tmp_path: Path,
+):
+    def trusted(kafka: KafkaConnection) -> set[str]:
+        found = kafka.options["ssl_context"].get_ca_certs()
+        return {dict(part[0] for part in one["subject"])["commonName"] for one in found}
+
+    other = tmp_path / "other"
+    other.mkdir()
+    authority = Authority.make(tmp_path, "Tests")
+    kafka = KafkaConnection.of(settings(kafka_ca_file=authority.file))
+    assert trusted(kafka) == {"Tests"}
+    authority.file.write_bytes(Authority.make(other, "Others").file.read_bytes())
+    assert trusted(kafka) == {"Others"}
+    authority.file.write_text("half a certifi")
+    assert trusted(kafka) == {"Others"}

@@ -1,18 +1,24 @@
-"""Kafka or PostgreSQL goes and comes back: nothing is lost, and no hand is needed."""
+"""Kafka or PostgreSQL is unavailable for a while: nothing is lost, and no operator is needed."""
 
 import asyncio
+import gc
 import os
 import signal
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from chassis.database import is_infrastructure_error
-from chassis.servers import KafkaServer, PostgresServer
-from chassis.servers.base import free_port
-from chassis.testing import ServiceDatabase, TestTopics
+from chassis.library_internals.aiokafka import retrieve_errors_of_commits
+from chassis.messaging.clients import start, stopping
+from localservers import KafkaServer, PostgresServer
+from localservers.ports import free_port
+from testkit.databases import ServiceDatabase
+from testkit.kafka import TestTopics
+from testkit.waiting import until
 
-from .conftest import counting_service, running, settings_for, until
+from .conftest import counting_service, running, settings_for
 from .counting import SERVICE, metadata
 from .history import faults
 
@@ -23,7 +29,7 @@ NAMES = [f"counter-{number}" for number in range(8)]
 
 @pytest.fixture(scope="module")
 async def broker(tmp_path_factory):
-    """A Kafka of this module's own, which its tests start and stop."""
+    """A Kafka for this module alone, which its tests start and stop."""
     server = KafkaServer(directory=tmp_path_factory.mktemp("kafka"), port=free_port())
     yield server
     await server.stop()
@@ -71,7 +77,9 @@ async def events_all_the_while(service):
     await service.raise_counters(*NAMES)
 
 
-async def test_kafka_that_is_away_at_the_start_is_waited_for_and_so_are_its_topics(service, broker):
+async def test_kafka_that_is_unavailable_at_the_start_is_waited_for_and_so_are_its_topics(
+    service, broker
+):
     await broker.stop()
     await service.raise_counters(*NAMES)
     async with running(service.relay().run(), service.consumer(session_seconds=2).run()):
@@ -94,8 +102,32 @@ async def test_kafka_that_dies_in_mid_flow_loses_nothing_and_is_picked_up_again(
     assert faults(await service.effects(), service.raised) == []
 
 
+async def test_a_commit_given_up_before_its_request_fails_leaves_no_unretrieved_exception(
+    service, started
+):
+    """The plugin fails a test that leaves one."""
+    await service.topics.create(["counters"])
+    topic = service.topics.prefix + "counters"
+    member = AIOKafkaConsumer(
+        topic, bootstrap_servers=started.bootstrap_servers, group_id=topic, enable_auto_commit=False
+    )
+    async with stopping(member):
+        await start(member)
+        retrieve_errors_of_commits(member)
+        os.kill(started.pid, signal.SIGSTOP)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await member.commit({TopicPartition(topic, 0): 0})
+        requests = [one for one in asyncio.all_tasks() if "commit_offsets" in repr(one)]
+        await kill(started)
+        await asyncio.wait(requests)
+    assert len(requests) == 1
+    del requests
+    gc.collect()
+
+
 async def test_a_broker_that_is_frozen_holds_nothing_for_ever(service, started):
-    """It takes connections and answers nothing: a batch that waits too long is sent anew."""
+    """It accepts connections and sends nothing: a batch that waits too long is sent again."""
 
     async def given_up():
         return service.relay_metrics.errors._value.get() > 0
@@ -116,7 +148,7 @@ async def test_a_broker_that_is_frozen_holds_nothing_for_ever(service, started):
     assert faults(await service.effects(), service.raised) == []
 
 
-async def test_relay_and_consumer_stop_at_once_while_kafka_is_away(service, started):
+async def test_relay_and_consumer_stop_at_once_while_kafka_is_unavailable(service, started):
     await service.topics.create(["counters"])
     async with AsyncExitStack() as work:
         relay, consumer = service.relay(), service.consumer()
@@ -125,10 +157,10 @@ async def test_relay_and_consumer_stop_at_once_while_kafka_is_away(service, star
         await service.until_effects()
         await kill(started)
         await service.raise_counters(*NAMES)
-        await asyncio.sleep(0.3)  # the relay has them in its hands; nothing tells of that
+        await asyncio.sleep(0.3)  # the relay is sending them; there is no event to wait for
         async with asyncio.timeout(10):
             await work.aclose()
-    assert await service.backlog() == len(NAMES)  # and what could not go waits
+    assert await service.backlog() == len(NAMES)  # and what could not be sent waits
 
 
 @pytest.fixture
@@ -181,7 +213,7 @@ async def test_postgres_that_restarts_in_mid_flow_loses_nothing_and_is_picked_up
                 await own_postgres.start()
                 restarted.set()
             await service.raise_counters(*NAMES)
-            # What was committed is the truth: an answer may be lost with the connection.
+            # Compare with what was committed: a response may be lost with the connection.
             raised = dict(await service.query("SELECT name, value FROM counters"))
             await service.until_effects(sum(raised.values()))
         assert faults(await service.effects(), raised) == []

@@ -1,20 +1,20 @@
-"""Shards of keys: each has one holder, relays share them fairly, and the dead leave them."""
+"""Shards of keys: each has one holder, relays share them fairly, and dead ones release them."""
 
 from contextlib import AsyncExitStack
 
 import pytest
 
+from chassis.database import Connector
 from chassis.messaging.publishing.shards import SHARDS, Shards
-from chassis.messaging.wakeup import connected
 
 
 @pytest.fixture
 async def join(offline):
-    """A function that opens a connection with its shards; `connection.close()` is its death."""
+    """Yield a function that opens a connection with its shards; closing it releases them."""
     async with AsyncExitStack() as stack:
 
         async def new(name="tests-relay"):
-            opening = connected(offline.urls.runtime_url, "tests-shards")
+            opening = Connector.to(offline.urls.runtime_url).opened("tests-shards")
             return Shards(connection=await stack.enter_async_context(opening), name=name)
 
         yield new

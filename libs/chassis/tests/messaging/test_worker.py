@@ -1,4 +1,4 @@
-"""The worker factory: what it opens is closed in the opposite order of its use."""
+"""The worker factory closes what it opens, in the reverse order of use."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ from chassis.settings import Environment
 from chassis.wiring import ServiceSettings
 from chassis.worker import create_worker
 
-from .counting import open_resources, subscriptions
+from .counting import service
 
 
 @pytest.fixture
@@ -35,18 +35,12 @@ async def test_tasks_end_before_what_they_use_is_closed(settings):
             order.append("task ended")
 
     @asynccontextmanager
-    async def open_and_note(process):
-        async with open_resources(process) as resources:
-            yield resources
+    async def note(common, _settings, _process):
+        yield common
         order.append("resources closed")
 
     process = Process(name="counters-worker", settings=settings)
-    worker = create_worker(
-        process=process,
-        settings=settings,
-        open_resources=open_and_note,
-        subscriptions=subscriptions(),
-    )
+    worker = create_worker(service(extend=note), settings, process)
     async with worker.router.lifespan_context(worker):
         begun = asyncio.Event()
         process.start(use_until_cancelled(begun), name="a task")

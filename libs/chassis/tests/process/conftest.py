@@ -1,4 +1,4 @@
-"""The probe service as a child process, and what it says."""
+"""The probe service as a child process, and its log."""
 
 import asyncio
 import json
@@ -12,13 +12,13 @@ from typing import Any
 import httpx
 import pytest
 
-from chassis.servers.base import free_port
+from localservers.ports import free_port
 
-LIMIT = 30  # seconds for a child to do what it should
+LIMIT = 30  # seconds, for each thing that a child should do
 
 
 class Probe:
-    """One child process; ``lines`` are its log, read as they come."""
+    """One child process; ``lines`` are its log lines, in the order in which they arrive."""
 
     def __init__(self, mode: str, environment: dict[str, str]) -> None:
         self.port, self.internal_port = free_port(), free_port()
@@ -31,7 +31,7 @@ class Probe:
             "ENVIRONMENT": "development",
             "PORT": str(self.port),
             "INTERNAL_PORT": str(self.internal_port),
-            "SLIPWAY_ENV_FILE": "",
+            "SETTINGS_FILE": "",
             **environment,
         }
         self._changed = asyncio.Condition()
@@ -55,7 +55,7 @@ class Probe:
                 self.lines.append(line)
                 self._changed.notify_all()
 
-    async def said(self, event: str) -> dict[str, Any]:
+    async def log_line(self, event: str) -> dict[str, Any]:
         """Wait for a line that begins with `event`."""
 
         def found() -> dict[str, Any] | None:
@@ -82,23 +82,23 @@ class Probe:
         assert self.process.returncode is None, self.lines
 
     async def status(self) -> int:
-        """Wait for the end and all of the log; answers the exit status."""
+        """Wait until the process and its log have ended; return the exit status."""
         async with asyncio.timeout(LIMIT):
             await asyncio.shield(self._reading)
             return await self.process.wait()
 
     def stop(self) -> None:
-        """Ask it to stop."""
+        """Send SIGTERM."""
         self.process.send_signal(signal.SIGTERM)
 
     async def kill(self) -> None:
-        """End it whatever it does."""
+        """Send SIGKILL."""
         if self.process.returncode is None:
             self.process.kill()
         await self.status()
 
     def parts(self) -> list[tuple[str, str]]:
-        """Give what was opened and closed, in order."""
+        """Return what was opened and closed, in order."""
         return [(line["event"], line["part"]) for line in self.lines if "part" in line]
 
 

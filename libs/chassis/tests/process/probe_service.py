@@ -1,4 +1,4 @@
-"""A service of the tests' own, run as a real process: what it does badly is its one argument."""
+"""A service for tests, run as a real process. Its one argument says how it misbehaves."""
 
 import asyncio
 import sys

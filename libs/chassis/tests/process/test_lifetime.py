@@ -1,10 +1,11 @@
-"""How a process starts, is watched, and ends: as a real child, with real signals."""
+"""How a process starts, is watched, and ends: as a real child process, with real signals."""
 
 import asyncio
 import signal
 from typing import Any
 
 import httpx
+import pytest
 
 type Start = Any  # StartProbe of conftest.py, which can't be imported
 OPENED = [("opened", "first"), ("opened", "second")]
@@ -19,7 +20,8 @@ async def test_sigterm_lets_an_open_request_finish_and_ends_with_0(
     reader, writer = await asyncio.open_connection("127.0.0.1", probe.port)
     writer.write(b"POST /size HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab")
     await writer.drain()
-    await http.post(f"{probe.public}/size", content=b"abc")  # so the one before has arrived too
+    # Its response shows that the previous request has arrived too.
+    await http.post(f"{probe.public}/size", content=b"abc")
     probe.stop()
     ready = await http.get(f"{probe.internal}/healthz/ready")
     while ready.status_code == 200:
@@ -33,6 +35,62 @@ async def test_sigterm_lets_an_open_request_finish_and_ends_with_0(
     assert answer.endswith(b'{"size":4}')
     assert await probe.status() == 0
     assert [line for line in probe.lines if line.get("level") == "error"] == []
+
+
+async def draining(probe: Any, http: httpx.AsyncClient) -> None:
+    """Send SIGTERM, and wait until the process has noticed it."""
+    probe.stop()
+    while (await http.get(f"{probe.internal}/healthz/ready")).status_code == 200:
+        pass
+
+
+async def test_between_sigterm_and_the_end_a_kept_connection_gets_a_last_response(
+    start_probe: Start, http: httpx.AsyncClient
+):
+    """If its connection just closed, the client could not know whether its request took effect."""
+    probe = await start_probe("good")
+    await probe.listening()
+    request = b"POST /size HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab"
+    reader, writer = await asyncio.open_connection("127.0.0.1", probe.port)
+    writer.write(request)
+    first = await reader.readuntil(b'{"size":2}')
+    assert b"connection: close" not in first.lower()
+
+    await draining(probe, http)
+    writer.write(request)
+    last = await reader.read()  # until the connection ends
+    writer.close()
+    assert last.startswith(b"HTTP/1.1 200")
+    assert b"connection: close\r\n" in last.lower()
+    assert last.endswith(b'{"size":2}')
+    assert await probe.status() == 0
+
+
+async def test_the_response_to_a_request_that_was_open_at_sigterm_closes_its_connection(
+    start_probe: Start, http: httpx.AsyncClient
+):
+    probe = await start_probe("good")
+    await probe.listening()
+    reader, writer = await asyncio.open_connection("127.0.0.1", probe.port)
+    writer.write(b"POST /size HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na")
+    # Its response shows that the previous request has arrived too.
+    await http.post(f"{probe.public}/size", content=b"abc")
+    await draining(probe, http)
+    writer.write(b"b")
+    last = await reader.read()
+    writer.close()
+    assert b"connection: close\r\n" in last.lower()
+    assert last.endswith(b'{"size":2}')
+
+
+async def test_a_connection_that_stays_idle_keeps_no_process_from_ending(start_probe: Start):
+    probe = await start_probe("good")
+    await probe.listening()
+    reader, writer = await asyncio.open_connection("127.0.0.1", probe.port)
+    probe.stop()
+    assert await reader.read() == b""
+    writer.close()
+    assert await probe.status() == 0
 
 
 async def test_what_was_opened_is_closed_in_order_after_the_work_that_uses_it(start_probe: Start):
@@ -54,7 +112,7 @@ async def test_a_long_lived_task_that_fails_is_logged_and_ends_the_process_with_
     await probe.listening()
     await http.post(f"{probe.public}/fail")
     assert await probe.status() == 1
-    line = await probe.said("long-lived task failed")
+    line = await probe.log_line("long-lived task failed")
     assert line["task"] == "work"
     assert line["exception"][0]["exc_value"] == "the work broke"
     assert ("closed", "first") in probe.parts()
@@ -71,7 +129,7 @@ async def test_a_start_that_fails_half_way_closes_what_was_opened_and_says_why(s
 
 async def test_sigterm_while_starting_ends_the_process(start_probe: Start):
     probe = await start_probe("slow-start")
-    await probe.said("opened")
+    await probe.log_line("opened")
     probe.stop()
     await probe.status()
     assert ("closed", "first") in probe.parts()
@@ -113,3 +171,32 @@ async def test_a_taken_port_ends_the_process_and_closes_what_was_opened(start_pr
     opened = [name for event, name in probe.parts() if event == "opened"]
     closed = [name for event, name in probe.parts() if event == "closed"]
     assert set(opened) <= set(closed)
+
+
+@pytest.mark.parametrize("exempted", ["", "corp.example", "127.0.0.2"])
+async def test_spans_for_a_collector_on_this_machine_pass_by_a_proxy(
+    start_probe: Start, http: httpx.AsyncClient, exempted: str
+):
+    """The exporter obeys proxy settings, but a proxy can't reach this machine's loopback."""
+    posted: asyncio.Queue[str] = asyncio.Queue()
+
+    async def collect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await posted.put((await reader.readline()).decode())
+        writer.close()
+
+    server = await asyncio.start_server(collect, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        dead = "http://127.0.0.1:9"
+        probe = await start_probe(
+            "good",
+            OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{port}",
+            OTEL_TRACES_SAMPLER_ARG="1",
+            **dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), dead),
+            NO_PROXY=exempted,
+            no_proxy="",
+        )
+        await probe.listening()
+        await http.post(f"{probe.public}/size", content=b"abc")
+        async with asyncio.timeout(30):
+            assert await posted.get() == "POST /v1/traces HTTP/1.1\r\n"

@@ -1,11 +1,14 @@
-"""The parts of a process on their own: its tasks and its health."""
+"""The parts of a process by themselves: its tasks and its health."""
 
 import asyncio
 import gc
+from contextlib import asynccontextmanager, nullcontext
 
+import httpx
 import pytest
+from starlette.applications import Starlette
 
-from chassis.health import Health
+from chassis.health import Health, health_routes
 from chassis.process import Process
 from chassis.settings import Environment, ProcessSettings
 
@@ -21,12 +24,12 @@ async def forever() -> None:
 
 
 async def test_a_task_needs_the_group(process: Process):
-    with pytest.raises(RuntimeError, match=r"'x' was started outside Process\.tasks"):
+    with pytest.raises(RuntimeError, match=r"'x' was started outside Process\.running"):
         process.start(forever(), name="x")
 
 
 async def test_leaving_ends_every_task_also_one_that_never_began(process: Process):
-    async with process.tasks():
+    async with process.running(nullcontext()):
         process.start(forever(), name="began")
         await asyncio.sleep(0)
         process.start(forever(), name="never began")
@@ -41,7 +44,7 @@ async def test_a_task_that_ends_by_itself_stops_nothing(process: Process):
     async def once() -> None:
         ended.set()
 
-    async with process.tasks():
+    async with process.running(nullcontext()):
         process.start(once(), name="once")
         await ended.wait()
     assert process.failure is None
@@ -53,12 +56,69 @@ async def test_a_task_that_fails_stops_the_process_and_fails_liveness(process: P
         message = "broken"
         raise ValueError(message)
 
-    async with process.tasks():
+    async with process.running(nullcontext()):
         process.start(broken(), name="b")
         process.start(forever(), name="other")
         await process.stopping.wait()
         assert process.health.live == (False, "task b failed")
     assert isinstance(process.failure, ValueError)
+
+
+class Resource:
+    """Records what happens to something that a process holds."""
+
+    def __init__(self, process, order):
+        self.process = process
+        self.order = order
+        self.begun = asyncio.Event()
+
+    async def use(self):
+        try:
+            self.begun.set()
+            await forever()
+        finally:
+            self.order.append("task ended")
+
+    @asynccontextmanager
+    async def opened(self):
+        self.process.start(self.use(), name="uses the resource")
+        try:
+            await self.begun.wait()
+            yield self
+        finally:
+            self.order.append("closed")
+
+
+@pytest.fixture
+def resource(process):
+    return Resource(process, [])
+
+
+async def test_tasks_end_before_what_they_use_is_closed(process, resource):
+    async with process.running(resource.opened()) as opened:
+        assert opened is resource
+    assert resource.order == ["task ended", "closed"]
+
+
+async def test_a_failure_inside_ends_the_tasks_first_too(process, resource):
+    with pytest.RaisesGroup(KeyError):
+        async with process.running(resource.opened()):
+            raise KeyError
+    assert resource.order == ["task ended", "closed"]
+
+
+async def test_tasks_that_were_started_before_the_opening_failed_end(process, resource):
+    @asynccontextmanager
+    async def fails_later():
+        async with resource.opened():
+            raise KeyError
+            yield
+
+    with pytest.RaisesGroup(KeyError):
+        async with process.running(fails_later()):
+            pytest.fail("it is not open")
+    assert set(resource.order) == {"task ended", "closed"}
+    assert process.failure is None
 
 
 def test_readiness_in_its_order():
@@ -76,3 +136,38 @@ def test_readiness_in_its_order():
     health.drain()
     assert health.ready == (False, "draining")
     assert health.live == (True, "ok")
+
+
+def test_a_part_fails_liveness_until_it_has_recovered():
+    health = Health()
+    health.fail_part("consumer", "the consumer makes no progress")
+    assert health.live == (False, "the consumer makes no progress")
+    health.recover("consumer")
+    assert health.live == (True, "ok")
+    health.fail("task b failed")
+    health.recover("consumer")
+    assert health.live == (False, "task b failed")
+
+
+async def test_what_is_degraded_is_shown_and_fails_no_probe():
+    """A restart would stop what works, and repair nothing."""
+    health = Health()
+    health.started()
+    transport = httpx.ASGITransport(app=Starlette(routes=health_routes(health)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://probe") as client:
+
+        async def answers():
+            return [
+                (answer.status_code, answer.json())
+                for answer in [
+                    await client.get("/healthz/live"),
+                    await client.get("/healthz/ready"),
+                ]
+            ]
+
+        assert await answers() == [(200, {"status": "ok"})] * 2
+        health.degrade("orders/0", "can't be decoded")
+        degraded = {"status": "ok", "degraded": {"orders/0": "can't be decoded"}}
+        assert await answers() == [(200, degraded)] * 2
+        health.recover("orders/0")
+        assert await answers() == [(200, {"status": "ok"})] * 2

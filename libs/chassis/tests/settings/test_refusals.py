@@ -1,11 +1,11 @@
-"""Wrong settings stop the process with their names, and never with a secret's value."""
+"""Invalid settings stop the process with their names, and never with a secret's value."""
 
 from pathlib import Path
 
 import pytest
 from pydantic import Field, SecretStr
 
-from chassis.database.engine import DatabaseSettings
+from chassis.database.settings import DatabaseSettings
 from chassis.settings import (
     SAMPLE_SECRET,
     AuthSettings,
@@ -30,7 +30,7 @@ class Secretive(Settings):
 def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("API_PASSWORD", "PIN", "ENVIRONMENT", "PORT", "DATABASE_URL"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SLIPWAY_ENV_FILE", str(tmp_path / ".env"))
+    monkeypatch.setenv("SETTINGS_FILE", str(tmp_path / ".env"))
 
 
 def refused(settings: type[Settings], capsys: pytest.CaptureFixture[str]) -> str:
@@ -82,7 +82,7 @@ def test_production_refuses_the_sample_secret(
 ):
     monkeypatch.setenv("DATABASE_URL", value)
     text = refused(DatabaseSettings, capsys)
-    assert "DATABASE_URL holds the sample secret" in text
+    assert "DATABASE_URL is the sample secret" in text
     assert SAMPLE_SECRET not in text
 
 
@@ -112,25 +112,25 @@ _SASL = {"KAFKA_SASL_USERNAME": "orders", "KAFKA_SASL_PASSWORD": _HIDDEN}
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        ({"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "KAFKA_SASL_USERNAME is missing"),
+        ({"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "KAFKA_SASL_USERNAME is not set"),
         (
             {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_USERNAME": "orders"},
-            "KAFKA_SASL_PASSWORD is missing",
+            "KAFKA_SASL_PASSWORD is not set",
         ),
-        (_SASL, "KAFKA_SASL_USERNAME is of no use with KAFKA_SECURITY_PROTOCOL=PLAINTEXT"),
+        (_SASL, "KAFKA_SASL_USERNAME is set, but not used with KAFKA_SECURITY_PROTOCOL=PLAINTEXT"),
         (
             {**_SASL, "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT", "KAFKA_SASL_MECHANISM": "PLAIN"},
-            "KAFKA_SASL_MECHANISM=PLAIN would send the password in the clear",
+            "KAFKA_SASL_MECHANISM=PLAIN would send the password unencrypted",
         ),
         ({"KAFKA_SECURITY_PROTOCOL": "TLS"}, "setting KAFKA_SECURITY_PROTOCOL: "),
-        ({"KAFKA_CA_FILE": __file__}, "KAFKA_CA_FILE is of no use"),
+        ({"KAFKA_CA_FILE": __file__}, "KAFKA_CA_FILE is set, but not used"),
         (
             {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_CA_FILE": "/nowhere/ca.pem"},
             "setting KAFKA_CA_FILE: Path does not point to a file",
         ),
         (
             {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_KEY_FILE": __file__},
-            "KAFKA_CERTIFICATE_FILE and KAFKA_KEY_FILE go together",
+            "Only one of KAFKA_CERTIFICATE_FILE and KAFKA_KEY_FILE is set",
         ),
     ],
     ids=[

@@ -1,4 +1,4 @@
-"""Log lines: JSON with trace and request id, from structlog and the standard library, no secret."""
+"""Log lines are JSON with trace and request id, from structlog and logging, without secrets."""
 
 import json
 import logging
@@ -21,7 +21,7 @@ JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
 
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
-    """Logging is the process's own: give it back as it was."""
+    """Restore logging after the test: its configuration is global to the process."""
     root, config = logging.getLogger(), structlog.get_config()
     handlers = root.handlers[:]
     levels = {logger: logger.level for logger in [root, *map(logging.getLogger, QUIET)]}
@@ -33,7 +33,7 @@ def _as_before() -> Iterator[None]:
 
 
 def configured(capsys: Capture, level: str = "INFO") -> Lines:
-    """Log as a process does: in the test itself, as pytest changes standard output before it."""
+    """Configure logging inside the test, because pytest replaces standard output before it."""
     configure_logging(process="orders", level=level, log_format="json")
     return lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
@@ -115,6 +115,8 @@ def test_levels_below_the_one_asked_for_are_not_written(capsys: Capture):
         {"urls": [f"valkey://:{SECRET}@cache/0"]},
         {"header": f"Bearer {SECRET}"},
         {"header": ["authorization", f"bearer {SECRET}"]},
+        {"header": f"x BEARER {SECRET}"},
+        {"header": f"bAsIc {SECRET.replace('-', '')}"},
     ],
     ids=str,
 )
@@ -124,7 +126,7 @@ def test_a_secret_is_never_written(capsys: Capture, fields: dict[str, Any]):
     logging.getLogger("library").error("theirs: %s", fields.get("url", ""), extra=fields)
     written = lines()
     assert [line["level"] for line in written] == ["info", "error"]
-    assert SECRET not in json.dumps(written)
+    assert not any(secret in json.dumps(written) for secret in (SECRET, SECRET.replace("-", "")))
 
 
 def test_a_token_in_a_text_is_never_written(capsys: Capture):
@@ -133,6 +135,17 @@ def test_a_token_in_a_text_is_never_written(capsys: Capture):
     [line] = lines()
     assert JWT not in json.dumps(line)
     assert line["event"] == "refused [redacted] of x"
+
+
+def test_the_secret_of_an_api_key_in_a_text_is_never_written(capsys: Capture):
+    lines = configured(capsys)
+    secret = "0123456789abcdef" * 4
+    key = f"slipway_a1b2c3d4e5f6_{secret}"
+    logger().info("ended", path=f"/api/v1/api-keys/{key}", keys=[key])
+    logging.getLogger("library").warning("refused %s", key)
+    written = lines()
+    assert secret not in json.dumps(written)
+    assert written[0]["path"] == "/api/v1/api-keys/slipway_a1b2c3d4e5f6_[redacted]"
 
 
 def fail(password: str) -> None:

@@ -1,4 +1,4 @@
-"""Spans go to a collector over OTLP where one is named, and nowhere else."""
+"""Spans go to a collector over OTLP if one is configured, and nowhere else."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
 class Collector:
-    """A small OTLP receiver: it keeps what comes by POST and answers 200."""
+    """A small OTLP receiver: it keeps each POST body and returns 200."""
 
     def __init__(self) -> None:
         self.paths: list[str] = []
@@ -68,25 +68,25 @@ async def traced(endpoint: str, sample: str = "1") -> dict[str, Any]:
         if process.returncode is None:
             process.kill()
     assert process.returncode == 0
-    said: dict[str, Any] = json.loads(output)
-    return said
+    report: dict[str, Any] = json.loads(output)
+    return report
 
 
 def sampled(traceparent: str) -> bool:
-    """Read the flag (W3C Trace Context §3.2.2.5.1); newer versions set another beside it."""
+    """Read the flag (W3C Trace Context §3.2.2.5.1); newer versions set another flag beside it."""
     return bool(int(traceparent.rsplit("-", 1)[1], 16) & 1)
 
 
 async def test_spans_are_exported_before_the_process_ends(collector: tuple[Collector, str]):
     received, address = collector
-    said = await traced(address + "/")
+    report = await traced(address + "/")
     assert set(received.paths) == {"/v1/traces"}
     assert received.services == {"orders"}
     assert set(received.spans) == {"root", "child"}
     root, child = received.spans["root"], received.spans["child"]
-    assert said["root"].startswith(f"00-{root.trace_id.hex()}-{root.span_id.hex()}-")
-    assert sampled(said["root"])
-    assert said["child"]["traceparent"] == f"00-{TRACE}-{child.span_id.hex()}-01"
+    assert report["root"].startswith(f"00-{root.trace_id.hex()}-{root.span_id.hex()}-")
+    assert sampled(report["root"])
+    assert report["child"]["traceparent"] == f"00-{TRACE}-{child.span_id.hex()}-01"
     assert child.trace_id.hex() == TRACE
     assert child.parent_span_id.hex() == "b7ad6b7169203331"
     assert child.kind == Span.SPAN_KIND_CONSUMER
@@ -96,19 +96,19 @@ async def test_a_root_that_is_not_sampled_is_not_exported_and_a_parents_choice_i
     collector: tuple[Collector, str],
 ):
     received, address = collector
-    said = await traced(address, sample="0")
+    report = await traced(address, sample="0")
     assert set(received.spans) == {"child"}
-    assert not sampled(said["root"])
+    assert not sampled(report["root"])
 
 
 async def test_without_a_collector_there_is_no_exporter_and_a_trace_passes_through():
-    said = await traced("")
-    assert said["provider"] != "TracerProvider"
-    assert said["root"] is None
-    assert said["child"]["traceparent"].startswith(f"00-{TRACE}-")
+    report = await traced("")
+    assert report["provider"] != "TracerProvider"
+    assert report["root"] is None
+    assert report["child"]["traceparent"].startswith(f"00-{TRACE}-")
 
 
-async def test_a_collector_that_is_away_does_not_hold_the_process_up():
+async def test_an_unavailable_collector_does_not_delay_the_process():
     with closing(socket.socket()) as nobody:
         nobody.bind(("127.0.0.1", 0))
         started = asyncio.get_running_loop().time()

@@ -1,4 +1,4 @@
-"""A process that traces: its arguments are the collector's address, or nothing, and the share."""
+"""A process that traces. Arguments: the collector's URL or nothing, and the sampled share."""
 
 import json
 import sys

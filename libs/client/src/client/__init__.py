@@ -1,41 +1,59 @@
-"""A small typed client of the public API, for Python callers: demo, seed, tests, scripts."""
+"""A small typed client of the public API, for Python callers: demo, seed, tests and scripts."""
 
 from client.api import SlipwayClient
 from client.errors import AnswerError, FeedError, ProblemError
 from client.feed import Feed
 from client.models import (
     Address,
+    ApiKey,
+    CountedPage,
+    CreatedApiKey,
+    Export,
     FeedItem,
     FieldError,
+    HistoryEntry,
     Money,
     NewOrder,
     NewProduct,
+    NewTransition,
     Notification,
     Order,
     OrderItem,
     Page,
     Product,
+    ProductChanges,
+    StockAdjustment,
     Tokens,
+    TransitionResult,
     User,
 )
 
 __all__ = [
     "Address",
     "AnswerError",
+    "ApiKey",
+    "CountedPage",
+    "CreatedApiKey",
+    "Export",
     "Feed",
     "FeedError",
     "FeedItem",
     "FieldError",
+    "HistoryEntry",
     "Money",
     "NewOrder",
     "NewProduct",
+    "NewTransition",
     "Notification",
     "Order",
     "OrderItem",
     "Page",
     "ProblemError",
     "Product",
+    "ProductChanges",
     "SlipwayClient",
+    "StockAdjustment",
     "Tokens",
+    "TransitionResult",
     "User",
 ]

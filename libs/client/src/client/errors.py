@@ -1,4 +1,4 @@
-"""What a call raises: the server's problem document, or the fact that it sent none."""
+"""The exceptions of the client: a problem document, an invalid response, a failed live feed."""
 
 from collections.abc import Mapping
 from typing import Self
@@ -10,16 +10,16 @@ from client.models import FieldError
 
 
 class ProblemError(Exception):
-    """The server refused the call with a problem document (RFC 9457).
+    """The server rejected the call with a problem document (RFC 9457).
 
     Attributes:
         status: the HTTP status.
         type: a URI whose last part names the problem, e.g. `…/out-of-stock`.
-        title: the problem in general.
-        detail: this occurrence of it.
-        request_id: what to look for in the server's logs.
-        errors: the fields that were wrong, where it is about validation.
-        headers: those of the answer, e.g. `Retry-After`.
+        title: the summary of this problem type.
+        detail: the description of this occurrence.
+        request_id: the id to search for in the server's logs.
+        errors: the invalid fields, if validation failed.
+        headers: the response's headers, e.g. `Retry-After`.
     """
 
     def __init__(self, problem: "_Problem", *, status: int, headers: Mapping[str, str]) -> None:
@@ -34,7 +34,7 @@ class ProblemError(Exception):
 
     @property
     def name(self) -> str:
-        """The kebab-case end of `type`."""
+        """The last part of `type`, in kebab case."""
         return self.type.rpartition("/")[2]
 
     def __str__(self) -> str:
@@ -44,7 +44,7 @@ class ProblemError(Exception):
 
     @classmethod
     def of(cls, response: httpx.Response) -> Self | None:
-        """The problem in an answer, or None if there is none in it."""
+        """Return the problem in a response, or None if the response holds no problem document."""
         if not response.headers.get("Content-Type", "").startswith("application/problem+json"):
             return None
         try:
@@ -55,14 +55,14 @@ class ProblemError(Exception):
 
 
 class AnswerError(Exception):
-    """The answer is neither what the API promises nor a problem document."""
+    """The response is neither what the API promises nor a problem document."""
 
     def __init__(self, response: httpx.Response, reason: str) -> None:
         self.response = response
         request = response.request
         super().__init__(
-            f"{request.method} {request.url} answered {response.status_code}, but {reason}: "
-            f"{response.text[:200]!r}. Is this the address of the gateway?"
+            f"{request.method} {request.url} returned {response.status_code} {reason}: "
+            f"{response.text[:200]!r}. Check that this is the address of the gateway."
         )
 
 

@@ -1,4 +1,4 @@
-"""The live feed over a WebSocket: one connection, from `ready` to its end."""
+"""The live feed over a WebSocket: one connection, from `ready` to the close."""
 
 import asyncio
 import json
@@ -18,15 +18,17 @@ _CONTROL = {"ping"}
 class Feed:
     """An async context manager and iterator over a user's live items.
 
-    Entering it connects, sends the token in the first message (an address ends up in logs, a
-    message doesn't) and waits for `ready`. The iteration ends when the server closes in order.
+    Entering it connects, sends the token in the first message and waits for `ready`. The token is
+    not part of the URL, since URLs end up in logs. The iteration ends when the server closes the
+    connection normally.
 
     Args:
-        url: the `ws:` address of the feed.
+        url: the `ws:` or `wss:` URL of the feed.
         token: an access token.
-        last_event_id: the last item already seen; None begins now, 0 asks for everything kept.
+        last_event_id: the last item that the caller has seen. None starts with new items, 0 with
+            the oldest item that the server keeps.
         timeout: seconds to wait for the connection, and again for `ready`.
-        trust_env: whether proxies from the environment are used.
+        trust_env: whether to use the proxies that the environment names.
     """
 
     def __init__(
@@ -39,7 +41,7 @@ class Feed:
         trust_env: bool = True,
     ) -> None:
         self.event_id: int | None = None
-        """Where the feed stands: that of `ready`, then of the last item received."""
+        """The feed's position: the `event_id` of `ready`, then of the last item received."""
         self._url = url
         self._auth: dict[str, Any] = {"type": "auth", "token": token}
         if last_event_id is not None:
@@ -54,7 +56,10 @@ class Feed:
                 self._url, proxy=self._proxy, open_timeout=self._timeout, close_timeout=2
             )
         except (OSError, TimeoutError, WebSocketException) as error:
-            message = f"the feed {self._url} can't be opened: {error!r}"
+            message = (
+                f"The feed {self._url} can't be opened: {error!r}. Check the address of the "
+                "gateway."
+            )
             raise FeedError(message) from error
         self._connection = connection
         try:
@@ -63,7 +68,10 @@ class Feed:
         except BaseException as error:
             await connection.close()
             if isinstance(error, TimeoutError):
-                message = f"the feed {self._url} sent no `ready` in {self._timeout} s"
+                message = (
+                    f"The feed {self._url} sent no `ready` within {self._timeout} s. Connect "
+                    "again, or raise the timeout."
+                )
                 raise FeedError(message) from error
             raise
         return self
@@ -94,10 +102,15 @@ class Feed:
             await connection.send(json.dumps(self._auth))
             message = await self._receive(connection)
         except ConnectionClosedOK as error:
-            message_text = f"the feed {self._url} was closed before `ready`: {error}"
+            message_text = (
+                f"The feed {self._url} was closed before `ready`: {error}. Connect again."
+            )
             raise FeedError(message_text) from error
         if message["type"] != "ready":
-            unexpected = f"the feed {self._url} began with {message!r} instead of `ready`"
+            unexpected = (
+                f"The feed {self._url} sent {message!r} first, not `ready`. Check the address of "
+                "the gateway."
+            )
             raise FeedError(unexpected)
         self.event_id = message.get("event_id")
 
@@ -107,14 +120,19 @@ class Feed:
         except ConnectionClosedOK:
             raise
         except ConnectionClosed as error:
-            lost = f"the feed {self._url} was closed: {error}"
+            lost = (
+                f"The feed {self._url} was closed: {error}. Connect again with the last event_id."
+            )
             raise FeedError(lost) from error
         message = _decode(text)
         if message is None:
-            strange = f"the feed {self._url} sent what is no message: {text[:200]!r}"
+            strange = (
+                f"The feed {self._url} sent {text[:200]!r}, which is not a message of the feed. "
+                "Check the address of the gateway."
+            )
             raise FeedError(strange)
         if message["type"] == "error":
-            refused = f"the feed {self._url} answered an error: {message}"
+            refused = f"The feed {self._url} sent an error: {message}"
             raise FeedError(refused)
         return message
 
@@ -122,7 +140,9 @@ class Feed:
         try:
             item = FeedItem.model_validate(message)
         except ValidationError as error:
-            strange = f"the feed {self._url} sent an item of another shape: {error}"
+            strange = (
+                f"The feed {self._url} sent an item that is not valid: {error}. Update this client."
+            )
             raise FeedError(strange) from error
         if item.event_id is not None:
             self.event_id = item.event_id
@@ -130,7 +150,7 @@ class Feed:
 
     def _open(self) -> ClientConnection:
         if self._connection is None:
-            unopened = "the feed is not open: use `async with client.feed(token) as feed`"
+            unopened = "The feed is not open. Use `async with client.feed(token) as feed`."
             raise FeedError(unopened)
         return self._connection
 

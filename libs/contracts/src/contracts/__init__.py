@@ -1,4 +1,4 @@
-"""What each service announces: topics and events, one module per producing service."""
+"""The contracts of all services: topics and events, one module per producing service."""
 
 from types import ModuleType
 
@@ -13,7 +13,7 @@ def _topics_of(module: ModuleType) -> list[Topic]:
 
 
 def _events_of(module: ModuleType) -> list[type[Event]]:
-    """Give the events that a module declares; a base class names no type of its own."""
+    """Return the events that a module declares; a base class defines no ``type`` of its own."""
     return [
         value
         for value in vars(module).values()

@@ -1,7 +1,7 @@
-"""Whether a changed event can still be called by its old name: the rules, and who would break.
+"""The rules by which a changed event may keep its type, and which readers each rule protects.
 
-Consumers and producers are upgraded in any order, and old events are kept for days: so a consumer
-of either version must read the events of both. What remains is to add optional fields.
+Consumers and producers are upgraded in any order, and old events are kept for days. So a consumer
+of either version must read the events of both. The only compatible change is an optional field.
 """
 
 import json
@@ -14,10 +14,11 @@ type Schema = Mapping[str, Any]
 
 
 class Rule(StrEnum):
-    """What a change broke, and for whom."""
+    """What a change breaks, and for whom."""
 
     EVENT_REMOVED = (
-        "its consumers would wait for ever; once none needs it, delete its schema and example too"
+        "its consumers would wait for ever; once no service reads it, delete its schema and "
+        "example too"
     )
     TOPIC_CHANGED = "its consumers read another topic, and its order with older events is lost"
     FIELD_REMOVED = "older consumers may need it, and its name would be free for another meaning"
@@ -26,15 +27,15 @@ class Rule(StrEnum):
     REQUIRED_MADE_OPTIONAL = "older consumers need it"
     TYPE_CHANGED = "consumers of one version can't read the other"
     NULL_ADDED = "older consumers don't expect null"
-    NULL_REMOVED = "events that are kept may hold null"
-    ENUM_VALUE_ADDED = "older consumers refuse it"
-    ENUM_VALUE_REMOVED = "events that are kept may hold it"
-    BOUND_TIGHTENED = "newer consumers would refuse events that are kept"
-    BOUND_LOOSENED = "older consumers would refuse new events"
-    PATTERN_CHANGED = "consumers of one version would refuse texts of the other"
-    FORMAT_CHANGED = "consumers of one version would refuse texts of the other"
-    DEFAULT_CHANGED = "an event without it would mean something else"
-    CONSTRAINT_CHANGED = "consumers of one version may refuse events of the other"
+    NULL_REMOVED = "events that are kept may have null"
+    ENUM_VALUE_ADDED = "older consumers reject it"
+    ENUM_VALUE_REMOVED = "events that are kept may have it"
+    BOUND_TIGHTENED = "newer consumers would reject events that are kept"
+    BOUND_LOOSENED = "older consumers would reject new events"
+    PATTERN_CHANGED = "consumers of one version would reject texts of the other"
+    FORMAT_CHANGED = "consumers of one version would reject texts of the other"
+    DEFAULT_CHANGED = "an event without it would have another meaning"
+    CONSTRAINT_CHANGED = "consumers of one version may reject events of the other"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +43,9 @@ class Break:
     """One change that is not compatible.
 
     Attributes:
-        rule: the one that was broken.
+        rule: the rule that it breaks.
         place: the path within the data: ``$.items[].quantity``.
-        detail: what was and what is.
+        detail: the old and the new state.
     """
 
     rule: Rule
@@ -52,7 +53,7 @@ class Break:
     detail: str
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Return the change in one line."""
         name = self.rule.name.lower().replace("_", "-")
         return f"{name} at {self.place} ({self.detail}): {self.rule.value}"
 
@@ -74,11 +75,11 @@ _NULL: Schema = {"type": "null"}
 
 
 def find_breaks(old: Schema, new: Schema) -> list[Break]:
-    """Compare two JSON Schemas of one event, as Pydantic writes them.
+    """Return the incompatible changes between two of Pydantic's JSON Schemas of one event.
 
     Args:
-        old: what was announced.
-        new: what is to take its place.
+        old: the published schema.
+        new: the schema that replaces it.
     """
     return list(_Comparison(old, new).compare(old, new, "$"))
 
@@ -145,7 +146,7 @@ class _Comparison:
 
 
 def _resolved(schema: Schema, root: Schema) -> Schema:
-    """Follow a reference; what stands beside it wins."""
+    """Return the target of a reference; keywords beside the reference override the target's."""
     if "$ref" not in schema:
         return schema
     name = schema["$ref"].rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""The example of each event, which tests of producers and consumers share with the documents."""
+"""The example of each event, shared by the documents and the tests of producers and consumers."""
 
 import json
 from collections.abc import Mapping
@@ -11,30 +11,30 @@ DIRECTORY = Path(__file__).parents[2] / "examples"
 
 
 def example_json(event: type[Event]) -> bytes:
-    """Give an event's example, as it stands in a message's value.
+    """Return an event's example, as the value of a message.
 
     Raises:
-        FileNotFoundError: it has none; write ``libs/contracts/examples/<type>.json``.
+        FileNotFoundError: there is none; write ``libs/contracts/examples/<type>.json``.
     """
     return (DIRECTORY / f"{event.type}.json").read_bytes()
 
 
 def example[E: Event](event: type[E], **changes: Any) -> E:  # noqa: ANN401  # any field's value
-    """Give an event's example, with some of its fields changed.
+    """Return an event's example, with some of its fields changed.
 
     Args:
-        event: which.
-        changes: values of fields, by name, as the constructor takes them.
+        event: the event's class.
+        changes: values of fields, by name, as the constructor accepts them.
     """
     return event.model_validate({**json.loads(example_json(event)), **changes})
 
 
 def has_shape_of_example(event_type: str, data: Mapping[str, Any]) -> bool:
-    """Whether an event's data have the very fields of its example; for producers' tests.
+    """Return whether an event's data have exactly the fields of its example; for producers' tests.
 
     Args:
         event_type: as in ``ce_type``.
-        data: what was published.
+        data: the published data.
     """
     fields: dict[str, Any] = json.loads((DIRECTORY / f"{event_type}.json").read_bytes())
     return data.keys() == fields.keys()

@@ -1,4 +1,4 @@
-"""What the notifications service announces."""
+"""The contract of the notifications service."""
 
 from datetime import timedelta
 from typing import ClassVar
@@ -48,7 +48,7 @@ class NotificationCreated(NotificationEvent):
 
 
 class NotificationDelivered(NotificationEvent):
-    """A notification was handed over on one of its ways."""
+    """A notification was delivered on one of its channels."""
 
     type: ClassVar[str] = "notification.delivered.v1"
 
@@ -57,7 +57,7 @@ class NotificationDelivered(NotificationEvent):
 
 
 class NotificationFailed(NotificationEvent):
-    """A notification could not be handed over on one of its ways, and is not tried again there."""
+    """A notification could not be delivered on one of its channels, and is not retried there."""
 
     type: ClassVar[str] = "notification.failed.v1"
 

@@ -1,4 +1,4 @@
-"""What the orders service announces: orders, and the stock of products."""
+"""The contract of the orders service: orders, and the stock of products."""
 
 from datetime import timedelta
 from typing import ClassVar
@@ -97,7 +97,7 @@ class OrderRefunded(OrderEvent):
 
 
 class OrderSnapshot(OrderEvent):
-    """What an order is at present, published by a replay; the version is that of its last event.
+    """The present state of an order, published by a replay, with the version of its last event.
 
     A consumer that knows the same or a higher version ignores it.
     """
@@ -131,17 +131,46 @@ class ProductEvent(VersionedEvent):
 
 
 class ProductStockChanged(ProductEvent):
-    """The stock that can still be sold changed; the first one tells of a new product."""
+    """The stock that can still be sold changed; the first such event announces the product.
+
+    Only that first one has the product's other facts. ``product.updated.v1`` announces changes of
+    them.
+    """
 
     type: ClassVar[str] = "product.stock_changed.v1"
 
+    name: str | None = None
+    description: str | None = None
+    price: Money | None = None
+    active: bool | None = Field(
+        default=None, description="False: it is not listed and can't be ordered."
+    )
+
+
+class ProductUpdated(ProductEvent):
+    """Somebody changed the name, description or price of a product, or whether it is sold."""
+
+    type: ClassVar[str] = "product.updated.v1"
+
+    name: str
+    description: str
+    price: Money
+    active: bool = Field(description="False: it is not listed and can't be ordered.")
+
 
 class ProductSnapshot(ProductEvent):
-    """What events tell of a product, as it is at present, published by a replay.
+    """The present state of a product, as far as events announce it, published by a replay.
 
-    The version is that of its last event; a consumer that knows the same or a higher one ignores
-    it. So it holds nothing that can change without an event.
+    The version is that of its last event. A consumer that knows the same or a higher version
+    ignores it. So it contains nothing that can change without an event.
     """
 
     type: ClassVar[str] = "product.snapshot.v1"
     snapshot: ClassVar[bool] = True
+
+    name: str | None = None
+    description: str | None = None
+    price: Money | None = None
+    active: bool | None = Field(
+        default=None, description="False: it is not listed and can't be ordered."
+    )

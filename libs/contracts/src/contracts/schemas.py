@@ -1,7 +1,7 @@
-"""Writes the JSON Schema of each event, and refuses one that breaks what was announced before.
+"""Writes the JSON Schema of each event, and rejects an incompatible change of a committed one.
 
 ``python -m contracts.schemas [--check] [--against REF]``: the committed files are the baseline;
-``--against`` also compares with those of a git revision, for a review of what a branch did to them.
+``--against`` also compares with those of a git revision, to review the changes of a branch.
 """
 
 import argparse
@@ -22,7 +22,7 @@ DIRECTORY = Path(__file__).parents[2] / "schemas"
 
 
 class _WithoutFieldTitles(GenerateJsonSchema):
-    """A field's name says what Pydantic would repeat as its title."""
+    """Omits the titles of fields, which only repeat the fields' names."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ANN401  # Pydantic's own
         del schema
@@ -30,10 +30,10 @@ class _WithoutFieldTitles(GenerateJsonSchema):
 
 
 def schema_of(event: type[Event]) -> dict[str, Any]:
-    """Give the JSON Schema (draft 2020-12) of an event's data: what a consumer may rely on.
+    """Return the JSON Schema (draft 2020-12) of an event's data, which consumers may rely on.
 
     Args:
-        event: which.
+        event: the event's class.
     """
     mode: Literal["validation"] = "validation"
     schema = event.model_json_schema(mode=mode, schema_generator=_WithoutFieldTitles)
@@ -46,7 +46,7 @@ def schema_of(event: type[Event]) -> dict[str, Any]:
 
 
 def schemas_in(directory: Path) -> dict[str, Schema]:
-    """Read the committed schemas, by type."""
+    """Return the committed schemas, by type."""
     return {
         file.name.removesuffix(".json"): json.loads(file.read_text(encoding="utf-8"))
         for file in sorted(directory.glob("*.json"))
@@ -54,7 +54,7 @@ def schemas_in(directory: Path) -> dict[str, Schema]:
 
 
 def schemas_at(revision: str, directory: Path) -> dict[str, Schema]:
-    """Read the schemas that a git revision has, by type; none where it has no such folder.
+    """Return the schemas of a git revision, by type; empty if it has no such folder.
 
     Raises:
         subprocess.CalledProcessError: there is no such revision.
@@ -75,7 +75,7 @@ def schemas_at(revision: str, directory: Path) -> dict[str, Schema]:
 def compare(
     baseline: Mapping[str, Schema], events: Iterable[type[Event]]
 ) -> dict[str, list[Break]]:
-    """Compare what was announced with the models; answers the breaks, by type."""
+    """Return the incompatible changes between the baseline and the models, by type."""
     present = {event.type: schema_of(event) for event in events}
     removed = Break(rule=Rule.EVENT_REMOVED, place="$", detail="no model has this type")
     found = {
@@ -88,7 +88,7 @@ def compare(
 def main(
     arguments: Sequence[str], *, directory: Path = DIRECTORY, events: Sequence[type[Event]] = EVENTS
 ) -> int:
-    """Write or check; answers the exit status."""
+    """Write or check the schemas; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m contracts.schemas", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing")
     parser.add_argument("--against", metavar="REF", help="a git revision to compare with as well")

@@ -1,4 +1,4 @@
-"""What the users service announces: accounts, ended sessions, and mails that it wants sent."""
+"""The contract of the users service: accounts, ended sessions, and requests to send a mail."""
 
 from datetime import timedelta
 from typing import ClassVar
@@ -17,7 +17,7 @@ USERS = Topic(
     personal_data=True,
 )
 
-# Access tokens live for ten minutes: who starts later than that has nothing to learn from it.
+# Access tokens live for ten minutes by default: a process that starts needs no older events.
 SESSIONS = Topic(
     name="slipway.sessions",
     producer="users",
@@ -28,7 +28,8 @@ SESSIONS = Topic(
     personal_data=True,
 )
 
-# It holds secrets, so it is short-lived by the broker's own clock, and one service may read it.
+# It holds secrets, so it is kept for a short time by the broker's clock, and only one service may
+# read it.
 USERS_PRIVATE = Topic(
     name="slipway.users.private",
     producer="users",
@@ -98,15 +99,23 @@ class UserRolesChanged(UserEvent):
 
 
 class UserDeactivated(UserEvent):
-    """The account can't be used any longer; its data are kept."""
+    """The account can no longer be used; its data are kept."""
 
     type: ClassVar[str] = "user.deactivated.v1"
 
     deactivated_at: AwareDatetime
 
 
+class UserReactivated(UserEvent):
+    """An account that was deactivated can be used again."""
+
+    type: ClassVar[str] = "user.reactivated.v1"
+
+    reactivated_at: AwareDatetime
+
+
 class UserDeleted(UserEvent):
-    """The account is gone; who holds data of the user erases or anonymises them."""
+    """The account was deleted; services that hold data of the user erase or anonymise them."""
 
     type: ClassVar[str] = "user.deleted.v1"
 
@@ -114,7 +123,7 @@ class UserDeleted(UserEvent):
 
 
 class UserSnapshot(UserEvent):
-    """What an account is at present, published by a replay; the version is that of its last event.
+    """The present state of an account, published by a replay, with the version of its last event.
 
     A consumer that knows the same or a higher version ignores it. Deleted accounts have none.
     """
@@ -131,13 +140,15 @@ class UserSnapshot(UserEvent):
 
 
 class SessionRevoked(Event):
-    """Sessions of a user ended: access tokens with these `sid` are good no longer."""
+    """Sessions or API keys of a user ended: their access tokens are no longer valid."""
 
     type: ClassVar[str] = "session.revoked.v1"
     topic: ClassVar[Topic] = SESSIONS
 
     user_id: UUID
-    sids: list[UUID] = Field(min_length=1, description="The claim `sid` of the access tokens.")
+    sids: list[UUID] = Field(
+        min_length=1, description="The claim `sid` or `api_key` of the access tokens."
+    )
     revoked_at: AwareDatetime
 
     @property
@@ -147,7 +158,7 @@ class SessionRevoked(Event):
 
 
 class MailRequest(Event):
-    """A mail with a secret; it stands alone, so that nothing else need be known to send it."""
+    """A request to send a mail with a secret; it contains all data that the sender needs."""
 
     topic: ClassVar[Topic] = USERS_PRIVATE
 
@@ -155,7 +166,7 @@ class MailRequest(Event):
     email: str = Field(description="Where the mail goes.")
     locale: str = Field(description="The user's language, as in BCP 47: `en`, `de-CH`.")
     token: str = Field(description="A secret: it is never logged, and erased once it is sent.")
-    expires_at: AwareDatetime = Field(description="The token is good, and kept, no longer.")
+    expires_at: AwareDatetime = Field(description="When the token expires; it is not kept longer.")
 
     @property
     def subject(self) -> str:
@@ -164,12 +175,12 @@ class MailRequest(Event):
 
 
 class EmailVerificationRequested(MailRequest):
-    """A mail is wanted that lets the user prove that it arrives."""
+    """A request for a mail by which the user proves that mails to the address arrive."""
 
     type: ClassVar[str] = "email_verification.requested.v1"
 
 
 class PasswordResetRequested(MailRequest):
-    """A mail is wanted that lets the user choose a new password."""
+    """A request for a mail by which the user chooses a new password."""
 
     type: ClassVar[str] = "password_reset.requested.v1"

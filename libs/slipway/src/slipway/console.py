@@ -23,17 +23,17 @@ class Reporter:
 
     @classmethod
     def silent(cls) -> Self:
-        """One that shows nothing."""
+        """Return a reporter that shows nothing."""
         return cls(Console(quiet=True))
 
     def say(self, text: str) -> None:
-        """Print a sentence; a terminal that has gone away is no reason to fail."""
+        """Print a sentence; ignore a terminal that has been closed."""
         with contextlib.suppress(OSError):
             self.console.print(escape(text), soft_wrap=True, highlight=False)
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Show `name` as under way until the block ends, then its time."""
+        """Show `name` as running until the block ends, then its duration."""
         started = time.monotonic()
         if not self.console.is_terminal:
             self.say(f"   …     {name}")

@@ -1,8 +1,8 @@
-"""What ends a command with a sentence for the person at the terminal instead of a stack trace."""
+"""Errors that end a command with a sentence for the user instead of a stack trace."""
 
 
 class SlipwayError(Exception):
-    """Something that the user can act on; the text says what, where, and what to do."""
+    """An error that the user can act on; the text says what, where, and what to do."""
 
 
 class StartError(SlipwayError):
@@ -14,7 +14,7 @@ class AlreadyRunningError(SlipwayError):
 
 
 def leaves(error: BaseException) -> list[BaseException]:
-    """The errors inside nested exception groups, in order."""
+    """Return the errors inside nested exception groups, in order."""
     if isinstance(error, BaseExceptionGroup):
         return [leaf for inner in error.exceptions for leaf in leaves(inner)]
     return [error]

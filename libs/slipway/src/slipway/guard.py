@@ -7,24 +7,29 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from chassis.servers import ServerError
 from slipway.errors import SlipwayError, leaves
 
 _errors = Console(stderr=True, soft_wrap=True)
 
 
-def run[Result](work: Coroutine[Any, Any, Result]) -> Result:
+def run[Result](work: Coroutine[Any, Any, Result], *expected: type[Exception]) -> Result:
     """Run `work` in an event loop, as `guard` does."""
-    return guard(lambda: asyncio.run(work))
+    return guard(lambda: asyncio.run(work), *expected)
 
 
-def guard[Result](work: Callable[[], Result]) -> Result:
-    """Do `work`; an error that the user can act on is printed without a stack trace."""
+def guard[Result](work: Callable[[], Result], *expected: type[Exception]) -> Result:
+    """Return the result of `work`; print an expected error without a stack trace.
+
+    Args:
+        work: may raise SlipwayError or an expected error.
+        expected: more types of errors that the user can act on. The caller passes the types of
+            development packages, because the operators' commands run without these packages.
+    """
     try:
         return work()
-    except (SlipwayError, ServerError, ExceptionGroup) as error:
+    except Exception as error:
         errors = leaves(error)
-        if not all(isinstance(leaf, SlipwayError | ServerError) for leaf in errors):
+        if not all(isinstance(leaf, (SlipwayError, *expected)) for leaf in errors):
             raise
         for leaf in errors:
             _errors.print(f"slipway: {leaf}", style="red", markup=False, highlight=False)

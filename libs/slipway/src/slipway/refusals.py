@@ -1,4 +1,4 @@
-"""Calls of the API that fail, told to the person at the terminal."""
+"""Turns failed API calls into error texts for the user."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ _REFUSALS = (ProblemError, AnswerError, FeedError, httpx.HTTPError)
 
 @contextmanager
 def refusals_of(what: str) -> Iterator[None]:
-    """Turn the first refusal, also out of a group, into a SlipwayError that begins with `what`."""
+    """Raise the first rejected call, also in a group, as a SlipwayError that begins with `what`."""
     try:
         yield
     except (*_REFUSALS, ExceptionGroup) as error:
@@ -23,5 +23,5 @@ def refusals_of(what: str) -> Iterator[None]:
         if not isinstance(cause, _REFUSALS):
             raise
         text = str(cause) or type(cause).__name__
-        message = f"{what}: {text} (`slipway status` shows what runs)"
+        message = f"{what}: {text} See what runs: `slipway status`."
         raise SlipwayError(message) from error

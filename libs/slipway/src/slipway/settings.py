@@ -1,14 +1,17 @@
-"""Where everything listens and where its data stands on one machine.
+"""Addresses and data directories of the system on one machine.
 
 Each is a setting with a default; its name in upper case works in the environment and in `.env`.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, create_model, model_validator
+from pydantic_settings import NoDecode
 
 from chassis.settings import SAMPLE_SECRET, Environment, KafkaSecuritySettings, Settings
+from slipway.services import SERVICES, role_names
 
 HOST = "127.0.0.1"
 
@@ -18,6 +21,22 @@ def _port(default: int, what: str) -> int:
     return field
 
 
+def _counts(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    counts: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        name, equals, count = part.partition("=")
+        if not equals or name in counts:
+            message = (
+                f"{part!r} is not TOPIC=COUNT, or names a topic twice. Write it as "
+                "slipway.orders=12."
+            )
+            raise ValueError(message)
+        counts[name] = count
+    return counts
+
+
 def _wait() -> float:
     field: float = Field(
         default=10, ge=0, le=3600, description="Seconds to wait for a server that still starts."
@@ -25,13 +44,30 @@ def _wait() -> float:
     return field
 
 
-def _password(role: str) -> SecretStr:
-    field: SecretStr = Field(min_length=1, description=f"The password of the role {role}.")
-    return field
+def _role_password(role: str) -> Any:  # noqa: ANN401 - a field of a model made at run time
+    return (SecretStr, Field(min_length=1, description=f"The password of the role {role}."))
+
+
+def _service_ports() -> Iterator[tuple[str, Any]]:
+    """Yield a field for each port of each service: 8001 and up, and 9001 and up for probes."""
+    for index, service in enumerate(SERVICES):
+        yield f"{service}_port", (int, _port(8001 + index, f"the {service} service"))
+        for offset, process in enumerate(("", "_worker")):
+            what = f"the probes and metrics of {service}{process.replace('_', '-')}"
+            port = _port(9001 + 2 * index + offset, what)
+            yield f"{service}{process}_internal_port", (int, port)
+
+
+_RolePasswords = create_model(
+    "_RolePasswords",
+    __base__=Settings,
+    **{f"{role}_password": _role_password(role) for role in role_names()},
+)
+_ServicePorts = create_model("_ServicePorts", __base__=Settings, **dict(_service_ports()))
 
 
 class BrokerSettings(KafkaSecuritySettings):
-    """How the Kafka broker is found."""
+    """Settings for the connection to Kafka."""
 
     kafka_bootstrap_servers: str | None = Field(
         default=None,
@@ -39,27 +75,34 @@ class BrokerSettings(KafkaSecuritySettings):
     )
     kafka_port: int = _port(9092, "the local Kafka")
     kafka_topic_prefix: str = Field(
-        default="", description="Goes before each topic and group, on a broker that is shared."
+        default="", description="Prefix of each topic and group, on a broker that is shared."
+    )
+    kafka_topic_partitions: Annotated[
+        dict[str, Annotated[int, Field(ge=1)]], NoDecode, BeforeValidator(_counts)
+    ] = Field(
+        default={},
+        description="Partition counts that are accepted in place of the declared ones: "
+        "`slipway.orders=12`, comma-separated; see docs/runbooks/events.md.",
     )
 
     @model_validator(mode="after")
     def _security_is_for_an_own_broker(self) -> Self:
         if self.kafka_security_protocol != "PLAINTEXT" and self.kafka_bootstrap_servers is None:
             message = (
-                f"KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} is for a broker of your "
-                "own: set KAFKA_BOOTSTRAP_SERVERS as well (the local Kafka listens in PLAINTEXT)"
+                f"KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} needs a broker of your "
+                "own, as the local Kafka uses PLAINTEXT. Set KAFKA_BOOTSTRAP_SERVERS as well."
             )
             raise ValueError(message)
         return self
 
     @property
     def brokers(self) -> str:
-        """The bootstrap servers, local or outside."""
+        """Return the bootstrap servers, local or external."""
         return self.kafka_bootstrap_servers or f"{HOST}:{self.kafka_port}"
 
 
 class TopicSettings(BrokerSettings):
-    """How topics are created."""
+    """Settings for the creation of topics."""
 
     kafka_topic_replication_factor: int | None = Field(
         default=None,
@@ -76,8 +119,8 @@ class TopicSettings(BrokerSettings):
     startup_wait: float = _wait()
 
 
-class BootstrapSettings(Settings):
-    """What `slipway db bootstrap` needs to know."""
+class BootstrapSettings(_RolePasswords):
+    """Settings of `slipway db bootstrap`."""
 
     database_superuser_url: SecretStr = Field(
         description="`postgresql://…` of a role that may create databases, roles and schemas."
@@ -86,16 +129,10 @@ class BootstrapSettings(Settings):
         default="slipway", pattern="^[a-z][a-z0-9_]*$", description="The database of all services."
     )
     startup_wait: float = _wait()
-    users_owner_password: SecretStr = _password("users_owner")
-    users_runtime_password: SecretStr = _password("users_runtime")
-    orders_owner_password: SecretStr = _password("orders_owner")
-    orders_runtime_password: SecretStr = _password("orders_runtime")
-    notifications_owner_password: SecretStr = _password("notifications_owner")
-    notifications_runtime_password: SecretStr = _password("notifications_runtime")
 
     @property
     def passwords(self) -> dict[str, str]:
-        """By role."""
+        """Return the passwords by role."""
         suffix = "_password"
         return {
             name.removesuffix(suffix): getattr(self, name).get_secret_value()
@@ -105,42 +142,34 @@ class BootstrapSettings(Settings):
 
 
 class SeedSettings(Settings):
-    """What `slipway seed` needs to know; it makes what only development may have."""
+    """Settings of `slipway seed`, whose data only development may have."""
 
     first_admin_email: str = Field(
-        default="admin@example.com", description="The account that is an admin from the start."
+        default="admin@example.com", description="The e-mail address of the first administrator."
     )
     first_admin_password: SecretStr = Field(
-        default=SecretStr(SAMPLE_SECRET), description="The first admin's password."
+        default=SecretStr(SAMPLE_SECRET), description="The password of the first administrator."
     )
 
 
-class SlipwaySettings(BrokerSettings, SeedSettings):
-    """What `slipway up` needs to know."""
+class SlipwaySettings(_ServicePorts, BrokerSettings, SeedSettings):
+    """Settings of `slipway up`."""
 
     environment: Environment = Field(
         default=Environment.DEVELOPMENT,
         description="`development`; this command runs the system on one machine, for development.",
     )
+    totp_keys: SecretStr = Field(
+        default=SecretStr(f"{SAMPLE_SECRET}-{SAMPLE_SECRET}"),
+        description="The keys that encrypt TOTP secrets, the newest first.",
+    )
     slipway_state_dir: Path = Field(
         default=Path(".slipway"),
-        description="Where data, keys and logs stand; relative to the top of the repository.",
+        description="The directory of data, keys and logs; relative to the top of the repository.",
     )
 
     gateway_port: int = _port(8000, "the gateway, the one address that clients use")
-    users_port: int = _port(8001, "the users service")
-    orders_port: int = _port(8002, "the orders service")
-    notifications_port: int = _port(8003, "the notifications service")
-
     gateway_internal_port: int = _port(9000, "the gateway's probes and metrics")
-    users_internal_port: int = _port(9001, "the users service's probes and metrics")
-    users_worker_internal_port: int = _port(9002, "the users worker's probes and metrics")
-    orders_internal_port: int = _port(9003, "the orders service's probes and metrics")
-    orders_worker_internal_port: int = _port(9004, "the orders worker's probes and metrics")
-    notifications_internal_port: int = _port(9005, "the notifications service's probes and metrics")
-    notifications_worker_internal_port: int = _port(
-        9006, "the notifications worker's probes and metrics"
-    )
 
     postgres_port: int = _port(5433, "the local Postgres")
     valkey_port: int = _port(6380, "the local Valkey")
@@ -155,12 +184,17 @@ class SlipwaySettings(BrokerSettings, SeedSettings):
         default="on", pattern="^(on|off)$", description="`off` lifts the rate limits."
     )
 
+    def port_of(self, process: str, kind: str = "port") -> int:
+        """Return the port of a process: its `port`, or its `internal_port`."""
+        port: int = getattr(self, f"{process.replace('-', '_')}_{kind}")
+        return port
+
     @property
     def gateway_url(self) -> str:
-        """The address of the API."""
+        """Return the address of the API."""
         return f"http://{HOST}:{self.gateway_port}"
 
     @property
     def traces_url(self) -> str:
-        """The address of the trace sink."""
+        """Return the address of the trace sink."""
         return f"http://{HOST}:{self.traces_port}"

@@ -1,6 +1,6 @@
-"""The state directory: data, keys, logs, the record of what runs, and the lock that there is one.
+"""The state directory: data, keys, logs, the record of what runs, and the lock.
 
-The record is what `slipway status` reads from another terminal.
+`slipway status` reads the record from another terminal.
 """
 
 import json
@@ -27,18 +27,29 @@ class Entry(BaseModel):
 
 
 class Record(BaseModel):
-    """What runs, as its supervisor last wrote it."""
+    """What runs, as its supervisor last wrote it.
+
+    Attributes:
+        pid: of the supervisor.
+        create_time: of the supervisor, as psutil gives it.
+        gateway_url: the address of the API.
+        traces_url: the address of the trace sink.
+        ready: whether the start has ended, seeds included.
+        processes: by name.
+        servers: by name.
+    """
 
     pid: int
     create_time: float
     gateway_url: str
     traces_url: str
+    ready: bool = False
     processes: tuple[Entry, ...] = ()
     servers: tuple[Entry, ...] = ()
 
     @property
     def alive(self) -> bool:
-        """Whether the supervisor that wrote this still runs; a pid alone may be another's."""
+        """Return whether the record's supervisor still runs; its pid alone may have been reused."""
         try:
             return abs(psutil.Process(self.pid).create_time() - self.create_time) < 1
         except psutil.Error:
@@ -46,10 +57,10 @@ class Record(BaseModel):
 
 
 class StateDirectory:
-    """Paths below one directory, and what is kept in single files there.
+    """Paths below one directory, and the contents of single files there.
 
     Args:
-        path: is made where it is missing, for its owner's eyes only.
+        path: is created if it is missing, readable only by its owner.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,27 +72,27 @@ class StateDirectory:
         self._record = self.path / "running.json"
 
     def make(self) -> None:
-        """Make the directories."""
+        """Create the directories."""
         for path in (self.path, self.logs, self.run, self.servers, self.keys):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def read(self) -> Record | None:
-        """The record of what runs, or of what last ran; None where there is none."""
+        """Return the record of what runs or last ran; None if there is none."""
         try:
             return Record.model_validate_json(self._record.read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
 
     def write(self, record: Record) -> None:
-        """Replace the record at once, so that a reader never sees half of it."""
+        """Replace the record atomically, so that a reader never sees half of it."""
         write_whole(self._record, record.model_dump_json(indent=1))
 
     def clear(self) -> None:
-        """Remove the record, after an ordered stop."""
+        """Remove the record after a clean stop."""
         self._record.unlink(missing_ok=True)
 
     def passwords(self, names: tuple[str, ...]) -> dict[str, str]:
-        """Passwords made once for this directory, by name."""
+        """Return this directory's passwords by name; create the missing ones."""
         path = self.keys / "passwords.json"
         kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
         missing = [name for name in names if name not in kept]
@@ -92,7 +103,7 @@ class StateDirectory:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the directory; the kernel lets go of it when this process dies, however it dies."""
+        """Lock the directory; the kernel releases the lock when this process dies in any way."""
         self.make()
         lock = FileLock(self.path / "up.lock", timeout=0)
         try:
@@ -104,19 +115,27 @@ class StateDirectory:
         finally:
             lock.release()
 
+    def is_held(self) -> bool:
+        """Return whether a system starts, runs or stops in this directory."""
+        try:
+            with self.lock():
+                return False
+        except AlreadyRunningError:
+            return True
+
     def _who(self) -> str:
         record = self.read()
         if record is None or not record.alive:
-            return f"a system is starting or stopping in {self.path}: wait for it, or stop it"
+            return f"A system is starting or stopping in {self.path}. Wait for it, or stop it."
         return (
-            f"the system is running already: pid {record.pid}, {record.gateway_url} "
-            f"(state in {self.path}). `slipway status` shows it; Ctrl-C in its terminal, or "
-            f"`kill {record.pid}`, stops it"
+            f"The system is running already: pid {record.pid}, {record.gateway_url} "
+            f"(state in {self.path}). Stop it with Ctrl-C in its terminal, or with "
+            f"`kill {record.pid}`."
         )
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file that only its owner reads, so that it is there whole or not at all."""
+    """Write a file atomically, readable only by its owner."""
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
@@ -125,9 +144,12 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def find_root(start: Path) -> Path:
-    """The top of the repository that `start` is in."""
+    """Return the top of the repository that contains `start`."""
     for path in (start, *start.parents):
         if (path / "services").is_dir() and (path / "pyproject.toml").is_file():
             return path
-    message = f"{start} is in no Slipway repository (none above it has services/): cd into one"
+    message = (
+        f"{start} is not in a Slipway repository: no directory above it has services/. Change into "
+        "one."
+    )
     raise SlipwayError(message)

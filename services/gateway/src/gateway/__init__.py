@@ -1,1 +1,1 @@
-"""The API gateway: one door to all services."""
+"""The API gateway: the single entry point to all services."""

@@ -1,4 +1,4 @@
-"""Who is at the other end: the client's address, through the proxies that are trusted."""
+"""Find the client's address behind the trusted proxies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,12 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from starlette.types import Scope
 
-_IPV6_SITE = 64
+from chassis.http.origin import limit_key
+from gateway.opaque import text_of
+
+__all__ = ["Addresses", "Origin", "limit_key"]
+
+_REMEMBERED_PEERS = 1024  # a deployment has few proxies; the bound limits memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,8 +20,8 @@ class Origin:
 
     Attributes:
         client: the address of the client itself.
-        trusted: whether the peer is a trusted proxy, so that its headers are believed.
-        chain: ``X-Forwarded-For`` as the service gets it.
+        trusted: whether the peer is a trusted proxy. The gateway believes only its headers.
+        chain: the value of ``X-Forwarded-For`` that the service receives.
     """
 
     client: str
@@ -25,7 +30,7 @@ class Origin:
 
 
 class Addresses:
-    """Reads addresses.
+    """Finds the address of each request's client.
 
     Args:
         trusted: the networks of the proxies in front of the gateway.
@@ -33,19 +38,33 @@ class Addresses:
 
     def __init__(self, trusted: Sequence[IPv4Network | IPv6Network]) -> None:
         self._trusted = tuple(trusted)
+        self._peers: dict[str, bool] = {}
 
-    def origin(self, scope: Scope, forwarded_for: str | None) -> Origin:
-        """Find where a request came from.
+    def trusts(self, scope: Scope) -> bool:
+        """Return whether the peer is a trusted proxy. The gateway believes only its headers."""
+        if not self._trusted:
+            return False
+        peer = _peer_of(scope)
+        trusted = self._peers.get(peer)
+        if trusted is None:
+            if len(self._peers) >= _REMEMBERED_PEERS:
+                self._peers.clear()
+            self._peers[peer] = trusted = self._is_trusted(peer)
+        return trusted
 
-        Args:
-            scope: of the connection.
-            forwarded_for: its ``X-Forwarded-For``, which is not believed unless the peer is.
+    def origin(self, scope: Scope) -> Origin:
+        """Return where a request came from.
+
+        All lines of ``X-Forwarded-For`` are joined in their order. A proxy may add a line of its
+        own below the client's (RFC 9110 §5.3).
         """
-        peer = (scope["client"] or ("unknown", 0))[0]
-        if not self._trusted or not self._is_trusted(peer):
+        peer = _peer_of(scope)
+        if not self.trusts(scope):
             return Origin(client=peer, trusted=False, chain=peer)
-        if forwarded_for is None:
+        lines = [text_of(value) for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        if not lines:
             return Origin(client=peer, trusted=True, chain=peer)
+        forwarded_for = ", ".join(lines)
         return Origin(
             client=self._first_untrusted(forwarded_for, peer),
             trusted=True,
@@ -53,7 +72,10 @@ class Addresses:
         )
 
     def _first_untrusted(self, forwarded_for: str, peer: str) -> str:
-        """Walk from the nearest hop outwards: anybody can write what stands further left."""
+        """Return the first address, from the right, that is not a trusted proxy.
+
+        A client can forge every entry to the left of it.
+        """
         nearest = peer
         for part in reversed(forwarded_for.split(",")):
             address = part.strip()
@@ -76,14 +98,6 @@ class Addresses:
         return any(known in network for network in self._trusted)
 
 
-def limit_key(address: str) -> str:
-    """Name what an address counts as: one IPv6 subscriber has a whole /64 to choose from."""
-    if ":" not in address:
-        return address
-    try:
-        known = IPv6Address(address)
-    except ValueError:
-        return address
-    if known.ipv4_mapped is not None:
-        return str(known.ipv4_mapped)
-    return str(IPv6Network((int(known) >> _IPV6_SITE << _IPV6_SITE, _IPV6_SITE)))
+def _peer_of(scope: Scope) -> str:
+    peer: str = (scope["client"] or ("unknown", 0))[0]
+    return peer

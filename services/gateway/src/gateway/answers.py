@@ -1,4 +1,4 @@
-"""The gateway's own answers on proxied paths: problem documents, like everybody's."""
+"""The gateway's own error responses on proxied paths: problem documents, as services send them."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,7 +10,7 @@ from gateway.errors import Refused, Suspicious
 
 
 def answer_to(request: Request, error: Refused | DomainError) -> Response:
-    """Make the answer that an error stands for."""
+    """Return the response for an error."""
     if isinstance(error, Refused):
         return problem_of_status(request, error.status, error.detail, error.headers)
     answer = problem_of(request, error)

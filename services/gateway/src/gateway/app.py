@@ -1,45 +1,69 @@
-"""The gateway's process."""
+"""The gateway's ASGI app and its process."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
+from opentelemetry import trace
+
 from chassis.http import create_app as create_own_app
-from chassis.process import Process, run_api
+from chassis.http.metrics import HttpMetrics
+from chassis.process import Process, Protocols, run_api
+from chassis.protocol import BoundedProtocol
 from chassis.settings import load
+from gateway.addresses import Addresses
 from gateway.cors import Cors
 from gateway.documents import EXCEPTION_HANDLERS, documents_router, own_limiter
 from gateway.edge import Edge
+from gateway.handshakes import Handshakes
+from gateway.methods import Methods, methods_of, read_methods
+from gateway.options import Options
 from gateway.routes import ROUTES, Route, RouteTable
 from gateway.settings import GatewaySettings
-from gateway.wiring import NAME, open_resources
+from gateway.tracing import Traces, route_label
+from gateway.wiring import NAME, Door, open_resources
 
-_DESCRIPTION = "The routes that the gateway answers itself; all others are passed to services."
+_DESCRIPTION = "The routes that the gateway serves itself. It passes all others to services."
 
 
 def create_app(
     settings: GatewaySettings, process: Process | None = None, routes: Iterable[Route] = ROUTES
 ) -> Edge:
-    """Make the app.
+    """Return the app.
 
     Args:
-        settings: of the gateway.
-        process: None makes one.
-        routes: to the services.
+        settings: the gateway's settings.
+        process: the process that runs the app; None creates one.
+        routes: the routes to the services.
     """
-    table = RouteTable(routes)
-    limiter = own_limiter(settings)
+    process = process or Process(name=NAME, settings=settings)
+    addresses = Addresses(settings.trusted_proxies)
+    limiter = own_limiter(settings, addresses)
+    router = documents_router(limiter, settings.limit_documents)
+    door = Door(
+        table=RouteTable(routes),
+        addresses=addresses,
+        traces=Traces(
+            tracer=trace.get_tracer(NAME),
+            addresses=addresses,
+            trust_clients=settings.trust_client_traces,
+        ),
+        methods=Methods({**read_methods(), **methods_of(router)}),
+        metrics=HttpMetrics(process.registry, route_of=route_label),
+    )
 
     @asynccontextmanager
     async def opened(process: Process) -> AsyncIterator[Mapping[str, Any]]:
-        async with open_resources(settings, process, table) as resources:
+        async with open_resources(settings, process, door) as resources:
             yield {"paths": resources.paths, "documents": resources.documents}
 
     own = create_own_app(
         title="Gateway",
         description=_DESCRIPTION,
-        process=process or Process(name=NAME, settings=settings),
-        routers=[documents_router(limiter, settings.limit_documents)],
+        process=process,
+        metrics=door.metrics,
+        routers=[router],
         open_resources=opened,
         openapi_url=None,
     )
@@ -47,15 +71,29 @@ def create_app(
     for kind, handler in EXCEPTION_HANDLERS.items():
         own.add_exception_handler(kind, handler)
     cors = Cors(origins=settings.cors_allow_origins, credentials=settings.cors_allow_credentials)
-    return Edge(own=own, table=table, cors=cors, hsts_max_age=settings.hsts_max_age)
+    return Edge(
+        own=own,
+        table=door.table,
+        cors=cors,
+        options=Options(cors=cors, methods=door.methods),
+        traces=door.traces,
+        metrics=door.metrics,
+        hsts_max_age=settings.hsts_max_age,
+    )
+
+
+def protocols_of(app: Edge) -> Protocols:
+    """Return the server's protocols, which add the app's common fields to every response."""
+    return Protocols(
+        http=BoundedProtocol,
+        websocket=partial(Handshakes, common_fields=app.common_fields),
+        common_fields=app.common_fields,
+    )
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until SIGTERM or SIGINT."""
     settings = load(GatewaySettings)
     process = Process(name=NAME, settings=settings)
-    run_api(process, create_app(settings, process))
-
-
-if __name__ == "__main__":
-    main()
+    app = create_app(settings, process)
+    run_api(process, app, protocols_of(app))

@@ -1,7 +1,7 @@
-"""Cross-origin calls from browsers, by an allow list (the Fetch standard, "CORS protocol").
+"""Allow cross-origin requests of browsers by an allow list (the Fetch standard, "CORS protocol").
 
-Starlette's middleware answers a refused preflight with 400 as plain text; here it is answered
-without the headers that would allow it, which is all that a browser asks.
+Starlette's middleware responds to a rejected preflight with 400 and plain text. The gateway leaves
+out the headers that would allow the request, which is enough for a browser to block it.
 """
 
 from collections.abc import Collection
@@ -21,11 +21,11 @@ type Fields = list[tuple[bytes, bytes]]
 
 
 class Cors:
-    """Gives the fields of answers to pages of other origins.
+    """Makes the CORS header fields of responses.
 
     Args:
-        origins: that may call; ``*`` for any.
-        credentials: whether they may send cookies.
+        origins: the origins whose pages may call the API; ``*`` for any.
+        credentials: whether those pages may send cookies.
     """
 
     def __init__(self, *, origins: Collection[str], credentials: bool) -> None:
@@ -34,26 +34,27 @@ class Cors:
         self._credentials = credentials
 
     def fields(self, origin: bytes | None) -> Fields:
-        """Give the fields of an answer to a request from `origin`; None: it named none."""
+        """Return the fields of a response to a request from `origin` (None: no `Origin` field)."""
         if not self._origins:
             return []
-        # Caches must know that another origin gets another answer.
-        vary = [] if self._any and not self._credentials else [(b"vary", b"Origin")]
+        expose = (b"access-control-expose-headers", _RESPONSE_FIELDS)
+        if self._any and not self._credentials:
+            # Caches need the same fields for every request, with or without `Origin`.
+            return [(b"access-control-allow-origin", b"*"), expose]
+        vary = (b"vary", b"Origin")  # caches must know that the response depends on the origin
         if origin is None or not self._allows(origin):
-            return vary
-        return [
-            *self._allowed(origin),
-            (b"access-control-expose-headers", _RESPONSE_FIELDS),
-            *vary,
-        ]
+            return [vary]
+        fields = [(b"access-control-allow-origin", origin), expose, vary]
+        if self._credentials:
+            fields.append((b"access-control-allow-credentials", b"true"))
+        return fields
 
     def preflight(self, origin: bytes) -> Fields:
-        """Give the fields of the answer to a preflight request."""
-        vary = (b"vary", b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
+        """Return the fields that a preflight response has in addition to those of `fields`."""
+        vary = (b"vary", b"Access-Control-Request-Method, Access-Control-Request-Headers")
         if not self._allows(origin):
             return [vary]
         return [
-            *self._allowed(origin),
             (b"access-control-allow-methods", _METHODS),
             (b"access-control-allow-headers", _REQUEST_FIELDS),
             (b"access-control-max-age", _MAX_AGE_SECONDS),
@@ -62,11 +63,3 @@ class Cors:
 
     def _allows(self, origin: bytes) -> bool:
         return self._any or origin in self._origins
-
-    def _allowed(self, origin: bytes) -> Fields:
-        if self._any and not self._credentials:
-            return [(b"access-control-allow-origin", b"*")]
-        fields = [(b"access-control-allow-origin", origin)]
-        if self._credentials:
-            fields.append((b"access-control-allow-credentials", b"true"))
-        return fields

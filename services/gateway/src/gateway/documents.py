@@ -1,7 +1,7 @@
-"""The gateway's own routes: the documents of all services as one, and a page that shows the API.
+"""The gateway's own routes: the merged documents of all services, and a page that shows the API.
 
-OpenAPI is merged from what the services serve. AsyncAPI comes with the package: it is made from the
-contracts, of which the gateway knows nothing.
+The OpenAPI document is merged from those that the services serve. The AsyncAPI document is a file
+of the package. It is generated from the contracts, which the gateway does not import.
 """
 
 import asyncio
@@ -12,7 +12,6 @@ import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 from fastapi import APIRouter
@@ -23,10 +22,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chassis.errors import DomainError, TooManyRequests, Unavailable
+from chassis.http.concurrency import content_response
 from chassis.http.problems import problem_of
 from gateway.addresses import Addresses, limit_key
 from gateway.errors import Refused
-from gateway.merging import merged
+from gateway.merging import Document, merged, read_document
 from gateway.routes import RouteTable
 from gateway.settings import GatewaySettings
 from gateway.upstreams import Upstream
@@ -34,16 +34,17 @@ from gateway.upstreams import Upstream
 _CACHE_SECONDS = 60.0
 _FETCH_SECONDS = 5.0
 _OK = 200
+_READ = ["GET", "HEAD"]
 _PAGE = Path(__file__).with_name("docs.html")
 _EVENTS = Path(__file__).with_name("asyncapi.json")
 
 
 class Documents:
-    """Fetches the services' documents and merges them; keeps the result for a minute.
+    """Fetches and merges the services' documents, and keeps the result for 60 s.
 
     Args:
         upstreams: the services, by name.
-        table: says which of their paths can be reached.
+        table: the route table; a path that it does not route is left out.
     """
 
     def __init__(self, *, upstreams: Mapping[str, Upstream], table: RouteTable) -> None:
@@ -54,10 +55,11 @@ class Documents:
         self._fresh_until = 0.0
 
     async def document(self) -> bytes:
-        """Give the merged document, as JSON.
+        """Return the merged document as JSON.
 
         Raises:
-            Unavailable: a service does not give its part; half a document would be a false one.
+            Unavailable: a service did not return a valid document. An incomplete result would be
+                wrong.
         """
         async with self._fetching:
             if time.monotonic() >= self._fresh_until:
@@ -67,7 +69,7 @@ class Documents:
                 self._fresh_until = time.monotonic() + _CACHE_SECONDS
             return self._merged
 
-    async def _fetch(self, name: str) -> dict[str, Any]:
+    async def _fetch(self, name: str) -> Document:
         upstream = self._upstreams[name]
         try:
             async with asyncio.timeout(_FETCH_SECONDS):
@@ -78,21 +80,28 @@ class Documents:
             raise _missing(name) from error
         if answer.status != _OK:
             raise _missing(name)
-        document: dict[str, Any] = json.loads(text)
-        return document
+        try:
+            return read_document(text)
+        except ValueError as error:
+            raise _missing(name) from error
 
 
 def _missing(name: str) -> Unavailable:
-    return Unavailable(f"the service {name} does not give its document: try again in a moment")
+    message = (
+        f"The service {name} returned no valid OpenAPI document. The merged document needs those "
+        "of all services. Send the request again in a moment."
+    )
+    return Unavailable(message)
 
 
-def own_limiter(settings: GatewaySettings) -> Limiter:
-    """Make the limiter of the own routes: they are cheap, so each process counts for itself."""
-    addresses = Addresses(settings.trusted_proxies)
+def own_limiter(settings: GatewaySettings, addresses: Addresses) -> Limiter:
+    """Return the limiter of the gateway's own routes.
+
+    The routes are cheap, so each process counts on its own.
+    """
 
     def client_of(request: Request) -> str:
-        forwarded_for = request.headers.get("x-forwarded-for")
-        return limit_key(addresses.origin(request.scope, forwarded_for).client)
+        return limit_key(addresses.origin(request.scope).client)
 
     return Limiter(
         key_func=client_of,
@@ -101,31 +110,38 @@ def own_limiter(settings: GatewaySettings) -> Limiter:
 
 
 async def refuse(request: Request, _: Exception) -> Response:
-    """Answer a caller that read the documents too often."""
-    message = "the documents were read more often than the limit allows: wait a second"
+    """Return the response to a caller that exceeded the limit of the documents."""
+    message = (
+        "The requests exceed the limit of the documents. Wait 1 s, then send the request again."
+    )
     return problem_of(request, TooManyRequests(message, retry_after=1))
 
 
 def documents_router(limiter: Limiter, rate: str) -> APIRouter:
-    """Make the routes."""
+    """Return the router of the documents and the page.
+
+    Args:
+        limiter: limits each route.
+        rate: the rate of each route, e.g. ``20/second``.
+    """
     router = APIRouter(include_in_schema=False)
     page = _PAGE.read_text(encoding="utf-8")
     events = _EVENTS.read_bytes()
     page_headers = {"Content-Security-Policy": _content_security_policy(page)}
 
-    @router.get("/openapi.json")
+    @router.api_route("/openapi.json", methods=_READ)
     @limiter.limit(rate)
     async def read_document(request: Request) -> Response:
         documents: Documents = request.app.state.documents
-        return Response(await documents.document(), media_type="application/json")
+        content = await documents.document()
+        return content_response(request, content, media_type="application/json")
 
-    @router.get("/asyncapi.json")
+    @router.api_route("/asyncapi.json", methods=_READ)
     @limiter.limit(rate)
     async def read_events(request: Request) -> Response:
-        del request  # the limiter's decorator asks for it
-        return Response(events, media_type="application/json")
+        return content_response(request, events, media_type="application/json")
 
-    @router.get("/docs")
+    @router.api_route("/docs", methods=_READ)
     @limiter.limit(rate)
     async def read_page(request: Request) -> Response:
         del request  # the limiter's decorator asks for it
@@ -138,7 +154,10 @@ EXCEPTION_HANDLERS = {RateLimitExceeded: refuse}
 
 
 def _content_security_policy(page: str) -> str:
-    """Allow the page's own script and style, by their hashes, and nothing else."""
+    """Return a policy that allows the page's own script and style, by their hashes.
+
+    Of other sources it allows only requests to the page's own origin.
+    """
     script, style = (_hashed(page, tag) for tag in ("script", "style"))
     return (
         f"default-src 'none'; connect-src 'self'; script-src {script}; style-src {style}; "

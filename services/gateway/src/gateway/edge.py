@@ -1,18 +1,22 @@
-"""The outermost layer: it tells what goes to a service from what the gateway answers itself.
+"""The outermost layer: it sends each connection to the proxy or to the gateway's own routes.
 
-Here also stand the fields that every answer carries, whoever gave it.
+It also defines the header fields of every response. The server's protocols add them, since some
+responses do not pass through this layer.
 """
 
 from typing import Protocol
 
 from fastapi import FastAPI
-from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from chassis.http.context import RequestContext
+from chassis.http.metrics import HttpMetrics
+from chassis.raw_problems import Fields
 from gateway.cors import Cors
+from gateway.options import Options
 from gateway.paths import is_plain
 from gateway.routes import WEBSOCKET, RouteTable
-from gateway.tracing import ROUTE
+from gateway.tracing import ROUTE, Traces
 
 _ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
@@ -21,35 +25,60 @@ _ALWAYS = (
 
 
 class DataPaths(Protocol):
-    """What serves the route table, once it is open."""
+    """The ASGI apps that serve the route table while the gateway runs."""
 
     http: ASGIApp
     websocket: ASGIApp
+    exports: ASGIApp
 
 
 class Edge:
-    """Sends each connection where it belongs.
+    """Dispatches each connection.
 
     Args:
-        own: the gateway's own routes; its lifespan opens ``state.paths``.
-        table: of the routes to services.
-        cors: says which pages may read the answers.
+        own: the gateway's own routes; its lifespan sets ``state.paths``.
+        table: the routes to services.
+        cors: makes the CORS fields.
+        options: responds to OPTIONS.
+        traces: removes a trace context that is not trusted from requests of the own routes.
+        metrics: the HTTP metrics.
         hsts_max_age: seconds; 0 sends no Strict-Transport-Security.
     """
 
-    def __init__(self, *, own: FastAPI, table: RouteTable, cors: Cors, hsts_max_age: int) -> None:
+    def __init__(
+        self,
+        *,
+        own: FastAPI,
+        table: RouteTable,
+        cors: Cors,
+        options: Options,
+        traces: Traces,
+        metrics: HttpMetrics,
+        hsts_max_age: int,
+    ) -> None:
         self.own = own
         self._table = table
         self._cors = cors
+        self._options = options
+        self._traces = traces
+        self._metrics = metrics
         self._always = list(_ALWAYS)
         if hsts_max_age:
             value = f"max-age={hsts_max_age}; includeSubDomains".encode()
             self._always.append((b"strict-transport-security", value))
+        self._without_origin = [*self._always, *cors.fields(None)]
+
+    def common_fields(self, request: Fields) -> Fields:
+        """Return the common fields of a response, given the fields of its request."""
+        for name, value in request:
+            if name == b"origin":
+                return [*self._always, *self._cors.fields(value.strip())]
+        return self._without_origin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection (ASGI)."""
         if scope["type"] == "http":
-            await self._http(scope, receive, send)
+            await self._app_for(scope)(scope, receive, send)
         elif scope["type"] == "websocket":
             scope[ROUTE] = self._table.find(WEBSOCKET, _path(scope))
             await self._paths.websocket(scope, receive, send)
@@ -61,32 +90,18 @@ class Edge:
         paths: DataPaths = self.own.state.paths
         return paths
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        origin = asked = None
-        for name, value in scope["headers"]:
-            if name == b"origin":
-                origin = value
-            elif name == b"access-control-request-method":
-                asked = value
-        if origin is not None and asked is not None and scope["method"] == "OPTIONS":
-            answer = Response(status_code=204)
-            answer.raw_headers += self._cors.preflight(origin)
-            await answer(scope, receive, send)
-            return
-        added = self._always + self._cors.fields(origin)
-
-        async def send_with_fields(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *added]
-            await send(message)
-
-        await self._app_for(scope)(scope, receive, send_with_fields)
-
     def _app_for(self, scope: Scope) -> ASGIApp:
+        if scope["method"] == "OPTIONS":
+            answer = self._options.answer(scope)
+            if answer is not None:
+                return RequestContext(answer, metrics=self._metrics)
         scope[ROUTE] = route = self._table.find(scope["method"], _path(scope))
-        if route is None and is_plain(scope["raw_path"]):
-            return self.own
-        return self._paths.http
+        if route is None:
+            return self._own if is_plain(scope["raw_path"]) else self._paths.http
+        return self._paths.http if route.parts is None else self._paths.exports
+
+    async def _own(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.own(self._traces.without_untrusted(scope), receive, send)
 
 
 def _path(scope: Scope) -> str:

@@ -1,4 +1,4 @@
-"""Why the gateway itself refuses a request or can't get an answer to it."""
+"""The errors for requests that the gateway rejects or can't get a response to."""
 
 from collections.abc import Mapping
 
@@ -6,12 +6,12 @@ from chassis.errors import Malformed
 
 
 class Refused(Exception):
-    """An answer that is no more than its HTTP status and a sentence.
+    """A response that consists of an HTTP status and a sentence.
 
     Args:
         status: the HTTP status.
         detail: what was wrong, and what to do.
-        headers: of the answer.
+        headers: the response's headers.
     """
 
     def __init__(
@@ -24,8 +24,15 @@ class Refused(Exception):
 
 
 class Suspicious(Malformed):
-    """A head that two readers could read differently; its connection is closed after the answer."""
+    """A head that two readers could read differently; its connection is closed after the answer.
+
+    `name` and `title` are those of `Malformed`, so that all malformed requests share one problem
+    type.
+    """
+
+    name = Malformed.name
+    title = Malformed.title
 
 
 class ClientGone(Exception):
-    """Nobody waits for the answer any more."""
+    """The client disconnected before the response."""

@@ -1,7 +1,8 @@
-"""Rate limits: sliding windows, counted across replicas in Valkey, or here while that is away.
+"""Rate limits: sliding windows, counted across replicas in Valkey.
 
-A request never fails because the store does. After three failures in a row a breaker leaves the
-store alone for some seconds, so that its time-outs don't add up on every request.
+A request never fails because Valkey is unavailable: this process then counts on its own. After 3
+failures in a row a circuit breaker skips Valkey for 5 s, so that not every request waits for a
+time-out.
 """
 
 import asyncio
@@ -18,9 +19,10 @@ from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import RateLimiter, SlidingWindowCounterRateLimiter
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from valkey.asyncio import ConnectionPool
-from valkey.commands.core import AsyncScript
+from valkey.credentials import CredentialProvider
 from valkey.exceptions import NoScriptError, ValkeyError
 
+from gateway.library_internals.limits import AsyncScript, replace_window_script
 from gateway.settings import GatewaySettings
 
 _FAILURES_TO_OPEN = 3
@@ -32,12 +34,12 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a limit says of one request.
+    """The result of counting one request.
 
     Attributes:
-        allowed: whether it may pass.
-        retry_after: seconds until one may pass again; for one that may not.
-        fields: for the answer (draft-ietf-httpapi-ratelimit-headers).
+        allowed: whether the request may pass.
+        retry_after: seconds until a request may pass again; 0 if this one may pass.
+        fields: header fields for the response (draft-ietf-httpapi-ratelimit-headers).
     """
 
     allowed: bool
@@ -46,10 +48,10 @@ class Verdict:
 
 
 class StoreMetrics:
-    """What operators see of the store.
+    """The metrics of the rate limits' store.
 
     Args:
-        registry: of the process.
+        registry: the process's registry.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -60,19 +62,19 @@ class StoreMetrics:
         )
         self.alone = Gauge(
             "gateway_rate_limits_local",
-            "1 while this process counts for itself, because the store is away.",
+            "1 while this process counts on its own, because the store is unavailable.",
             registry=registry,
         )
 
 
 class Limits:
-    """Counts requests.
+    """Counts requests against their limits.
 
     Args:
-        rates: by limit class.
+        rates: the rates, by limit class.
         shared: counts across replicas.
-        local: counts for this process.
-        metrics: say which of the two does.
+        local: counts for this process, while `shared` is unavailable.
+        metrics: show which of the two counts.
     """
 
     def __init__(
@@ -92,13 +94,13 @@ class Limits:
         self._open_until = 0.0
 
     async def hit(self, limit_class: str, key: str) -> Verdict:
-        """Count one request of `key`."""
+        """Count one request of `key`, and return whether it may pass."""
         rate = self._rates[limit_class]
         if self._failures >= _FAILURES_TO_OPEN:
             now = time.monotonic()
             if now < self._open_until:
                 return await self._ask(self._local, limit_class, rate, key)
-            self._open_until = now + _OPEN_SECONDS  # this request tries; the others don't wait
+            self._open_until = now + _OPEN_SECONDS  # only this request tries Valkey
         try:
             verdict = await self._ask(self._shared, limit_class, rate, key)
         except (ValkeyError, OSError) as error:
@@ -115,7 +117,7 @@ class Limits:
         fields = [(b"ratelimit-policy", self._policies[limit_class])]
         if allowed:
             return Verdict(allowed=True, retry_after=0, fields=fields)
-        # Only a refusal is worth a second call to the store.
+        # Only a rejected request needs the second call to the store, for `Retry-After`.
         stats = await limiter.get_window_stats(rate, limit_class, key)
         wait = max(1, math.ceil(stats.reset_time - time.time()))
         fields.append((b"ratelimit", f'"{limit_class}";r=0;t={wait}'.encode()))
@@ -127,22 +129,22 @@ class Limits:
         if self._failures == _FAILURES_TO_OPEN:
             self._open_until = time.monotonic() + _OPEN_SECONDS
             self._metrics.alone.set(1)
-            log.warning("rate limits' store is away: this process counts alone", error=str(error))
+            log.warning("rate limits: store unavailable, counting locally", error=str(error))
 
     def _recovered(self) -> None:
         if self._failures >= _FAILURES_TO_OPEN:
-            log.info("rate limits' store is back")
+            log.info("rate limits: store available again")
         self._failures = 0
         self._metrics.alone.set(0)
 
 
 class _Batches:
-    """Runs one script for many callers: what comes while a call is under way goes with the next.
+    """Runs one script for many callers: calls that arrive during a round trip share the next one.
 
-    A call of its own for each request costs more than to pass the request on.
+    A round trip for each request would cost more than proxying the request.
 
     Args:
-        script: of the library, registered.
+        script: the library's registered script.
     """
 
     def __init__(self, script: AsyncScript) -> None:
@@ -151,8 +153,8 @@ class _Batches:
         self._waiting: list[_Call] = []
         self._task: asyncio.Task[None] | None = None
 
-    async def __call__(self, keys: Sequence[str], arguments: Sequence[int]) -> Any:  # noqa: ANN401 - what the script answers
-        """Run the script once."""
+    async def __call__(self, keys: Sequence[str], arguments: Sequence[int]) -> Any:  # noqa: ANN401 - the script's result
+        """Run the script once and return its result."""
         loop = asyncio.get_running_loop()
         call = _Call(loop.create_future(), (len(keys), *keys, *arguments))
         self._waiting.append(call)
@@ -176,7 +178,7 @@ class _Batches:
     async def _answers(self, calls: Sequence["_Call"]) -> list[Any]:
         answers = await self._send(calls)
         unknown = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-        if unknown:  # by a store that was started anew
+        if unknown:  # Valkey has restarted and lost its scripts
             await self._client.script_load(self._script.script)
             again = await self._send([calls[n] for n in unknown])
             for n, answer in zip(unknown, again, strict=True):
@@ -197,7 +199,7 @@ class _Call:
     arguments: tuple[Any, ...]
 
     def end(self, answer: object) -> None:
-        """Tell the caller, unless it has gone."""
+        """Set the caller's result or exception, unless the caller was cancelled."""
         if self.answer.done():
             return
         if isinstance(answer, Exception):
@@ -210,22 +212,39 @@ def _policy(name: str, rate: RateLimitItem) -> bytes:
     return f'"{name}";q={rate.amount};w={rate.get_expiry()}'.encode()
 
 
+class _Password(CredentialProvider):
+    """Provides the current password for each new connection.
+
+    Args:
+        settings: the gateway's settings.
+    """
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+
+    def get_credentials(self) -> tuple[str]:
+        """Return the password, read again from its source."""
+        return (self._settings.secret("valkey_password") or "",)
+
+
 @asynccontextmanager
 async def open_limits(
     settings: GatewaySettings, registry: CollectorRegistry
 ) -> AsyncIterator[Limits | None]:
-    """Open the limits; None where they are off. No connection is made before the first request."""
+    """Open the limits; None if they are off. The first request opens the first connection."""
     if settings.slipway_limits == "off":
         yield None
         return
     url = settings.valkey_url.get_secret_value()
     pool = ConnectionPool.from_url(
-        url, socket_timeout=_STORE_TIMEOUT_SECONDS, socket_connect_timeout=_STORE_TIMEOUT_SECONDS
+        url,
+        credential_provider=None if settings.valkey_password is None else _Password(settings),
+        socket_timeout=_STORE_TIMEOUT_SECONDS,
+        socket_connect_timeout=_STORE_TIMEOUT_SECONDS,
     )
-    options: dict[str, Any] = {"connection_pool": pool}  # the library's types know no pool
+    options: dict[str, Any] = {"connection_pool": pool}  # not in the library's types
     storage = RedisStorage(f"async+{url}", key_prefix="slipway:limits", **options)
-    bridge: Any = storage.bridge  # its scripts have no place in the library's types
-    bridge.lua_acquire_sliding_window = _Batches(bridge.lua_acquire_sliding_window)
+    replace_window_script(storage, _Batches)
     try:
         yield Limits(
             rates=settings.rates,

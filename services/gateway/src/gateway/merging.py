@@ -1,43 +1,92 @@
-"""One OpenAPI document out of the services': what can be reached, with the gateway's answers."""
+"""Merge the services' OpenAPI documents: reachable paths only, with the gateway's own responses."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import from_json
+
+from chassis.http.openapi import CONVENTIONS
 from chassis.http.problems import problem_response
 from gateway.routes import Auth, RouteTable
 
 _INFO = {
     "title": "Slipway",
     "version": "1",
-    "description": "All services behind the gateway, as one API.",
+    "description": f"All services behind the gateway, as one API.\n\n{CONVENTIONS}",
 }
 _METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 _ANSWERS = {
     "400": "The request, its path or its headers can't be read.",
-    "408": "The body did not come in time.",
+    "408": "The body did not arrive in time.",
     "413": "The body is larger than 1 MiB.",
     "414": "The URL is longer than 32 KiB.",
     "429": "`too-many-requests`: see `Retry-After` and `RateLimit`.",
     "431": "The headers are larger than 32 KiB.",
-    "502": "The service gave no valid answer.",
+    "502": "The service returned no valid response.",
     "503": "`unavailable`: see `Retry-After`.",
-    "504": "The service did not answer in time.",
+    "504": "The service did not respond in time.",
 }
-_UNAUTHENTICATED = "`unauthenticated`: no access token, or one that is not good."
+_UNAUTHENTICATED = "`unauthenticated`: the access token is missing or not valid."
 _REFERENCE = "#/components/"
 
 type Document = dict[str, Any]
 
 
+class _Lax(BaseModel):
+    """A part of a document. Only the parts that are merged are validated."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class _Response(_Lax):
+    content: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
+class _Operation(_Lax):
+    responses: dict[str, _Response] = Field(default_factory=dict)
+    security: list[dict[str, list[str]]] = Field(default_factory=list)
+    name: Annotated[str | None, Field(alias="operationId")] = None
+
+
+class _PathItem(_Lax):
+    get: _Operation = _Operation()
+    put: _Operation = _Operation()
+    post: _Operation = _Operation()
+    delete: _Operation = _Operation()
+    options: _Operation = _Operation()
+    head: _Operation = _Operation()
+    patch: _Operation = _Operation()
+    trace: _Operation = _Operation()
+
+
+class _Document(_Lax):
+    openapi: Annotated[str, Field(pattern=r"^3\.1\.")]
+    paths: dict[str, _PathItem]
+    components: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
+def read_document(text: bytes) -> Document:
+    """Return the parsed document of a service.
+
+    Raises:
+        ValueError: the text is not an OpenAPI 3.1 document that can be merged.
+    """
+    document: Document = from_json(text, allow_inf_nan=False)
+    _Document.model_validate(document)
+    return document
+
+
 def merged(documents: Mapping[str, Document], table: RouteTable) -> Document:
-    """Merge documents.
+    """Return the merged document.
 
     Args:
-        documents: by the name of the service.
-        table: says what can be reached, and whether it wants a token.
+        documents: the documents, by the name of the service.
+        table: the route table: which paths are reachable, and which of them require a token.
     """
     whole: Document = {"openapi": "3.1.0", "info": dict(_INFO), "paths": {}, "components": {}}
     operation_ids: set[str] = set()
+    parts: dict[str, dict[str, Document]] = {}
     for service, document in documents.items():
         names = _take_components(whole["components"], document.get("components", {}), service)
         for path, item in document.get("paths", {}).items():
@@ -50,11 +99,62 @@ def merged(documents: Mapping[str, Document], table: RouteTable) -> Document:
                     _complete(value, path, key.upper(), table)
                     _make_unique(value, service, operation_ids)
                 kept[key] = value
+        for route in table.merged:
+            part = document.get("paths", {}).get(route.parts, {}).get("get")
+            if part is not None:
+                parts.setdefault(route.prefix, {})[service] = _renamed(part, names)
+    for path, of_services in parts.items():
+        operation = _merged_operation(of_services)
+        _complete(operation, path, "GET", table)
+        whole["paths"][path] = {"get": operation}
     return whole
 
 
+def _merged_operation(parts: Mapping[str, Document]) -> Document:
+    """Return the operation of an export, from the operations of its parts by service."""
+    responses: Document = {}
+    scopes: set[str] = set()
+    schemes: set[str] = set()
+    for part in parts.values():
+        responses = part.get("responses", {}) | responses
+        for requirement in part.get("security", []):
+            schemes |= requirement.keys()
+            scopes.update(*requirement.values())
+    schemas = {name: _schema_of(part.get("responses", {})) for name, part in parts.items()}
+    responses["200"] = {
+        "description": "All data, by the service that holds them.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": schemas,
+                    "required": list(schemas),
+                    "title": "Export",
+                }
+            }
+        },
+    }
+    return {
+        "tags": ["accounts"],
+        "operationId": "exportMe",
+        "summary": "Export your data",
+        "description": "All that the system holds of you, as one document. If a service is "
+        "unavailable, the response is 503: there is never a part of an export. Scopes: "
+        f"{', '.join(f'`{scope}`' for scope in sorted(scopes))}.",
+        "security": [{scheme: sorted(scopes)} for scheme in sorted(schemes)],
+        "responses": responses,
+    }
+
+
+def _schema_of(responses: Document) -> Document:
+    """Return the schema of a 200; an empty schema, which allows anything, if it has none."""
+    content = responses.get("200", {}).get("content", {})
+    schema: Document = content.get("application/json", {}).get("schema", {})
+    return schema
+
+
 def _reachable(path: str, item: Document, service: str, table: RouteTable) -> Document:
-    """Keep the operations that the table sends to this very service."""
+    """Return the path item with only the operations that the table routes to this service."""
     operations = {
         method: operation
         for method, operation in item.items()
@@ -67,7 +167,7 @@ def _reachable(path: str, item: Document, service: str, table: RouteTable) -> Do
 
 
 def _take_components(whole: Document, components: Document, service: str) -> dict[str, str]:
-    """Add a service's components; answers the new reference for each that had to be renamed."""
+    """Add a service's components. Return the new reference of each one that had to be renamed."""
     names: dict[str, str] = {}
     for kind, entries in components.items():
         taken = whole.setdefault(kind, {})
@@ -82,7 +182,7 @@ def _take_components(whole: Document, components: Document, service: str) -> dic
 
 
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - any part of a document
-    """Copy a part of a document, with its references to renamed components."""
+    """Return a copy of a part of a document, with references to renamed components replaced."""
     if isinstance(value, dict):
         return {key: _renamed(part, names) for key, part in value.items()}
     if isinstance(value, list):
@@ -91,7 +191,7 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - any
 
 
 def _complete(operation: Document, path: str, method: str, table: RouteTable) -> None:
-    """Add the answers that the gateway itself may give."""
+    """Add the responses that the gateway itself may send."""
     answers = dict(_ANSWERS)
     route = table.find(method, path)
     if route is not None and route.auth is not Auth.PUBLIC:

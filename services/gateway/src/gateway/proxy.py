@@ -1,4 +1,4 @@
-"""The HTTP data path: a lean pass-through, streaming both ways, with nothing of FastAPI on it."""
+"""The HTTP data path: a lean proxy that streams both ways, without FastAPI."""
 
 import asyncio
 from collections.abc import Mapping
@@ -11,18 +11,19 @@ from starlette.types import Message, Receive, Scope, Send
 
 from chassis.errors import DomainError
 from chassis.http.context import request_id_of
-from chassis.telemetry.tracing import current_trace_headers
 from gateway.admission import Admission
 from gateway.answers import answer_to
 from gateway.bodies import RequestBody, stalled
+from gateway.bulkheads import Bulkhead, Bulkheads
 from gateway.errors import ClientGone, Refused
-from gateway.headers import read_head, response_fields, upstream_fields
-from gateway.paths import check_target, target_of
+from gateway.headers import read_head, response_fields, upstream_fields, with_host_cookies
+from gateway.paths import check_path, target_of
 from gateway.routes import Route
-from gateway.tracing import ROUTE
+from gateway.tracing import ROUTE, Traces
 from gateway.upstreams import Body, Upstream
 
-# Most answers are there before; only for the others it is worth watching the client.
+# Most responses arrive earlier. A task that watches for the client's disconnect is worth its cost
+# only for the others.
 _WATCH_AFTER_SECONDS = 0.05
 _LINGER_SECONDS = 2.0
 _TOO_LARGE = 413
@@ -34,13 +35,24 @@ class Proxy:
     """Serves the paths of the route table.
 
     Args:
-        upstreams: the services, by the names in the table.
-        admission: says who may pass.
+        upstreams: the services, by their names in the route table.
+        admission: decides whether a request may pass.
+        bulkheads: keep connections free for other routes.
+        traces: passes the trace on.
     """
 
-    def __init__(self, *, upstreams: Mapping[str, Upstream], admission: Admission) -> None:
+    def __init__(
+        self,
+        *,
+        upstreams: Mapping[str, Upstream],
+        admission: Admission,
+        bulkheads: Bulkheads,
+        traces: Traces,
+    ) -> None:
         self._upstreams = upstreams
         self._admission = admission
+        self._bulkheads = bulkheads
+        self._traces = traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
@@ -55,34 +67,38 @@ class Proxy:
             await answer(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        check_target(scope["raw_path"], scope["query_string"])
+        began = asyncio.get_running_loop().time()
+        check_path(scope["raw_path"])
         route: Route | None = scope[ROUTE]
         if route is None:
-            raise Refused(404, f"nothing is served at {scope['path']}")
+            message = f"No route has the path {scope['path']}. See /docs for the paths of the API."
+            raise Refused(404, message)
         head = read_head(scope)
         admitted = await self._admission.admit(scope, head, route)
         fields = upstream_fields(
-            scope,
-            head,
-            origin=admitted.origin,
-            request_id=request_id_of(scope),
-            timeout=route.timeout,
+            scope, head, origin=admitted.origin, request_id=request_id_of(scope)
         )
-        fields += current_trace_headers().items()
+        fields += self._traces.upstream_fields(scope, head.baggage)
+        if route.host_cookies:
+            fields = with_host_cookies(fields, head)
         exchange = _Exchange(
             upstream=self._upstreams[route.service],
-            body=RequestBody(head=head, receive=receive),
+            body=RequestBody(head=head, receive=receive, max_bytes=route.max_body_bytes),
+            bulkhead=self._bulkheads.of(route),
             receive=receive,
             send=send,
             extra=admitted.fields,
         )
-        await exchange.run(scope["method"], target_of(scope), fields, seconds=route.timeout)
+        await exchange.run(
+            scope["method"], target_of(scope), fields, began=began, seconds=route.timeout
+        )
 
 
 def _lingering(receive: Receive, send: Send) -> Send:
-    """Read on for a while after an answer, before the connection is closed.
+    """Return a `send` that keeps reading for up to 2 s before it ends the response.
 
-    A client that still sends would get a reset instead of the answer (RFC 9112 §9.6).
+    Otherwise a client that is still sending would get a reset instead of the response
+    (RFC 9112 §9.6).
     """
 
     async def linger(message: Message) -> None:
@@ -100,19 +116,21 @@ def _lingering(receive: Receive, send: Send) -> Send:
 
 
 class _Exchange:
-    """One request to a service and its answer."""
+    """One request to a service and its response."""
 
     def __init__(
         self,
         *,
         upstream: Upstream,
         body: RequestBody,
+        bulkhead: Bulkhead | None,
         receive: Receive,
         send: Send,
         extra: list[tuple[bytes, bytes]],
     ) -> None:
         self._upstream = upstream
         self._body = body
+        self._bulkhead = bulkhead
         self._receive = receive
         self._send = send
         self._extra = extra
@@ -120,19 +138,27 @@ class _Exchange:
         self._client_gone = False
 
     async def run(
-        self, method: str, target: str, fields: list[tuple[str, str]], *, seconds: float
+        self,
+        method: str,
+        target: str,
+        fields: list[tuple[str, str]],
+        *,
+        began: float,
+        seconds: float,
     ) -> None:
-        """Send the request and pass the answer back, within a deadline."""
+        """Send the request and pass the response back, within `seconds` from `began`."""
         watch = _Watch(self._receive, self._body)
+        at = began + seconds
         try:
-            async with asyncio.timeout(seconds) as deadline:
+            async with asyncio.timeout_at(at) as deadline:
                 watch.begin(deadline)
-                content = await self._body.content()
-                response = await self._request(method, target, fields, content)
-                try:
-                    await self._pass_back(response)
-                finally:
-                    response.close()  # an answer read to its end has given its connection back
+                if self._bulkhead is None:
+                    await self._exchange(method, target, fields, at, await self._body.content())
+                else:
+                    # Read the body first: a slow client must not hold a place while it sends.
+                    content = await self._body.whole()
+                    with self._bulkhead.place():
+                        await self._exchange(method, target, fields, at, content)
         except TimeoutError as error:
             failure = self._late(seconds, client_gone=watch.client_gone)
             if not self._broke_off(failure):
@@ -143,11 +169,22 @@ class _Exchange:
         finally:
             watch.end()
 
+    async def _exchange(
+        self, method: str, target: str, fields: list[tuple[str, str]], at: float, content: Body
+    ) -> None:
+        response = await self._request(method, target, fields, at, content)
+        try:
+            await self._pass_back(response)
+        finally:
+            response.close()  # a response read to its end has already returned its connection
+
     async def _request(
-        self, method: str, target: str, fields: list[tuple[str, str]], content: Body
+        self, method: str, target: str, fields: list[tuple[str, str]], at: float, content: Body
     ) -> aiohttp.ClientResponse:
         try:
-            return await self._upstream.request(method, target, fields=fields, body=content)
+            return await self._upstream.request(
+                method, target, fields=fields, body=content, deadline=at
+            )
         except (Refused, DomainError) as error:
             if self._body.failure is not None:
                 raise self._body.failure from error
@@ -176,17 +213,21 @@ class _Exchange:
         if not self._body.complete:
             return stalled()
         self._upstream.timed_out()
-        return Refused(504, f"the service did not answer within {seconds:g} s")
+        detail = (
+            f"The service did not respond within {seconds:g} s. The request may have taken effect. "
+            "Check that before you send it again, or send it with the same Idempotency-Key."
+        )
+        return Refused(504, detail)
 
     def _broke_off(self, failure: Exception) -> bool:
-        """Say whether the answer has begun: then all that is left is to close the connection."""
+        """Return whether the response has begun. If so, the connection can only be closed."""
         if self._started and not isinstance(failure, ClientGone):
-            log.warning("answer broke off", reason=str(failure))
+            log.warning("response aborted", error=str(failure))
         return self._started
 
 
 class _Watch:
-    """Ends an exchange whose client has gone, once its request was read."""
+    """Ends an exchange if its client disconnects after the request was read."""
 
     def __init__(self, receive: Receive, body: RequestBody) -> None:
         self.client_gone = False
@@ -197,14 +238,14 @@ class _Watch:
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, deadline: asyncio.Timeout) -> None:
-        """Look later: a task for each of the many requests that are answered at once is dear."""
+        """Start to watch later: most requests end sooner, and a task for each costs too much."""
         self._timer = self._loop.call_later(_WATCH_AFTER_SECONDS, self._start, deadline)
 
     def _start(self, deadline: asyncio.Timeout) -> None:
         if self._body.complete:
             self._task = self._loop.create_task(self._watch(deadline))
         else:
-            self.begin(deadline)  # who reads the body sees the disconnect too
+            self.begin(deadline)  # until then the body's reader sees a disconnect
 
     async def _watch(self, deadline: asyncio.Timeout) -> None:
         while (await self._receive())["type"] != "http.disconnect":
@@ -213,7 +254,7 @@ class _Watch:
         deadline.reschedule(self._loop.time())
 
     def end(self) -> None:
-        """Watch no longer."""
+        """Stop watching."""
         if self._timer is not None:
             self._timer.cancel()
         if self._task is not None:

@@ -1,46 +1,81 @@
-"""The route table: which paths go to which service, and on what terms.
+"""The route table: which paths go to which service, and under which limits.
 
-A new service is one entry here and its address in the settings. The longest prefix wins; of two
-entries with the same prefix, the one that names the method does. What no entry names is answered
-404 and never reaches a service, so internal paths need no list of their own.
+A new service needs one entry here; the setting ``<SERVICE>_URL`` holds its address. The longest
+prefix wins. Of two entries with the same prefix, the one that names the method wins. A path without
+an entry gets 404 and never reaches a service, so internal paths need no deny list.
+
+No path is public merely because of its prefix: an entry that requires no token is read-only or
+exact.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from chassis.http.limits import MAX_BODY_BYTES
+
 
 class Auth(StrEnum):
-    """Whether a route wants an access token."""
+    """Whether a route requires an access token."""
 
     PUBLIC = "public"
-    """None is looked at; the service may."""
+    """The gateway ignores a token. The service may read it."""
     OPTIONAL = "optional"
-    """None is needed, but one that comes must be good."""
+    """No token is required, but a token that is sent must be valid."""
     REQUIRED = "required"
 
 
 class LimitClass(StrEnum):
-    """Which of the rates in the settings a route counts against."""
+    """The rate in the settings that a route counts against."""
 
     DEFAULT = "default"
     REGISTRATION = "registration"
     LOGIN = "login"
+    EXPORT = "export"
+    API_KEY = "api_key"
+    """Requests with one API key, in place of `DEFAULT`."""
+    API_KEY_EXCHANGE = "api_key_exchange"
+    """API keys from one address that this process has to exchange."""
+
+
+class BulkheadClass(StrEnum):
+    """The share of a service's connections that a route may use."""
+
+    PASSWORDS = "passwords"
+    """Requests that hash a password: slow, and open to callers without an account."""
+    EXPORTS = "exports"
+    """Exports, whose whole document is in memory."""
+
+
+_CREDENTIALS_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One entry.
+    """One entry of the route table.
 
     Attributes:
-        prefix: the path, and all below it unless `exact`.
-        service: who answers: a name in ``GatewaySettings.upstream_urls``.
-        timeout: seconds from the request's head to the answer's end.
-        auth: whether a token is wanted.
-        limit: which rate it counts against.
-        methods: the only ones that the entry is for; None: any.
+        prefix: the path, and all paths below it unless `exact`.
+        service: the service's name in ``GatewaySettings.upstream_urls``.
+        timeout: seconds from the request's head to the response's end. For a WebSocket: seconds
+            for the handshake with the service.
+        auth: whether a token is required.
+        limit: the rate that a request counts against.
+        bulkhead: the share of connections that the route may use; None for any free one. With a
+            bulkhead a body is read whole before it is passed on, so lower `max_body_bytes`.
+        max_body_bytes: the size limit of a body.
+        host_cookies: whether the service gets cookies whose names begin with ``__Host-``. A
+            browser sends the one with the refresh token to every path, and only the routes that
+            read it may learn it.
+        methods: the methods that the entry serves; None for any.
         exact: whether paths below the prefix are excluded.
-        websocket: whether the entry is for WebSockets, and for nothing else.
+        websocket: whether the entry serves only WebSockets. If False, it serves none.
+        first_message_seconds: WebSockets only: seconds after the handshake in which the client's
+            first message must arrive. The gateway connects to the service after it.
+        parts: the internal path at which every service returns a part of the response. The gateway
+            merges the parts, and the request does not go to `service`. None: it does.
+        subprotocols: WebSockets only: the subprotocols of the service. The gateway chooses one,
+            since its handshake with the client ends before that with the service begins.
     """
 
     prefix: str
@@ -48,12 +83,18 @@ class Route:
     timeout: float = 10.0
     auth: Auth = Auth.REQUIRED
     limit: LimitClass = LimitClass.DEFAULT
+    bulkhead: BulkheadClass | None = None
+    max_body_bytes: int = MAX_BODY_BYTES
+    host_cookies: bool = False
     methods: frozenset[str] | None = None
     exact: bool = False
     websocket: bool = False
+    first_message_seconds: float = 5.0
+    parts: str | None = None
+    subprotocols: frozenset[str] = frozenset()
 
     def serves(self, method: str, *, below: bool) -> bool:
-        """Whether the entry is for `method`, for its own path or for one below it."""
+        """Return whether the entry serves `method`, on its own path or (`below`) on one below."""
         if below and self.exact:
             return False
         return self.methods is None or method in self.methods
@@ -61,6 +102,7 @@ class Route:
 
 _READ = frozenset({"GET", "HEAD"})
 _POST = frozenset({"POST"})
+_PUT = frozenset({"PUT"})
 
 ROUTES = (
     Route(
@@ -68,19 +110,111 @@ ROUTES = (
         service="users",
         auth=Auth.PUBLIC,
         limit=LimitClass.REGISTRATION,
+        bulkhead=BulkheadClass.PASSWORDS,
+        max_body_bytes=_CREDENTIALS_BYTES,
         methods=_POST,
         exact=True,
     ),
     Route(prefix="/api/v1/users", service="users"),
-    Route(prefix="/api/v1/auth", service="users", timeout=5.0, auth=Auth.PUBLIC),
+    Route(
+        prefix="/api/v1/users/me/export",
+        service="users",
+        timeout=30.0,
+        limit=LimitClass.EXPORT,
+        bulkhead=BulkheadClass.EXPORTS,
+        exact=True,
+        parts="/exports/me",
+    ),
+    Route(
+        prefix="/api/v1/users/me/password",
+        service="users",
+        limit=LimitClass.LOGIN,
+        bulkhead=BulkheadClass.PASSWORDS,
+        max_body_bytes=_CREDENTIALS_BYTES,
+        methods=_PUT,
+        exact=True,
+    ),
+    Route(prefix="/api/v1/audit", service="users"),
+    Route(prefix="/api/v1/auth", service="users", timeout=5.0),
     Route(
         prefix="/api/v1/auth/login",
         service="users",
         timeout=5.0,
         auth=Auth.PUBLIC,
         limit=LimitClass.LOGIN,
+        bulkhead=BulkheadClass.PASSWORDS,
+        max_body_bytes=_CREDENTIALS_BYTES,
+        methods=_POST,
+        exact=True,
     ),
-    Route(prefix="/.well-known", service="users", auth=Auth.PUBLIC),
+    *(
+        Route(
+            prefix=f"/api/v1/auth/passkeys/{step}",
+            service="users",
+            timeout=5.0,
+            auth=Auth.PUBLIC,
+            limit=LimitClass.LOGIN,
+            max_body_bytes=_CREDENTIALS_BYTES,
+            methods=_POST,
+            exact=True,
+        )
+        for step in ("log-in-options", "log-in")
+    ),
+    Route(
+        prefix="/api/v1/auth/token",
+        service="users",
+        timeout=5.0,
+        auth=Auth.PUBLIC,
+        methods=_POST,
+        exact=True,
+        host_cookies=True,
+    ),
+    Route(
+        prefix="/api/v1/auth/revoke",
+        service="users",
+        timeout=5.0,
+        auth=Auth.PUBLIC,
+        methods=_POST,
+        exact=True,
+        host_cookies=True,
+    ),
+    Route(prefix="/api/v1/api-keys", service="users"),
+    Route(
+        prefix="/api/v1/email-verifications",
+        service="users",
+        auth=Auth.PUBLIC,
+        methods=_POST,
+        exact=True,
+    ),
+    Route(prefix="/api/v1/email-verifications", service="users"),
+    Route(
+        prefix="/api/v1/email-verifications/confirm",
+        service="users",
+        auth=Auth.PUBLIC,
+        methods=_POST,
+        exact=True,
+    ),
+    Route(
+        prefix="/api/v1/password-resets",
+        service="users",
+        auth=Auth.PUBLIC,
+        methods=_POST,
+        exact=True,
+    ),
+    Route(prefix="/api/v1/password-resets", service="users"),
+    Route(
+        prefix="/api/v1/password-resets/confirm",
+        service="users",
+        timeout=5.0,
+        auth=Auth.PUBLIC,
+        limit=LimitClass.LOGIN,
+        bulkhead=BulkheadClass.PASSWORDS,
+        max_body_bytes=_CREDENTIALS_BYTES,
+        methods=_POST,
+        exact=True,
+    ),
+    Route(prefix="/.well-known", service="users", auth=Auth.PUBLIC, methods=_READ),
+    Route(prefix="/.well-known", service="users"),
     Route(prefix="/api/v1/products", service="orders", auth=Auth.PUBLIC, methods=_READ),
     Route(prefix="/api/v1/products", service="orders"),
     Route(prefix="/api/v1/orders", service="orders"),
@@ -88,14 +222,18 @@ ROUTES = (
     Route(
         prefix="/api/v1/notifications/ws",
         service="notifications",
+        timeout=5.0,
         auth=Auth.PUBLIC,  # the token comes in the first message, which the service reads
         exact=True,
         websocket=True,
     ),
 )
 
+SERVICES = tuple(dict.fromkeys(route.service for route in ROUTES))
+"""The services in the table; each has a setting for its address, e.g. ``ORDERS_URL``."""
+
 WEBSOCKET = "WEBSOCKET"
-"""What stands for the method where a WebSocket is asked for."""
+"""The value of `method` that means a WebSocket handshake."""
 
 
 class RouteTable:
@@ -103,19 +241,25 @@ class RouteTable:
 
     Args:
         routes: the entries, in any order.
+
+    Attributes:
+        merged: the entries whose responses are merged from parts.
     """
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._http: dict[str, list[Route]] = {}
         self._websockets: dict[str, list[Route]] = {}
+        self.merged: list[Route] = []
         for route in routes:
+            if route.parts is not None:
+                self.merged.append(route)
             table = self._websockets if route.websocket else self._http
             entries = table.setdefault(route.prefix, [])
             entries.append(route)
             entries.sort(key=lambda entry: entry.methods is None)
 
     def find(self, method: str, path: str) -> Route | None:
-        """Find the entry for a path as it was sent: an encoded prefix is no prefix of ours."""
+        """Return the entry for a path as it was sent, or None. An encoded prefix does not match."""
         table = self._websockets if method == WEBSOCKET else self._http
         prefix, below = path, False
         while prefix:

@@ -1,14 +1,25 @@
-"""What the gateway reads at start."""
+"""The gateway's settings, read at start."""
 
 from ipaddress import IPv4Network, IPv6Network
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from limits import RateLimitItem, parse
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    create_model,
+    model_validator,
+)
 from pydantic_settings import NoDecode
 
-from chassis.sessions import TokenSettings
-from chassis.settings import Environment, ProcessSettings
+from chassis.ended_sessions import TokenSettings
+from chassis.settings import Environment, ProcessSettings, Settings
+from gateway.routes import SERVICES
+
+EXPORTS_AT_A_TIME = 4
+"""How many exports one process serves at a time. Each may need 8 MiB of memory per service."""
 
 
 def _parts(value: object) -> object:
@@ -24,7 +35,7 @@ def _is_rate(value: str) -> str:
 
 def _is_valkey(value: SecretStr) -> SecretStr:
     if not value.get_secret_value().startswith(("valkey://", "valkeys://")):
-        message = "must begin with valkey:// or, for TLS, valkeys://"
+        message = "must begin with valkey:// or, for TLS, valkeys://, as in valkey://host:6379/0"
         raise ValueError(message)
     return value
 
@@ -34,29 +45,63 @@ BaseUrl = Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+$")]
 Origin = Annotated[str, Field(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^/?#@\s]+)$")]
 
 
-class GatewaySettings(ProcessSettings, TokenSettings):
+def _upstream_url(service: str) -> Any:  # noqa: ANN401 - a field of a model made at run time
+    return (BaseUrl, Field(description=f"The {service} service: `http://host:port`."))
+
+
+_UpstreamUrls = create_model(
+    "_UpstreamUrls",
+    __base__=Settings,
+    **{f"{name}_url": _upstream_url(name) for name in SERVICES},
+)
+
+
+class GatewaySettings(_UpstreamUrls, ProcessSettings, TokenSettings):
     """Settings of the gateway's process."""
 
-    users_url: BaseUrl = Field(description="The users service: `http://host:port`.")
-    orders_url: BaseUrl = Field(description="The orders service: `http://host:port`.")
-    notifications_url: BaseUrl = Field(description="The notifications service.")
     upstream_connections: int = Field(
         default=100,
         ge=1,
         le=10_000,
-        description="Connections to each service; a request beyond them waits for one.",
+        description="Connections for requests to each service. A further request waits for a free "
+        "one. WebSockets have connections of their own.",
     )
     upstream_connect_timeout: float = Field(
         default=2.0, gt=0, le=60, description="Seconds in which a service must accept a connection."
     )
 
+    websockets: int = Field(
+        default=5_000,
+        ge=1,
+        description="WebSockets that this process accepts; a further handshake gets 503. Each "
+        "takes two file descriptors and about 45 KB.",
+    )
+    websockets_silent_per_address: int = Field(
+        default=500,
+        ge=1,
+        description="WebSockets of one client address that have not sent their first message; a "
+        "further handshake gets 429. SLIPWAY_LIMITS=off lifts this limit.",
+    )
+    upstream_password_share: float = Field(
+        default=0.25,
+        gt=0,
+        le=1,
+        description="The share of a service's connections for requests that hash a password "
+        "(log-in, registration). A further one gets 503.",
+    )
+
     valkey_url: Annotated[SecretStr, AfterValidator(_is_valkey)] = Field(
-        description="Where the rate limits count across replicas: `valkey://host:port/0`."
+        description="The Valkey that counts the rate limits across replicas: `valkey://host:port/0`."
+    )
+    valkey_password: SecretStr | None = Field(
+        default=None,
+        description="Valkey's password, in place of one in the URL. As a file in "
+        "SECRETS_DIRECTORY it is read again for each connection.",
     )
     slipway_limits: str = Field(
         default="on",
         pattern="^(on|off)$",
-        description="`off` lifts the rate limits; production refuses that.",
+        description="`off` lifts the rate limits; production rejects `off`.",
     )
     limit_default: Rate = Field(
         default="500/second", description="Requests of one user, or of one address without token."
@@ -65,6 +110,15 @@ class GatewaySettings(ProcessSettings, TokenSettings):
         default="50/minute", description="Registrations from one address."
     )
     limit_login: Rate = Field(default="100/minute", description="Log-ins from one address.")
+    limit_export: Rate = Field(
+        default="10/minute", description="Exports of a person's data by one user."
+    )
+    limit_api_key: Rate = Field(default="500/second", description="Requests with one API key.")
+    limit_api_key_exchange: Rate = Field(
+        default="100/minute",
+        description="API keys from one address that a gateway has to exchange for an access token: "
+        "unknown ones, and each valid one about every nine minutes.",
+    )
     limit_documents: Rate = Field(
         default="20/second", description="Reads of /docs and each document from one address."
     )
@@ -73,7 +127,13 @@ class GatewaySettings(ProcessSettings, TokenSettings):
         tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_parts)
     ] = Field(
         default=(),
-        description="Networks (CIDR, comma-separated) whose X-Forwarded-* headers are believed.",
+        description="Networks (CIDR, comma-separated) of proxies whose X-Forwarded-* headers, "
+        "traces and baggage the gateway trusts.",
+    )
+    trust_client_traces: bool = Field(
+        default=False,
+        description="Whether to follow the `traceparent` of every client, with its sampling flag, "
+        "and not only that of trusted proxies; production rejects `true`.",
     )
     cors_allow_origins: Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_parts)] = Field(
         default=(),
@@ -93,12 +153,20 @@ class GatewaySettings(ProcessSettings, TokenSettings):
         if self.environment is not Environment.PRODUCTION:
             return self
         if self.slipway_limits == "off":
-            message = "SLIPWAY_LIMITS=off is for development: remove it, or raise the LIMIT_* rates"
+            message = (
+                "SLIPWAY_LIMITS=off is for development only. Remove it, or raise the LIMIT_* rates."
+            )
+            raise ValueError(message)
+        if self.trust_client_traces:
+            message = (
+                "TRUST_CLIENT_TRACES would let any client have all its requests recorded. Remove "
+                "it, or name in TRUSTED_PROXIES the proxies whose traces to follow."
+            )
             raise ValueError(message)
         if "*" in self.cors_allow_origins and self.cors_allow_credentials:
             message = (
                 "CORS_ALLOW_ORIGINS=* with CORS_ALLOW_CREDENTIALS would let any page act for a "
-                "user: name the origins"
+                "user. Name the origins."
             )
             raise ValueError(message)
         return self
@@ -106,10 +174,14 @@ class GatewaySettings(ProcessSettings, TokenSettings):
     @property
     def upstream_urls(self) -> dict[str, str]:
         """The address of each service, by its name in the route table."""
+        return {name: getattr(self, f"{name}_url") for name in SERVICES}
+
+    @property
+    def bulkheads(self) -> dict[str, int]:
+        """How many connections each bulkhead class has, by its name in the route table."""
         return {
-            "users": self.users_url,
-            "orders": self.orders_url,
-            "notifications": self.notifications_url,
+            "passwords": max(1, int(self.upstream_connections * self.upstream_password_share)),
+            "exports": EXPORTS_AT_A_TIME,
         }
 
     @property
@@ -119,4 +191,7 @@ class GatewaySettings(ProcessSettings, TokenSettings):
             "default": parse(self.limit_default),
             "registration": parse(self.limit_registration),
             "login": parse(self.limit_login),
+            "export": parse(self.limit_export),
+            "api_key": parse(self.limit_api_key),
+            "api_key_exchange": parse(self.limit_api_key_exchange),
         }

@@ -1,43 +1,52 @@
-"""WebSockets passed through: messages both ways, and close codes too.
+"""The WebSocket data path: it passes messages and close codes both ways.
 
-Pings are answered on each side for itself, so that a dead peer is noticed where it is.
+The gateway accepts a socket itself, and connects to the service when the client's first message has
+arrived. A silent socket needs no connection to a service, and is closed after
+`Route.first_message_seconds`.
+
+Pings are not passed on: each side has its own, so that a dead peer is detected on its side.
 """
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 import aiohttp
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from chassis.errors import DomainError, Unavailable
 from chassis.http.context import request_id_of
-from chassis.http.problems import problem_of_status
-from chassis.telemetry.tracing import current_trace_headers
+from chassis.http.failures import failure_response
+from gateway.addresses import Origin
 from gateway.admission import Admission
 from gateway.answers import answer_to
 from gateway.errors import Refused
-from gateway.headers import read_head, upstream_fields
-from gateway.paths import check_target, target_of
+from gateway.headers import RequestHead, read_head, upstream_fields
+from gateway.paths import check_path, target_of
 from gateway.routes import Route
-from gateway.tracing import ROUTE, server_span
+from gateway.socket_bounds import SocketBounds, SocketPlace
+from gateway.tracing import ROUTE, Traces
 from gateway.upstreams import Upstream
 
 _NORMAL = 1000
 _GOING_AWAY = 1001
+_PROTOCOL_ERROR = 1002
 _NO_CODE = 1005
 _ABNORMAL = 1006
 _TOO_BIG = 1009
 _INTERNAL_ERROR = 1011
 _TRY_AGAIN_LATER = 1013
+_BAD_GATEWAY = 1014
+_FIRST_OF_OUR_OWN = 4000  # plus the HTTP status that fits (RFC 6455 §7.4.2)
+_UNAUTHENTICATED = 4401
 _CLOSE_SECONDS = 1.0
 _REFUSALS = range(400, 500)
 _HANDSHAKE_FIELDS = "sec-websocket-"
-_LOST = "the service is away: connect again in a moment"
+_UNAVAILABLE = "The service is unavailable. Connect again in a moment."
 
 type ServiceSocket = aiohttp.ClientWebSocketResponse[bool]
 
@@ -50,74 +59,159 @@ class _Close:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Handshake:
+    """A client's request for a WebSocket that the gateway grants.
+
+    Attributes:
+        route: the entry in the table.
+        origin: where the request came from.
+        head: its fields.
+        subprotocol: the chosen subprotocol, if any.
+    """
+
+    route: Route
+    origin: Origin
+    head: RequestHead
+    subprotocol: str | None
+
+
 class Sockets:
     """Serves the WebSockets of the route table.
 
     Args:
-        upstreams: the services, by the names in the table.
-        admission: says who may pass.
+        upstreams: the services, by their names in the route table.
+        admission: decides whether a request may pass.
+        bounds: limit the number of sockets.
+        traces: opens the span of the handshake.
     """
 
-    def __init__(self, *, upstreams: Mapping[str, Upstream], admission: Admission) -> None:
+    def __init__(
+        self,
+        *,
+        upstreams: Mapping[str, Upstream],
+        admission: Admission,
+        bounds: SocketBounds,
+        traces: Traces,
+    ) -> None:
         self._upstreams = upstreams
         self._admission = admission
+        self._bounds = bounds
+        self._traces = traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one socket (ASGI)."""
         client = WebSocket(scope, receive, send)
         await client.receive()  # the request to connect
-        try:
-            service = await self._connect(client)
-        except Unavailable:
-            await client.accept()
-            await client.close(_TRY_AGAIN_LATER, _LOST)
-        except (Refused, DomainError) as error:
-            await _refuse(client, answer_to(_request(scope), error), receive)
-        except aiohttp.WSServerHandshakeError as error:
-            detail = "the service refused the WebSocket"
-            answer = problem_of_status(_request(scope), error.status, detail)
-            await _refuse(client, answer, receive)
-        else:
-            await _relay(client, service)
+        with ExitStack() as stack:
+            try:
+                handshake = await self._handshake(scope)
+                place = stack.enter_context(self._bounds.place(handshake.origin.client))
+            except (Refused, DomainError) as error:
+                await _refuse(client, answer_to(_request(scope), error), receive)
+                return
+            except Exception as error:  # noqa: BLE001 - it is logged, and answered as HTTP's are
+                await _refuse(client, failure_response(_request(scope), error), receive)
+                return
+            with suppress(WebSocketDisconnect):
+                await client.accept(subprotocol=handshake.subprotocol)
+                await self._serve(client, handshake, place)
 
-    async def _connect(self, client: WebSocket) -> ServiceSocket:
-        scope = client.scope
+    async def _handshake(self, scope: Scope) -> _Handshake:
         route: Route | None = scope[ROUTE]
-        check_target(scope["raw_path"], scope["query_string"])
+        check_path(scope["raw_path"])
         if route is None:
-            raise Refused(404, f"no WebSocket is served at {scope['path']}")
+            message = (
+                f"No WebSocket has the path {scope['path']}. See /docs for the paths of the API."
+            )
+            raise Refused(404, message)
         head = read_head(scope)
         admitted = await self._admission.admit(scope, head, route)
+        offered = scope["subprotocols"]
+        chosen = next((name for name in offered if name in route.subprotocols), None)
+        return _Handshake(route, admitted.origin, head, chosen)
+
+    async def _serve(self, client: WebSocket, handshake: _Handshake, place: SocketPlace) -> None:
+        seconds = handshake.route.first_message_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                first = await client.receive()
+        except TimeoutError:
+            reason = f"No message came within {seconds:g} s. Connect again, and send one at once."
+            await client.close(_UNAUTHENTICATED, reason)
+            return
+        if first["type"] == "websocket.disconnect":
+            return
+        place.spoke()
+        try:
+            service = await self._connect(client.scope, handshake)
+        except _NotServed as error:
+            await client.close(error.code, str(error))
+        else:
+            await _relay(client, service, first)
+
+    async def _connect(self, scope: Scope, handshake: _Handshake) -> ServiceSocket:
+        route = handshake.route
         fields = upstream_fields(
             scope,
-            head,
-            origin=admitted.origin,
+            handshake.head,
+            origin=handshake.origin,
             request_id=request_id_of(scope),
-            timeout=route.timeout,
         )
         fields = [item for item in fields if not item[0].startswith(_HANDSHAKE_FIELDS)]
+        wanted = handshake.subprotocol
         upstream = self._upstreams[route.service]
-        with server_span(scope):
-            fields += current_trace_headers().items()
-            try:
-                async with asyncio.timeout(route.timeout):
-                    return await upstream.websocket(
-                        target_of(scope), fields=fields, protocols=tuple(scope["subprotocols"])
-                    )
-            except TimeoutError as error:
-                upstream.timed_out()
-                raise Unavailable(_LOST) from error
-            except aiohttp.WSServerHandshakeError as error:
-                if error.status not in _REFUSALS:
-                    raise Unavailable(_LOST) from error
-                raise
+        with self._traces.server_span(scope), _translated(upstream):
+            fields += self._traces.upstream_fields(scope, handshake.head.baggage)
+            async with asyncio.timeout(route.timeout):
+                service = await upstream.websocket(
+                    target_of(scope), fields=fields, protocols=(wanted,) if wanted else ()
+                )
+        if service.protocol != wanted:
+            await service.close(code=_PROTOCOL_ERROR)
+            reason = f"The service did not accept the subprotocol {wanted}. Connect without it."
+            raise _NotServed(_BAD_GATEWAY, reason)
+        return service
 
 
-async def _relay(client: WebSocket, service: ServiceSocket) -> None:
-    """Pass messages both ways until one side ends; tell the other how."""
+class _NotServed(Exception):
+    """The gateway got no socket to the service. Holds the reason and the client's close code."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+@contextmanager
+def _translated(upstream: Upstream) -> Iterator[None]:
+    """Raise _NotServed, with a close code, in place of the errors of a service's handshake."""
     try:
-        await client.accept(subprotocol=service.protocol)
-        ended_by_client = asyncio.create_task(_to_service(client, service))
+        yield
+    except TimeoutError as error:
+        upstream.timed_out()
+        raise _NotServed(_TRY_AGAIN_LATER, _UNAVAILABLE) from error
+    except Unavailable as error:
+        raise _NotServed(_TRY_AGAIN_LATER, _UNAVAILABLE) from error
+    except Refused as error:
+        reason = "The service returned no valid response. Connect again in a moment."
+        raise _NotServed(_BAD_GATEWAY, reason) from error
+    except aiohttp.WSServerHandshakeError as error:
+        if error.status not in _REFUSALS:
+            raise _NotServed(_TRY_AGAIN_LATER, _UNAVAILABLE) from error
+        reason = f"The service rejected the WebSocket with the status {error.status}."
+        raise _NotServed(_FIRST_OF_OUR_OWN + error.status, reason) from error
+
+
+async def _relay(client: WebSocket, service: ServiceSocket, first: Message) -> None:
+    """Pass messages both ways until one side closes, then close the other side in the same way.
+
+    Args:
+        client: the accepted socket.
+        service: the socket to the service.
+        first: the client's first message, which was already received.
+    """
+    try:
+        ended_by_client = asyncio.create_task(_to_service(client, service, first))
         ended_by_service = asyncio.create_task(_to_client(client, service))
         both = (ended_by_client, ended_by_service)
         try:
@@ -132,16 +226,13 @@ async def _relay(client: WebSocket, service: ServiceSocket) -> None:
         elif not ended_by_client.cancelled():
             end = ended_by_client.result()
             await service.close(code=end.code, message=end.reason.encode())
-    except WebSocketDisconnect:
-        return
     finally:
         await service.close(code=_GOING_AWAY)
 
 
-async def _to_service(client: WebSocket, service: ServiceSocket) -> _Close:
-    """Pass the client's messages on; answers how it ended, in a code that may be sent."""
+async def _to_service(client: WebSocket, service: ServiceSocket, message: Message) -> _Close:
+    """Pass on `message` and those after it; return the client's close, with a code to send."""
     while True:
-        message = await client.receive()
         if message["type"] == "websocket.disconnect":
             code = message.get("code") or _NO_CODE
             sendable = {_NO_CODE: _NORMAL, _ABNORMAL: _GOING_AWAY}.get(code, code)
@@ -152,11 +243,12 @@ async def _to_service(client: WebSocket, service: ServiceSocket) -> _Close:
             else:
                 await service.send_bytes(message["bytes"])
         except (aiohttp.ClientError, OSError):
-            await asyncio.Event().wait()  # the other direction says how the service ended
+            await asyncio.Event().wait()  # `_to_client` returns how the service ended
+        message = await client.receive()
 
 
 async def _to_client(client: WebSocket, service: ServiceSocket) -> _Close:
-    """Pass the service's messages back; answers how it ended, in a code that may be sent."""
+    """Pass the service's messages back; return the service's close, with a code to send."""
     while True:
         message = await service.receive()
         if message.type is aiohttp.WSMsgType.TEXT:
@@ -169,7 +261,7 @@ async def _to_client(client: WebSocket, service: ServiceSocket) -> _Close:
             too_big = getattr(message.data, "code", None) == _TOO_BIG
             return _Close(_TOO_BIG if too_big else _INTERNAL_ERROR)
         else:
-            return _Close(_TRY_AGAIN_LATER, _LOST)
+            return _Close(_TRY_AGAIN_LATER, _UNAVAILABLE)
 
 
 async def _refuse(client: WebSocket, answer: Response, receive: Receive) -> None:

@@ -1,4 +1,4 @@
-"""The composition root: what the gateway holds while it runs."""
+"""The composition root: opens everything that the gateway holds while it runs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,19 +9,25 @@ from starlette.types import ASGIApp
 
 from chassis.auth import TokenVerifier
 from chassis.auth.keys import PublicKeys
+from chassis.ended_sessions import follow_ended_sessions
 from chassis.http.context import RequestContext
 from chassis.http.failures import Failures
+from chassis.http.metrics import HttpMetrics
 from chassis.process import Process
-from chassis.sessions import follow_sessions
 from gateway.addresses import Addresses
 from gateway.admission import Admission
+from gateway.api_keys import SERVICE, ApiKeys
+from gateway.bulkheads import Bulkheads
 from gateway.documents import Documents
+from gateway.ended_sessions import SessionsEnded
+from gateway.exports import Exports
 from gateway.limits import open_limits
+from gateway.methods import Methods
 from gateway.proxy import Proxy
 from gateway.routes import RouteTable
-from gateway.sessions import SessionsEnded
 from gateway.settings import GatewaySettings
-from gateway.tracing import ServerSpan
+from gateway.socket_bounds import UNLIMITED, SocketBounds, SocketMetrics
+from gateway.tracing import ServerSpan, Traces
 from gateway.upstreams import open_upstreams
 from gateway.websockets import Sockets
 
@@ -30,15 +36,30 @@ NAME = "gateway"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
-    """The data paths. From the outside in: trace; request id and log line; failures; the proxy."""
+    """The data paths. HTTP from the outside in: trace; request id and log line; failures; proxy.
+
+    Exports have the same layers.
+    """
 
     http: ASGIApp
     websocket: ASGIApp
+    exports: ASGIApp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """The objects for routes and callers that need no open resource."""
+
+    table: RouteTable
+    addresses: Addresses
+    traces: Traces
+    methods: Methods
+    metrics: HttpMetrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What is open while the gateway runs."""
+    """The objects that are open while the gateway runs."""
 
     paths: Paths
     documents: Documents
@@ -46,28 +67,54 @@ class Resources:
 
 @asynccontextmanager
 async def open_resources(
-    settings: GatewaySettings, process: Process, table: RouteTable
+    settings: GatewaySettings, process: Process, door: Door
 ) -> AsyncIterator[Resources]:
-    """Open everything. Neither Valkey, Kafka nor a service need be there when it starts."""
+    """Open everything. The gateway starts even if Valkey, Kafka or a service is unavailable."""
     verifier = TokenVerifier(
         keys=await asyncio.to_thread(PublicKeys, settings.auth_jwks_file),
         issuer=settings.auth_issuer,
         audience=settings.auth_audience,
-        revoked=follow_sessions(process, settings, SessionsEnded),
+        lifetime=settings.access_lifetime,
+        revoked=follow_ended_sessions(process, settings, SessionsEnded),
     )
     async with (
         open_upstreams(settings, process.registry) as upstreams,
         open_limits(settings, process.registry) as limits,
     ):
         admission = Admission(
-            verifier=verifier, limits=limits, addresses=Addresses(settings.trusted_proxies)
+            verifier=verifier,
+            api_keys=ApiKeys(
+                users=upstreams[SERVICE], verifier=verifier, registry=process.registry
+            ),
+            limits=limits,
+            addresses=door.addresses,
+            methods=door.methods,
         )
-        proxy = Proxy(upstreams=upstreams, admission=admission)
-        sockets = Sockets(upstreams=upstreams, admission=admission)
+        unlimited = settings.slipway_limits == "off"
+        bounds = SocketBounds(
+            limit=settings.websockets,
+            limit_silent=UNLIMITED if unlimited else settings.websockets_silent_per_address,
+            metrics=SocketMetrics(process.registry),
+        )
+        sockets = Sockets(
+            upstreams=upstreams, admission=admission, bounds=bounds, traces=door.traces
+        )
+        bulkheads = Bulkheads(places=settings.bulkheads, registry=process.registry)
+        proxy = Proxy(
+            upstreams=upstreams, admission=admission, bulkheads=bulkheads, traces=door.traces
+        )
+        exports = Exports(
+            upstreams=upstreams, admission=admission, bulkheads=bulkheads, traces=door.traces
+        )
+
+        def served(app: ASGIApp) -> ASGIApp:
+            return ServerSpan(RequestContext(Failures(app), metrics=door.metrics), door.traces)
+
         yield Resources(
             paths=Paths(
-                http=ServerSpan(RequestContext(Failures(proxy))),
-                websocket=RequestContext(sockets),
+                http=served(proxy),
+                websocket=RequestContext(sockets, metrics=door.metrics),
+                exports=served(exports),
             ),
-            documents=Documents(upstreams=upstreams, table=table),
+            documents=Documents(upstreams=upstreams, table=door.table),
         )

@@ -1,4 +1,4 @@
-"""Notifications, their feed, recipients, and messaging."""
+"""Create notifications, the live feed and recipients."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,7 +6,7 @@ from sqlalchemy.dialects import postgresql
 
 revision = "0001"
 down_revision = None
-branch_labels = None
+branch_labels = ("notifications",)
 depends_on = None
 
 
@@ -71,40 +71,8 @@ def upgrade() -> None:
         *_times(),
         sa.PrimaryKeyConstraint("user_id", name="pk_recipients"),
     )
-    op.create_table(
-        "outbox",
-        sa.Column("seq", sa.BigInteger(), sa.Identity(always=True, cache=1), nullable=False),
-        sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("topic", sa.Text(), nullable=False),
-        sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("type", sa.Text(), nullable=False),
-        sa.Column("headers", postgresql.JSONB(), nullable=False),
-        sa.Column("payload", sa.LargeBinary(), nullable=False),
-        sa.Column(
-            "created_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("clock_timestamp()"),
-            nullable=False,
-        ),
-        sa.PrimaryKeyConstraint("seq", name="pk_outbox"),
-    )
-    op.create_table(
-        "inbox",
-        sa.Column("consumer", sa.Text(), nullable=False),
-        sa.Column("source", sa.Text(), nullable=False),
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("outcome", sa.Text(), nullable=False),
-        sa.Column(
-            "received_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("now()"),
-            nullable=False,
-        ),
-        sa.PrimaryKeyConstraint("consumer", "source", "id", name="pk_inbox"),
-    )
-    op.create_index("ix_inbox_received_at", "inbox", ["received_at"])
 
 
 def downgrade() -> None:
-    for table in ("inbox", "outbox", "recipients", "feed_entries", "feed_heads", "notifications"):
+    for table in ("recipients", "feed_entries", "feed_heads", "notifications"):
         op.drop_table(table)

@@ -1,15 +1,17 @@
-"""The tables of this service, those of messaging included."""
+"""The SQLAlchemy metadata of this service's schema. It holds the tables of all nouns."""
 
 from sqlalchemy.orm import DeclarativeBase
 
 from chassis.database import service_metadata
+from chassis.jobs import declare_job_tables
 from chassis.messaging import declare_messaging_tables
 
 
 class Base(DeclarativeBase):
-    """The base of every table here."""
+    """The base of this service's tables."""
 
     metadata = service_metadata()
 
 
 declare_messaging_tables(Base.metadata)
+declare_job_tables(Base.metadata)

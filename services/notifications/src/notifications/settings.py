@@ -1,25 +1,117 @@
-"""What the processes of notifications read from their environment."""
+"""The settings of the notifications service, read at start."""
 
-from pydantic import Field
+from email.utils import parseaddr
+from typing import Self
+
+from pydantic import Field, FilePath, SecretStr, model_validator
 
 from chassis.wiring import ServiceSettings
+from notifications.mail_servers.models import Encryption
 
 
 class NotificationsSettings(ServiceSettings):
-    """The settings of the service; those of the feed concern its sockets."""
+    """The settings of both processes.
+
+    Those named `feed_*` are for the live feed's sockets, and so for the API process. `public_url`
+    and those named `smtp_*` are for mails, and so for the worker.
+    """
 
     feed_auth_seconds: float = Field(
-        default=5, gt=0, le=60, description="Seconds that a socket has to send its token."
+        default=5,
+        gt=0,
+        le=60,
+        description="Seconds within which a socket must send its access token.",
     )
     feed_poll_seconds: float = Field(
         default=1,
         gt=0,
         le=60,
-        description="Seconds between two looks for what a lost hint told of, and at the tokens.",
+        description="Seconds between two checks for new items whose hint was lost, and for ended "
+        "tokens.",
     )
     feed_ping_seconds: float = Field(
         default=20, gt=0, le=300, description="Seconds between two `ping` messages on a socket."
     )
     feed_stall_seconds: float = Field(
-        default=10, gt=0, le=300, description="Seconds that one message may take to a slow socket."
+        default=10, gt=0, le=300, description="Seconds within which a socket must accept a message."
     )
+    feed_sockets: int = Field(
+        default=5_000,
+        ge=1,
+        description="Sockets that one API process accepts, of about 60 KB each; a further one is "
+        "closed with 1013.",
+    )
+    feed_sockets_per_user: int = Field(
+        default=200,
+        ge=1,
+        description="Sockets of one user that one API process accepts; a further one is closed "
+        "with 4429.",
+    )
+    public_url: str = Field(
+        default="http://127.0.0.1:8000",
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$",
+        description="The address of the web front end, which links in mails begin with: "
+        "`https://shop.example.com`.",
+    )
+    smtp_server: str | None = Field(
+        default=None,
+        pattern=r"^[^\s:/@]+:[1-9]\d{0,4}$",
+        description="`host:port` of the mail server; unset: mails wait until they expire.",
+    )
+    smtp_tls: Encryption = Field(
+        default=Encryption.STARTTLS,
+        description="`starttls` (usually port 587), `tls` (465), or `none`, for a mail server on "
+        "the same machine or network alone: mails contain secrets.",
+    )
+    smtp_ca_file: FilePath | None = Field(
+        default=None,
+        description="The certificates (PEM) of the authorities that sign the mail server's "
+        "certificate; unset: those of the system.",
+    )
+    smtp_username: str | None = Field(
+        default=None, description="The user of the mail server; unset: no log-in."
+    )
+    smtp_password: SecretStr | None = Field(
+        default=None,
+        description="That user's password. As a file in SECRETS_DIRECTORY it is read again for "
+        "each mail.",
+    )
+    smtp_from: str | None = Field(
+        default=None,
+        description="The sender of all mails: `Slipway <no-reply@example.com>`. Its domain is also "
+        "that of the Message-ID.",
+    )
+    smtp_timeout: float = Field(
+        default=60,
+        gt=0,
+        le=120,
+        description="Seconds that the mail server may take for one response.",
+    )
+
+    @model_validator(mode="after")
+    def _refuse_mail_settings_that_do_not_fit(self) -> Self:
+        if self.smtp_server is not None and self.smtp_from is None:
+            message = "SMTP_FROM is not set. SMTP_SERVER needs it."
+            raise ValueError(message)
+        if self.smtp_from is not None and not _is_sender(self.smtp_from):
+            message = (
+                "SMTP_FROM is not a sender in ASCII. Write it as `Slipway <no-reply@example.com>`, "
+                "or as the address alone."
+            )
+            raise ValueError(message)
+        if (self.smtp_username is None) != (self.smtp_password is None):
+            message = "Only one of SMTP_USERNAME and SMTP_PASSWORD is set. Set both, or neither."
+            raise ValueError(message)
+        if self.smtp_username is not None and self.smtp_tls is Encryption.NONE:
+            message = (
+                "SMTP_TLS=none would send SMTP_PASSWORD unencrypted. Set SMTP_TLS to `starttls` or "
+                "`tls`, or remove SMTP_USERNAME and SMTP_PASSWORD."
+            )
+            raise ValueError(message)
+        return self
+
+
+def _is_sender(text: str) -> bool:
+    address = parseaddr(text)[1]
+    local, _, domain = address.rpartition("@")
+    return text.isascii() and text.isprintable() and bool(local and domain) and " " not in address

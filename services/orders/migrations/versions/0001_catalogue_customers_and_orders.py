@@ -1,7 +1,4 @@
-"""catalogue, customers and orders.
-
-The first revision.
-"""
+"""Create the catalogue, customers and orders."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,7 +6,7 @@ from sqlalchemy.dialects import postgresql
 
 revision = "0001"
 down_revision = None
-branch_labels = None
+branch_labels = ("orders",)
 depends_on = None
 
 
@@ -33,58 +30,6 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("version >= 0", name=op.f("ck_customers_version_not_negative")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_customers")),
-    )
-    op.create_table(
-        "idempotency_keys",
-        sa.Column("caller", sa.Uuid(), nullable=False),
-        sa.Column("endpoint", sa.Text(), nullable=False),
-        sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("body_hash", sa.LargeBinary(), nullable=False),
-        sa.Column("status", sa.SmallInteger(), nullable=False),
-        sa.Column("headers", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.Column(
-            "created_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("now()"),
-            nullable=False,
-        ),
-        sa.PrimaryKeyConstraint("caller", "endpoint", "key", name=op.f("pk_idempotency_keys")),
-    )
-    op.create_index(
-        op.f("ix_idempotency_keys_created_at"), "idempotency_keys", ["created_at"], unique=False
-    )
-    op.create_table(
-        "inbox",
-        sa.Column("consumer", sa.Text(), nullable=False),
-        sa.Column("source", sa.Text(), nullable=False),
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("outcome", sa.Text(), nullable=False),
-        sa.Column(
-            "received_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("now()"),
-            nullable=False,
-        ),
-        sa.PrimaryKeyConstraint("consumer", "source", "id", name=op.f("pk_inbox")),
-    )
-    op.create_index(op.f("ix_inbox_received_at"), "inbox", ["received_at"], unique=False)
-    op.create_table(
-        "outbox",
-        sa.Column("seq", sa.BigInteger(), sa.Identity(always=True, cache=1), nullable=False),
-        sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("topic", sa.Text(), nullable=False),
-        sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("type", sa.Text(), nullable=False),
-        sa.Column("headers", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.Column("payload", sa.LargeBinary(), nullable=False),
-        sa.Column(
-            "created_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("clock_timestamp()"),
-            nullable=False,
-        ),
-        sa.PrimaryKeyConstraint("seq", name=op.f("pk_outbox")),
     )
     op.create_table(
         "products",
@@ -204,9 +149,4 @@ def downgrade() -> None:
     op.drop_table("orders")
     op.drop_index("ix_products_created_at_id", table_name="products")
     op.drop_table("products")
-    op.drop_table("outbox")
-    op.drop_index(op.f("ix_inbox_received_at"), table_name="inbox")
-    op.drop_table("inbox")
-    op.drop_index(op.f("ix_idempotency_keys_created_at"), table_name="idempotency_keys")
-    op.drop_table("idempotency_keys")
     op.drop_table("customers")

@@ -1,4 +1,4 @@
-"""Accounts, sessions, and the tables of messaging."""
+"""Create accounts and log-in sessions."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,43 +6,11 @@ from sqlalchemy.dialects import postgresql
 
 revision = "0001"
 down_revision = None
-branch_labels = None
+branch_labels = ("users",)
 depends_on = None
 
 
 def upgrade() -> None:
-    op.create_table(
-        "inbox",
-        sa.Column("consumer", sa.Text(), nullable=False),
-        sa.Column("source", sa.Text(), nullable=False),
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("outcome", sa.Text(), nullable=False),
-        sa.Column(
-            "received_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("now()"),
-            nullable=False,
-        ),
-        sa.PrimaryKeyConstraint("consumer", "source", "id", name="pk_inbox"),
-    )
-    op.create_index("ix_inbox_received_at", "inbox", ["received_at"])
-    op.create_table(
-        "outbox",
-        sa.Column("seq", sa.BigInteger(), sa.Identity(always=True, cache=1), nullable=False),
-        sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("topic", sa.Text(), nullable=False),
-        sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("type", sa.Text(), nullable=False),
-        sa.Column("headers", postgresql.JSONB(), nullable=False),
-        sa.Column("payload", sa.LargeBinary(), nullable=False),
-        sa.Column(
-            "created_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("clock_timestamp()"),
-            nullable=False,
-        ),
-        sa.PrimaryKeyConstraint("seq", name="pk_outbox"),
-    )
     op.create_table(
         "users",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -67,9 +35,9 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.CheckConstraint(
-            "roles <@ ARRAY['customer', 'support', 'admin']", name="ck_users_roles_known"
+            "roles <@ ARRAY['customer', 'support', 'admin']", name=op.f("ck_users_roles_known")
         ),
-        sa.CheckConstraint("cardinality(roles) > 0", name="ck_users_roles_some"),
+        sa.CheckConstraint("cardinality(roles) > 0", name=op.f("ck_users_roles_some")),
         sa.PrimaryKeyConstraint("id", name="pk_users"),
         sa.UniqueConstraint("email_key", name="uq_users_email_key"),
     )
@@ -133,6 +101,3 @@ def downgrade() -> None:
     op.drop_table("sessions")
     op.drop_index("ix_users_created_at_id", table_name="users")
     op.drop_table("users")
-    op.drop_table("outbox")
-    op.drop_index("ix_inbox_received_at", table_name="inbox")
-    op.drop_table("inbox")

@@ -1,11 +1,13 @@
-"""The metadata of this service's schema; every noun's tables hang on it."""
+"""The SQLAlchemy metadata of this service's schema. It holds the tables of all nouns."""
 
 from sqlalchemy.orm import DeclarativeBase
 
+from chassis.audit import declare_audit_table
 from chassis.database import service_metadata
+from chassis.jobs import declare_job_tables
 from chassis.messaging import declare_messaging_tables
 
-# A session that has ended must be known everywhere before a backlog of other events is.
+# The end of a session must reach every process before a backlog of other events does.
 URGENT_TOPICS = ("slipway.sessions",)
 
 
@@ -16,3 +18,5 @@ class Base(DeclarativeBase):
 
 
 declare_messaging_tables(Base.metadata, urgent_topics=URGENT_TOPICS)
+declare_job_tables(Base.metadata)
+declare_audit_table(Base.metadata)

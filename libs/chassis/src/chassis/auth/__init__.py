@@ -1,12 +1,21 @@
-"""Who calls: keys, access tokens, the current principal, passwords."""
+"""Authentication: keys, access tokens, the current principal, passwords."""
 
-from chassis.auth.principal import CurrentPrincipal, Principal, require_scope
-from chassis.auth.tokens import InvalidTokenError, TokenSigner, TokenVerifier
+from chassis.auth.compact import InvalidTokenError
+from chassis.auth.principal import CurrentPrincipal, InsufficientScope, Principal, require_scope
+from chassis.auth.tokens import (
+    ApiKeyGrant,
+    SessionGrant,
+    TokenSigner,
+    TokenVerifier,
+)
 
 __all__ = [
+    "ApiKeyGrant",
     "CurrentPrincipal",
+    "InsufficientScope",
     "InvalidTokenError",
     "Principal",
+    "SessionGrant",
     "TokenSigner",
     "TokenVerifier",
     "require_scope",

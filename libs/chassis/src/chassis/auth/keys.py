@@ -1,104 +1,186 @@
 """Signing keys and their public halves, as JWK sets in files (RFC 7517).
 
-The private set is the issuer's alone; everybody else mounts the public one, which is read again
-when the file changes, so that keys rotate without a restart.
+Only the issuer holds the private set; every other process mounts the public one. Both files are
+reloaded when they change, so that keys rotate without a restart.
 """
 
 import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
 ALGORITHM = "ES256"
+CACHE_SECONDS = 300
+"""Seconds that a reader may cache the published set (its ``Cache-Control: max-age``)."""
+
+type KeySet = Mapping[str, ECKey]
+"""Keys by ``kid``, in the order of their file."""
+
 _CURVE = "P-256"
 _CHECK_SECONDS = 5.0
 
 
 class KeyFileError(ValueError):
-    """A key file that can't be used; the text names the file and what is wrong with it."""
+    """A key file is not usable; the text names the file and the fault."""
 
 
 def generate_key_sets() -> tuple[str, str]:
-    """Make one signing key; answers the private and the public JWK set, as JSON texts."""
+    """Return the private and the public JWK set of a new signing key, as JSON texts."""
+    keys = generate_key()
+    return (write_key_set(keys, private=True), write_key_set(keys, private=False))
+
+
+def generate_key() -> dict[str, ECKey]:
+    """Return a new signing key by its ``kid``, which is its thumbprint (RFC 7638)."""
     key = ECKey.generate_key(_CURVE, private=True)
-    return (_set_of(key, private=True), _set_of(key, private=False))
+    return {key.thumbprint(): key}
 
 
-def _public_jwk(kid: str, key: ECKey) -> dict[str, str]:
-    fields = key.as_dict(private=False)
-    public = {name: str(fields[name]) for name in ("kty", "crv", "x", "y")}
-    return {**public, "kid": kid, "use": "sig", "alg": ALGORITHM}
+def write_key_set(keys: KeySet, *, private: bool) -> str:
+    """Return a JWK set as a JSON text, in the order of `keys`.
+
+    Args:
+        keys: by ``kid``.
+        private: whether to include the private halves.
+    """
+    return json.dumps({"keys": [_jwk(kid, keys[kid], private=private) for kid in keys]}, indent=2)
 
 
-def _set_of(key: ECKey, *, private: bool) -> str:
-    fields = {**key.as_dict(private=private), "kid": key.thumbprint(), "alg": ALGORITHM}
-    return json.dumps({"keys": [{**fields, "use": "sig"}]}, indent=2)
+def _jwk(kid: str, key: ECKey, *, private: bool) -> dict[str, str]:
+    fields: Mapping[str, object] = {**key.as_dict(private=private)}
+    own = {name: str(fields[name]) for name in ("kty", "crv", "x", "y", "d") if name in fields}
+    return {**own, "kid": kid, "use": "sig", "alg": ALGORITHM}
 
 
 def read_key_set(file: Path) -> dict[str, ECKey]:
-    """Read a JWK set; answers its keys by ``kid``, in the file's order.
+    """Return the keys of a JWK set by ``kid``, in the file's order.
 
     Raises:
-        KeyFileError: no such file, no JSON, no key, or a key that is not P-256 with a ``kid``.
+        KeyFileError: the file is missing, is not JSON, holds no key, or holds a key that is not
+            P-256, is not for signatures with ES256, or has no ``kid``.
     """
     try:
         entries = json.loads(file.read_text(encoding="utf-8"))["keys"]
-        keys = {str(entry["kid"]): ECKey.import_key(_plain(entry)) for entry in entries}
+        keys = {str(entry["kid"]): ECKey.import_key(_checked(entry)) for entry in entries}
     except (OSError, ValueError, KeyError, TypeError, JoseError) as error:
-        message = f"{file} holds no JWK set of {_CURVE} keys with a kid each: {error!r}"
+        message = (
+            f"{file} is not a JWK set of {_CURVE} keys with a kid each (RFC 7517): {error!r}. "
+            "Correct the file."
+        )
         raise KeyFileError(message) from error
     if not keys or any(key.curve_name != _CURVE for key in keys.values()):
-        message = f"{file} must hold one {_CURVE} key at least, and no other kind"
+        message = (
+            f"{file} has no key, or a key that is not of the curve {_CURVE}. Give it at least one "
+            f"key, and only keys of {_CURVE}."
+        )
         raise KeyFileError(message)
     return keys
 
 
-def _plain(entry: Mapping[str, str]) -> dict[str, str | list[str]]:
-    """Keep the key's own fields: what it is for is decided here, not by the file."""
+def _checked(entry: Mapping[str, Any]) -> dict[str, str | list[str]]:
+    """Return the key's own fields.
+
+    Raises:
+        ValueError: ``use``, ``key_ops`` or ``alg`` restrict the key to something else (RFC 7517
+            §4.2 to §4.4). Libraries accept signatures of such a key.
+    """
+    operations = entry.get("key_ops", ["verify"])
+    if (
+        entry.get("use", "sig") != "sig"
+        or entry.get("alg", ALGORITHM) != ALGORITHM
+        or not isinstance(operations, list)
+        or not {"sign", "verify"}.intersection(operations)
+    ):
+        message = f"the key {entry.get('kid')!r} is not for signatures with {ALGORITHM}"
+        raise ValueError(message)
     return {name: entry[name] for name in ("kty", "crv", "x", "y", "d", "kid") if name in entry}
 
 
-class PublicKeys:
-    """The public keys in a file, read again when it changes; a broken new version is not taken.
+class KeyFile:
+    """The keys in a file, reloaded when it changes; an unreadable new version is ignored.
+
+    A key that is in both versions keeps its object, so callers may compare by identity.
 
     Args:
-        file: a JWK set; KeyFileError where it is none at the start.
-        check_seconds: how long the file is not looked at again.
+        file: a JWK set.
+        check_seconds: the shortest interval between two checks for a change of the file.
+
+    Raises:
+        KeyFileError: the file holds no valid JWK set at the start.
     """
 
     def __init__(self, file: Path, *, check_seconds: float = _CHECK_SECONDS) -> None:
         self._file = file
         self._check_seconds = check_seconds
-        # First the version, then the keys: what changes in between is read again.
+        # Read the version before the keys: a change in between causes a reload at the next check.
         self._version = self._stat() if file.exists() else None
         self._keys = read_key_set(file)
         self._checked = time.monotonic()
 
-    def find(self, kid: str) -> ECKey | None:
-        """Find a key by its id."""
+    @property
+    def keys(self) -> KeySet:
+        """The current keys by ``kid``."""
         if time.monotonic() - self._checked >= self._check_seconds:
             self._reload()
-        return self._keys.get(kid)
-
-    def published(self) -> list[dict[str, str]]:
-        """Give the keys as the issuer publishes them: JWKs (RFC 7517) without private parts."""
-        if time.monotonic() - self._checked >= self._check_seconds:
-            self._reload()
-        return [_public_jwk(kid, key) for kid, key in self._keys.items()]
+        return self._keys
 
     def _reload(self) -> None:
         self._checked = time.monotonic()
         try:
             version = self._stat()
             if version != self._version:
-                self._keys = read_key_set(self._file)
+                found = read_key_set(self._file)
+                self._keys = {kid: self._known(kid, key) for kid, key in found.items()}
                 self._version = version
         except (OSError, KeyFileError):
-            return  # the keys that are known stay good; a half-written file is read next time
+            return  # keep the known keys; a half-written file is read at the next check
+
+    def _known(self, kid: str, key: ECKey) -> ECKey:
+        known = self._keys.get(kid)
+        if known is None or known.is_private != key.is_private:
+            return key
+        return known if known.thumbprint() == key.thumbprint() else key
 
     def _stat(self) -> tuple[int, int]:
         status = self._file.stat()
         return (status.st_mtime_ns, status.st_ino)
+
+
+type PublicHalf = tuple[str, str]
+"""A key's id and its thumbprint (RFC 7638), so that two keys with the same id differ."""
+
+
+def public_half(kid: str, key: ECKey) -> PublicHalf:
+    """Return what identifies the public half of a key."""
+    return (kid, key.thumbprint())
+
+
+class PublicKeys:
+    """The public keys in a file, which verify tokens and which the issuer publishes.
+
+    Args:
+        file: a JWK set.
+        check_seconds: the shortest interval between two checks for a change of the file.
+
+    Raises:
+        KeyFileError: the file holds no valid JWK set at the start.
+    """
+
+    def __init__(self, file: Path, *, check_seconds: float = _CHECK_SECONDS) -> None:
+        self._file = KeyFile(file, check_seconds=check_seconds)
+
+    def find(self, kid: str) -> ECKey | None:
+        """Return the key with this id, or None."""
+        return self._file.keys.get(kid)
+
+    def halves(self) -> set[PublicHalf]:
+        """Return the identifiers of all keys in the file."""
+        return {public_half(kid, key) for kid, key in self._file.keys.items()}
+
+    def published(self) -> list[dict[str, str]]:
+        """Return the keys as the issuer publishes them: JWKs (RFC 7517) without private parts."""
+        return [_jwk(kid, key, private=False) for kid, key in self._file.keys.items()]

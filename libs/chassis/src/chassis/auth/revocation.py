@@ -1,4 +1,4 @@
-"""Sessions that ended while access tokens of them are still good; kept until those have expired."""
+"""Ended log-in sessions and API keys, remembered until their last access token has expired."""
 
 import time
 from collections import OrderedDict
@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 MARGIN = timedelta(seconds=60)
-"""How far apart the clocks of two machines may be."""
+"""The largest difference between the clocks of two machines that is tolerated."""
 
 
 class RevokedSessions:
-    """The sessions whose tokens are refused; forgets each when its last token has expired.
+    """The sessions and API keys whose tokens are rejected, each until its last token has expired.
 
     Args:
-        token_lifetime: of access tokens.
+        token_lifetime: the lifetime of access tokens.
     """
 
     def __init__(self, *, token_lifetime: timedelta) -> None:
@@ -22,7 +22,7 @@ class RevokedSessions:
         self._expiry: OrderedDict[UUID, float] = OrderedDict()
 
     def add(self, sessions: Iterable[UUID], *, at: datetime) -> None:
-        """Refuse the tokens of `sessions`, which ended `at`."""
+        """Reject the tokens of `sessions`, which ended at the time `at`."""
         now = time.time()
         expiry = at.timestamp() + self._keep
         if expiry > now:
@@ -31,7 +31,10 @@ class RevokedSessions:
         self._forget(now)
 
     def _forget(self, now: float) -> None:
-        """Drop what has expired, the oldest first; they came in about that order."""
+        """Drop expired entries, oldest first, up to the first that has not expired.
+
+        Entries are added approximately in the order of their expiry.
+        """
         while self._expiry:
             session = next(iter(self._expiry))
             if self._expiry[session] > now:
@@ -39,9 +42,9 @@ class RevokedSessions:
             del self._expiry[session]
 
     def __contains__(self, session: object) -> bool:
-        """Say whether a session's tokens are refused."""
+        """Return whether a session's tokens are rejected."""
         return session in self._expiry
 
     def __len__(self) -> int:
-        """How many are remembered."""
+        """Return the number of remembered sessions."""
         return len(self._expiry)

@@ -1,4 +1,4 @@
-"""What the tables of every service share: names of constraints, ids, time stamps."""
+"""Common parts of every service's tables: constraint names, ids, timestamps."""
 
 from datetime import datetime
 from uuid import UUID
@@ -9,14 +9,14 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 
 def new_id() -> UUID:
-    """Make a UUIDv7 (RFC 9562 §5.7): unique, and close in an index to its neighbours in time."""
+    """Return a UUIDv7 (RFC 9562 §5.7): unique, and adjacent in an index to ids of the same time."""
     return uuid_utils.compat.uuid7()
 
 
 def service_metadata() -> MetaData:
-    """Make the metadata of one service: constraint names are fixed, so migrations can name them.
+    """Return the metadata of one service, with fixed constraint names for migrations to refer to.
 
-    Tables name no schema: the service's roles have it as their ``search_path``.
+    Tables have no schema: the ``search_path`` of the service's roles is its schema.
     """
     return MetaData(
         naming_convention={
@@ -30,7 +30,7 @@ def service_metadata() -> MetaData:
 
 
 class Timestamped:
-    """A mixin for every business table: both times are set by the database."""
+    """A mixin for every business table; the database sets both times."""
 
     created_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.now(), sort_order=900

@@ -1,101 +1,219 @@
-"""What SQLAlchemy's pool leaves open: who gets a connection next, and whether it still lives."""
+"""A fair pool of connections, which replaces dead connections before they are used."""
 
 import asyncio
+import contextlib
 import time
-from functools import partial
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Any
 
-import asyncpg
-from sqlalchemy import event, exc
-from sqlalchemy.engine.interfaces import AdaptedConnection, DBAPIConnection
-from sqlalchemy.exc import DisconnectionError, InvalidatePoolError
-from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
-from sqlalchemy.util import await_only
+import structlog
 
-_RETURNED = "chassis.returned"
-_LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+from chassis.database.connecting import Connection
+from chassis.database.errors import (
+    DRIVER_ERRORS,
+    belongs_to_session,
+    mark_infrastructure,
+    passes,
+)
+
+_CLOSE_SECONDS = 1.0
+
+log = structlog.get_logger(__name__)
 
 
-class FairPool(AsyncAdaptedQueuePool):
-    """Gives its connections in the order in which they are asked for.
+class PoolTimeoutError(TimeoutError):
+    """All connections of the pool were in use for the pool's time-out."""
 
-    SQLAlchemy's own gives one that is free again to who asks in that moment, and sends the one that
-    waited for it to the end of the line: under load some wait for seconds.
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class PooledConnection:
+    """A connection of the pool.
+
+    Attributes:
+        driver: asyncpg's connection.
+        generation: the pool's generation when the connection was opened.
+        opened: when it was opened, in seconds of the monotonic clock.
+        returned: when it came back to the pool for the last time.
+        adapted: SQLAlchemy's view of it, which keeps SQLAlchemy's prepared statements; None until
+            SQLAlchemy uses the connection.
     """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - handed on
-        super().__init__(*arguments, **options)
-        self._connections = self.size() + self._max_overflow
-        self._free = asyncio.Semaphore(self._connections)  # first come, first served
+    driver: Connection
+    generation: int
+    opened: float = field(default_factory=time.monotonic)
+    returned: float = 0.0
+    adapted: Any = None
 
-    def _do_get(self) -> ConnectionPoolEntry:
-        await_only(self._take_turn())
+
+class Pool:
+    """Hands out connections in the order of the requests for them.
+
+    A returned connection goes to the task that has waited longest, not to one that asks at that
+    moment. Otherwise some tasks would wait for seconds under load.
+
+    The driver knows when the server has closed a connection. Only a connection that was idle for
+    long can be dead without notice (a firewall dropped it, a host died), so only such a one is
+    tested with a ``SELECT 1``.
+
+    Args:
+        connect: opens a connection.
+        size: connections that stay open.
+        overflow: further connections for a burst; they are closed when they are returned.
+        timeout: seconds to wait for a connection.
+        recycle: seconds after which a connection is replaced; negative means never.
+        ping_after: seconds that a connection must be idle before it is tested.
+        ping_timeout: seconds that the test may take.
+    """
+
+    def __init__(
+        self,
+        *,
+        connect: Callable[[], Awaitable[Connection]],
+        size: int,
+        overflow: int,
+        timeout: float,
+        recycle: float,
+        ping_after: float,
+        ping_timeout: float,
+    ) -> None:
+        self._connect = connect
+        self._size = size
+        self._timeout = timeout
+        self._recycle = recycle
+        self._ping_after = ping_after
+        self._ping_timeout = ping_timeout
+        self._idle: deque[PooledConnection] = deque()
+        self._generation = 0
+        self._closed = False
+        self.limit = size + overflow
+        """The number of connections that the pool may open."""
+        self.in_use = 0
+        """The number of connections that are handed out."""
+        self.waiting = 0
+        """The number of tasks that wait for a connection."""
+        self._free = asyncio.Semaphore(self.limit)  # first come, first served
+
+    async def acquire(self) -> PooledConnection:
+        """Return a connection for the caller's own use; it must be passed to ``release``.
+
+        Raises:
+            PoolTimeoutError: none was free within the time-out; marked as infrastructure.
+            Exception: the error of opening one; marked as infrastructure.
+        """
+        await self._take_turn()
         try:
-            return super()._do_get()
+            held = await self._idle_connection() or await self._open()
         except BaseException:
             self._free.release()
             raise
+        self.in_use += 1
+        return held
 
-    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+    async def release(self, held: PooledConnection) -> None:
+        """Take back a connection, whose transaction must have ended.
+
+        It does not suspend, and so can't be cancelled, unless the connection must be closed.
+        """
         try:
-            super()._do_return_conn(record)
+            if held.driver.is_closed():
+                return
+            if self._keeps(held):
+                held.returned = time.monotonic()
+                self._idle.append(held)
+            else:
+                await _close(held.driver)
         finally:
+            self.in_use -= 1
             self._free.release()
 
+    def failed(self, held: PooledConnection | None, error: BaseException) -> None:
+        """Handle an error that a statement raised in the driver.
+
+        A temporary error is marked as infrastructure. An error of the session (see
+        ``belongs_to_session``) retires the connection and all older ones: each is replaced before
+        its next use. So one request fails, and not one for each connection.
+
+        Args:
+            held: the connection that the statement ran on; None if it is already returned.
+            error: as the driver raised it.
+        """
+        if passes(error):
+            mark_infrastructure(error)
+        if held is not None and belongs_to_session(error):
+            log.warning("connections retired", error=f"{type(error).__name__}: {error}")
+            self._retire(held)
+
+    async def close(self) -> None:
+        """Close the idle connections now, and each of the others once it is returned."""
+        self._closed = True
+        while self._idle:
+            await _close(self._idle.popleft().driver)
+
     async def _take_turn(self) -> None:
+        if not self._free.locked():
+            await self._free.acquire()
+            return
+        self.waiting += 1
         try:
             async with asyncio.timeout(self._timeout):
                 await self._free.acquire()
         except TimeoutError as error:
             message = (
-                f"all of the pool's connections ({self._connections}) were in use for "
+                f"all of the pool's connections ({self.limit}) were in use for "
                 f"{self._timeout:g} s: the database is slow, or DATABASE_POOL_SIZE too small"
             )
-            raise exc.TimeoutError(message) from error
+            raise mark_infrastructure(PoolTimeoutError(message)) from error
+        finally:
+            self.waiting -= 1
 
+    async def _idle_connection(self) -> PooledConnection | None:
+        """Return an idle connection that works, or None; close those that don't."""
+        while self._idle:
+            held = self._idle.popleft()
+            if held.driver.is_closed():
+                continue
+            if not self._is_current(held):
+                await _close(held.driver)
+            elif await self._responds(held):
+                return held
+        return None
 
-class LostConnections:
-    """Has lost connections of a pool replaced before somebody gets them, without a round trip each.
+    async def _open(self) -> PooledConnection:
+        generation = self._generation  # read first: an error may retire it while it is opened
+        return PooledConnection(driver=await self._connect(), generation=generation)
 
-    One that the server closed is known to be closed here. Only one that was idle for long may be
-    lost without a word (a firewall forgot it, a host died): that one is asked.
-
-    Args:
-        after: seconds that a connection is idle before it is asked whether it lives.
-        timeout: seconds that its answer may take.
-    """
-
-    def __init__(self, *, after: float, timeout: float) -> None:
-        self._after = after
-        self._timeout = timeout
-
-    def watch(self, engine: AsyncEngine) -> None:
-        """Look at each connection that leaves the engine's pool."""
-        event.listen(engine.sync_engine, "checkin", self._returned)
-        event.listen(engine.sync_engine, "checkout", self._taken)
-
-    def _returned(self, _: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
-        entry.info[_RETURNED] = time.monotonic()
-
-    def _taken(self, adapted: AdaptedConnection, entry: ConnectionPoolEntry, _: object) -> None:
-        since = entry.info.get(_RETURNED)
-        if since is None:  # it was opened just now
-            return
-        connection: asyncpg.Connection[Any] = adapted.driver_connection
-        if connection.is_closed():
-            message = "the server closed this connection"
-            raise DisconnectionError(message)
-        if time.monotonic() - since < self._after:
-            return
+    async def _responds(self, held: PooledConnection) -> bool:
+        if time.monotonic() - held.returned < self._ping_after:
+            return True
         try:
-            adapted.run_async(partial(_ping, timeout=self._timeout))
-        except _LOST as error:
-            connection.terminate()  # a farewell would wait for an answer again
-            message = f"an idle connection did not answer: {error!r}"
-            # Whatever took this one has taken others: all are opened anew.
-            raise InvalidatePoolError(message) from error
+            await held.driver.execute("SELECT 1", timeout=self._ping_timeout)
+        except DRIVER_ERRORS as error:
+            held.driver.terminate()  # `close` would wait for the dead server again
+            log.warning("connections retired", error=f"an idle one did not respond: {error!r}")
+            # One dead idle connection usually means that all are dead.
+            self._retire(held)
+            return False
+        except BaseException:
+            held.driver.terminate()
+            raise
+        return True
+
+    def _keeps(self, held: PooledConnection) -> bool:
+        return not self._closed and len(self._idle) < self._size and self._is_current(held)
+
+    def _is_current(self, held: PooledConnection) -> bool:
+        if held.generation < self._generation:
+            return False
+        return self._recycle < 0 or time.monotonic() - held.opened < self._recycle
+
+    def _retire(self, held: PooledConnection) -> None:
+        # The error of a connection that is retired already says nothing about younger ones.
+        if held.generation == self._generation:
+            self._generation += 1
 
 
-async def _ping(connection: "asyncpg.Connection[Any]", *, timeout: float) -> None:  # noqa: ASYNC109 - asyncpg's own
-    await connection.execute("SELECT 1", timeout=timeout)
+async def _close(connection: Connection) -> None:
+    with contextlib.suppress(*DRIVER_ERRORS):
+        await connection.close(timeout=_CLOSE_SECONDS)

@@ -1,18 +1,21 @@
 """One schema and two roles for each service: an owner that migrates, a runtime role without DDL.
 
-The database's own grants enforce that a service reads and writes its own schema only.
+The database's grants ensure that a service can only read and write its own schema.
 """
 
 import asyncpg
 
-# Bounds for the runtime role; a statement's own limit is the setting DATABASE_STATEMENT_TIMEOUT.
+from chassis.database.limits import IDLE_SECONDS, LOCK_SECONDS, TRANSACTION_SECONDS
+from chassis.role_names import owner_role, runtime_role
+
+# Limits of the runtime role. The limit of a statement is the setting DATABASE_STATEMENT_TIMEOUT.
 _RUNTIME_LIMITS = {
-    "idle_in_transaction_session_timeout": "5s",
-    "transaction_timeout": "30s",
-    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": f"{IDLE_SECONDS:.0f}s",
+    "transaction_timeout": f"{TRANSACTION_SECONDS:.0f}s",
+    "lock_timeout": f"{LOCK_SECONDS:.0f}s",
 }
-# One bootstrap at a time in a database; roles belong to the whole server, where no lock of ours
-# reaches: against one in another database it tries again.
+# The lock allows one bootstrap at a time in a database. Roles belong to the whole server, which an
+# advisory lock does not cover, so a conflict with a bootstrap in another database is retried.
 _LOCK = 0x51_19_3A_77
 _ATTEMPTS = 10
 _CONCURRENT = (
@@ -22,26 +25,16 @@ _CONCURRENT = (
 )
 
 
-def owner_role(service: str) -> str:
-    """Name the role that owns the service's schema and migrates it."""
-    return f"{service}_owner"
-
-
-def runtime_role(service: str) -> str:
-    """Name the role that the service runs as."""
-    return f"{service}_runtime"
-
-
 async def bootstrap(
     connection: asyncpg.Connection, service: str, *, owner_password: str, runtime_password: str
 ) -> None:
-    """Make the schema and both roles of `service`, or bring them to what they should be.
+    """Create the schema and both roles of `service`, or update existing ones.
 
     Args:
         connection: to the database, as a role that may create roles and schemas.
-        service: its name is the schema's name.
-        owner_password: of ``<service>_owner``.
-        runtime_password: of ``<service>_runtime``.
+        service: the service's name, which is also the schema's.
+        owner_password: the password of ``<service>_owner``.
+        runtime_password: the password of ``<service>_runtime``.
     """
     attempts = 0
     while True:
@@ -86,7 +79,10 @@ async def _bootstrap(
 
 
 async def _become_able_to_act_as(connection: asyncpg.Connection, role: str) -> None:
-    """Let the connection's role give things to `role`: a managed server has no superuser for us."""
+    """Grant `role` to the connection's role, unless that is a superuser.
+
+    Without the grant it could not give objects to `role`. Managed servers offer no superuser.
+    """
     query = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
     if not await connection.fetchval(query):
         await connection.execute(f"GRANT {role} TO CURRENT_USER WITH INHERIT TRUE, SET TRUE")

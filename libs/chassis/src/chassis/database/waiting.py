@@ -1,4 +1,4 @@
-"""Waiting for a Postgres that is about to be there, as it is while a system is installed."""
+"""Waiting for a PostgreSQL server that is starting, as happens while a system is installed."""
 
 import asyncio
 from urllib.parse import urlsplit
@@ -10,18 +10,18 @@ _POLL_SECONDS = 0.5
 
 
 class DatabaseUnusableError(Exception):
-    """The database can't be used; the text says which, why, and what to do."""
+    """The database is not usable; the text says which one, why, and what to do."""
 
 
 async def wait_for_postgres(url: str, *, limit: float) -> None:
-    """Return once the server answers.
+    """Return once the server accepts a connection.
 
     Args:
-        url: ``postgresql://…``, with the role that is going to be used.
-        limit: seconds to wait for a server that is away or still starts.
+        url: ``postgresql://…``, with the role that will be used.
+        limit: seconds to wait for a server that is unavailable or starting.
 
     Raises:
-        DatabaseUnusableError: it did not answer within the limit, or it refuses this role.
+        DatabaseUnusableError: the server was unavailable for that long, or it rejects this role.
     """
     loop = asyncio.get_running_loop()
     end = loop.time() + limit
@@ -37,7 +37,7 @@ async def wait_for_postgres(url: str, *, limit: float) -> None:
                 "and database with what the bootstrap made"
             )
             raise DatabaseUnusableError(message) from error
-        except (OSError, asyncpg.PostgresError) as error:  # a time-out is an OSError, too
+        except (OSError, asyncpg.PostgresError) as error:  # TimeoutError is an OSError
             if loop.time() + _POLL_SECONDS > end:
                 message = (
                     f"Postgres at {_place(url)} did not answer within {limit:g} s: "
@@ -52,4 +52,4 @@ async def wait_for_postgres(url: str, *, limit: float) -> None:
 
 def _place(url: str) -> str:
     parts = urlsplit(url)
-    return f"{parts.username}@{parts.hostname}:{parts.port or 5432}{parts.path}"
+    return f"{parts.username}@{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -1,33 +1,35 @@
-"""HTTP: the app factory, problem documents, base shapes, and what routes share."""
+"""HTTP: the app factory, problem documents, base shapes, and helpers for routes."""
 
+from chassis.http.acting import OriginDep, acting, acting_in_person
 from chassis.http.app import create_app
-from chassis.http.concurrency import IfMatch, check_if_match, etag_of
+from chassis.http.concurrency import ExpectedVersion
 from chassis.http.idempotency import Idempotent, declare_idempotency_table
-from chassis.http.pages import Cursor, KeysetCursor, Page, PageQuery, page_of
+from chassis.http.pages import CountedPage, CountedPageQuery, Page, PageQuery, Pages
 from chassis.http.problems import Problem, problems
 from chassis.http.routing import Router
-from chassis.http.session import SessionDep
 from chassis.http.shapes import BoundedInt, Id, Name, QueryShape, Shape
+from chassis.http.unit import UnitDep
 
 __all__ = [
     "BoundedInt",
-    "Cursor",
+    "CountedPage",
+    "CountedPageQuery",
+    "ExpectedVersion",
     "Id",
     "Idempotent",
-    "IfMatch",
-    "KeysetCursor",
     "Name",
+    "OriginDep",
     "Page",
     "PageQuery",
+    "Pages",
     "Problem",
     "QueryShape",
     "Router",
-    "SessionDep",
     "Shape",
-    "check_if_match",
+    "UnitDep",
+    "acting",
+    "acting_in_person",
     "create_app",
     "declare_idempotency_table",
-    "etag_of",
-    "page_of",
     "problems",
 ]

@@ -9,35 +9,48 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.database.models import new_id
+from chassis.http.metrics import HttpMetrics
+from chassis.wire_names import REQUEST_ID, raw_name
 
-HEADER = "X-Request-ID"
+_RAW = raw_name(REQUEST_ID)
 _ACCEPTED = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _KEY = "chassis.request_id"
+_BEGINNINGS = frozenset(
+    {"http.response.start", "websocket.accept", "websocket.http.response.start"}
+)
 
 log = structlog.get_logger("chassis.http.access")
 
 
 def request_id_of(scope: Scope) -> str:
-    """Give the id of the request."""
+    """Return the id of the request, or an empty text outside RequestContext."""
     return str(scope.get(_KEY, ""))
 
 
 def path_of(scope: Scope) -> str:
-    """Give the path as it stands in a URL; the host, which a client may garble, has no part in it.
+    """Return the path of the request, percent-encoded for a URL.
 
-    What can't be UTF-8 is replaced.
+    The host is left out, because a client may send a malformed one. Characters that can't be
+    encoded as UTF-8 are replaced.
     """
     return quote(scope["path"], safe="/:@!$&'()*+,;=~", errors="replace")
 
 
 class RequestContext:
-    """Takes the caller's ``X-Request-ID`` where it is harmless, or makes one, and answers it.
+    """Gives each request an id, which every log line of the request and its response carry.
 
-    The id stands on every log line of the request. One line is logged when the answer is complete.
+    It uses the caller's ``X-Request-ID`` if that is harmless, else a new id. It writes one log line
+    when the request has ended.
+
+    Args:
+        app: the next layer.
+        metrics: records each HTTP request. WebSockets are not recorded: the duration of a
+            connection is not that of a request.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: HttpMetrics) -> None:
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection (ASGI)."""
@@ -49,28 +62,34 @@ class RequestContext:
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
-            if message["type"] in {"http.response.start", "websocket.accept"}:
+            if message["type"] in _BEGINNINGS:
                 status = message.get("status", 101)
-                MutableHeaders(scope=message)[HEADER] = request_id
+                MutableHeaders(scope=message)[REQUEST_ID] = request_id
             await send(message)
 
+        is_request = scope["type"] == "http"
+        if is_request:
+            self._metrics.began()
         started = time.perf_counter()
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, send_with_id)
             finally:
+                seconds = time.perf_counter() - started
+                if is_request:
+                    self._metrics.ended(scope, status=status, seconds=seconds)
                 log.info(
-                    "request",
+                    "request ended",
                     method=scope.get("method", "WS"),
                     path=scope["path"],
                     status=status,
-                    milliseconds=round((time.perf_counter() - started) * 1000, 1),
+                    milliseconds=round(seconds * 1000, 1),
                 )
 
 
 def _accepted(scope: Scope) -> str | None:
     for name, value in scope["headers"]:
-        if name == b"x-request-id":
+        if name == _RAW:
             text = value.decode("latin-1")
             return text if _ACCEPTED.fullmatch(text) else None
     return None

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, cast
+from urllib.parse import quote
 
 import structlog
 from fastapi import FastAPI
@@ -15,13 +16,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chassis.database.errors import is_infrastructure_error
 from chassis.errors import DomainError, FieldError, Invalid, Malformed, Unavailable
 from chassis.http.context import path_of
+from chassis.http.idempotency import IdempotencyKeyMissing, key_stored_meanwhile
+from chassis.http.methods import allowed_methods, method_of
 from chassis.http.problems import problem_of, problem_of_status
+from chassis.wire_names import IDEMPOTENCY_KEY
 
 log = structlog.get_logger(__name__)
 
+_IN_FRAGMENTS = "!$&'()*+,;=:@?"  # RFC 3986 §3.5; the others are safe for `quote` anyway
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 §9.2.1
+
 
 class Failures:
-    """Catches what no handler did: 503 where the infrastructure is away, else 500, logged."""
+    """Responds to unhandled errors: 503 if the infrastructure is unavailable, else a logged 500."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -41,26 +48,41 @@ class Failures:
         try:
             await self._app(scope, receive, watched)
         except ClientDisconnect:
-            return  # in the middle of its body: nobody is there to be answered
+            return  # the client left while it sent the body: nobody receives a response
         except Exception as error:
             if answered:
                 raise
-            await _failure(Request(scope), error)(scope, receive, send)
+            await failure_response(Request(scope), error)(scope, receive, send)
 
 
-def _failure(request: Request, error: Exception) -> Response:
+def failure_response(request: Request, error: Exception) -> Response:
+    """Return the response to a request that failed unexpectedly, and log the cause."""
+    if in_flight := key_stored_meanwhile(error):
+        return problem_of(request, in_flight)
     if is_infrastructure_error(error):
-        log.warning("infrastructure is away", error=f"{type(error).__name__}: {error}")
-        detail = "a system that this needs does not answer: try again in a moment"
+        log.warning("infrastructure unavailable", error=f"{type(error).__name__}: {error}")
+        detail = (
+            f"A system that this service needs is unavailable.{_doubt(request)} Retry in a moment."
+        )
         return problem_of(request, Unavailable(detail))
     log.error("request failed", exc_info=error)
-    return problem_of_status(
-        request, 500, "the error has been logged under the request id; nothing was changed"
-    )
+    detail = f"The service failed. The error was logged with the request id.{_doubt(request)}"
+    return problem_of_status(request, 500, detail)
+
+
+def _doubt(request: Request) -> str:
+    """Return the warning that a failed change may have been made.
+
+    The error may come after a commit: of a use case with transactions of its own, or of a COMMIT
+    whose response was lost.
+    """
+    if request.method in _SAFE:
+        return ""
+    return " The request may have taken effect. Check that before you send it again."
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Answer domain errors, validation errors and the framework's own with problem documents."""
+    """Turn domain errors, validation errors and the framework's errors into problem documents."""
     app.add_exception_handler(DomainError, _domain)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _framework)
@@ -73,28 +95,43 @@ async def _domain(request: Request, error: Exception) -> Response:
 async def _framework(request: Request, error: Exception) -> Response:
     known = cast("HTTPException", error)
     if known.status_code == HTTPStatus.BAD_REQUEST:
-        return problem_of(request, Malformed("the body can't be read: send valid JSON in UTF-8"))
+        return problem_of(request, Malformed("The body can't be read. Send valid JSON in UTF-8."))
     path = path_of(request.scope)
-    detail = {
-        404: f"nothing is served at {path}",
-        405: f"{request.method} is not offered at {path}",
-    }.get(known.status_code, str(known.detail))
+    if known.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = allowed_methods(request.app.routes, request.scope)
+        detail = f"{path} does not accept {method_of(request.scope)}. Use one of: {allowed}."
+        return problem_of_status(request, known.status_code, detail, {"Allow": allowed})
+    detail = str(known.detail)
+    if known.status_code == HTTPStatus.NOT_FOUND:
+        detail = f"No route has the path {path}. See the OpenAPI document for the paths."
     return problem_of_status(request, known.status_code, detail, known.headers)
 
 
 async def _validation(request: Request, error: Exception) -> Response:
     details = cast("RequestValidationError", error).errors()
     for item in details:
+        if item["type"] == "missing" and item["loc"] == ("header", IDEMPOTENCY_KEY.lower()):
+            message = (
+                "The header `Idempotency-Key` is missing, and this operation needs it. Send one "
+                "with a unique text of your own."
+            )
+            field = FieldError(detail="is missing", header=IDEMPOTENCY_KEY)
+            return problem_of(request, IdempotencyKeyMissing(message, errors=[field]))
         if item["type"] == "json_invalid":
             reason = item.get("ctx", {}).get("error", item["msg"])
             place = item["loc"][-1] if item["loc"] else 0
-            message = f"the body is not valid JSON: {reason} at character {place}"
+            message = f"The body is not valid JSON: {reason} at character {place}. Correct it."
             return problem_of(request, Malformed(message))
     fields = [_field(item) for item in details]
     places = ", ".join(
         str(field.pointer or field.parameter or field.header) for field in fields[:5]
     )
-    return problem_of(request, Invalid(f"not valid: {places}", errors=fields))
+    return problem_of(
+        request,
+        Invalid(
+            f"The request is not valid: {places}. See `errors` for each of them.", errors=fields
+        ),
+    )
 
 
 def _field(item: Mapping[str, Any]) -> FieldError:
@@ -110,5 +147,5 @@ def _field(item: Mapping[str, Any]) -> FieldError:
 
 
 def _escaped(part: str) -> str:
-    """Escape a name for a JSON pointer (RFC 6901 §3)."""
-    return part.replace("~", "~0").replace("/", "~1")
+    """Escape a name for a JSON pointer that is a URI fragment (RFC 6901 §3 and §6)."""
+    return quote(part.replace("~", "~0").replace("/", "~1"), safe=_IN_FRAGMENTS, errors="replace")

@@ -1,45 +1,83 @@
-"""Idempotency keys: a request with one takes effect once, and its answer is replayed.
+"""Idempotency keys: a request with a key takes effect once, and its response is replayed.
 
-Source: draft-ietf-httpapi-idempotency-key-header. The answer is stored as rendered bytes in the
-transaction of the effect itself, so neither exists without the other.
+Source: draft-ietf-httpapi-idempotency-key-header. A route declares it:
+``@router.post("", idempotent=Idempotent.REQUIRED)``. The response is stored as rendered bytes in
+the transaction of the effect itself, so neither exists without the other.
 """
 
 import hashlib
+import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated
+from enum import Enum
+from functools import wraps
+from typing import Annotated, Any
+from uuid import UUID
 
+import asyncpg
 from fastapi import Depends, Header, Request, Response
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 from sqlalchemy import Column, DateTime, LargeBinary, MetaData, SmallInteger, Table, Uuid, func
 from sqlalchemy import Text as TextColumn
-from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.auth.principal import CurrentPrincipal
-from chassis.database.statements import fetch
-from chassis.errors import Conflict, FieldError, Invalid
+from chassis.database.declared import CHASSIS_TABLE
+from chassis.database.unit import Unit
+from chassis.errors import Conflict, FieldError, Invalid, Malformed
 from chassis.http.context import path_of
-from chassis.http.session import SessionDep
+from chassis.http.endpoints import ResponseDep, with_parameters
+from chassis.http.unit import UnitDep
+from chassis.wire_names import IDEMPOTENCY_KEY, JSON
+
+
+class Idempotent(Enum):
+    """Whether a route accepts an Idempotency-Key, or rejects a request without one."""
+
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
+class IdempotencyKeyMissing(Malformed):
+    """This request needs an Idempotency-Key.
+
+    Without one, a client could not repeat it safely.
+    """
 
 
 class IdempotencyInFlight(Conflict):
-    """The first request with this key has not been answered yet."""
+    """A request with this Idempotency-Key is being worked on.
 
-    name = "idempotency-in-flight"
-    title = "A request with this Idempotency-Key is being worked on."
+    The first request with the key has no response yet.
+    """
+
+    retry_after = 1
+
+
+_IN_FLIGHT = (
+    "A request with this Idempotency-Key is being processed. Wait for its response, or repeat this "
+    "request in a moment."
+)
+
+
+def key_stored_meanwhile(error: Exception) -> IdempotencyInFlight | None:
+    """Return the error to respond with if another request stored the key first, or None.
+
+    The key's lock excludes that, unless the two processes compute it differently, as two releases
+    may. Nothing of this request was committed then.
+    """
+    if not isinstance(error, asyncpg.UniqueViolationError):
+        return None
+    return IdempotencyInFlight(_IN_FLIGHT) if error.constraint_name == _PRIMARY_KEY else None
 
 
 class IdempotencyKeyReused(Invalid):
-    """The key was used for another body."""
-
-    name = "idempotency-key-reused"
-    title = "This Idempotency-Key was used for another request."
+    """This Idempotency-Key was used for another request."""
 
 
 def declare_idempotency_table(metadata: MetaData) -> None:
-    """Add ``idempotency_keys`` to a service's metadata, and so to its migrations."""
+    """Add the table ``idempotency_keys`` to a service's metadata, and so to its migrations."""
     Table(
         "idempotency_keys",
         metadata,
@@ -57,10 +95,11 @@ def declare_idempotency_table(metadata: MetaData) -> None:
             server_default=func.now(),
             index=True,
         ),
+        info=CHASSIS_TABLE,
     )
 
 
-_LOCK = sql("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
+_PRIMARY_KEY = "pk_idempotency_keys"
 _FIND = """
     SELECT body_hash, status, headers::text, body FROM idempotency_keys
     WHERE caller = $1 AND endpoint = $2 AND key = $3
@@ -70,80 +109,94 @@ _INSERT = """
     VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
 
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        min_length=1,
-        max_length=255,
-        pattern=r"^[\x21-\x7e]+$",
-        description="Any unique text: repeating the request with it repeats the answer only.",
-    ),
-]
+_ERASE = "DELETE FROM idempotency_keys WHERE caller = $1"
+
+_KEY = Header(
+    min_length=1,
+    max_length=255,
+    pattern=r"^[\x21-\x7e]+$",
+    description="Any unique text, for one request of the caller to this path. For 24 hours, a "
+    "repeated request with the same key gets the first response again, if that was 2xx. A request "
+    "that was refused took no effect, and is tried again.",
+)
+
+
+async def erase_stored_responses(unit: Unit, *, caller: UUID) -> int:
+    """Delete the stored responses of a caller, and return their number.
+
+    Use it once the account of the caller is deleted: responses may contain personal data, and would
+    be kept for a day. A request that repeats one of the keys is carried out again.
+    """
+    return await unit.execute(_ERASE, caller)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Idempotency:
-    """The idempotency of one request; without a key it does nothing."""
+class _Idempotency:
+    """The idempotency of one request.
 
-    session: SessionDep
+    Attributes:
+        unit: the request's session; the response is stored in its transaction.
+        caller: the owner of the key.
+        endpoint: method and path; a key is unique per caller and endpoint.
+        key: the request's Idempotency-Key.
+        body_hash: SHA-256 of the request's body as it was sent.
+    """
+
+    unit: UnitDep
     caller: CurrentPrincipal
     endpoint: str
-    key: str | None
+    key: str
     body_hash: bytes
 
     async def replay(self) -> Response | None:
-        """Give the stored answer, or None where the request must be carried out.
+        """Return the stored response, or None if the request must be carried out.
 
         Raises:
-            IdempotencyInFlight: the first request holds the key.
-            IdempotencyKeyReused: the stored answer is to another body.
+            IdempotencyInFlight: another request with the key is in progress.
+            IdempotencyKeyReused: the stored response belongs to a request with another body.
         """
-        if self.key is None:
-            return None
         name = f"idempotency:{self.caller.user_id}:{self.endpoint}:{self.key}"
-        if not await self.session.scalar(_LOCK, {"name": name}):
-            message = "wait for the first answer, or repeat this request in a moment"
-            raise IdempotencyInFlight(message)
-        # A statement of its own: its snapshot must be younger than the lock.
-        found = await fetch(self.session, _FIND, self.caller.user_id, self.endpoint, self.key)
+        if not await self.unit.try_lock(name):
+            raise IdempotencyInFlight(_IN_FLIGHT)
+        # A separate statement: its snapshot must be newer than the lock, or it could miss the row
+        # of a request that committed just before.
+        found = await self.unit.fetch(_FIND, self.caller.user_id, self.endpoint, self.key)
         if not found:
             return None
         body_hash, status, headers, body = found[0]
         if body_hash != self.body_hash:
-            field = FieldError(detail="was used with another body", header="Idempotency-Key")
-            message = "use a new Idempotency-Key for a new request"
+            field = FieldError(detail="was used with another body", header=IDEMPOTENCY_KEY)
+            message = (
+                "The Idempotency-Key was used for a request with another body. Use a new key for "
+                "a new request."
+            )
             raise IdempotencyKeyReused(message, errors=[field])
         return Response(body, status_code=status, headers=json.loads(headers))
 
-    async def answer(
-        self, body: BaseModel, *, status: int, headers: Mapping[str, str] | None = None
-    ) -> Response:
-        """Render the answer, and store it in the request's own transaction."""
-        content = body.model_dump_json().encode()
-        sent = {**(headers or {}), "Content-Type": "application/json"}
-        if self.key is not None:
-            await fetch(
-                self.session,
-                _INSERT,
-                self.caller.user_id,
-                self.endpoint,
-                self.key,
-                self.body_hash,
-                status,
-                json.dumps(sent),
-                content,
-            )
-        return Response(content, status_code=status, headers=sent)
+    def store(self, response: Response) -> None:
+        """Store the response in the request's own transaction."""
+        self.unit.defer(
+            _INSERT,
+            self.caller.user_id,
+            self.endpoint,
+            self.key,
+            self.body_hash,
+            response.status_code,
+            json.dumps(dict(response.headers)),
+            response.body,
+        )
 
 
-async def _idempotency(
+async def _optional(
     request: Request,
-    session: SessionDep,
+    unit: UnitDep,
     caller: CurrentPrincipal,
-    idempotency_key: IdempotencyKey = None,
-) -> Idempotency:
-    return Idempotency(
-        session=session,
+    idempotency_key: Annotated[str | None, _KEY] = None,
+) -> _Idempotency | None:
+    if idempotency_key is None:
+        return None
+    return _Idempotency(
+        unit=unit,
         caller=caller,
         endpoint=f"{request.method} {path_of(request.scope)}",
         key=idempotency_key,
@@ -151,4 +204,57 @@ async def _idempotency(
     )
 
 
-Idempotent = Annotated[Idempotency, Depends(_idempotency)]
+async def _required(
+    request: Request,
+    unit: UnitDep,
+    caller: CurrentPrincipal,
+    idempotency_key: Annotated[str, _KEY],
+) -> _Idempotency | None:
+    return await _optional(request, unit, caller, idempotency_key)
+
+
+_DEPENDENCIES = {Idempotent.OPTIONAL: _optional, Idempotent.REQUIRED: _required}
+_ERRORS = (IdempotencyInFlight, IdempotencyKeyReused)
+
+ERRORS = {
+    Idempotent.OPTIONAL: _ERRORS,
+    Idempotent.REQUIRED: (*_ERRORS, IdempotencyKeyMissing),
+}
+"""The errors that a route may raise because it is idempotent, for its documentation."""
+
+
+def made_idempotent(
+    endpoint: Callable[..., Awaitable[Any]], declared: Idempotent, *, status: int
+) -> Callable[..., Awaitable[Response]]:
+    """Return a route's endpoint, wrapped so that it takes effect once for each key.
+
+    The wrapper renders the response itself, because it must be stored before the transaction
+    commits.
+
+    Args:
+        endpoint: the route's function; its return annotation determines how the result is rendered.
+        declared: whether a request must have a key.
+        status: the status of a response if the endpoint sets none.
+    """
+    rendered = TypeAdapter(inspect.signature(endpoint).return_annotation)
+
+    def render(result: object, response: Response) -> Response:
+        content = rendered.dump_json(rendered.validate_python(result), by_alias=True)
+        headers = {**response.headers, "Content-Type": JSON}
+        return Response(content, status_code=response.status_code or status, headers=headers)
+
+    @wraps(endpoint)
+    async def run_once(
+        *, idempotency_: _Idempotency | None, response_: Response, **arguments: object
+    ) -> Response:
+        if idempotency_ is None:
+            return render(await endpoint(**arguments), response_)
+        stored = await idempotency_.replay()
+        if stored is not None:
+            return stored
+        response = render(await endpoint(**arguments), response_)
+        idempotency_.store(response)
+        return response
+
+    once = Annotated[_Idempotency | None, Depends(_DEPENDENCIES[declared])]
+    return with_parameters(run_once, endpoint, idempotency_=once, response_=ResponseDep)

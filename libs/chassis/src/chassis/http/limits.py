@@ -1,4 +1,4 @@
-"""Bounds on a request's body: its size, and no Content-Encoding."""
+"""Limits on a request's body: a maximum size, and no Content-Encoding."""
 
 from starlette.exceptions import HTTPException  # noqa: TID251 - FastAPI lets nothing else through
 from starlette.requests import Request
@@ -8,16 +8,19 @@ from chassis.http.problems import problem_of_status
 
 MAX_BODY_BYTES = 1024 * 1024
 _TOO_LARGE = 413
+_MAX_DIGITS = 20  # Python's int() raises for a text of more than 4,300 digits
 _CLOSE = {"Connection": "close"}  # the rest of the body is not read
 
 
 class BodyLimits:
-    """Answers 413 to a body over the limit, declared or counted, and 415 to an encoded one."""
+    """Rejects a body over the limit, declared or counted, with 413, and an encoded one with 415."""
 
     def __init__(self, app: ASGIApp, *, max_bytes: int = MAX_BODY_BYTES) -> None:
         self._app = app
         self._max_bytes = max_bytes
-        self._detail = f"the body may have {max_bytes} bytes at most"
+        self._detail = (
+            f"The body is too large. This service accepts {max_bytes} bytes. Send a smaller body."
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection (ASGI)."""
@@ -27,7 +30,7 @@ class BodyLimits:
         request = Request(scope)
         encoding = request.headers.get("content-encoding", "identity")
         if encoding.lower() != "identity":
-            detail = f"send the body without Content-Encoding ({encoding} is not taken)"
+            detail = f"The Content-Encoding {encoding} is not accepted. Send the body without one."
             await problem_of_status(request, 415, detail)(scope, receive, send)
             return
         if self._declares_too_much(request):
@@ -37,10 +40,11 @@ class BodyLimits:
         await self._app(scope, self._counted(receive), send)
 
     def _declares_too_much(self, request: Request) -> bool:
-        try:
-            return int(request.headers.get("content-length", "0")) > self._max_bytes
-        except ValueError:
-            return False  # no number: what comes is counted
+        length = request.headers.get("content-length", "0")
+        if not (length.isascii() and length.isdigit()):
+            return False  # not a number: the bytes received are counted
+        digits = length.lstrip("0") or "0"
+        return len(digits) > _MAX_DIGITS or int(digits) > self._max_bytes
 
     def _counted(self, receive: Receive) -> Receive:
         received = 0

@@ -1,12 +1,28 @@
-"""What the OpenAPI document says of every route: the answers that the chassis itself gives."""
+"""The parts of the OpenAPI document that the chassis adds to every route: its own responses."""
 
 from typing import Any
 
 from fastapi import FastAPI
 
-from chassis.http.problems import MEDIA_TYPE, Problem, problem_response
+from chassis.http.problems import Problem, problem_response
+from chassis.wire_names import PROBLEM
 
-_ALWAYS = {"503": "A system that this needs is away: see `Retry-After`."}
+CONVENTIONS = """\
+**Requests.** JSON is UTF-8. A number in a path or a query is written as JSON writes it: `20`, not
+`+20` or `2_0`. Of a query parameter that comes more than once and is no list, and of a name that
+comes more than once in a JSON object, the last one counts.
+
+**Methods.** `HEAD` is offered wherever `GET` is, with the same status and headers.
+
+**Lists.** `next_cursor` leads to the next page, and so does the header `Link`. It holds the
+parameters that the server understood, each once; where it would be over 8,000 bytes it is left out.
+"""
+"""Rules for every operation, added to the document's description."""
+
+_ALWAYS = {
+    "503": "A system that this needs is unavailable, or the request timed out "
+    "(`deadline-exceeded`): see `Retry-After`."
+}
 _WITH_BODY = {
     "400": "`malformed-request`: the body can't be read.",
     "413": "The body is larger than 1 MiB.",
@@ -18,18 +34,22 @@ _LOCATION = {
     "schema": {"type": "string", "format": "uri-reference"},
 }
 _SECURED = {
-    "401": "`unauthenticated`: no access token, or one that is not good.",
+    "401": "`unauthenticated`: the access token is missing or not valid.",
     "403": "`insufficient-scope`: the token lacks a scope.",
 }
 
 
 def describe(app: FastAPI) -> None:
-    """Complete the app's document: problems of every route, their schema, `Location` of 201."""
+    """Add to the app's document: conventions, problems of every route, `Location` of 201."""
     generate = app.openapi
 
     def complete() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = generate()
+            info = document["info"]
+            info["description"] = "\n\n".join(
+                [*filter(None, [info.get("description")]), CONVENTIONS]
+            )
             _add_problem_schema(document)
             for operations in document.get("paths", {}).values():
                 for operation in operations.values():
@@ -57,7 +77,7 @@ def _add_problems(operation: dict[str, Any]) -> None:
     has_body = "requestBody" in operation
     if has_body:
         answers |= _WITH_BODY
-    # FastAPI names a 422 wherever it validates; a route that reads its body by itself has none.
+    # FastAPI documents a 422 if it validates; a route that reads its own body has none.
     if "422" in responses and (has_body or operation.get("parameters")):
         answers |= _WITH_INPUT
     if operation.get("security"):
@@ -67,7 +87,7 @@ def _add_problems(operation: dict[str, Any]) -> None:
             del responses[status]
         if status not in responses:
             responses[status] = problem_response(description)
-        elif MEDIA_TYPE in responses[status].get("content", {}):
+        elif PROBLEM in responses[status].get("content", {}):
             responses[status]["description"] += f" {description}"
 
 

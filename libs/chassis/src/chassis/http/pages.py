@@ -1,56 +1,61 @@
-"""Lists by keyset: a cursor names the last item, so pages stay right while rows come and go."""
+"""Pages of lists over HTTP: the parameters, the opaque cursor, and the link to the next page."""
 
 import base64
-import binascii
 import json
-from collections.abc import Sequence
-from typing import Annotated, Self
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Annotated, Any, override
 from urllib.parse import urlencode
-from uuid import UUID
 
-from fastapi import Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import Field
 
 from chassis.errors import FieldError, Invalid
 from chassis.http.context import path_of
-from chassis.http.shapes import Moment, QueryShape, Shape
+from chassis.http.shapes import QueryShape, Shape
+from chassis.paging import PageRequest, PageRows, Position
 
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 20
+# Every implementation should support URIs of this length (RFC 9110 §4.1); proxies reject longer
+# fields.
+_MAX_LINK = 8000
+_OF_ONE_PAGE = {"cursor", "total"}  # parameters that the link to the next page does not repeat
 
 
 class Page[T](Shape):
     """One page of a list."""
 
     items: list[T]
-    next_cursor: str | None = Field(description="Give it as `cursor` for the next page; null: end.")
+    next_cursor: str | None = Field(
+        description="Pass it as `cursor` to get the next page; null: this is the last page."
+    )
 
 
-class KeysetCursor(Shape):
-    """The place of the last item of a page; a subclass names the columns of its order."""
+class CountedPage[T](Page[T]):
+    """One page of a list whose length can be asked for."""
 
-    def encode(self) -> str:
-        """Write the cursor as an opaque text."""
-        return base64.urlsafe_b64encode(self.model_dump_json().encode()).rstrip(b"=").decode()
-
-    @classmethod
-    def decode(cls, text: str) -> Self:
-        """Read a cursor; Invalid names the parameter."""
-        try:
-            raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-            cursor = cls.model_validate(json.loads(raw))
-        except (ValueError, binascii.Error) as error:
-            field = FieldError(detail="is no cursor of this list", parameter="cursor")
-            message = "the cursor is not one that a page gave: start again without it"
-            raise Invalid(message, errors=[field]) from error
-        return cursor
+    total: int | None = Field(
+        description="The number of items on all pages; null unless asked for by `total=true`."
+    )
 
 
-class Cursor(KeysetCursor):
-    """The place of an item in the order (time, id)."""
+def cursor_of(position: Position) -> str:
+    """Return a position as an opaque text."""
+    return base64.urlsafe_b64encode(position.model_dump_json().encode()).rstrip(b"=").decode()
 
-    at: Moment
-    id: Annotated[UUID, Field(strict=False)]
+
+def position_in[P: Position](cursor: str, position: type[P]) -> P:
+    """Return the position in a cursor, or raise Invalid with the parameter's name."""
+    try:
+        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        return position.model_validate_json(raw)
+    except ValueError as error:
+        field = FieldError(detail="is not a cursor of this list", parameter="cursor")
+        message = (
+            "The cursor is not one that a page of this list returned. Start again without a cursor."
+        )
+        raise Invalid(message, errors=[field]) from error
 
 
 class PageQuery(QueryShape):
@@ -61,18 +66,94 @@ class PageQuery(QueryShape):
         str | None, Field(max_length=500, description="`next_cursor` of the page before.")
     ] = None
 
-    def after(self) -> Cursor | None:
-        """Read the cursor; Invalid where it is none of ours."""
-        return None if self.cursor is None else Cursor.decode(self.cursor)
+    def page[P: Position](self, position: type[P]) -> PageRequest[P]:
+        """Return the page that is asked for, or raise Invalid if no page returned the cursor."""
+        after = None if self.cursor is None else position_in(self.cursor, position)
+        return PageRequest(limit=self.limit, after=after)
 
 
-def page_of[T](
-    items: Sequence[T], *, next_cursor: KeysetCursor | None, request: Request, response: Response
-) -> Page[T]:
-    """Make the page, and point to the next with a Link header (RFC 8288)."""
-    text = None if next_cursor is None else next_cursor.encode()
-    if text is not None:
-        kept = [pair for pair in request.query_params.multi_items() if pair[0] != "cursor"]
-        query = urlencode([*kept, ("cursor", text)])
-        response.headers["Link"] = f'<{path_of(request.scope)}?{query}>; rel="next"'
-    return Page[T](items=list(items), next_cursor=text)
+class CountedPageQuery(PageQuery):
+    """The parameters of a list whose length can be asked for."""
+
+    total: Annotated[
+        bool,
+        Field(
+            description="Count the items on all pages. It costs more the longer the list is: ask "
+            "once, not with each page."
+        ),
+    ] = False
+
+    @override
+    def page[P: Position](self, position: type[P]) -> PageRequest[P]:
+        return replace(super().page(position), counted=self.total)
+
+
+class PageWriter:
+    """Writes one page as the response of one request.
+
+    Args:
+        request: its path becomes that of the link to the next page.
+        response: the response whose Link header is set.
+    """
+
+    def __init__(self, *, request: Request, response: Response) -> None:
+        self._request = request
+        self._response = response
+
+    def write[R, T](
+        self, found: PageRows[R, Any], shape: Callable[[R], T], *, query: PageQuery
+    ) -> Page[T]:
+        """Return the page, and set the Link header (RFC 8288) to the next one.
+
+        The link is made from the parsed parameters, not from the query as it was sent: that may
+        repeat parameters until the field is too long for clients. A link over 8,000 bytes is left
+        out; the page's ``next_cursor`` has the same information.
+
+        Args:
+            found: the rows of the page.
+            shape: makes the item of a row.
+            query: the parameters of the request.
+        """
+        cursor = self._link(found, query)
+        return Page[T](items=[shape(row) for row in found.items], next_cursor=cursor)
+
+    def write_counted[R, T](
+        self, found: PageRows[R, Any], shape: Callable[[R], T], *, query: CountedPageQuery
+    ) -> CountedPage[T]:
+        """Return the page with the total if it was asked for; see ``write``.
+
+        The link to the next page does not ask for the total again.
+        """
+        cursor = self._link(found, query)
+        items = [shape(row) for row in found.items]
+        return CountedPage[T](items=items, next_cursor=cursor, total=found.total)
+
+    def _link(self, found: PageRows[Any, Any], query: PageQuery) -> str | None:
+        """Set the link to the next page, and return the cursor; None if this is the last page."""
+        cursor = None if found.end is None else cursor_of(found.end)
+        if cursor is not None:
+            path = path_of(self._request.scope)
+            target = f"{path}?{urlencode(_parameters(query, cursor), doseq=True)}"
+            if len(target) <= _MAX_LINK:
+                self._response.headers["Link"] = f'<{target}>; rel="next"'
+        return cursor
+
+
+async def _page_writer(request: Request, response: Response) -> PageWriter:
+    return PageWriter(request=request, response=response)
+
+
+Pages = Annotated[PageWriter, Depends(_page_writer)]
+"""Writes the page of a route that returns a list."""
+
+
+def _parameters(query: PageQuery, cursor: str) -> dict[str, Any]:
+    """Return the parameters of the next page: those of the request, each once, and the cursor."""
+    given = query.model_dump(
+        mode="json", exclude=_OF_ONE_PAGE, exclude_unset=True, exclude_none=True
+    )
+    texts = {
+        name: value if isinstance(value, (str, list)) else json.dumps(value)
+        for name, value in given.items()
+    }
+    return texts | {"cursor": cursor}

@@ -1,4 +1,4 @@
-"""Errors as problem documents (RFC 9457), one form for all."""
+"""Errors as problem documents (RFC 9457), in one form for all."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -9,12 +9,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chassis import errors
+from chassis.http.caching import NO_STORE
 from chassis.http.context import path_of, request_id_of
+from chassis.product import product
+from chassis.wire_names import PROBLEM
 
-MEDIA_TYPE = "application/problem+json"
-TYPE_PREFIX = "https://slipway.dev/problems/"
+TYPE_PREFIX = product().problem_base
 
-# Phrases that changed from one Python to the next: a type's name must not.
+# HTTPStatus phrases differ between Python versions. These are part of a problem's type, which must
+# not change.
 _PHRASES = {
     413: "Content Too Large",
     414: "URI Too Long",
@@ -63,7 +66,7 @@ class Problem(BaseModel):
 
 
 def status_of(error: type[errors.DomainError]) -> int:
-    """Find the HTTP status of an error's kind."""
+    """Return the HTTP status of an error class; 500 if none of its bases has one."""
     for kind in error.__mro__:
         if kind in _STATUS:
             return _STATUS[kind]
@@ -71,7 +74,7 @@ def status_of(error: type[errors.DomainError]) -> int:
 
 
 def problems(*kinds: type[errors.DomainError]) -> dict[int | str, dict[str, Any]]:
-    """Document what a route may answer beside success: ``responses=problems(OutOfStock)``."""
+    """Return the OpenAPI responses for a route's errors: ``responses=problems(OutOfStock)``."""
     by_status: dict[int, list[type[errors.DomainError]]] = {}
     for kind in kinds:
         by_status.setdefault(status_of(kind), []).append(kind)
@@ -81,10 +84,26 @@ def problems(*kinds: type[errors.DomainError]) -> dict[int | str, dict[str, Any]
     }
 
 
+def merged_responses(
+    *documented: Mapping[int | str, dict[str, Any]],
+) -> dict[int | str, dict[str, Any]]:
+    """Return the union of what ``problems`` returned; descriptions of one status are joined."""
+    merged: dict[int | str, dict[str, Any]] = {}
+    for responses in documented:
+        for status, response in responses.items():
+            known = merged.get(status)
+            merged[status] = (
+                response
+                if known is None
+                else {**known, "description": f"{known['description']} {response['description']}"}
+            )
+    return merged
+
+
 def problem_response(description: str) -> dict[str, Any]:
-    """Describe one problem answer in OpenAPI's terms."""
+    """Return the OpenAPI response object of a problem document."""
     schema = {"$ref": "#/components/schemas/Problem"}
-    return {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
+    return {"description": description, "content": {PROBLEM: {"schema": schema}}}
 
 
 def problem(
@@ -98,7 +117,7 @@ def problem(
     extra: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Answer with a problem document."""
+    """Return the response with a problem document."""
     document = Problem(
         type=TYPE_PREFIX + name,
         title=title,
@@ -121,17 +140,21 @@ def problem(
     return Response(
         document.model_dump_json(exclude_none=True),
         status_code=status,
-        headers={"Cache-Control": "no-store", **(headers or {})},
-        media_type=MEDIA_TYPE,
+        headers={"Cache-Control": NO_STORE, **(headers or {})},
+        media_type=PROBLEM,
     )
 
 
 def problem_of(request: Request, error: errors.DomainError) -> Response:
-    """Answer with the problem document of a domain error."""
+    """Return the response with the problem document of a domain error."""
     headers: dict[str, str] = {}
-    if isinstance(error, (errors.Unavailable, errors.TooManyRequests)):
+    if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
-    if isinstance(error, errors.Unauthenticated):
+    if isinstance(error, errors.ReauthenticationNeeded):
+        headers["WWW-Authenticate"] = (
+            f'Bearer error="insufficient_user_authentication", max_age="{error.extra["max_age"]}"'
+        )
+    elif isinstance(error, errors.Unauthenticated):
         sent = "authorization" in request.headers
         headers["WWW-Authenticate"] = 'Bearer error="invalid_token"' if sent else "Bearer"
     if isinstance(error, errors.Forbidden) and "scope" in error.extra:
@@ -153,7 +176,10 @@ def problem_of(request: Request, error: errors.DomainError) -> Response:
 def problem_of_status(
     request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Answer with the problem document of a bare HTTP status: ``405`` is ``method-not-allowed``."""
+    """Return the response with the problem document of an HTTP status.
+
+    The type is named after the status: ``405`` is ``method-not-allowed``.
+    """
     phrase = _PHRASES.get(status) or HTTPStatus(status).phrase
     name = phrase.lower().replace(" ", "-").replace("'", "")
     return problem(
@@ -167,5 +193,5 @@ def problem_of_status(
 
 
 def _printable(text: str) -> str:
-    """Make any text fit for UTF-8: a lone surrogate in a field's name must not break the answer."""
+    """Return `text` with lone surrogates escaped: one in a field's name can't be sent as UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode()

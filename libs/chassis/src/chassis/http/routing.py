@@ -1,55 +1,150 @@
-"""The router of all services: JSON bodies by content type, and a 415 for any other."""
+"""The router of all services: JSON bodies by content type, idempotent and versioned routes."""
 
-import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from fastapi import APIRouter, params
+from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
-from chassis.http.problems import problem_of_status
-
-_JSON = ("application/json", "application/merge-patch+json")
-_FORM = ("application/x-www-form-urlencoded",)
-
-
-class _Request(Request):
-    """Reads JSON without what Python adds to it: ``NaN`` and ``Infinity`` (RFC 8259 §6)."""
-
-    async def json(self) -> Any:  # noqa: ANN401 - JSON is anything
-        return json.loads(await self.body(), parse_constant=_refuse)
-
-
-def _refuse(constant: str) -> None:
-    message = f"{constant} is not JSON"
-    raise ValueError(message)
+from chassis.errors import PreconditionFailed
+from chassis.http.caching import public_for as public
+from chassis.http.concurrency import (
+    NOT_MODIFIED,
+    made_tagged,
+    made_versioned,
+    made_versioned_change,
+)
+from chassis.http.content import FORM_TYPES, JSON_TYPES, JsonRequest, refused_content_type
+from chassis.http.idempotency import ERRORS, Idempotent, made_idempotent
+from chassis.http.problems import merged_responses, problems
+from chassis.library_internals.fastapi import body_is_optional, takes_body, takes_form
 
 
-class _Route(APIRoute):
-    """Refuses a body of another content type before it is read (RFC 9110 §15.5.16)."""
+class ChassisRoute(APIRoute):
+    """Rejects a body with another content type before reading it.
+
+    FastAPI serves it only if it is not lean; see ``chassis.http.lean``.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the function that serves a request (FastAPI's hook)."""
         handle = super().get_route_handler()
-        if self.body_field is None:
+        if not takes_body(self):
             return handle
-        accepted = _FORM if isinstance(self.body_field.field_info, params.Form) else _JSON
+        accepted = FORM_TYPES if takes_form(self) else JSON_TYPES
+        optional = body_is_optional(self)
 
         async def checked(request: Request) -> Response:
-            content_type = request.headers.get("content-type", "")
-            if content_type.split(";")[0].strip().lower() not in accepted:
-                given = content_type or "none"
-                detail = f"send the body as {accepted[0]} (Content-Type was {given})"
-                headers = {"Accept": accepted[0]}
-                return problem_of_status(request, 415, detail, headers)
-            return await handle(_Request(request.scope, request.receive))
+            given = JsonRequest(request.scope, request.receive)
+            refused = await refused_content_type(given, accepted, optional=optional)
+            return refused or await handle(given)
 
         return checked
 
 
 class Router(APIRouter):
-    """An APIRouter whose routes check the content type."""
+    """An APIRouter whose routes check the content type, and can be idempotent and versioned.
+
+    The body of a versioned route has a ``version``, which its responses carry as ETag. A versioned
+    GET returns 304 if the caller already has that version, and 412 if it wants another. So does a
+    GET that is public for a time; if it is not versioned, its ETag is made of the content.
+    """
 
     def __init__(self, *, prefix: str = "", tags: list[str] | None = None) -> None:
-        super().__init__(prefix=prefix, tags=list(tags or []), route_class=_Route)
+        super().__init__(prefix=prefix, tags=list(tags or []), route_class=ChassisRoute)
+
+    def get[E: Callable[..., Any]](
+        self,
+        path: str,
+        *,
+        versioned: bool = False,
+        public_for: int | None = None,
+        **options: Any,  # noqa: ANN401 - FastAPI's own
+    ) -> Callable[[E], E]:
+        """Declare a GET route.
+
+        Args:
+            path: relative to the router's prefix.
+            versioned: see the class.
+            public_for: the seconds for which anybody may keep a response without asking again, also
+                shared caches. Declare it only if the response is the same for all callers. None:
+                what has a validator is confirmed at each use.
+            options: passed to FastAPI.
+        """
+        if not versioned and public_for is None:
+            return super().get(path, **options)
+        added = {**NOT_MODIFIED, **problems(PreconditionFailed)}
+        responses = merged_responses(options.pop("responses", {}), added)
+        declare = super().get(path, responses=responses, **options)
+        if public_for is None:
+            return _declaring(declare, made_versioned)
+        wrap = made_versioned if versioned else made_tagged
+        fields = {"Cache-Control": public(public_for)}
+        return _declaring(declare, lambda endpoint: wrap(endpoint, fields=fields))
+
+    def put[E: Callable[..., Any]](
+        self,
+        path: str,
+        *,
+        versioned: bool = False,
+        **options: Any,  # noqa: ANN401 - FastAPI's own
+    ) -> Callable[[E], E]:
+        """Declare a PUT route; see ``get``."""
+        if not versioned:
+            return super().put(path, **options)
+        return _declaring(super().put(path, **options), made_versioned_change)
+
+    def patch[E: Callable[..., Any]](
+        self,
+        path: str,
+        *,
+        versioned: bool = False,
+        **options: Any,  # noqa: ANN401 - FastAPI's own
+    ) -> Callable[[E], E]:
+        """Declare a PATCH route; see ``get``."""
+        if not versioned:
+            return super().patch(path, **options)
+        return _declaring(super().patch(path, **options), made_versioned_change)
+
+    def post[E: Callable[..., Any]](
+        self,
+        path: str,
+        *,
+        idempotent: Idempotent | None = None,
+        versioned: bool = False,
+        **options: Any,  # noqa: ANN401 - FastAPI's own
+    ) -> Callable[[E], E]:
+        """Declare a POST route.
+
+        Args:
+            path: relative to the router's prefix.
+            idempotent: whether an Idempotency-Key is optional or required; None ignores the header.
+            versioned: see the class.
+            options: passed to FastAPI.
+        """
+        responses = options.pop("responses", {})
+        if idempotent is not None:
+            responses = merged_responses(responses, problems(*ERRORS[idempotent]))
+        status = options.get("status_code", 200)
+
+        def wrapped(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+            inner = made_versioned_change(endpoint) if versioned else endpoint
+            if idempotent is None:
+                return inner
+            return made_idempotent(inner, idempotent, status=status)
+
+        return _declaring(super().post(path, responses=responses, **options), wrapped)
+
+
+def _declaring[E: Callable[..., Any]](
+    declare: Callable[[Callable[..., Any]], object], wrap: Callable[[Callable[..., Any]], Any]
+) -> Callable[[E], E]:
+    """Return a decorator that declares the wrapped endpoint, and leaves the endpoint as it is."""
+
+    def declared(endpoint: E) -> E:
+        declare(wrap(endpoint))
+        return endpoint
+
+    return declared

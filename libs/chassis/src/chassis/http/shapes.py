@@ -1,65 +1,39 @@
-"""The base of all request and response shapes: strict, bounded, and no unknown fields.
+"""The base of all request and response shapes: strict, bounded, without unknown fields.
 
-Bodies are strict JSON: ``"1"`` is no number and ``1.0`` no integer. U+0000, which PostgreSQL can't
-store, is refused here for every text of every request; lone surrogates are refused by Pydantic.
+Bodies are strict JSON: ``"1"`` is not a number, and ``1.0`` is not an integer. Numbers in
+parameters have JSON's syntax. Every text of every request is rejected here if it contains U+0000,
+which PostgreSQL can't store. Pydantic rejects lone surrogates.
 """
 
 import re
-from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any, get_args
 from uuid import UUID
 
 from pydantic import (
-    AfterValidator,
-    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationInfo,
     field_validator,
 )
 
-MAX_INTEGER = 2**63 - 1
+from chassis.integers import MAX_INTEGER
 
 Id = Annotated[UUID, Field(strict=False)]
-"""A UUID as JSON has it: a text."""
+"""A UUID, which is a text in JSON."""
 
 BoundedInt = Annotated[int, Field(ge=-MAX_INTEGER - 1, le=MAX_INTEGER)]
-"""An integer of 64 bits; the bound for anything without a closer one."""
+"""A 64-bit integer; the bound for a field that has no narrower one."""
 
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 """A short line for people: a name, a title."""
 
-_RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}")
-
-
-def _written_as_time(value: object) -> object:
-    if isinstance(value, datetime):
-        return value
-    if not isinstance(value, str) or not _RFC_3339.match(value):
-        message = "must be a time of RFC 3339, such as 2026-01-15T10:20:30Z"
-        raise ValueError(message)
-    return value
-
-
-def _in_utc(time: datetime) -> datetime:
-    try:
-        return time.astimezone(UTC)
-    except OverflowError as error:
-        message = "must lie in the years 1 to 9999 of UTC"
-        raise ValueError(message) from error
-
-
-Moment = Annotated[
-    AwareDatetime, Field(strict=False), BeforeValidator(_written_as_time), AfterValidator(_in_utc)
-]
-"""A time of RFC 3339 in a request, brought to UTC: one that UTC has no year for would break SQL."""
-
 
 def _without_nul(value: object) -> object:
     left = [value]
-    while left:  # a loop and no recursion: a body may be nested deeper than the stack
+    while left:  # a loop instead of recursion: a body may be nested deeper than the stack
         part = left.pop()
         if isinstance(part, str) and "\0" in part:
             message = "must not contain the character U+0000"
@@ -70,6 +44,34 @@ def _without_nul(value: object) -> object:
             left += part.keys()
             left += part.values()
     return value
+
+
+_INTEGER = re.compile(r"-?(0|[1-9]\d*)", re.ASCII)
+_NUMBER = re.compile(_INTEGER.pattern + r"(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+
+
+def _written_as_integer(value: object) -> object:
+    if isinstance(value, str) and not _INTEGER.fullmatch(value):
+        message = "must be an integer in decimal digits, such as 20"
+        raise ValueError(message)
+    return value
+
+
+def _written_as_number(value: object) -> object:
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+        message = "must be a number in decimal digits, such as 0.5"
+        raise ValueError(message)
+    return value
+
+
+WRITTEN_AS_INTEGER = BeforeValidator(_written_as_integer)
+"""For an integer in a path or a header: ``Annotated[int, Path(ge=1), WRITTEN_AS_INTEGER]``.
+
+Pydantic parses a text as Python's ``int`` does, so it accepts ``1_0``, ``+1``, ``01``, ``1.0``, and
+surrounding spaces. This validator accepts only the integer syntax of RFC 8259 §6. Parameters of a
+``QueryShape`` do not need it. Write it last: a constraint after a validator is missing from the
+JSON schema.
+"""
 
 
 class Shape(BaseModel):
@@ -91,6 +93,27 @@ class Shape(BaseModel):
 
 
 class QueryShape(Shape):
-    """Query parameters: texts by nature, so they are converted; all else holds as for bodies."""
+    """Query parameters: texts by nature, so they are converted; all else holds as for bodies.
+
+    Of a parameter that comes more than once, and is no list, the last one counts.
+    """
 
     model_config = ConfigDict(strict=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_other_numbers(cls, value: object, info: ValidationInfo) -> object:
+        kinds = _kinds_of(cls.model_fields[info.field_name or ""].annotation)
+        texts = value if isinstance(value, list) else [value]
+        for text in texts:
+            if int in kinds:
+                _written_as_integer(text)
+            elif float in kinds:
+                _written_as_number(text)
+        return value
+
+
+def _kinds_of(annotation: Any) -> set[Any]:  # noqa: ANN401 - any annotation
+    """Return the types that a field may have: for ``int | None``, ``int`` and ``NoneType``."""
+    parts = get_args(annotation)
+    return {annotation} if not parts else set().union(*map(_kinds_of, parts))

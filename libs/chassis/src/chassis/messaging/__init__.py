@@ -2,6 +2,7 @@
 
 from chassis.messaging.connection import KafkaConnection
 from chassis.messaging.consuming.consumer import Consumer
+from chassis.messaging.consuming.erasure import erase_parked
 from chassis.messaging.consuming.subscriptions import (
     Delivery,
     FailurePolicy,
@@ -9,7 +10,7 @@ from chassis.messaging.consuming.subscriptions import (
     Subscriptions,
 )
 from chassis.messaging.events import PublicEvent, ReceivedMessage
-from chassis.messaging.publishing.outbox import Outbox
+from chassis.messaging.publishing.outbox import Outbox, insert_events
 from chassis.messaging.publishing.relay import Relay
 from chassis.messaging.tables import declare_messaging_tables
 from chassis.messaging.wakeup import Wakeups, relay_channel
@@ -27,5 +28,7 @@ __all__ = [
     "Subscriptions",
     "Wakeups",
     "declare_messaging_tables",
+    "erase_parked",
+    "insert_events",
     "relay_channel",
 ]

@@ -1,7 +1,8 @@
-"""A topic that each process reads whole, without a group: what it tells concerns all of them.
+"""Reads a broadcast: a topic that each process reads whole, without a consumer group.
 
-It begins in the past, as far back as what is told may still matter, and is caught up when it has
-read what was there. Where Kafka is away it goes on later from where it was.
+Reading begins in the past, as far back as a message may still matter. The reader is caught up when
+it has read all that was there. After Kafka was unavailable it continues from its last position. A
+message that can't be decoded is skipped after some attempts, so that later ones are not missed.
 """
 
 import asyncio
@@ -17,29 +18,33 @@ from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from chassis.health import Health
-from chassis.messaging.clients import start, stop_consumer
+from chassis.loops import Failures, for_ever, passes_if
+from chassis.messaging.clients import METADATA_MS, start, stopping
 from chassis.messaging.connection import KafkaConnection
+from chassis.messaging.fetching import PartitionError, PartitionFetcher, UndecodableBatchError
 
 log = structlog.get_logger(__name__)
 
 _POLL_MS = 1000
-_RETRY_SECONDS = 0.25
-_LONGEST_RETRY_SECONDS = 2.0
+_BACKOFF = (0.25, 0.5, 1.0, 2.0)  # short: until we read again, ended sessions are accepted
 _CHECK_SECONDS = 5.0
 _ANSWER_SECONDS = 5.0
 _START_SECONDS = 10.0
 _SILENT_SECONDS = 10.0
-_HURRY_SECONDS = 0.1  # while it catches up
+_HURRY_SECONDS = 0.1  # between two checks while the reader catches up
+_MISSED_CHECKS = 3  # after so many the last check no longer counts
+_MOST = 500
+_TRIES = (0.1, 0.5, 1.0)  # a batch that was corrupted in transit is intact when fetched again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Feed:
-    """A topic, and what to do with each message of it.
+class Broadcast:
+    """A broadcast topic, and the function that takes each of its messages.
 
     Attributes:
-        topic: without a prefix.
-        take: is given the value of each message, at least once, in the order of its partition;
-            ValueError says that it can't be read.
+        topic: the topic's name, without a prefix.
+        take: called with the value of each message, at least once, in the order of its partition;
+            raises ValueError for a value that can't be read.
         history: how far back to begin.
     """
 
@@ -48,153 +53,201 @@ class Feed:
     history: timedelta
 
 
-class FeedMetrics:
-    """What a reader tells."""
+class BroadcastMetrics:
+    """The metrics of all BroadcastReaders of a process."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.messages = Counter(
-            "feed_messages_total",
-            "Messages that were read whole by this process, by outcome: taken, unreadable (alert).",
+            "broadcast_messages_total",
+            "Messages that were read whole by this process, by outcome: taken, unreadable (alert), "
+            "undecodable (alert): passed over, as Kafka's batch can't be decoded.",
             ["topic", "outcome"],
             registry=registry,
         )
         self.stale = Gauge(
-            "feed_stale",
-            "1 while this process does not know the newest of the topic (alert).",
+            "broadcast_stale",
+            "1 unless this process has just seen that it knows all of the topic (alert).",
             ["topic"],
             registry=registry,
         )
 
 
 class _SilentError(Exception):
-    """The client reads nothing, though there is something to read and Kafka answers."""
+    """The client reads nothing, although there are messages and Kafka responds."""
 
 
-class FeedReader:
-    """Reads one feed for as long as the process lives.
+class _ReassignedError(Exception):
+    """The partitions of the topic are not those that are being read."""
+
+
+# OSError includes TimeoutError.
+_PASSING = (KafkaError, OSError, PartitionError, _SilentError, _ReassignedError)
+
+
+class BroadcastReader:
+    """Reads one broadcast for as long as the process lives.
 
     Args:
-        feed: what is read.
-        kafka: where Kafka is.
-        metrics: where it tells what it does.
-        health: the process is ready once the feed is caught up, or has been tried for long enough.
-        start_seconds: how long that is.
-        check_seconds: between two looks whether it still is.
-        answer_seconds: in which Kafka must answer.
+        broadcast: the topic and what takes its messages.
+        kafka: how to connect to Kafka.
+        metrics: counts messages and shows staleness.
+        health: becomes ready once the reader is caught up, or after `start_seconds`.
+        start_seconds: how long the process waits for the reader before it is ready anyway.
+        check_seconds: the time between two checks of whether the reader is still caught up.
+        answer_seconds: the time-out of a request to Kafka.
     """
 
     def __init__(
         self,
         *,
-        feed: Feed,
+        broadcast: Broadcast,
         kafka: KafkaConnection,
-        metrics: FeedMetrics,
+        metrics: BroadcastMetrics,
         health: Health,
         start_seconds: float = _START_SECONDS,
         check_seconds: float = _CHECK_SECONDS,
         answer_seconds: float = _ANSWER_SECONDS,
     ) -> None:
-        self._feed = feed
+        self._broadcast = broadcast
         self._kafka = kafka
         self._health = health
         self._start_seconds = start_seconds
         self._check_seconds = check_seconds
         self._answer_seconds = answer_seconds
-        self._part = f"feed {feed.topic}"
-        self._taken = metrics.messages.labels(feed.topic, "taken")
-        self._unreadable = metrics.messages.labels(feed.topic, "unreadable")
-        self._stale = metrics.stale.labels(feed.topic)
-        self._stale.set(1)
+        self._part = f"broadcast {broadcast.topic}"
+        self._taken = metrics.messages.labels(broadcast.topic, "taken")
+        self._unreadable = metrics.messages.labels(broadcast.topic, "unreadable")
+        self._undecodable = metrics.messages.labels(broadcast.topic, "undecodable")
+        self._fresh_until = 0.0
+        self._blind_until = 0.0
+        metrics.stale.labels(broadcast.topic).set_function(self._staleness)
         self._positions: dict[TopicPartition, int] = {}
-        self._known = True  # what is lost is told once
+        self._failures = Failures(_BACKOFF)
         self.caught_up = asyncio.Event()
         health.expect(self._part)
 
     async def run(self) -> None:
-        """Read until cancelled; a broker that is away is waited for."""
+        """Read until cancelled; retry while Kafka is unavailable."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._ready_at_last())
-            group.create_task(self._read_for_ever())
+            group.create_task(
+                for_ever(
+                    self._read_while_connected,
+                    every=0,
+                    name=f"broadcast {self._broadcast.topic}",
+                    passes=passes_if(*_PASSING),
+                    failures=self._failures,
+                )
+            )
+
+    def _staleness(self) -> float:
+        """Return 1 if stale; computed at each scrape, as a check that hangs can't set a gauge."""
+        now = time.monotonic()
+        return 0 if self._blind_until <= now < self._fresh_until else 1
 
     async def _ready_at_last(self) -> None:
         try:
             async with asyncio.timeout(self._start_seconds):
                 await self.caught_up.wait()
         except TimeoutError:
-            # A process that serves without the newest is worth more than one that waits.
-            log.warning("ready without the feed: it is not caught up", topic=self._feed.topic)
+            # Serving with data that may be stale is better than a process that never becomes ready.
+            log.warning("ready before broadcast caught up", topic=self._broadcast.topic)
             self._health.loaded(self._part)
 
-    async def _read_for_ever(self) -> None:
-        wait = _RETRY_SECONDS
-        while True:
-            try:
-                async with self._connected() as consumer, asyncio.TaskGroup() as group:
-                    group.create_task(self._read(consumer))
-                    group.create_task(self._check(consumer))
-            except* (KafkaError, OSError, _SilentError) as errors:  # a time-out is an OSError, too
-                self._stale.set(1)
-                if self._known:
-                    wait = _RETRY_SECONDS
-                    reasons = [repr(error) for error in errors.exceptions]
-                    log.warning("the feed is stale", topic=self._feed.topic, errors=reasons)
-                self._known = False
-            await asyncio.sleep(wait)
-            wait = min(2 * wait, _LONGEST_RETRY_SECONDS)
+    async def _read_while_connected(self) -> None:
+        try:
+            async with self._connected() as consumer, asyncio.TaskGroup() as group:
+                for partition in self._positions:
+                    group.create_task(self._read(consumer, partition))
+                group.create_task(self._check(consumer))
+        finally:
+            self._fresh_until = 0.0
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[AIOKafkaConsumer]:
         consumer = AIOKafkaConsumer(
-            self._kafka.topic_prefix + self._feed.topic,
+            self._kafka.topic_prefix + self._broadcast.topic,
             **self._kafka.options,
             group_id=None,
-            client_id="feed",
+            client_id="broadcast",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
+            metadata_max_age_ms=METADATA_MS,
         )
-        try:
+        async with stopping(consumer):
             async with asyncio.timeout(self._answer_seconds):
                 await start(consumer)
                 self._positions = await self._beginnings(consumer)
             for partition, offset in self._positions.items():
                 consumer.seek(partition, offset)
             yield consumer
-        finally:
-            await stop_consumer(consumer)
 
     async def _beginnings(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
-        """Find where to begin: where it was, or in the past."""
+        """Return the offsets to begin at: the last positions, or else those of `history` ago.
+
+        A last position may be deleted by now. Kafka then moves the client to the oldest offset.
+        """
         partitions = list(consumer.assignment())
-        # The ends come first: what is sent between the two questions is after them.
+        # Ask for the ends first: a message that is sent between the two requests is then read.
         ends = await consumer.end_offsets(partitions)
-        past = round((time.time() - self._feed.history.total_seconds()) * 1000)
+        past = round((time.time() - self._broadcast.history.total_seconds()) * 1000)
         found = await consumer.offsets_for_times(dict.fromkeys(partitions, past))
         begin = {
             partition: ends[partition] if found[partition] is None else found[partition].offset
             for partition in partitions
         }
-        # One that lies beyond the end is of a topic that was made anew.
+        # A position beyond the end belongs to a topic that was deleted and created again, or to a
+        # broker that has just started: for a moment, Kafka 4.1 shows an end before messages that
+        # it has. In both cases the history is read, again if need be.
         known = {p: o for p, o in self._positions.items() if p in ends and o <= ends[p]}
         return {**begin, **known}
 
-    async def _read(self, consumer: AIOKafkaConsumer) -> None:
+    async def _read(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> None:
+        fetcher = PartitionFetcher(consumer=consumer, partition=partition)
+        failures = 0
         while True:
-            batches = await consumer.getmany(timeout_ms=_POLL_MS)
-            for partition, records in batches.items():
-                for record in records:
-                    self._take(record)
-                self._positions[partition] = records[-1].offset + 1
+            try:
+                records = await fetcher.poll(most=_MOST, timeout_ms=_POLL_MS)
+            except UndecodableBatchError as error:
+                failures += 1
+                await self._meet(error, consumer, partition, failures)
+                continue
+            for record in records:
+                self._take(record)
+            if records:
+                failures = 0
+
+    async def _meet(
+        self,
+        error: UndecodableBatchError,
+        consumer: AIOKafkaConsumer,
+        partition: TopicPartition,
+        failures: int,
+    ) -> None:
+        """Wait before another attempt, or skip one offset: a batch's size is not known."""
+        self._fresh_until = 0.0
+        offset = await consumer.position(partition)
+        place = {"topic": partition.topic, "partition": partition.partition, "offset": offset}
+        if failures <= len(_TRIES):
+            log.error("broadcast undecodable", **place, attempts=failures, error=str(error))
+            await asyncio.sleep(_TRIES[failures - 1])
+            return
+        log.error("broadcast message skipped", **place)
+        self._undecodable.inc()
+        # What was skipped may matter for as long as the history.
+        self._blind_until = time.monotonic() + self._broadcast.history.total_seconds()
+        consumer.seek(partition, offset + 1)
 
     def _take(self, record: ConsumerRecord) -> None:
         if record.value is None:
             return
         try:
-            self._feed.take(record.value)
+            self._broadcast.take(record.value)
         except ValueError as error:
             self._unreadable.inc()
             log.error(  # noqa: TRY400 - the cause may quote the data
-                "a message of the feed can't be read",
+                "broadcast message unreadable",
                 topic=record.topic,
                 partition=record.partition,
                 offset=record.offset,
@@ -204,22 +257,42 @@ class FeedReader:
             self._taken.inc()
 
     async def _check(self, consumer: AIOKafkaConsumer) -> None:
-        """Say whether the newest is known; a client can fall silent without knowing it."""
+        """Check until cancelled whether all was read.
+
+        Raises:
+            _SilentError: the client reads nothing any more; aiokafka itself does not notice.
+        """
         before: Mapping[TopicPartition, int] = {}
         moved = time.monotonic()
         while True:
             async with asyncio.timeout(self._answer_seconds):
                 ends = await consumer.end_offsets(list(self._positions))
-            now = dict(self._positions)
+                now = await self._take_positions(consumer)
             fresh = all(now[partition] >= end for partition, end in ends.items())
+            pause = self._check_seconds if fresh else _HURRY_SECONDS
             if fresh:
-                self._stale.set(0)
-                self._known = True
+                checked = time.monotonic()
+                self._fresh_until = checked + _MISSED_CHECKS * pause + self._answer_seconds
+                self._failures.clear()
                 self._health.loaded(self._part)
                 self.caught_up.set()
             if fresh or now != before:
                 before, moved = now, time.monotonic()
             elif time.monotonic() - moved > _SILENT_SECONDS:
-                message = f"nothing has come for {_SILENT_SECONDS:g} s, and {ends} are the ends"
+                message = (
+                    f"The client read no message for {_SILENT_SECONDS:g} s, although the ends are "
+                    f"{ends}."
+                )
                 raise _SilentError(message)
-            await asyncio.sleep(self._check_seconds if fresh else _HURRY_SECONDS)
+            await asyncio.sleep(pause)
+
+    async def _take_positions(self, consumer: AIOKafkaConsumer) -> Mapping[TopicPartition, int]:
+        """Store and return the client's positions.
+
+        Only the client knows which offsets hold no message, and which were deleted.
+        """
+        if consumer.assignment() != self._positions.keys():
+            message = f"The partitions of the topic {self._broadcast.topic} have changed."
+            raise _ReassignedError(message)
+        self._positions = {one: await consumer.position(one) for one in self._positions}
+        return self._positions

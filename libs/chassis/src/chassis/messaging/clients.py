@@ -1,23 +1,29 @@
-"""Starts and stops clients of Kafka to the end: cut off half-way, they leave sockets open."""
+"""Starts and stops Kafka clients without interruption: half-started ones leave sockets open."""
 
 import asyncio
-from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
+
+from chassis.cancellation import closed_by, to_the_end
+from chassis.library_internals.aiokafka import close_client
+
+# For clients that must soon see an added partition; aiokafka's default is five minutes.
+METADATA_MS = 10_000
 
 _START_SECONDS = 1.0
 _STOP_SECONDS = 10.0
 
 
 async def start(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
-    """Start `client`; one that is cancelled meanwhile is given a second to finish first.
+    """Start `client`; if this task is cancelled, let the start run on for up to 1 second.
 
-    The caller stops it in any case.
+    The caller stops the client in any case.
 
     Raises:
-        aiokafka.errors.KafkaError: no broker answers, or it refuses us.
+        aiokafka.errors.KafkaError: no broker responds, or the broker refuses this client.
     """
     starting = asyncio.ensure_future(client.start())
     try:
@@ -27,34 +33,18 @@ async def start(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
         raise
 
 
-async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
-    """Stop `consumer`, within some seconds where Kafka is away, even if cancelled meanwhile."""
-    await to_the_end(_stop(consumer))
-
-
-async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
-    """Do all of `work` however often it is cancelled meanwhile, which is raised after it."""
-    working = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not working.done():
-        try:
-            await asyncio.wait([working])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    try:
-        working.result()
-    finally:
-        if cancelled is not None:
-            raise cancelled
+def stopping(consumer: AIOKafkaConsumer) -> AbstractAsyncContextManager[None]:
+    """Stop `consumer` when the block is left, even if cancelled; cancel the stop after 10 s."""
+    return closed_by(lambda: _stop(consumer))
 
 
 async def _stop(consumer: AIOKafkaConsumer) -> None:
     stopping = asyncio.ensure_future(consumer.stop())
     await _settle(stopping, _STOP_SECONDS)
     if stopping.cancelled():
-        # Where Kafka is away it also cancels itself: it awaits the fetches that it has cancelled,
-        # and leaves its client behind, which would look for brokers for ever.
-        await consumer._client.close()  # noqa: SLF001 - there is no other way to it
+        # Cancelled by us, or by itself: if Kafka is unavailable, stop() awaits fetches that it has
+        # cancelled. It then leaves behind a client that would look for brokers for ever.
+        await close_client(consumer)
         return
     error = stopping.exception()
     if error is not None and not isinstance(error, KafkaError | TimeoutError):
@@ -62,10 +52,10 @@ async def _stop(consumer: AIOKafkaConsumer) -> None:
 
 
 async def _settle(task: asyncio.Future[Any], seconds: float) -> None:
-    """Wait for `task`, and cancel it when the time is over; what it raises is for the caller."""
+    """Wait for `task`, and cancel it after `seconds`; the caller handles what it raised."""
     await asyncio.wait([task], timeout=seconds)
     if not task.done():
         task.cancel()
         await asyncio.wait([task])
     if not task.cancelled():
-        task.exception()  # told as never retrieved otherwise
+        task.exception()  # or asyncio logs that it was never retrieved

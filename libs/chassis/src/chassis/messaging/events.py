@@ -11,45 +11,46 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 from uuid import UUID
 
 SEQUENCE_DIGITS = 20
-MAX_ATTRIBUTE_CHARACTERS = 255  # they are part of the inbox's primary key
+_REQUIRED = ("ce_id", "ce_source", "ce_type")
+MAX_ATTRIBUTE_CHARACTERS = 255  # ce_source and ce_id are part of the inbox's primary key
 
 
 @runtime_checkable
 class PublicEvent(Protocol):
-    """What an event must offer to be published; the models of ``contracts`` fit it."""
+    """What the outbox needs of an event; the models of ``contracts`` satisfy it."""
 
     type: ClassVar[str]
-    topic: ClassVar[Any]  # has a `name`; a protocol's class variables must be of the very type
+    topic: ClassVar[Any]  # has a `name`; Any, as a protocol's class variables are invariant
 
     @property
     def key(self) -> str:
-        """The Kafka key: events of one key stay in order."""
+        """The Kafka key; events with the same key stay in order."""
 
     @property
     def subject(self) -> str:
-        """The id of what the event is about."""
+        """The id of the aggregate that the event is about."""
 
     @property
     def sequence(self) -> int | None:
-        """The version of the aggregate after this event, from 1; None where it has no order."""
+        """The version of the aggregate after this event, from 1; None if it has no order."""
 
     def to_json(self) -> bytes:
-        """Give the event's data as JSON."""
+        """Return the event's data as JSON."""
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
-        """Read the event's data; ValueError says what does not fit the contract."""
+        """Return the event with this data; raise ValueError if it does not fit the contract."""
 
 
 class MessageFormatError(ValueError):
-    """A Kafka message that is no CloudEvent of ours; the text names the header."""
+    """A Kafka message that is not one of our CloudEvents; the text names the header."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedMessage:
-    """One message as the consumer met it, its CloudEvents attributes read.
+    """One message as received from Kafka, with its CloudEvents attributes parsed.
 
-    ``headers`` holds all of them as text; ``time`` is None where the producer gave none.
+    ``headers`` holds all headers as text; ``time`` is None if the producer set none.
     """
 
     topic: str
@@ -69,13 +70,13 @@ class ReceivedMessage:
 def cloud_event_headers(
     event: PublicEvent, *, event_id: UUID, source: str, trace: Mapping[str, str]
 ) -> dict[str, str]:
-    """Write the headers of one event.
+    """Return the Kafka headers of one event.
 
     Args:
-        event: what is published.
+        event: the event to publish.
         event_id: unique within `source`.
         source: the producing service, as a URI reference: ``/slipway/orders``.
-        trace: ``traceparent`` and ``tracestate``, or nothing.
+        trace: ``traceparent`` and ``tracestate``, or empty.
     """
     headers = {
         "ce_specversion": "1.0",
@@ -101,15 +102,16 @@ def read_message(
     headers: Sequence[tuple[str, bytes | None]],
     value: bytes,
 ) -> ReceivedMessage:
-    """Read the attributes of a message; MessageFormatError names the one that is missing or bad."""
+    """Parse a message; raise MessageFormatError for a missing or invalid attribute."""
     try:
         text = {name: (raw or b"").decode() for name, raw in headers}
         decoded_key = None if key is None else key.decode()
     except UnicodeDecodeError as error:
-        message = f"a header or the key of {topic}/{partition}@{offset} is not UTF-8: {error}"
+        message = f"A header or the key of {topic}/{partition}@{offset} is not UTF-8: {error}"
         raise MessageFormatError(message) from error
-    for name in ("ce_id", "ce_source", "ce_type"):
-        _require(text.get(name), f"message {topic}/{partition}@{offset}", name)
+    for name in _REQUIRED:
+        if not _fits(text.get(name)):
+            raise _attribute_error(text.get(name), f"message {topic}/{partition}@{offset}", name)
     return ReceivedMessage(
         topic=topic,
         partition=partition,
@@ -126,13 +128,17 @@ def read_message(
     )
 
 
-def _require(text: str | None, place: str, name: str) -> None:
-    if not text:
-        message = f"{place} has no header {name}: no CloudEvent"
-        raise MessageFormatError(message)
-    if len(text) > MAX_ATTRIBUTE_CHARACTERS or "\0" in text:
-        message = f"{name} of {place} is longer than {MAX_ATTRIBUTE_CHARACTERS}, or holds U+0000"
-        raise MessageFormatError(message)
+def _fits(value: str | None) -> bool:
+    return value is not None and 0 < len(value) <= MAX_ATTRIBUTE_CHARACTERS and "\0" not in value
+
+
+def _attribute_error(value: str | None, place: str, name: str) -> MessageFormatError:
+    if not value:
+        return MessageFormatError(f"{place} lacks the header {name}, which a CloudEvent must have.")
+    return MessageFormatError(
+        f"{name} of {place} is longer than {MAX_ATTRIBUTE_CHARACTERS} characters, or contains "
+        "U+0000."
+    )
 
 
 def _time(text: str | None) -> datetime | None:
@@ -141,7 +147,7 @@ def _time(text: str | None) -> datetime | None:
     try:
         return datetime.fromisoformat(text)
     except ValueError as error:
-        message = f"ce_time {text!r} is no RFC 3339 time"
+        message = f"ce_time {text!r} is not a time of RFC 3339."
         raise MessageFormatError(message) from error
 
 
@@ -149,6 +155,6 @@ def _sequence(text: str | None) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdigit()):
-        message = f"ce_sequence {text!r} is no number"
+        message = f"ce_sequence {text!r} is not a number in decimal digits."
         raise MessageFormatError(message)
     return int(text)

@@ -1,14 +1,17 @@
-"""The metrics of messaging; labels are few and bounded."""
+"""The metrics of messaging; each label has few and bounded values."""
 
 from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from chassis.messaging.measurement import Measurement
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_STATES = ("retrying", "dead", "unknown")
 
 
 class RelayMetrics:
-    """What the relay tells."""
+    """The metrics of the relay."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.published = Counter(
@@ -19,28 +22,36 @@ class RelayMetrics:
         )
         self.latency = Histogram(
             "outbox_publish_latency_seconds",
-            "From the row's writing, in the transaction, to Kafka's acknowledgement.",
+            "Time from writing the row, in its transaction, to Kafka's acknowledgement.",
             buckets=_SECONDS,
             registry=registry,
         )
-        self.backlog = Gauge(
-            "outbox_backlog_rows",
-            "Rows of the service not yet published; counted up to 100,001. Of several relays each "
-            "tells the whole: take the maximum.",
+        self._waiting = Measurement(
+            name="outbox",
+            gauges={
+                "outbox_backlog_rows": "Rows of the service not yet published; counted up to "
+                "100,001. Each relay shows the total of the service: take the maximum.",
+                "outbox_oldest_row_age_seconds": "Age of the oldest such row.",
+                "outbox_refused_rows": "Events of the service that Kafka refuses (alert): each "
+                "blocks its key.",
+            },
             registry=registry,
         )
-        self.oldest = Gauge(
-            "outbox_oldest_row_age_seconds", "Age of the oldest such row.", registry=registry
-        )
-        self.refused = Gauge(
-            "outbox_refused_rows",
-            "Events of the service that Kafka refuses (alert): each holds up its key.",
-            registry=registry,
+
+    def show(self, *, rows: int, age: float, refused: int, seconds: float) -> None:
+        """Set the gauges of the outbox; they are exposed for `seconds`."""
+        self._waiting.show(
+            values={
+                "outbox_backlog_rows": rows,
+                "outbox_oldest_row_age_seconds": age,
+                "outbox_refused_rows": refused,
+            },
+            seconds=seconds,
         )
 
 
 class ConsumerMetrics:
-    """What the consumer tells."""
+    """The metrics of the consumer."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.consumed = Counter(
@@ -59,26 +70,27 @@ class ConsumerMetrics:
         )
         self.waiting = Gauge(
             "consumer_waiting_partitions",
-            "Partitions that wait before they go on: for a server, or stopped by too many failures "
-            "(alert).",
+            "Partitions that do not go on: infrastructure (they wait for a server); failures (most "
+            "messages fail), undecodable (a batch can't be decoded), refused (Kafka refuses this "
+            "service the topic): each of these alerts.",
             ["reason"],
             registry=registry,
         )
-        self.lag = Gauge(
-            "consumer_lag_messages",
-            "Messages of this member's partitions that it has not met yet.",
-            ["topic"],
-            registry=registry,
-        )
-        self.lag_seconds = Gauge(
-            "consumer_lag_seconds",
-            "How long ago the last message that was met was sent, where there are later ones.",
-            ["topic"],
+        self.lag = Measurement(
+            name="consumer_lag",
+            gauges={
+                "consumer_lag_messages": "Messages of the topic that the service's group has not "
+                "committed yet, in all partitions; those that were handled in the last quarter "
+                "of a second count as well. Each worker shows the total: take the maximum.",
+                "consumer_lag_seconds": "How long the oldest of them has waited, as far as this "
+                "process has seen. Take the maximum of all workers.",
+            },
+            labels=["topic"],
             registry=registry,
         )
         self.rebuilt = Counter(
             "consumer_rebuilds_total",
-            "Consumers rebuilt by the watchdog, as they made no progress.",
+            "Consumers rebuilt by the watchdog because they made no progress.",
             registry=registry,
         )
         self.out_of_range = Counter(
@@ -90,7 +102,7 @@ class ConsumerMetrics:
 
 
 class ParkingMetrics:
-    """What becomes of parked messages."""
+    """The metrics of parked messages."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.retried = Counter(
@@ -99,21 +111,21 @@ class ParkingMetrics:
             ["topic", "outcome"],
             registry=registry,
         )
-        self._messages = Gauge(
-            "parked_messages",
-            "Messages that wait, by the state of their queue: retrying, dead (alert), unknown "
-            "(alert).",
-            ["state"],
+        self._parked = Measurement(
+            name="parked",
+            gauges={
+                "parked_messages": "Messages that wait, by the state of their queue: retrying, "
+                "dead (alert), unknown (alert).",
+                "parked_keys": "Queues of parked messages, by state.",
+            },
+            labels=["state"],
             registry=registry,
         )
-        self._queues = Gauge(
-            "parked_keys", "Queues of parked messages, by state.", ["state"], registry=registry
-        )
-        self.show({})
+        for state in _STATES:
+            self._parked.expect(state)
 
     def show(self, counted: Mapping[str, tuple[int, int]]) -> None:
-        """Set the gauges: messages and queues by state; a state that is missing has none."""
-        for state in ("retrying", "dead", "unknown"):
+        """Set the gauges: (messages, queues) by state; a state that is missing counts as 0."""
+        for state in _STATES:
             messages, queues = counted.get(state, (0, 0))
-            self._messages.labels(state).set(messages)
-            self._queues.labels(state).set(queues)
+            self._parked.show(state, values={"parked_messages": messages, "parked_keys": queues})

@@ -1,8 +1,8 @@
 """Spans of producing, by OpenTelemetry's semantic conventions for messaging and for Kafka.
 
-Where its trace is recorded, an event has a span when it is written, a child of what wrote it, and
-one when it is sent, a child of the first; a batch has one that only links to those. Where nothing
-is recorded, nothing is made.
+An event whose trace is recorded has one span when it is written, a child of the span that wrote it,
+and one when it is sent, a child of the first. A batch has a span that only links to the latter. If
+the trace is not recorded, no span is created.
 """
 
 import contextlib
@@ -11,16 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from opentelemetry import trace
 from opentelemetry.context import Context
 
-from chassis.telemetry.tracing import context_from
-
-_SAMPLED = frozenset("13579bdf")  # the last digit of a traceparent that has this flag
+from chassis.telemetry.tracing import context_from, is_sampled
 
 tracer = trace.get_tracer(__name__)
 
 
 @contextlib.contextmanager
 def outbox_span(topic: str, key: str, message_id: str) -> Iterator[None]:
-    """Be the span of one event that is written to the outbox."""
+    """Open the span of one event that is written to the outbox."""
     if not trace.get_current_span().is_recording():
         yield
         return
@@ -42,8 +40,8 @@ def outbox_span(topic: str, key: str, message_id: str) -> Iterator[None]:
 def message_span(
     topic: str, key: str, partition: int, headers: Mapping[str, str]
 ) -> trace.Span | None:
-    """Begin the span of one message that is sent; the caller ends it."""
-    if headers.get("traceparent", "")[-1:] not in _SAMPLED:
+    """Start the span of one message to send, or return None; the caller ends it."""
+    if not is_sampled(headers):
         return None
     return tracer.start_span(
         f"send {topic}",
@@ -65,7 +63,7 @@ def message_span(
 def batch_span(
     topic: str, partition: int, count: int, messages: Sequence[trace.Span]
 ) -> Iterator[None]:
-    """Be the span of a batch that is sent, linked to those of its messages that are recorded."""
+    """Open the span of a batch to send, linked to the spans of its recorded messages."""
     if not messages:
         yield
         return

@@ -1,4 +1,4 @@
-"""The tables that messaging needs in each service's schema; a service declares them in one line."""
+"""The tables that messaging needs in each service's schema."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -24,10 +24,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from chassis.database.declared import CHASSIS_TABLE, set_urgent_topics
 from chassis.messaging.publishing.unsent import topics_in
 
-# Emptied all the time: vacuum by the number of dead rows, at once and without pauses. Rows are
-# never updated, so pages are filled to the brim (fillfactor 100, the default).
+# The table is emptied all the time. Vacuum it by the number of dead rows, and without pauses. Rows
+# are never updated, so no space is left for new versions (fillfactor 100, the default).
 _ALWAYS_EMPTIED = {
     "autovacuum_vacuum_scale_factor": "0",
     "autovacuum_vacuum_threshold": "10000",
@@ -44,9 +45,10 @@ def declare_messaging_tables(metadata: MetaData, *, urgent_topics: Collection[st
     """Add the tables of messaging to a service's metadata, and so to its migrations.
 
     Args:
-        metadata: of the service.
-        urgent_topics: those that its worker relays ahead of others; they get an index of their own.
+        metadata: the service's metadata.
+        urgent_topics: the topics that its worker relays ahead of others; they get an index.
     """
+    set_urgent_topics(metadata, tuple(urgent_topics))
     _declare_outbox(metadata, urgent_topics)
     _declare_inbox(metadata)
     _declare_parking(metadata)
@@ -60,10 +62,11 @@ def _moment(name: str, *, index: bool | None = None) -> Column[datetime]:
 
 
 def _declare_outbox(metadata: MetaData, urgent_topics: Collection[str]) -> None:
-    """``outbox.seq`` is taken while the aggregate's row lock is held, without a sequence cache.
+    """Declare ``outbox`` and ``outbox_refusals``.
 
-    So it follows the commit order within an aggregate. What Kafka refuses stays in ``outbox``;
-    ``outbox_refusals`` tells of it.
+    ``outbox.seq`` is taken while the aggregate's row lock is held, and the sequence has no cache.
+    So it follows the commit order within an aggregate. A row that Kafka refuses stays in
+    ``outbox``; ``outbox_refusals`` records the attempts and the error.
     """
     outbox = Table(
         "outbox",
@@ -82,8 +85,9 @@ def _declare_outbox(metadata: MetaData, urgent_topics: Collection[str]) -> None:
             server_default=func.clock_timestamp(),
         ),
         postgresql_with=_ALWAYS_EMPTIED,
+        info=CHASSIS_TABLE,
     )
-    if urgent_topics:  # or each poll for them would pass over all that waits
+    if urgent_topics:  # without the index each poll for them would scan the whole backlog
         Index("ix_outbox_urgent", outbox.c.seq, postgresql_where=text(topics_in(urgent_topics)))
     Table(
         "outbox_refusals",
@@ -96,6 +100,7 @@ def _declare_outbox(metadata: MetaData, urgent_topics: Collection[str]) -> None:
         Column("error", Text, nullable=False),
         _moment("first_refused_at"),
         _moment("last_refused_at"),
+        info=CHASSIS_TABLE,
     )
 
 
@@ -108,14 +113,15 @@ def _declare_inbox(metadata: MetaData) -> None:
         Column("id", Text, primary_key=True),
         Column("outcome", Text, nullable=False),
         _moment("received_at", index=True),
+        info=CHASSIS_TABLE,
     )
 
 
 def _declare_parking(metadata: MetaData) -> None:
-    """A row of ``parked_keys`` is a queue, the rows of ``parked_messages`` are what waits in it.
+    """Declare the queues (``parked_keys``) and the messages in them (``parked_messages``).
 
-    A queue that blocks takes in all later messages of its key; one that doesn't holds one message,
-    of an unknown type or of a subscription that skips.
+    A blocking queue takes in all later messages of its key. A queue that does not block holds one
+    message, of an unknown type or of a subscription that skips.
     """
     Table(
         "parked_keys",
@@ -146,6 +152,7 @@ def _declare_parking(metadata: MetaData) -> None:
             "next_attempt_at",
             postgresql_where=text("state = 'retrying'"),
         ),
+        info=CHASSIS_TABLE,
     )
     Table(
         "parked_messages",
@@ -159,7 +166,7 @@ def _declare_parking(metadata: MetaData) -> None:
         Column("id", Text, nullable=False),
         Column("type", Text),
         Column("key", LargeBinary),
-        # Not JSONB: it refuses U+0000 and lone surrogates, and a message is kept as it came.
+        # Not JSONB: it rejects U+0000 and lone surrogates, and a message is kept as received.
         Column("headers", JSON, nullable=False),
         Column("payload", LargeBinary),
         Column("sent_at", DateTime(timezone=True)),
@@ -168,11 +175,12 @@ def _declare_parking(metadata: MetaData) -> None:
         _moment("parked_at"),
         Column("attempted_at", DateTime(timezone=True)),
         Index("ix_parked_messages_parked_key_id_seq", "parked_key_id", "seq"),
+        info=CHASSIS_TABLE,
     )
 
 
 def _declare_operations(metadata: MetaData) -> None:
-    """What people did to parked messages, and which snapshots they asked for."""
+    """Declare what people did to parked messages, and which replays they requested."""
     Table(
         "dead_letter_actions",
         metadata,
@@ -186,6 +194,7 @@ def _declare_operations(metadata: MetaData) -> None:
         Column("type", Text),
         Column("source", Text, nullable=False),
         Column("message_id", Text, nullable=False),
+        info=CHASSIS_TABLE,
     )
     Table(
         "replays",
@@ -204,4 +213,5 @@ def _declare_operations(metadata: MetaData) -> None:
             unique=True,
             postgresql_where=text("finished_at IS NULL"),
         ),
+        info=CHASSIS_TABLE,
     )

@@ -1,70 +1,69 @@
 """Wake-ups between processes: PostgreSQL NOTIFY as a hint, sent outside business transactions.
 
-NOTIFY inside a transaction takes a lock over the whole server at commit, so hints are collected and
-sent on a connection of their own, one round trip for all that came meanwhile. A hint can be lost:
-whoever listens also polls.
+NOTIFY inside a transaction takes a server-wide lock at commit. So hints are collected and sent on a
+separate connection, one round trip for all that have collected. A hint can be lost, so each
+listener also polls.
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable
 
 import asyncpg
-import structlog
 
+from chassis.database.connecting import Connector
 from chassis.database.errors import is_infrastructure_error
+from chassis.loops import Failures, for_ever
 
-log = structlog.get_logger(__name__)
-
-_RETRY_SECONDS = 1.0
-_MAX_PAYLOAD_BYTES = 7_900  # PostgreSQL takes less than 8,000 bytes
+_RECONNECT_SECONDS = 1.0  # after the server closed the connection without an error
+_MAX_PAYLOAD_BYTES = 7_900  # PostgreSQL accepts less than 8,000 bytes
 _MAX_PENDING = 10_000
-_KEEP_ALIVE = {
-    "tcp_keepalives_idle": "5",
-    "tcp_keepalives_interval": "2",
-    "tcp_keepalives_count": "3",
-}
+_CHECK_SECONDS = 15.0
 
 
 def relay_channel(service: str) -> str:
-    """Name the channel that wakes the service's relay; channels are per database."""
+    """Return the channel that wakes the service's relay; channels are per database."""
     return f"{service}_outbox"
 
 
 class Wakeups:
-    """Sends hints from this process, coalesced.
+    """Sends hints from this process; equal hints are merged.
 
     Args:
-        dsn: ``postgresql://…``; past a transaction pooler.
-        application_name: how the connection shows in ``pg_stat_activity``.
+        connector: opens connections that bypass any pooler.
+        application_name: the connection's name in ``pg_stat_activity``.
     """
 
-    def __init__(self, *, dsn: str, application_name: str) -> None:
-        self._dsn = dsn
+    def __init__(self, *, connector: Connector, application_name: str) -> None:
+        self._connector = connector
         self._application_name = application_name
         self._pending: dict[tuple[str, str], None] = {}
         self._wake = asyncio.Event()
+        self._failures = Failures()
 
     def hint(self, channel: str, payload: str = "") -> None:
-        """Send a hint soon; never blocks, never raises. Equal hints are sent once.
+        """Queue a hint to be sent soon; never block, never raise. Equal hints are sent once.
 
-        A hint too many or too large is dropped: the listener's poll finds the row.
+        If too many hints wait, or this one is too large, it is dropped: the listener's poll finds
+        the row.
         """
         if len(self._pending) < _MAX_PENDING and len(payload.encode()) <= _MAX_PAYLOAD_BYTES:
             self._pending[channel, payload] = None
             self._wake.set()
 
     async def run(self) -> None:
-        """Send hints for as long as the process lives; reconnects by itself."""
-        while True:
-            try:
-                async with connected(self._dsn, self._application_name) as connection:
-                    await self._send(connection)
-            except Exception as error:
-                if not is_infrastructure_error(error):
-                    raise
-                log.warning("wake-ups pause: no database connection", error=str(error))
-                await asyncio.sleep(_RETRY_SECONDS)
+        """Send hints for as long as the process lives; reconnect after an error."""
+        await for_ever(
+            self._send_while_connected,
+            every=0,
+            name="wake-ups",
+            passes=is_infrastructure_error,
+            failures=self._failures,
+        )
+
+    async def _send_while_connected(self) -> None:
+        async with self._connector.opened(self._application_name) as connection:
+            self._failures.clear()
+            await self._send(connection)
 
     async def _send(self, connection: asyncpg.Connection) -> None:
         while True:
@@ -79,64 +78,50 @@ class Wakeups:
             )
 
 
-@contextlib.asynccontextmanager
-async def connected(
-    dsn: str, application_name: str, *, settings: Mapping[str, str] | None = None
-) -> AsyncIterator[asyncpg.Connection]:
-    """Open one asyncpg connection outside the pool, and close it without waiting for a dead server.
-
-    The command time-out makes a server that vanished an error within seconds; TCP keep-alives let
-    the server forget a client that did, and with it its locks.
-
-    Args:
-        dsn: ``postgresql://…``; past a transaction pooler, as `settings` need a session.
-        application_name: how the connection shows in ``pg_stat_activity``.
-        settings: further ones of the session.
-    """
-    connecting = asyncio.ensure_future(
-        asyncpg.connect(
-            dsn,
-            timeout=3,
-            command_timeout=10,
-            server_settings={
-                "application_name": application_name,
-                "jit": "off",
-                **_KEEP_ALIVE,
-                **(settings or {}),
-            },
-        )
-    )
-    try:
-        # asyncpg leaves an exception that nobody retrieves when it is cancelled half-way.
-        yield await asyncio.shield(connecting)
-    finally:
-        with contextlib.suppress(Exception):
-            await (await connecting).close(timeout=1)
-
-
 async def listen(
-    dsn: str, application_name: str, channel: str, on_hint: Callable[[str], None]
+    connector: Connector,
+    application_name: str,
+    channel: str,
+    on_hint: Callable[[str], None],
+    *,
+    check_seconds: float = _CHECK_SECONDS,
 ) -> None:
     """Call `on_hint` with the payload of each hint on `channel`, for as long as the task lives.
 
-    Reconnects by itself; hints sent meanwhile are lost, so `on_hint("")` is called after each
-    (re)connect, and the caller polls as well.
+    Reconnects after an error. Hints sent while disconnected are lost, so `on_hint("")` is called
+    after each (re)connect, and the caller must poll as well.
+
+    Args:
+        connector: opens connections that bypass any pooler.
+        application_name: the connection's name in ``pg_stat_activity``.
+        channel: the channel to listen on.
+        on_hint: called with the payload.
+        check_seconds: the time between two checks of the connection, and the time-out of a check.
     """
-    while True:
-        try:
-            async with connected(dsn, application_name) as connection:
-                await connection.add_listener(channel, lambda *args: on_hint(str(args[3])))
-                on_hint("")
-                await _until_closed(connection)
-        except Exception as error:
-            if not is_infrastructure_error(error):
-                raise
-            log.warning("listener lost its connection", channel=channel, error=str(error))
-        await asyncio.sleep(_RETRY_SECONDS)
+    failures = Failures()
+
+    async def listen_while_connected() -> None:
+        async with connector.opened(application_name) as connection:
+            await connection.add_listener(channel, lambda *args: on_hint(str(args[3])))
+            failures.clear()
+            on_hint("")
+            await _until_closed(connection, check_seconds)
+
+    await for_ever(
+        listen_while_connected,
+        every=_RECONNECT_SECONDS,
+        name=f"listening on {channel}",
+        passes=is_infrastructure_error,
+        failures=failures,
+    )
 
 
-async def _until_closed(connection: asyncpg.Connection) -> None:
+async def _until_closed(connection: asyncpg.Connection, check_seconds: float) -> None:
+    """Wait until the connection ends; poll it, as a host that crashed does not close it."""
     closed = asyncio.Event()
     connection.add_termination_listener(lambda _: closed.set())
-    if not connection.is_closed():  # before the line above
-        await closed.wait()
+    while not connection.is_closed():
+        try:
+            await asyncio.wait_for(closed.wait(), check_seconds)
+        except TimeoutError:
+            await connection.execute("SELECT 1", timeout=check_seconds)

@@ -1,1 +1,1 @@
-"""What operators do with a running worker, over HTTP on its internal port."""
+"""What operators can do with a running worker, over HTTP on its internal port."""

@@ -1,15 +1,16 @@
-"""HTTP on dead letters."""
+"""HTTP routes of dead letters."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, Path, Query, Request, Response
+from fastapi import Depends, Path, Query
 from fastapi.requests import HTTPConnection
 from pydantic import Field
 
 from chassis.auth import Principal, require_scope
-from chassis.http import KeysetCursor, Page, PageQuery, Router, SessionDep, Shape, page_of, problems
-from chassis.http.shapes import MAX_INTEGER
+from chassis.http import Page, PageQuery, Pages, Router, Shape, UnitDep, problems
+from chassis.http.shapes import WRITTEN_AS_INTEGER
+from chassis.integers import MAX_INTEGER
 from chassis.operations.dead_letters import (
     Action,
     BeingTried,
@@ -18,6 +19,7 @@ from chassis.operations.dead_letters import (
     DeadLetters,
     Filter,
     NotHead,
+    QueuePosition,
 )
 from chassis.operations.redaction import redacted_headers, redacted_payload
 
@@ -27,12 +29,16 @@ router = Router(prefix="/dead-letters", tags=["dead letters"])
 
 State = Literal["dead", "unknown", "retrying"]
 Text = Annotated[str, Field(min_length=1, max_length=300)]
-Number = Annotated[int, Path(ge=1, le=MAX_INTEGER, description="The `number` of a message.")]
+Number = Annotated[
+    int,
+    Path(ge=1, le=MAX_INTEGER, description="The `number` of a message."),
+    WRITTEN_AS_INTEGER,
+]
 Operator = Annotated[Principal, require_scope(SCOPE)]
 
 
-class LetterQuery(PageQuery):
-    """Which ones to list."""
+class DeadLetterQuery(PageQuery):
+    """Which dead letters to list."""
 
     state: Annotated[
         list[State],
@@ -40,33 +46,27 @@ class LetterQuery(PageQuery):
             default_factory=lambda: ["dead", "unknown"],
             min_length=1,
             max_length=3,
-            description="`dead`: all attempts failed; `unknown`: of a type that this consumer does "
-            "not know; `retrying`: will be tried again by itself.",
+            description="`dead`: no longer retried; `unknown`: of a type that this consumer does "
+            "not know; `retrying`: is retried automatically.",
         ),
     ]
     topic: Annotated[Text | None, Field(description="The topic, with its prefix.")] = None
     type: Annotated[Text | None, Field(description="The event's type.")] = None
     key: Annotated[Text | None, Field(description="The message's key.")] = None
-    error: Annotated[Text | None, Field(description="A part of the error, in any case.")] = None
+    error: Annotated[Text | None, Field(description="A part of the error; case is ignored.")] = None
     min_age: Annotated[
-        int, Field(ge=0, le=10**9, description="Seconds that it has been parked, at least.")
+        int, Field(ge=0, le=10**9, description="The minimum seconds since it was parked.")
     ] = 0
 
 
-class Place(KeysetCursor):
-    """The queue of the last item of a page."""
-
-    queue: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
-
-
 class Letter(Shape):
-    """The first message of a queue: what a key, or this one message, waits for."""
+    """A parked message: the head of a queue in a list, any message if shown by number."""
 
-    number: int = Field(description="Names it in this service.")
+    number: int = Field(description="Identifies the message in this service.")
     state: State
     blocking: bool = Field(description="Whether later messages of its key wait behind it.")
-    behind: int = Field(description="How many wait behind it.")
-    before: int = Field(description="How many it waits for itself; 0: it is the first.")
+    behind: int = Field(description="How many messages wait behind it.")
+    before: int = Field(description="How many messages it waits for; 0: it is the head.")
     topic: str
     partition: int
     offset: int
@@ -75,7 +75,7 @@ class Letter(Shape):
     source: str
     message_id: str
     attempts: int
-    error: str | None = Field(description="Of the last attempt; null: none was made.")
+    error: str | None = Field(description="The error of the last attempt; null: none was made.")
     sent_at: datetime | None
     parked_at: datetime
     attempted_at: datetime | None
@@ -83,7 +83,7 @@ class Letter(Shape):
 
 
 class LetterDetail(Letter):
-    """One message, with what it is made of: personal data and secrets are not shown."""
+    """One message with its content; texts that may be personal or secret are shown by length."""
 
     headers: dict[str, str]
     payload: Any
@@ -94,8 +94,12 @@ class Reason(Shape):
 
     reason: Annotated[str, Field(min_length=3, max_length=500)]
 
+    def given_by(self, caller: Principal) -> Action:
+        """Return the record of who acts, and why."""
+        return Action(actor=str(caller.user_id), reason=self.reason)
 
-def _dead_letters(connection: HTTPConnection) -> DeadLetters:
+
+async def _dead_letters(connection: HTTPConnection) -> DeadLetters:
     letters: DeadLetters = connection.app.state.dead_letters
     return letters
 
@@ -105,15 +109,14 @@ LettersDep = Annotated[DeadLetters, Depends(_dead_letters)]
 
 @router.get("", operation_id="listDeadLetters")
 async def list_dead_letters(
-    query: Annotated[LetterQuery, Query()],
+    query: Annotated[DeadLetterQuery, Query()],
     _: Operator,
     letters: LettersDep,
-    session: SessionDep,
-    request: Request,
-    response: Response,
+    unit: UnitDep,
+    pages: Pages,
 ) -> Page[Letter]:
-    """List what is parked: of each queue the first message, the longest-parked queue first."""
-    wanted = Filter(
+    """List the first message of each queue, the queue that was opened first at the top."""
+    only = Filter(
         states=query.state,
         topic=query.topic,
         type=query.type,
@@ -121,20 +124,16 @@ async def list_dead_letters(
         error=query.error,
         min_age=timedelta(seconds=query.min_age),
     )
-    after = 0 if query.cursor is None else Place.decode(query.cursor).queue
-    found = await letters.page(session, wanted, limit=query.limit + 1, after=after)
-    shown = found[: query.limit]
-    place = Place(queue=shown[-1].queue) if len(found) > query.limit else None
-    items = [Letter(**_fields(letter)) for letter in shown]
-    return page_of(items, next_cursor=place, request=request, response=response)
+    found = await letters.page(unit, query.page(QueuePosition), only=only)
+    return pages.write(found, _shown, query=query)
 
 
 @router.get("/{number}", operation_id="showDeadLetter", responses=problems(DeadLetterNotFound))
 async def show_dead_letter(
-    number: Number, _: Operator, letters: LettersDep, session: SessionDep
+    number: Number, _: Operator, letters: LettersDep, unit: UnitDep
 ) -> LetterDetail:
     """Show one parked message."""
-    return _detail(await letters.get(session, number))
+    return _detail(await letters.get(unit, number))
 
 
 @router.post(
@@ -144,11 +143,10 @@ async def show_dead_letter(
     responses=problems(DeadLetterNotFound, NotHead, BeingTried),
 )
 async def redrive_dead_letter(
-    number: Number, body: Reason, caller: Operator, letters: LettersDep, session: SessionDep
+    number: Number, body: Reason, caller: Operator, letters: LettersDep, unit: UnitDep
 ) -> Letter:
-    """Have a message tried again at once, with all its attempts; answers what it was before."""
-    letter = await letters.redrive(session, number, _action(caller, body))
-    return Letter(**_fields(letter))
+    """Retry a message at once, with all its attempts again; returns its old state."""
+    return _shown(await letters.redrive(unit, number, body.given_by(caller)))
 
 
 @router.post(
@@ -157,15 +155,14 @@ async def redrive_dead_letter(
     responses=problems(DeadLetterNotFound, BeingTried),
 )
 async def discard_dead_letter(
-    number: Number, body: Reason, caller: Operator, letters: LettersDep, session: SessionDep
+    number: Number, body: Reason, caller: Operator, letters: LettersDep, unit: UnitDep
 ) -> Letter:
-    """Give a message up for good, so that its key goes on; answers what it was."""
-    letter = await letters.discard(session, number, _action(caller, body))
+    """Give a message up for good, so that its key goes on; returns its old state."""
+    return _shown(await letters.discard(unit, number, body.given_by(caller)))
+
+
+def _shown(letter: DeadLetter) -> Letter:
     return Letter(**_fields(letter))
-
-
-def _action(caller: Principal, body: Reason) -> Action:
-    return Action(actor=str(caller.user_id), reason=body.reason)
 
 
 def _fields(letter: DeadLetter) -> dict[str, Any]:

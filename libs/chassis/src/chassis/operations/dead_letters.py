@@ -1,7 +1,7 @@
-"""Dead letters: to look at them, to try them again, to give them up. Each action is recorded.
+"""Dead letters: operators list, redrive and discard them. Each action is recorded.
 
-A queue of parked messages is changed under its row's lock FOR UPDATE, which waits for a retry of
-its head and for who appends to it; see ``chassis.messaging.consuming.parking``.
+A queue of parked messages is changed under its row's lock FOR UPDATE. The lock waits for a retry of
+the queue's head and for those who append; see ``chassis.messaging.consuming.parking``.
 """
 
 import json
@@ -10,19 +10,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import asyncpg
 from prometheus_client import Counter
-from sqlalchemy import BigInteger, bindparam, text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import select
 
+from chassis.database.unit import Unit
 from chassis.errors import Conflict, NotFound
 from chassis.messaging.consuming.inbox import DISCARDED, Inbox
 from chassis.messaging.consuming.parking import DEAD, RETRYING, UNKNOWN, Parking
+from chassis.paging import (
+    BigSerial,
+    ListOrder,
+    PageRequest,
+    PageRows,
+    Position,
+    subquery_of,
+)
 
 REDRIVEN = "redriven"
 STATES = (DEAD, UNKNOWN, RETRYING)
-
-_LOCK_NOT_AVAILABLE = "55P03"
 
 _LETTER = """
     SELECT k.id AS queue, k.state, k.blocking, k.next_attempt_at, k.key, m.seq, m.topic,
@@ -33,62 +39,41 @@ _LETTER = """
            (SELECT count(*) FROM parked_messages AS w
             WHERE w.parked_key_id = k.id AND w.seq < m.seq) AS before
 """
-_LIST = text(
-    f"""
-    {_LETTER}
-    FROM parked_keys AS k
-    CROSS JOIN LATERAL (
-        SELECT * FROM parked_messages WHERE parked_key_id = k.id ORDER BY seq LIMIT 1
-    ) AS m
-    WHERE k.consumer = :consumer AND k.id > :after AND k.state = ANY (:states)
-      AND (cast(:topic AS text) IS NULL OR k.topic = :topic)
-      AND (cast(:type AS text) IS NULL OR m.type = :type)
-      AND (cast(:key AS text) IS NULL OR k.key = :key)
-      AND (cast(:error AS text) IS NULL OR strpos(lower(m.error), lower(:error)) > 0)
-      AND m.parked_at <= now() - cast(:min_age AS interval)
-    ORDER BY k.id LIMIT :limit
-    """  # noqa: S608 - of constants
-).bindparams(bindparam("after", type_=BigInteger))
-_FIND = text(
-    f"""
+_FIND = f"""
     {_LETTER}
     FROM parked_messages AS m JOIN parked_keys AS k ON k.id = m.parked_key_id
-    WHERE m.seq = :seq AND k.consumer = :consumer
-    """
-)
-_FORGET_ATTEMPTS = text("UPDATE parked_messages SET attempts = 0 WHERE seq = :seq")
-_RECORD = text(
-    """
+    WHERE m.seq = $1 AND k.consumer = $2
+"""
+_FORGET_ATTEMPTS = "UPDATE parked_messages SET attempts = 0 WHERE seq = $1"
+_RECORD = """
     INSERT INTO dead_letter_actions (actor, action, reason, topic, key, type, source, message_id)
-    VALUES (:actor, :action, :reason, :topic, :key, :type, :source, :message_id)
-    """
-)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+"""
 
 
 class DeadLetterNotFound(NotFound):
-    """No message of that number is parked."""
-
-    name = "dead-letter-not-found"
-    title = "No such message is parked."
+    """No such message is parked."""
 
 
 class NotHead(Conflict):
-    """The message waits behind another one of its key."""
+    """An earlier message of the same key comes first.
+
+    Only the head of a queue can be tried or discarded.
+    """
 
     name = "not-the-head-of-its-key"
-    title = "An earlier message of the same key comes first."
 
 
 class BeingTried(Conflict):
-    """The message's queue is at work for longer than is waited."""
+    """The message is being tried now.
 
-    name = "being-tried"
-    title = "The message is being tried now."
+    Its queue stayed locked for longer than the request waits.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which dead letters are meant; None: no matter."""
+    """Filter for dead letters; None matches any."""
 
     states: Sequence[str] = (DEAD, UNKNOWN)
     topic: str | None = None
@@ -127,10 +112,36 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """Who does something, and why."""
+    """Who acts, and why."""
 
     actor: str
     reason: str
+
+
+class QueuePosition(Position):
+    """The position of a dead letter in the list: its queue, of which it is the head."""
+
+    queue: BigSerial
+
+
+_LISTED = subquery_of(
+    f"""
+    {_LETTER}
+    FROM parked_keys AS k
+    CROSS JOIN LATERAL (
+        SELECT * FROM parked_messages WHERE parked_key_id = k.id ORDER BY seq LIMIT 1
+    ) AS m
+    WHERE k.consumer = :consumer AND k.state = ANY (:states)
+      AND (cast(:topic AS text) IS NULL OR k.topic = :topic)
+      AND (cast(:type AS text) IS NULL OR m.type = :type)
+      AND (cast(:key AS text) IS NULL OR k.key = :key)
+      AND (cast(:error AS text) IS NULL OR strpos(lower(m.error), lower(:error)) > 0)
+      AND m.parked_at <= now() - cast(:min_age AS interval)
+    """,  # noqa: S608 - of constants
+    DeadLetter,
+)
+# A queue's number rises with the time at which it was opened.
+_OLDEST_FIRST = ListOrder(QueuePosition, _LISTED.c.queue)
 
 
 class DeadLetters:
@@ -138,7 +149,7 @@ class DeadLetters:
 
     Args:
         consumer: the service's name.
-        counter: of actions, by what was done.
+        counter: counts actions by kind.
     """
 
     def __init__(self, *, consumer: str, counter: Counter) -> None:
@@ -148,101 +159,93 @@ class DeadLetters:
         self._parking = Parking(consumer=consumer)
 
     async def page(
-        self, session: AsyncSession, wanted: Filter, *, limit: int, after: int = 0
-    ) -> Sequence[DeadLetter]:
-        """List the heads of queues, in the order in which the queues were opened."""
+        self, unit: Unit, wanted: PageRequest[QueuePosition], *, only: Filter
+    ) -> PageRows[DeadLetter, QueuePosition]:
+        """Return the heads of queues, in the order in which the queues were opened."""
         values = {
             "consumer": self._consumer,
-            "after": after,
-            "states": list(wanted.states),
-            "topic": wanted.topic,
-            "type": wanted.type,
-            "key": wanted.key,
-            "error": wanted.error,
-            "min_age": wanted.min_age,
-            "limit": limit,
+            "states": list(only.states),
+            "topic": only.topic,
+            "type": only.type,
+            "key": only.key,
+            "error": only.error,
+            "min_age": only.min_age,
         }
-        return [_letter(row) for row in (await session.execute(_LIST, values)).mappings()]
+        rows = await unit.session.execute(_OLDEST_FIRST.bounded(select(_LISTED), wanted), values)
+        return _OLDEST_FIRST.cut([_letter(row) for row in rows.mappings()], wanted)
 
-    async def get(self, session: AsyncSession, seq: int) -> DeadLetter:
-        """Give one parked message, the head of its queue or not; or DeadLetterNotFound."""
-        result = await session.execute(_FIND, {"seq": seq, "consumer": self._consumer})
-        row = result.mappings().one_or_none()
-        if row is None:
+    async def get(self, unit: Unit, seq: int) -> DeadLetter:
+        """Return one parked message, whether a head or not, or raise DeadLetterNotFound."""
+        found = await unit.fetch(_FIND, seq, self._consumer)
+        if not found:
             message = (
-                f"no message {seq} is parked in {self._consumer}: it took effect, was discarded, "
-                "or never was there; list them to see what is"
+                f"{self._consumer} has no parked message {seq}. It was handled or discarded, or "
+                "never existed. List the dead letters."
             )
             raise DeadLetterNotFound(message)
-        return _letter(row)
+        return _letter(dict(found[0]))
 
-    async def redrive(self, session: AsyncSession, seq: int, action: Action) -> DeadLetter:
-        """Have the head of a queue tried again at once, with all its attempts.
+    async def redrive(self, unit: Unit, seq: int, action: Action) -> DeadLetter:
+        """Retry the head of a queue at once, with all its attempts again; return its old state.
 
-        It stays where it is, so that one that fails again is in its place.
+        It keeps its place in the queue, in case it fails again.
 
         Raises:
             DeadLetterNotFound: see ``get``.
-            NotHead: an earlier one of its key comes first.
-            BeingTried: a retry takes too long to wait for.
+            NotHead: an earlier message of its key comes first.
+            BeingTried: a retry holds the queue's lock for too long.
         """
-        letter = await self._take(session, seq)
+        letter = await self._take(unit, seq)
         if letter.before:
             message = (
-                f"message {seq} waits behind {letter.before} earlier of its key {letter.key!r}: "
-                "redrive or discard the first of them"
+                f"Message {seq} waits behind {letter.before} earlier ones of its key "
+                f"{letter.key!r}. Redrive or discard the first of them."
             )
             raise NotHead(message)
-        await session.execute(_FORGET_ATTEMPTS, {"seq": seq})
-        await self._parking.reschedule(session, letter.queue, state=RETRYING)
-        await self._record(session, letter, REDRIVEN, action)
+        await unit.execute(_FORGET_ATTEMPTS, seq)
+        await self._parking.reschedule(unit, letter.queue, state=RETRYING)
+        await self._record(unit, letter, REDRIVEN, action)
         return letter
 
-    async def discard(self, session: AsyncSession, seq: int, action: Action) -> DeadLetter:
-        """Give a message up: it will take no effect, also where it comes again.
+    async def discard(self, unit: Unit, seq: int, action: Action) -> DeadLetter:
+        """Give a message up: it takes no effect, even if delivered again; return its old state.
 
-        What waited behind it goes on at once.
+        Messages behind it go on at once.
 
         Raises:
             DeadLetterNotFound: see ``get``.
-            BeingTried: a retry takes too long to wait for.
+            BeingTried: a retry holds the queue's lock for too long.
         """
-        letter = await self._take(session, seq)
-        await self._parking.remove(session, seq)
-        await self._inbox.settle(session, letter.source, letter.message_id, DISCARDED)
+        letter = await self._take(unit, seq)
+        await self._parking.remove(unit, seq)
+        await self._inbox.settle(unit, letter.source, letter.message_id, DISCARDED)
         if not letter.before:
-            # An empty queue, too: the retry loop closes it, in a transaction of its own.
-            await self._parking.reschedule(session, letter.queue, state=RETRYING)
-        await self._record(session, letter, DISCARDED, action)
+            # Reschedule even an empty queue: the retry loop closes it, in a separate transaction.
+            await self._parking.reschedule(unit, letter.queue, state=RETRYING)
+        await self._record(unit, letter, DISCARDED, action)
         return letter
 
-    async def _take(self, session: AsyncSession, seq: int) -> DeadLetter:
-        """Lock a message's queue, and read the message as it is then."""
-        letter = await self.get(session, seq)
+    async def _take(self, unit: Unit, seq: int) -> DeadLetter:
+        """Lock a message's queue; return the message as it is under the lock."""
+        letter = await self.get(unit, seq)
         try:
-            await self._parking.lock(session, letter.queue)
-        except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
-                raise
-            message = f"message {seq} or one before it is being tried now: do it again in a moment"
+            await self._parking.lock(unit, letter.queue)
+        except asyncpg.LockNotAvailableError as error:
+            message = f"Message {seq} or one before it is being handled now. Try again in a moment."
             raise BeingTried(message) from error
-        return await self.get(session, seq)
+        return await self.get(unit, seq)
 
-    async def _record(
-        self, session: AsyncSession, letter: DeadLetter, action: str, by: Action
-    ) -> None:
-        await session.execute(
+    async def _record(self, unit: Unit, letter: DeadLetter, action: str, by: Action) -> None:
+        await unit.execute(
             _RECORD,
-            {
-                "actor": by.actor,
-                "action": action,
-                "reason": by.reason,
-                "topic": letter.topic,
-                "key": letter.key,
-                "type": letter.type,
-                "source": letter.source,
-                "message_id": letter.message_id,
-            },
+            by.actor,
+            action,
+            by.reason,
+            letter.topic,
+            letter.key,
+            letter.type,
+            letter.source,
+            letter.message_id,
         )
         self._counter.labels(action).inc()
 

@@ -1,8 +1,8 @@
-"""Shows what a message is made of without what it says.
+"""Shows the structure of a message without its texts.
 
-A payload may hold personal data and secrets, and this package does not know which fields do. So no
-text is shown, unless its form says that it is an id or a time: what broke is told by the message's
-error, and by the structure.
+A payload may hold personal data and secrets, and this package does not know in which fields. So no
+text is shown unless it has the form of an id or a time. The message's error and the structure must
+be enough to find out what went wrong.
 """
 
 import json
@@ -23,7 +23,7 @@ type Header = tuple[str, str | None]
 
 
 def redacted_payload(payload: bytes | None) -> Any:  # noqa: ANN401 - JSON is anything
-    """Give the structure of a payload: names, numbers, ids and times as they are, texts by length.
+    """Return the structure of a payload: names, numbers, ids and times; other texts by length.
 
     None is a tombstone.
     """
@@ -32,12 +32,12 @@ def redacted_payload(payload: bytes | None) -> Any:  # noqa: ANN401 - JSON is an
     try:
         value = json.loads(payload, parse_constant=str)
     except (ValueError, RecursionError):
-        return f"<{len(payload)} bytes that are no JSON>"
+        return f"<{len(payload)} bytes that are not JSON>"
     return _redacted(value, _DEPTH)
 
 
 def redacted_headers(headers: Iterable[Header]) -> Mapping[str, str]:
-    """Give the attributes of the CloudEvent, and of other headers the length."""
+    """Return the CloudEvents attributes as they are, and other headers by length."""
     return {
         _name(name): _header(name, value or "")  # the last of a name, as it is read
         for name, value in headers
@@ -63,7 +63,7 @@ def _redacted(value: Any, depth: int) -> Any:  # noqa: ANN401 - likewise
 
 
 def _name(name: str) -> str:
-    """A name of a field is the contract's, not a person's; a wild one is cut."""
+    """Return a field's name, cut to 100 characters: the contract sets it, so it is no secret."""
     return _printable(name)[:_MAX_NAME]
 
 

@@ -1,25 +1,25 @@
-"""Replays: the present state is published once more, for a consumer that knows nothing older.
+"""Replays: the present state is published again, for consumers that lack older events.
 
 A page of aggregates is one transaction: it locks their rows, writes their snapshots to the outbox,
-and moves the cursor. So a snapshot stands between the events before and after it, and a replay
-that was killed goes on after its last page.
+and moves the cursor. So each snapshot has its place between the events before and after it, and a
+replay that was killed continues after its last page.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
+import asyncpg
 import structlog
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.database.errors import is_infrastructure_error
 from chassis.database.models import new_id
+from chassis.database.unit import Unit
+from chassis.error_text import describe
 from chassis.errors import NotFound
-from chassis.messaging.consuming.parking import describe
+from chassis.loops import for_ever
 from chassis.messaging.events import PublicEvent
 from chassis.wiring import ServiceResources
 
@@ -28,73 +28,61 @@ log = structlog.get_logger(__name__)
 PAGE = 100
 _BACKLOG = 1000
 _POLL_SECONDS = 1.0
-_PAUSE_SECONDS = 0.05  # for the relay, where the outbox is full
+_PAUSE_SECONDS = 0.05  # lets the relay catch up if the outbox is full
 
-_REQUEST = text(
-    """
-    INSERT INTO replays (id, snapshot, requested_by) VALUES (:id, :snapshot, :requested_by)
+_REQUEST = """
+    INSERT INTO replays (id, snapshot, requested_by) VALUES ($1, $2, $3)
     ON CONFLICT (snapshot) WHERE finished_at IS NULL DO NOTHING
-    """
-)
-_UNFINISHED = text(
-    "SELECT * FROM replays WHERE snapshot = ANY (:snapshots) AND finished_at IS NULL"
-    " ORDER BY snapshot"
-)
-_RECENT = text("SELECT * FROM replays ORDER BY requested_at DESC, id DESC LIMIT :limit")
-_GET = text("SELECT * FROM replays WHERE id = :id")
-_TAKE = text(
-    """
+"""
+_UNFINISHED = """
+    SELECT * FROM replays WHERE snapshot = ANY ($1::text[]) AND finished_at IS NULL
+    ORDER BY snapshot
+"""
+_RECENT = "SELECT * FROM replays ORDER BY requested_at DESC, id DESC LIMIT $1"
+_GET = "SELECT * FROM replays WHERE id = $1"
+_TAKE = """
     SELECT id, snapshot, cursor FROM replays WHERE finished_at IS NULL
     ORDER BY requested_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
-    """
-)
-_IS_FULL = text("SELECT count(*) >= :rows FROM (SELECT FROM outbox LIMIT :rows) AS backlog")
-_MOVE = text(
-    """
-    UPDATE replays SET cursor = coalesce(:cursor, cursor), emitted = emitted + :emitted,
-        finished_at = CASE WHEN :finished THEN clock_timestamp() END
-    WHERE id = :id
-    """
-)
-_FAIL = text("UPDATE replays SET finished_at = clock_timestamp(), error = :error WHERE id = :id")
+"""
+_IS_FULL = "SELECT count(*) >= $1 FROM (SELECT FROM outbox LIMIT $1) AS backlog"
+_MOVE = """
+    UPDATE replays SET cursor = coalesce($2, cursor), emitted = emitted + $3,
+        finished_at = CASE WHEN $4 THEN clock_timestamp() END
+    WHERE id = $1
+"""
+_FAIL = "UPDATE replays SET finished_at = clock_timestamp(), error = $2 WHERE id = $1"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: declarations call `Snapshot[…](…)`, which 3.12.1 can't
 class Snapshot[R: ServiceResources]:
-    """What a service can publish anew.
+    """A kind of snapshot that a service can publish.
 
     Attributes:
         event: the type of the events.
-        page: locks the next aggregates FOR NO KEY UPDATE, in the order of their ids, and gives
-            their snapshots; those after the id, from the first where it is None.
+        page: locks the next aggregates FOR NO KEY UPDATE, in the order of their ids, and returns
+            their snapshots; begins after the given id, or at the first if it is None.
     """
 
     event: type[PublicEvent]
-    page: Callable[[AsyncSession, R, UUID | None, int], Awaitable[Sequence[PublicEvent]]]
+    page: Callable[[Unit, R, UUID | None, int], Awaitable[Sequence[PublicEvent]]]
 
     @property
     def name(self) -> str:
-        """The event's type names it."""
+        """The name of the snapshot: its event's type."""
         return self.event.type
 
 
 class UnknownSnapshot(NotFound):
-    """The service can publish no such snapshot."""
-
-    name = "unknown-snapshot"
-    title = "This service has no such snapshot."
+    """This service has no such snapshot."""
 
 
 class ReplayNotFound(NotFound):
-    """No replay has this id."""
-
-    name = "replay-not-found"
-    title = "There is no such replay."
+    """There is no such replay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """One replay; ``error`` says why it ended before its end, ``cursor`` how far it came."""
+    """One replay; ``error`` says why it stopped early, ``cursor`` how far it came."""
 
     id: UUID
     snapshot: str
@@ -110,8 +98,8 @@ class Replays[R: ServiceResources]:
     """The replays of one service.
 
     Args:
-        resources: of the process.
-        snapshots: what can be published.
+        resources: the resources of the process.
+        snapshots: the snapshots that can be published.
         page: how many aggregates are locked at once.
     """
 
@@ -123,64 +111,58 @@ class Replays[R: ServiceResources]:
         self._page = page
         self._wake = asyncio.Event()
 
-    async def request(self, session: AsyncSession, name: str | None, *, by: str) -> list[Replay]:
-        """Ask for one snapshot, or for all; one that is under way is not begun anew.
+    async def request(self, unit: Unit, name: str | None, *, by: str) -> list[Replay]:
+        """Request one snapshot, or all; return the unfinished replays of these.
+
+        An unfinished replay is not started again.
 
         Raises:
-            UnknownSnapshot: the service has none of this name.
+            UnknownSnapshot: the service has no snapshot of this name.
         """
         if name is not None and name not in self._snapshots:
             known = ", ".join(sorted(self._snapshots)) or "none"
-            message = f"there is no snapshot {name!r} here; there are: {known}"
+            message = f"This service has no snapshot {name!r}. Use one of: {known}."
             raise UnknownSnapshot(message)
         names = list(self._snapshots) if name is None else [name]
         for one in sorted(names):
-            await session.execute(_REQUEST, {"id": new_id(), "snapshot": one, "requested_by": by})
+            await unit.execute(_REQUEST, new_id(), one, by)
         self._wake.set()
-        return _replays(await session.execute(_UNFINISHED, {"snapshots": names}))
+        return _replays(await unit.fetch(_UNFINISHED, names))
 
-    async def recent(self, session: AsyncSession, *, limit: int = 100) -> list[Replay]:
-        """List the newest."""
-        return _replays(await session.execute(_RECENT, {"limit": limit}))
+    async def recent(self, unit: Unit, *, limit: int = 100) -> list[Replay]:
+        """Return the newest replays."""
+        return _replays(await unit.fetch(_RECENT, limit))
 
-    async def get(self, session: AsyncSession, replay_id: UUID) -> Replay:
-        """Give one, or ReplayNotFound."""
-        found = _replays(await session.execute(_GET, {"id": replay_id}))
+    async def get(self, unit: Unit, replay_id: UUID) -> Replay:
+        """Return one replay, or raise ReplayNotFound."""
+        found = _replays(await unit.fetch(_GET, replay_id))
         if not found:
-            message = f"there is no replay {replay_id}: list them to see what is"
+            message = f"There is no replay {replay_id}. List the replays."
             raise ReplayNotFound(message)
         return found[0]
 
     async def run(self) -> None:
-        """Work on what was asked for until cancelled; a database that is away is waited for."""
-        while True:
-            self._wake.clear()
-            try:
-                worked = await self.work_page()
-            except Exception as error:
-                if not is_infrastructure_error(error):
-                    raise
-                log.warning("replay pauses", error=describe(error))
-                worked = False
-            if not worked:
-                try:
-                    async with asyncio.timeout(_POLL_SECONDS):
-                        await self._wake.wait()
-                except TimeoutError:
-                    continue
+        """Publish requested snapshots until cancelled; retry while PostgreSQL is unavailable."""
+        await for_ever(
+            self.work_page,
+            every=_POLL_SECONDS,
+            name="replays",
+            passes=is_infrastructure_error,
+            wake=self._wake,
+        )
 
     async def work_page(self) -> bool:
-        """Publish one page of the oldest replay; says whether there was one to work on."""
+        """Publish one page of the oldest replay; return whether there was a replay."""
         replay_id: UUID | None = None
         try:
-            async with self._resources.database.transaction() as session:
-                row = (await session.execute(_TAKE)).one_or_none()
-                if row is None:
+            async with self._resources.database.transaction() as unit:
+                found = await unit.fetch(_TAKE)
+                if not found:
                     return False
-                replay_id = row.id
-                full = bool(await session.scalar(_IS_FULL, {"rows": _BACKLOG}))
+                replay_id, name, cursor = found[0]
+                ((full,),) = await unit.fetch(_IS_FULL, _BACKLOG)
                 if not full:
-                    await self._publish(session, row.id, row.snapshot, row.cursor)
+                    await self._publish(unit, replay_id, name, cursor)
         except Exception as error:
             if replay_id is None or is_infrastructure_error(error):
                 raise
@@ -190,35 +172,28 @@ class Replays[R: ServiceResources]:
             await asyncio.sleep(_PAUSE_SECONDS)
         return True
 
-    async def _publish(
-        self, session: AsyncSession, replay_id: UUID, name: str, cursor: str | None
-    ) -> None:
+    async def _publish(self, unit: Unit, replay_id: UUID, name: str, cursor: str | None) -> None:
         if name not in self._snapshots:
-            message = f"this release has no snapshot {name}"
+            message = (
+                f"This release has no snapshot {name}. Deploy one that has it, then replay again."
+            )
             raise UnknownSnapshot(message)
         after = None if cursor is None else UUID(cursor)
-        events = await self._snapshots[name].page(session, self._resources, after, self._page)
-        outbox = self._resources.outbox(session)
+        events = await self._snapshots[name].page(unit, self._resources, after, self._page)
+        outbox = self._resources.outbox(unit)
         for event in events:
             outbox.add(event)
         finished = len(events) < self._page
-        await session.execute(
-            _MOVE,
-            {
-                "id": replay_id,
-                "cursor": events[-1].subject if events else None,
-                "emitted": len(events),
-                "finished": finished,
-            },
-        )
+        newest = events[-1].subject if events else None
+        await unit.execute(_MOVE, replay_id, newest, len(events), finished)
         if finished:
-            log.info("replay has ended", snapshot=name, id=str(replay_id))
+            log.info("replay finished", snapshot=name, id=str(replay_id))
 
     async def _fail(self, replay_id: UUID, error: Exception) -> None:
         log.error("replay failed", id=str(replay_id), exc_info=error)
-        async with self._resources.database.transaction() as session:
-            await session.execute(_FAIL, {"id": replay_id, "error": describe(error)})
+        async with self._resources.database.transaction() as unit:
+            await unit.execute(_FAIL, replay_id, describe(error))
 
 
-def _replays(rows: Any) -> list[Replay]:  # noqa: ANN401 - a result of SQLAlchemy, whatever its row
-    return [Replay(**row) for row in rows.mappings()]
+def _replays(rows: Iterable[asyncpg.Record]) -> list[Replay]:
+    return [Replay(**row) for row in rows]

@@ -1,7 +1,7 @@
-"""Traces: W3C context in, spans out over OTLP; off costs next to nothing."""
+"""Traces: W3C context in, spans out over OTLP; almost free of cost if no endpoint is set."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 
 from opentelemetry import trace
@@ -15,15 +15,18 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.types import AttributeValue
 
 _propagator = TraceContextTextMapPropagator()
+# The last digit of a traceparent whose trace is sampled: bit 0 of its flags (W3C Trace Context
+# §3.2.2.5.1). Bit 1 may be set, too.
+_SAMPLED = frozenset("13579bdf")
 
 
 def configure_tracing(*, process: str, endpoint: str | None, sample: float) -> None:
     """Install the tracer of this process; call once, before the first span.
 
     Args:
-        process: ``service.name`` of the spans.
-        endpoint: where spans go (OTLP over HTTP, the base address); None exports nothing.
-        sample: the share of root traces that are kept; a parent's decision is followed.
+        process: the ``service.name`` of the spans.
+        endpoint: the base address of the OTLP/HTTP receiver; None exports nothing.
+        sample: the fraction of root traces that are sampled. A parent's decision is followed.
     """
     if endpoint is None:
         return
@@ -37,50 +40,83 @@ def configure_tracing(*, process: str, endpoint: str | None, sample: float) -> N
 
 
 def current_trace_headers() -> dict[str, str]:
-    """Give ``traceparent`` and ``tracestate`` of the current span; empty where there is none."""
+    """Return ``traceparent`` and ``tracestate`` of the current span; empty if there is none."""
     carrier: dict[str, str] = {}
     _propagator.inject(carrier)
     return carrier
 
 
 def current_traceparent() -> str | None:
-    """Give the ``traceparent`` (W3C Trace Context) of the current span, to store with a row."""
+    """Return the ``traceparent`` (W3C Trace Context) of the current span, to store with a row."""
     return current_trace_headers().get("traceparent")
 
 
 def trace_headers_of(span: trace.Span) -> dict[str, str]:
-    """Give ``traceparent`` and ``tracestate`` of `span`; empty where it is not recording."""
+    """Return ``traceparent`` and ``tracestate`` of `span`; empty if its context is not valid."""
     carrier: dict[str, str] = {}
     _propagator.inject(carrier, trace.set_span_in_context(span))
     return carrier
 
 
 def context_from(headers: Mapping[str, str]) -> Context:
-    """Read the trace context that a row or a message carries."""
+    """Return the trace context that a row or a message carries."""
     return _propagator.extract(dict(headers))
 
 
+def is_sampled(headers: Mapping[str, str]) -> bool:
+    """Return whether `headers` carry a trace that is sampled; spans of others are not recorded."""
+    return headers.get("traceparent", "")[-1:] in _SAMPLED
+
+
+class attached:  # noqa: N801 - a context manager, used like a function
+    """Make `context` the current one, without a span."""
+
+    __slots__ = ("_context", "_token")
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def __enter__(self) -> None:
+        self._token = attach(self._context)
+
+    def __exit__(self, *_: object) -> None:
+        detach(self._token)
+
+
+def within_trace(traceparent: str | None) -> attached:
+    """Run the body in the context of the span that `traceparent` names; None means no trace."""
+    return attached(context_from({} if traceparent is None else {"traceparent": traceparent}))
+
+
 @contextlib.contextmanager
-def within_trace(traceparent: str | None) -> Iterator[None]:
-    """Make what happens inside belong to the span that `traceparent` names; None: to no trace."""
-    token = attach(context_from({} if traceparent is None else {"traceparent": traceparent}))
-    try:
+def span_if_recording(tracer: trace.Tracer, name: str, *, wanted: bool = True) -> Iterator[None]:
+    """Open a child of the current span, but only if that one is recorded.
+
+    Args:
+        tracer: makes the span.
+        name: the span's name.
+        wanted: False opens none.
+    """
+    if not (wanted and trace.get_current_span().is_recording()):
         yield
-    finally:
-        detach(token)
+        return
+    with tracer.start_as_current_span(name):
+        yield
 
 
 class span_from:  # noqa: N801 - a context manager, used like a function
-    """Open a span that is the child of the context in `headers`, and make it the current one.
+    """Open a span as a child of `parent`, and make it the current one.
 
-    By hand: the library's own context managers cost more than the span.
+    It is a class because the library's own context managers cost more than the span.
 
     Args:
-        tracer: makes it.
-        name: of the span.
-        headers: with ``traceparent`` and ``tracestate``, or neither: then it begins a trace.
-        kind: of the span.
-        attributes: of the span.
+        tracer: makes the span.
+        name: the span's name.
+        parent: headers with ``traceparent`` and ``tracestate``, or the context read from them.
+            Without a trace in it, the span begins one.
+        kind: the span's kind.
+        attributes: the span's attributes.
+        links: other spans that caused this one.
     """
 
     __slots__ = ("_span", "_token")
@@ -89,13 +125,15 @@ class span_from:  # noqa: N801 - a context manager, used like a function
         self,
         tracer: trace.Tracer,
         name: str,
-        headers: Mapping[str, str],
+        parent: Mapping[str, str] | Context,
         *,
         kind: trace.SpanKind,
         attributes: Mapping[str, AttributeValue] | None = None,
+        links: Sequence[trace.Link] = (),
     ) -> None:
-        context = context_from(headers) if "traceparent" in headers else Context()
-        self._span = tracer.start_span(name, context, kind, attributes)
+        if not isinstance(parent, Context):
+            parent = context_from(parent) if "traceparent" in parent else Context()
+        self._span = tracer.start_span(name, parent, kind, attributes, links)
 
     def __enter__(self) -> trace.Span:
         self._token = attach(trace.set_span_in_context(self._span))

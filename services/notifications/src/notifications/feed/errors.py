@@ -1,38 +1,45 @@
-"""Why a socket of the feed is closed by this side."""
+"""The errors for which the service closes a socket of the live feed."""
 
 from chassis.errors import Malformed, TooManyRequests, Unauthenticated, Unavailable
 
 
 class MalformedMessage(Malformed):
-    """A message that is none of those that the feed takes."""
-
-    name = "malformed-message"
-    title = "The message is none that the feed takes."
+    """The message is not valid."""
 
 
 class MessageTooLarge(Malformed):
-    """A message that is longer than any that the feed takes."""
-
-    name = "message-too-large"
-    title = "The message is too large."
+    """The message is too large."""
 
 
 class AuthenticationMissing(Unauthenticated):
-    """The token did not come in time."""
-
-    name = "authentication-missing"
-    title = "The first message, with the token, did not come in time."
+    """No access token arrived in time."""
 
 
 class TooManyMessages(TooManyRequests):
-    """The client sends more than the feed reads."""
-
-    name = "too-many-messages"
-    title = "Too many messages."
+    """The client sends too many messages."""
 
 
 class TooSlow(Unavailable):
-    """The client reads more slowly than it is sent to."""
+    """The client reads too slowly."""
 
-    name = "too-slow"
-    title = "The client reads too slowly."
+
+class TooManySockets(TooManyRequests):
+    """The user has too many sockets."""
+
+    def __init__(self, limit: int) -> None:
+        detail = (
+            f"You have {limit} sockets open, and one user may have no more than that in a server "
+            "process. Close one, then connect again."
+        )
+        super().__init__(detail, retry_after=1)
+
+
+class ProcessFull(Unavailable):
+    """The process holds too many sockets."""
+
+    def __init__(self, limit: int) -> None:
+        detail = (
+            f"This server process holds {limit} sockets, and may hold no more. "
+            "Connect again in a moment, with your last_event_id."
+        )
+        super().__init__(detail, retry_after=5)

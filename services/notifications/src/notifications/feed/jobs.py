@@ -1,29 +1,32 @@
-"""The one task of an API process that reads for all of its sockets."""
+"""The task of an API process that reads items for all of its sockets, and the feed's retention."""
 
 import asyncio
 import contextlib
 import time
 
-import structlog
-
 from chassis.auth.principal import Verifier
 from chassis.database import Database, is_infrastructure_error
+from chassis.database.unit import Unit
+from chassis.loops import Failures, for_ever
 from notifications.feed.repository import FeedRepository
 from notifications.feed.service import PAGE, Connections
 
-log = structlog.get_logger(__name__)
+_BATCH = 200  # sockets in one query; bounds the memory that a burst of reconnects needs
 
-_BATCH = 200  # sockets in one query: bounds what a burst of reconnects holds in memory
+
+async def prune_feed(unit: Unit, limit: int) -> int:
+    """Delete entries that are older than FEED_KEPT, and return how many."""
+    return await FeedRepository(unit).prune(limit=limit)
 
 
 class FeedReader:
-    """Reads new items once a hint tells of them, and looks for itself once in a while.
+    """Reads new items when a hint arrives, and polls in case a hint was lost.
 
     Args:
         connections: the sockets.
-        database: where the items are.
-        verifier: says whether a socket's token is still good.
-        poll_seconds: hints get lost; this is the longest that an item waits then.
+        database: the database that holds the items.
+        verifier: checks whether a socket's token is still valid.
+        poll_seconds: seconds between two polls: the longest that an item waits if its hint is lost.
     """
 
     def __init__(
@@ -41,18 +44,25 @@ class FeedReader:
         self._poll_at = 0.0
 
     async def run(self) -> None:
-        """Read until cancelled; a database that is away is waited for."""
-        while True:
-            try:
-                async with self._database.reading() as session:
-                    await self._read_always(FeedRepository(session))
-            except Exception as error:
-                if not is_infrastructure_error(error):
-                    raise
-                log.warning("the feed waits for the database", error=str(error))
+        """Read until cancelled. Retry while the database is unavailable."""
+        await for_ever(
+            self._read_while_connected,
+            every=self._poll_seconds,
+            name="live feed",
+            passes=is_infrastructure_error,
+            # Retry at the poll's interval, so that sockets with expired tokens are closed in time
+            # even while the database is unavailable.
+            failures=Failures((self._poll_seconds,)),
+        )
+
+    async def _read_while_connected(self) -> None:
+        try:
+            async with self._database.reading() as unit:
+                await self._read_always(FeedRepository(unit))
+        except Exception:
             self._connections.end_expired(self._verifier)
-            self._connections.poll_wanted = True  # what was due when it failed is found again
-            await asyncio.sleep(self._poll_seconds)
+            self._connections.poll_wanted = True  # finds again what was due when the read failed
+            raise
 
     async def _read_always(self, entries: FeedRepository) -> None:
         while True:
@@ -77,7 +87,7 @@ class FeedReader:
             self._connections.woken.set()
 
     async def _poll(self, entries: FeedRepository) -> None:
-        """Find in one query who has something new; close the sockets of expired tokens."""
+        """Close sockets with expired tokens, and find all users with new items in one query."""
         self._connections.end_expired(self._verifier)
         places = self._connections.places()
         if places:

@@ -1,40 +1,47 @@
 """All SQL on the feed."""
 
-import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
+from chassis.database.statements import Statements
+from notifications.feed.models import FEED_KEPT
 
-from chassis.database.statements import fetch
-
-# In the order of user ids, which every transaction keeps: so two of them can't deadlock.
-_TAKE = """
-    INSERT INTO feed_heads (user_id, feed_seq)
-    SELECT u.user_id, u.number
-    FROM unnest($1::uuid[], $2::bigint[]) AS u (user_id, number)
-    ORDER BY u.user_id
-    ON CONFLICT (user_id) DO UPDATE
-    SET feed_seq = feed_heads.feed_seq + excluded.feed_seq, updated_at = now()
-    RETURNING user_id, feed_seq
-"""
-# One statement whatever the size of the batch, so that it is prepared once.
-_INSERT = """
-    INSERT INTO feed_entries (user_id, event_id, type, data, traceparent)
-    SELECT user_id, event_id, type, data, traceparent
-    FROM json_to_recordset($1::json) AS r (
-        user_id uuid, event_id bigint, type text, data jsonb, traceparent text
+WRITE_ITEMS = """
+    heads AS (
+        INSERT INTO feed_heads (user_id, feed_seq)
+        SELECT user_id, count(*) FROM fresh GROUP BY user_id ORDER BY user_id
+        ON CONFLICT (user_id) DO UPDATE
+        SET feed_seq = feed_heads.feed_seq + excluded.feed_seq, updated_at = now()
+        WHERE NOT feed_heads.is_closed
+        RETURNING user_id, feed_seq
+    ),
+    numbered AS (
+        SELECT fresh.*, feed_seq + 1
+            - row_number() OVER (PARTITION BY user_id ORDER BY place DESC) AS event_id
+        FROM fresh JOIN heads USING (user_id)
+    ),
+    entries AS (
+        INSERT INTO feed_entries (user_id, event_id, type, data, traceparent)
+        SELECT user_id, event_id, item_type,
+            item || jsonb_build_object('event_id', event_id), traceparent
+        FROM numbered
     )
 """
-_EXTENT = text(
-    """
-    SELECT coalesce((SELECT feed_seq FROM feed_heads WHERE user_id = :user), 0) AS head,
-           (SELECT min(event_id) FROM feed_entries WHERE user_id = :user) AS oldest
-    """
-)
+"""Parts of a statement that write items: they number the rows of its part ``fresh``.
+
+The columns of ``fresh`` are place, user_id, item_type, item (jsonb) and traceparent. The part
+``numbered`` has those rows with their event ids, which follow the order of the places. Rows of a
+closed feed are left out. The statement checks that under the lock of the user's head, so a feed
+that is closed while the statement waits gets no item.
+
+The users' heads stay locked until the transaction ends, so write items last. Every transaction
+locks the heads in the order of user ids, so that two can't deadlock.
+"""
+_EXTENT = """
+    SELECT coalesce((SELECT feed_seq FROM feed_heads WHERE user_id = $1), 0) AS head,
+           (SELECT min(event_id) FROM feed_entries WHERE user_id = $1) AS oldest
+"""
 _AFTER = """
     SELECT p.user_id, p.position, e.event_id, e.type, e.data, e.traceparent
     FROM unnest($1::uuid[], $2::bigint[]) AS p (user_id, position)
@@ -53,13 +60,38 @@ _AHEAD = """
     JOIN feed_heads AS h ON h.user_id = p.user_id AND h.feed_seq > p.position
 """
 
-type Place = tuple[UUID, int]
-"""A user, and an event id in the user's feed that was reached."""
+# Delete all entries of a user up to the newest expired one. Deleting by time alone could leave a
+# gap: the times of two transactions may be in another order than their event ids.
+_PRUNE = """
+    WITH expired AS (
+        SELECT user_id, max(event_id) AS upto FROM (
+            SELECT user_id, event_id FROM feed_entries WHERE created_at < now() - $1::interval
+            ORDER BY created_at LIMIT $2
+        ) AS oldest
+        GROUP BY user_id
+    )
+    DELETE FROM feed_entries AS f USING expired AS x
+    WHERE f.user_id = x.user_id AND f.event_id <= x.upto
+    RETURNING 1
+"""
+
+_CLOSE = """
+    INSERT INTO feed_heads (user_id, feed_seq, is_closed) VALUES ($1, 0, true)
+    ON CONFLICT (user_id) DO UPDATE SET is_closed = true, updated_at = now()
+"""
+_ERASE = """
+    DELETE FROM feed_entries WHERE user_id = $1 AND event_id = ANY (ARRAY(
+        SELECT event_id FROM feed_entries WHERE user_id = $1 ORDER BY event_id LIMIT $2
+    ))
+"""
+
+type FeedPosition = tuple[UUID, int]
+"""A user, and a position (event id) in the user's feed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """An entry as it is sent: `data` is JSON already."""
+    """An entry as it is sent. `data` is already serialised as JSON."""
 
     event_id: int
     type: str
@@ -69,11 +101,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extent:
-    """How far a user's feed goes.
+    """The range of a user's feed.
 
     Attributes:
-        head: the newest event id; 0 where there was none yet.
-        oldest: the oldest that is kept; None where nothing is.
+        head: the newest event id; 0 if the feed never had an item.
+        oldest: the oldest event id that is kept; None if no item is kept.
     """
 
     head: int
@@ -83,42 +115,46 @@ class Extent:
 class FeedRepository:
     """Reads and writes feeds in one transaction."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        self._session = session
-
-    async def take(self, numbers: Mapping[UUID, int]) -> dict[UUID, int]:
-        """Take so many event ids for each user; answers the last one of each.
-
-        The rows stay locked to the end of the transaction.
-        """
-        users = list(numbers)
-        taken = await fetch(self._session, _TAKE, users, [numbers[user] for user in users])
-        return {row["user_id"]: row["feed_seq"] for row in taken}
-
-    async def insert(self, entries: Sequence[Mapping[str, Any]]) -> None:
-        """Write new entries."""
-        await fetch(self._session, _INSERT, json.dumps(entries, default=str))
+    def __init__(self, unit: Statements) -> None:
+        self._unit = unit
 
     async def extent(self, user_id: UUID) -> Extent:
-        """Read how far a user's feed goes."""
-        row = (await self._session.execute(_EXTENT, {"user": user_id})).one()
-        return Extent(head=row.head, oldest=row.oldest)
+        """Return the range of a user's feed."""
+        (row,) = await self._unit.fetch(_EXTENT, user_id)
+        return Extent(head=row["head"], oldest=row["oldest"])
 
-    async def after(self, places: Collection[Place], *, page: int) -> dict[Place, list[Item]]:
-        """Read the next items behind each of `places`, in order, at most `page` for each."""
-        rows = await fetch(self._session, _AFTER, *_arrays(places), page)
-        found: dict[Place, list[Item]] = {}
+    async def after(
+        self, places: Collection[FeedPosition], *, page: int
+    ) -> dict[FeedPosition, list[Item]]:
+        """Return the items after each of `places`, in order, at most `page` for each place."""
+        rows = await self._unit.fetch(_AFTER, *_arrays(places), page)
+        found: dict[FeedPosition, list[Item]] = {}
         for row in rows:
             user_id, position, event_id, kind, data, traceparent = row
             item = Item(event_id=event_id, type=kind, data=data, traceparent=traceparent)
             found.setdefault((user_id, position), []).append(item)
         return found
 
-    async def ahead(self, places: Collection[Place]) -> set[UUID]:
-        """Find the users whose feed has gone beyond the place that is named."""
-        rows = await fetch(self._session, _AHEAD, *_arrays(places))
+    async def prune(self, *, limit: int) -> int:
+        """Delete entries older than FEED_KEPT, oldest first; return how many, about `limit`."""
+        return len(await self._unit.fetch(_PRUNE, FEED_KEPT, limit))
+
+    async def close(self, user_id: UUID) -> None:
+        """Give a user's feed no more items: transactions that write one end first, or write none.
+
+        Use a transaction that locks no other user's head, since all lock them in the order of ids.
+        """
+        await self._unit.execute(_CLOSE, user_id)
+
+    async def erase(self, user_id: UUID, *, limit: int) -> int:
+        """Delete entries of a user, at most `limit`, and return how many."""
+        return await self._unit.execute(_ERASE, user_id, limit)
+
+    async def ahead(self, places: Collection[FeedPosition]) -> set[UUID]:
+        """Return the users whose feed has items after the given place."""
+        rows = await self._unit.fetch(_AHEAD, *_arrays(places))
         return {row["user_id"] for row in rows}
 
 
-def _arrays(places: Collection[Place]) -> tuple[list[UUID], list[int]]:
+def _arrays(places: Collection[FeedPosition]) -> tuple[list[UUID], list[int]]:
     return [user for user, _ in places], [position for _, position in places]

@@ -1,4 +1,4 @@
-"""The messages on a socket of the feed, in and out."""
+"""The messages on a socket of the live feed, in both directions."""
 
 import json
 from typing import Annotated, Literal
@@ -14,7 +14,7 @@ RESET = '{"type":"reset"}'
 
 
 class AuthMessage(Shape):
-    """The first message: who listens, and what was seen last."""
+    """The first message: the access token, and the last event id that the client has seen."""
 
     type: Literal["auth"]
     token: Annotated[str, StringConstraints(min_length=1, max_length=8192, strip_whitespace=False)]
@@ -24,18 +24,18 @@ class AuthMessage(Shape):
 
     @property
     def seen(self) -> int | None:
-        """The last event id that the client has seen; None where it gives none."""
+        """The last event id that the client has seen; None if the message has none."""
         return None if self.last_event_id is None else int(self.last_event_id)
 
 
 class PongMessage(Shape):
-    """The answer to a ping; it may be left out."""
+    """The optional reply to a ping."""
 
     type: Literal["pong"]
 
 
 def read_message[M: Shape](text: str, shape: type[M]) -> M:
-    """Read a client's message; MalformedMessage says what does not fit."""
+    """Return a client's message, or raise MalformedMessage, which names the invalid fields."""
     try:
         return shape.model_validate_json(text)
     except ValidationError as error:
@@ -43,21 +43,24 @@ def read_message[M: Shape](text: str, shape: type[M]) -> M:
             ".".join(str(part) for part in one["loc"]) or "message" for one in error.errors()
         )
         expected = shape.model_fields["type"].annotation
-        message = f"expected a JSON object of {expected} here; wrong: {places}"
+        message = (
+            f"The message is not valid: {places}. The feed accepts a JSON object of {expected} "
+            "here. Correct the message."
+        )
         raise MalformedMessage(message) from error
 
 
 def ready(event_id: int) -> str:
-    """Say that items follow, beginning behind `event_id`."""
+    """Return the message `ready`: items after `event_id` follow."""
     return f'{{"type":"ready","event_id":{event_id}}}'
 
 
 def item(entry: Item) -> str:
-    """Write one item; its data are JSON already."""
+    """Return the message of one item. Its `data` is already JSON."""
     kind = json.dumps(entry.type)
     return f'{{"type":{kind},"event_id":{entry.event_id},"data":{entry.data}}}'
 
 
 def problem(detail: str) -> str:
-    """Say why the socket is about to be closed."""
+    """Return the message `error`, which gives the reason before the socket is closed."""
     return json.dumps({"type": "error", "detail": detail})

@@ -1,40 +1,29 @@
-"""Use cases of the feed: number and write items, say where a client goes on, hold its sockets."""
+"""Use cases of the live feed: announce new items, resume a client, hold the sockets."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncSession
+import prometheus_client
+from prometheus_client import CollectorRegistry, Gauge
 
-from chassis.auth.principal import Verifier
-from chassis.database import after_commit
+from chassis.auth.principal import Principal, Verifier
+from chassis.database.unit import Unit
 from chassis.errors import DomainError, Unauthenticated
 from chassis.messaging import Wakeups
-from notifications.feed.repository import FeedRepository, Item, Place
+from notifications.feed.errors import ProcessFull, TooManySockets
+from notifications.feed.repository import FeedPosition, FeedRepository, Item
 
 CHANNEL = "notifications_feed"
-PAGE = 50  # items read for one socket at a time; it holds two pages at most
-_USERS_IN_HINT = 200  # 37 bytes each: below the 8,000 that NOTIFY takes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One item to be written: `data` is what the client gets."""
-
-    user_id: UUID
-    event_id: int
-    type: str
-    data: Mapping[str, Any]
-    traceparent: str | None
+PAGE = 50  # items read for one socket at a time; a socket holds two pages at most
+_USERS_IN_HINT = 200  # 37 bytes each: below the 8,000 bytes of a NOTIFY payload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """Where a client's items begin: after `position`; `reset` if what it asked for is not kept."""
+    """Items follow after `position`; `reset` if the client's own position can't be resumed."""
 
     position: int
     reset: bool
@@ -44,49 +33,43 @@ class Feed:
     """The feed in one transaction.
 
     Args:
-        session: the transaction.
+        unit: the transaction.
         entries: its repository.
-        wakeups: tells the processes that hold sockets, after the commit.
+        wakeups: sends hints to the processes that hold sockets, after the commit.
     """
 
-    def __init__(self, *, session: AsyncSession, entries: FeedRepository, wakeups: Wakeups) -> None:
-        self._session = session
+    def __init__(self, *, unit: Unit, entries: FeedRepository, wakeups: Wakeups) -> None:
+        self._unit = unit
         self._entries = entries
         self._wakeups = wakeups
 
-    async def take(self, users: Sequence[UUID]) -> list[int]:
-        """Take one event id for each of `users`, who may be named several times.
-
-        Call it at the end of the transaction: those users' feeds wait for its commit.
-        """
-        numbers = Counter(users)
-        last = await self._entries.take(numbers)
-        ids = []
-        for user in users:
-            numbers[user] -= 1
-            ids.append(last[user] - numbers[user])
-        return ids
-
-    async def write(self, entries: Sequence[Entry]) -> None:
-        """Write the items, and tell of them once they are committed."""
-        await self._entries.insert([asdict(entry) for entry in entries])
-        users = [str(user) for user in dict.fromkeys(entry.user_id for entry in entries)]
+    def announce_items(self, users: Iterable[UUID]) -> None:
+        """Send hints after the commit: new items were written for `users`."""
+        hinted = [str(user) for user in dict.fromkeys(users)]
         hints = [
-            ",".join(users[first : first + _USERS_IN_HINT])
-            for first in range(0, len(users), _USERS_IN_HINT)
+            ",".join(hinted[first : first + _USERS_IN_HINT])
+            for first in range(0, len(hinted), _USERS_IN_HINT)
         ]
 
-        def tell() -> None:
+        def send_hints() -> None:
             for hint in hints:
                 self._wakeups.hint(CHANNEL, hint)
 
-        after_commit(self._session, tell)
+        self._unit.after_commit(send_hints)
 
-    async def start(self, user_id: UUID, last_event_id: int | None) -> Start:
-        """Say where the items begin for a client that has seen `last_event_id`.
+    async def close(self, user_id: UUID) -> None:
+        """Give a user's feed no more items; see ``FeedRepository.close``."""
+        await self._entries.close(user_id)
 
-        None begins now, 0 with everything kept. An id that was never given, or whose successor is
-        not kept any more, begins now with a reset.
+    async def erase(self, user_id: UUID, *, limit: int) -> int:
+        """Delete items of a user, at most `limit`, and return how many."""
+        return await self._entries.erase(user_id, limit=limit)
+
+    async def find_start(self, user_id: UUID, last_event_id: int | None) -> Start:
+        """Return where the items begin for a client that has seen `last_event_id`.
+
+        None starts with new items, 0 with the oldest item that is kept. If the id was never issued,
+        or the item after it is no longer kept, the client starts with new items and gets a reset.
         """
         extent = await self._entries.extent(user_id)
         before_kept = extent.head if extent.oldest is None else extent.oldest - 1
@@ -100,15 +83,18 @@ class Feed:
 
 
 class Connection:
-    """One socket: what it still has to be sent, and how far it was read for.
+    """One socket: the items that wait to be sent, and the position up to which items were read.
 
-    Nothing is read for it while a page waits for its writer: so a slow client costs two pages of
-    memory, and its backlog stays in the database.
+    No items are read for a socket while a page waits to be sent. So a slow client needs the memory
+    of two pages at most, and its backlog stays in the database.
+
+    Args:
+        principal: the socket's user. The token itself is not kept.
     """
 
-    def __init__(self, *, user_id: UUID, token: str) -> None:
-        self.user_id = user_id
-        self.token = token
+    def __init__(self, *, principal: Principal) -> None:
+        self.user_id = principal.user_id
+        self.principal = principal
         self.position: int | None = None
         self.behind = False
         self._waiting: list[Item] = []
@@ -117,22 +103,22 @@ class Connection:
 
     @property
     def readable(self) -> bool:
-        """Whether it has room for a page."""
+        """Whether items may be read for it: it has a position, and no page waits."""
         return self.position is not None and not self._waiting
 
     def offer(self, items: Sequence[Item]) -> None:
-        """Hand over what follows its position."""
+        """Add the items that follow its position, and advance the position."""
         self._waiting.extend(items)
         self.position = items[-1].event_id
         self._changed.set()
 
     def end(self, reason: DomainError) -> None:
-        """Ask its writer to close it; what waits is not sent any more."""
+        """Make `take` raise `reason`, so that the socket is closed. Waiting items are not sent."""
         self._end = reason
         self._changed.set()
 
-    async def take(self) -> list[Item]:
-        """Wait for items, and take all of them; raises the reason where it is to be closed."""
+    async def take_items(self) -> list[Item]:
+        """Wait for items and return all of them, or raise the reason if the socket must close."""
         await self._changed.wait()
         self._changed.clear()
         if self._end is not None:
@@ -141,10 +127,35 @@ class Connection:
         return items
 
 
-class Connections:
-    """All sockets of this process, by user, and those for which there may be something new."""
+class SocketMetrics:
+    """The metrics of the sockets."""
 
-    def __init__(self) -> None:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.open = Gauge(
+            "feed_sockets", "Sockets of the live feed that are authenticated.", registry=registry
+        )
+        self.refused = prometheus_client.Counter(
+            "feed_sockets_refused",
+            "Sockets that were closed because the process or the user had too many, by that bound.",
+            ("bound",),
+            registry=registry,
+        )
+
+
+class Connections:
+    """All sockets of this process, by user, and those for which new items may exist.
+
+    Args:
+        limit: the most sockets of the process.
+        limit_per_user: the most sockets of one user in the process.
+        metrics: the metrics to update.
+    """
+
+    def __init__(self, *, limit: int, limit_per_user: int, metrics: SocketMetrics) -> None:
+        self._limit = limit
+        self._limit_per_user = limit_per_user
+        self._metrics = metrics
+        self._count = 0
         self._by_user: dict[str, set[Connection]] = {}
         self._due: dict[Connection, None] = {}
         self.poll_wanted = False
@@ -152,35 +163,56 @@ class Connections:
 
     @contextmanager
     def joined(self, connection: Connection) -> Iterator[None]:
-        """Hold `connection`.
+        """Hold `connection` until the context ends.
 
-        Join before reading where it starts: a hint that comes between the two is not lost then.
+        Join before reading the start position. Otherwise a hint that arrives between the two steps
+        would be lost.
+
+        Raises:
+            ProcessFull: the process already holds `limit` sockets.
+            TooManySockets: the user already has `limit_per_user` sockets in this process.
         """
         user = str(connection.user_id)
+        self._check_bounds(user)
+        self._count += 1
+        self._metrics.open.set(self._count)
         self._by_user.setdefault(user, set()).add(connection)
         try:
             yield
         finally:
+            self._count -= 1
+            self._metrics.open.set(self._count)
             self._due.pop(connection, None)
             self._by_user[user].discard(connection)
             if not self._by_user[user]:
                 del self._by_user[user]
 
+    def _check_bounds(self, user: str) -> None:
+        if self._count >= self._limit:
+            self._metrics.refused.labels("process").inc()
+            raise ProcessFull(self._limit)
+        if len(self._by_user.get(user, ())) >= self._limit_per_user:
+            self._metrics.refused.labels("user").inc()
+            raise TooManySockets(self._limit_per_user)
+
     def place(self, connection: Connection, position: int) -> None:
-        """Begin to read for `connection`, from behind `position`."""
+        """Start reading items after `position` for `connection`."""
         connection.position = position
         self.mark([connection])
 
     async def next_items(self, connection: Connection) -> list[Item]:
-        """Wait for a connection's items; what it left in the database is read then."""
-        items = await connection.take()
+        """Wait for a connection's items and return them.
+
+        If more items are in the database, mark the connection, so that the reader reads them.
+        """
+        items = await connection.take_items()
         if connection.behind:
             connection.behind = False
             self.mark([connection])
         return items
 
     def hint(self, payload: str) -> None:
-        """Take a hint: user ids with commas between them; none means that hints were lost."""
+        """Handle a hint: user ids, comma-separated. An empty payload means that hints were lost."""
         if not payload:
             self.poll_wanted = True
             self.woken.set()
@@ -188,18 +220,18 @@ class Connections:
             self.mark(self._by_user.get(user, ()))
 
     def mark(self, connections: Iterable[Connection]) -> None:
-        """Say that there may be something new for `connections`."""
+        """Mark `connections` as due: new items may exist for them."""
         for connection in connections:
             self._due[connection] = None
             self.woken.set()
 
     def mark_users(self, users: Iterable[UUID]) -> None:
-        """Say that there is something new for `users`."""
+        """Mark the connections of `users` as due."""
         for user in users:
             self.mark(self._by_user.get(str(user), ()))
 
     def take_due(self, limit: int) -> list[Connection]:
-        """Take at most `limit` connections to be read for, the longest waiting first."""
+        """Return at most `limit` due connections that can take items, longest waiting first."""
         batch: list[Connection] = []
         while self._due and len(batch) < limit:
             connection = next(iter(self._due))
@@ -210,16 +242,18 @@ class Connections:
                 connection.behind = True
         return batch
 
-    def deliver(self, batch: Iterable[Connection], found: Mapping[Place, Sequence[Item]]) -> None:
-        """Hand each connection what was found behind its position."""
+    def deliver(
+        self, batch: Iterable[Connection], found: Mapping[FeedPosition, Sequence[Item]]
+    ) -> None:
+        """Give each connection the items that were found after its position."""
         for connection in batch:
             items = found.get((connection.user_id, connection.position or 0))
             if items:
                 connection.behind = len(items) == PAGE
                 connection.offer(items)
 
-    def places(self) -> list[Place]:
-        """List the users that are connected, each with the least of their positions."""
+    def places(self) -> list[FeedPosition]:
+        """Return the connected users, each with the lowest position of their connections."""
         places = []
         for connections in self._by_user.values():
             placed = [c for c in connections if c.position is not None]
@@ -229,10 +263,14 @@ class Connections:
         return places
 
     def end_expired(self, verifier: Verifier) -> None:
-        """Close the sockets whose token would be refused by now."""
+        """Close the sockets whose token is no longer valid.
+
+        It checks claims and verifies no signature, since it runs over all sockets at each poll (1 s
+        by default): 10,000 signatures would block the event loop for 0.6 s.
+        """
         for connections in self._by_user.values():
             for connection in connections:
                 try:
-                    verifier.verify(connection.token)
+                    verifier.check(connection.principal)
                 except ValueError as error:
                     connection.end(Unauthenticated(str(error)))

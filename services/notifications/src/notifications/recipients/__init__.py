@@ -1,1 +1,1 @@
-"""What this service knows of users, from the events of the users service."""
+"""The users, as the events of the users service describe them."""

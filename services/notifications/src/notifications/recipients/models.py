@@ -1,4 +1,4 @@
-"""Users as this service needs them."""
+"""The table of recipients: the facts about a user that this service needs, and their erasure."""
 
 from uuid import UUID
 
@@ -6,14 +6,16 @@ from sqlalchemy import BigInteger, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chassis.database import Timestamped
+from chassis.jobs import JobArguments
 from notifications.metadata import Base
 
 
 class Recipient(Timestamped, Base):
     """A user who may be notified.
 
-    ``version`` is the account's, of the newest event that was taken in. The address is null where
-    the event of the registration is older than what the topic keeps.
+    ``version`` is the account's version in the newest event. ``email`` is null if the topic no
+    longer holds the event of the registration. Of a deleted account only the id and the version
+    stay, so that older events do not bring its data back: the address is null, the name empty.
     """
 
     __tablename__ = "recipients"
@@ -22,3 +24,11 @@ class Recipient(Timestamped, Base):
     email: Mapped[str | None] = mapped_column(Text)
     full_name: Mapped[str] = mapped_column(Text)
     version: Mapped[int] = mapped_column(BigInteger)
+
+
+class EraseUserData(JobArguments):
+    """Delete the notifications and feed entries of a deleted account, and its parked messages."""
+
+    kind = "notifications.erase-user-data.v1"
+
+    user_id: UUID

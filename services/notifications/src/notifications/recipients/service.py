@@ -1,7 +1,10 @@
-"""Use cases of recipients: keep up with what the users service announces."""
+"""Use cases of recipients: store what the events of the users service say."""
 
 from uuid import UUID
 
+from chassis.jobs import Jobs
+from notifications.feed.service import Feed
+from notifications.recipients.models import EraseUserData
 from notifications.recipients.repository import RecipientRepository
 
 
@@ -10,21 +13,40 @@ class RecipientService:
 
     Args:
         recipients: their repository.
+        feed: closes the feed of a deleted account.
+        jobs: enqueues the erasure of its data.
     """
 
-    def __init__(self, *, recipients: RecipientRepository) -> None:
+    def __init__(self, *, recipients: RecipientRepository, feed: Feed, jobs: Jobs) -> None:
         self._recipients = recipients
+        self._feed = feed
+        self._jobs = jobs
 
     async def registered(self, user_id: UUID, *, email: str, full_name: str, version: int) -> None:
-        """Take in a new account."""
+        """Store a new account."""
         await self._recipients.upsert(user_id, version=version, email=email, full_name=full_name)
 
     async def profile_updated(self, user_id: UUID, *, full_name: str, version: int) -> None:
-        """Take in a user's changed data."""
+        """Store a user's changed name."""
         await self._recipients.upsert(user_id, version=version, full_name=full_name)
 
     async def learn(self, user_id: UUID, *, email: str, full_name: str, version: int) -> None:
-        """Take in all of a user at `version`."""
+        """Store all data of a user at `version`."""
         await self._recipients.upsert(
             user_id, version=version, whole=True, email=email, full_name=full_name
         )
+
+    async def deleted(self, user_id: UUID, *, version: int) -> None:
+        """Erase what is known of a deleted account, close its feed, and have the rest erased.
+
+        From the commit on, no notification is written for the user. So the job that deletes the
+        existing ones, page by page, leaves none.
+        """
+        erased = await self._recipients.upsert(user_id, version=version, email=None, full_name="")
+        if erased:
+            await self._feed.close(user_id)
+            await self._jobs.enqueue(EraseUserData(user_id=user_id))
+
+    async def email_changed(self, user_id: UUID, *, email: str, version: int) -> str | None:
+        """Store a user's new address; return the previous one, or None if it is not known."""
+        return await self._recipients.change_email(user_id, email=email, version=version)

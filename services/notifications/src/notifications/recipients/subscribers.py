@@ -1,26 +1,60 @@
-"""Events of the users service."""
+"""The handlers of the users service's events."""
 
 from chassis.messaging import Delivery
-from contracts.users import UserProfileUpdated, UserRegistered, UserSnapshot
-from notifications.wiring import Resources
+from chassis.wiring import ServiceResources
+from contracts.users import (
+    UserDeleted,
+    UserEmailChanged,
+    UserProfileUpdated,
+    UserRegistered,
+    UserSnapshot,
+)
+from notifications.mails.wiring import mails
+from notifications.recipients.wiring import recipients
 
 
-async def on_user_registered(event: UserRegistered, delivery: Delivery[Resources]) -> None:
-    """Learn of a new user."""
-    await delivery.resources.recipients(delivery.session).registered(
+async def on_user_registered(event: UserRegistered, delivery: Delivery[ServiceResources]) -> None:
+    """Store a new user."""
+    await recipients(delivery.resources, delivery.unit).registered(
         event.user_id, email=event.email, full_name=event.full_name, version=event.version
     )
 
 
-async def on_user_profile_updated(event: UserProfileUpdated, delivery: Delivery[Resources]) -> None:
-    """Learn of a user's new name."""
-    await delivery.resources.recipients(delivery.session).profile_updated(
+async def on_user_profile_updated(
+    event: UserProfileUpdated, delivery: Delivery[ServiceResources]
+) -> None:
+    """Store a user's new name."""
+    await recipients(delivery.resources, delivery.unit).profile_updated(
         event.user_id, full_name=event.full_name, version=event.version
     )
 
 
-async def on_user_snapshot(event: UserSnapshot, delivery: Delivery[Resources]) -> None:
-    """Learn of a user whose own events are no longer kept."""
-    await delivery.resources.recipients(delivery.session).learn(
+async def on_user_snapshot(event: UserSnapshot, delivery: Delivery[ServiceResources]) -> None:
+    """Store a user whose earlier events Kafka may no longer hold."""
+    await recipients(delivery.resources, delivery.unit).learn(
         event.user_id, email=event.email, full_name=event.full_name, version=event.version
     )
+
+
+async def on_user_deleted(event: UserDeleted, delivery: Delivery[ServiceResources]) -> None:
+    """Erase a user's data, and notify the user no more."""
+    await recipients(delivery.resources, delivery.unit).deleted(
+        event.user_id, version=event.version
+    )
+    await mails(delivery.resources, delivery.unit).erase(event.user_id)
+
+
+async def on_user_email_changed(
+    event: UserEmailChanged, delivery: Delivery[ServiceResources]
+) -> None:
+    """Store a user's new address, and tell them at the previous one.
+
+    So the owner learns of it if somebody else has changed it.
+    """
+    previous = await recipients(delivery.resources, delivery.unit).email_changed(
+        event.user_id, email=event.email, version=event.version
+    )
+    if previous is not None:
+        await mails(delivery.resources, delivery.unit).tell_of_change(
+            event.user_id, previous_email=previous, source_event_id=delivery.message.id
+        )

@@ -1,1 +1,1 @@
-"""The catalogue: what can be bought, at which price, and how many are left."""
+"""The catalogue: the products with their prices and stock."""

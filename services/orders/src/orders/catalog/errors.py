@@ -1,17 +1,26 @@
-"""What can go wrong with products."""
+"""The errors of products."""
 
-from chassis.errors import Conflict, NotFound
+from chassis.errors import Conflict, NotFound, Unavailable
 
 
 class SkuTaken(Conflict):
-    """Another product has this SKU."""
-
-    name = "sku-taken"
-    title = "There is a product with this SKU."
+    """There is a product with this SKU."""
 
 
 class ProductNotFound(NotFound):
-    """No product has this id."""
+    """There is no such product."""
 
-    name = "product-not-found"
-    title = "There is no such product."
+
+class SearchTooSlow(Unavailable):
+    """The search took too long.
+
+    It was stopped: it took longer than a search may.
+    """
+
+
+class AmountRangeError(ValueError):
+    """An amount is beyond what JSON carries exactly."""
+
+
+class CurrencyMismatchError(ValueError):
+    """Amounts of different currencies are added."""

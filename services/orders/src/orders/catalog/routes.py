@@ -1,51 +1,73 @@
-"""HTTP of the catalogue: everybody reads it, who may write it needs a scope."""
+"""HTTP routes of the catalogue. Reading is public; writing requires a scope."""
 
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query, Request, Response
+from fastapi import Body, Query, Response
 
-from chassis.auth import require_scope
-from chassis.http import Page, Router, etag_of, page_of, problems
-from chassis.http.concurrency import NOT_MODIFIED, IfNoneMatch, matches
-from orders.catalog.errors import ProductNotFound, SkuTaken
+from chassis.actor import Actor
+from chassis.errors import PreconditionFailed
+from chassis.http import (
+    ExpectedVersion,
+    Idempotent,
+    Page,
+    Pages,
+    Router,
+    acting,
+    problems,
+)
+from chassis.paging import TimePosition
+from chassis.wire_names import MERGE_PATCH
+from orders.catalog.errors import ProductNotFound, SearchTooSlow, SkuTaken
 from orders.catalog.models import Money
-from orders.catalog.schemas import NewProduct, ProductOut, ProductQuery
-from orders.wiring import Products
+from orders.catalog.schemas import NewProduct, ProductOut, ProductPatch, ProductQuery, changes_in
+from orders.catalog.wiring import Products
 
 router = Router(prefix="/api/v1/products", tags=["catalogue"])
 
+Clerk = Annotated[Actor, acting("catalog:write")]
 
-@router.get("", operation_id="listProducts", summary="List products")
+# For so many seconds a shared cache serves a busy page from one request. A price or a stock that is
+# shown may be that old; an order uses the present ones.
+_PUBLIC_SECONDS = 10
+
+_MERGE_PATCH = Body(media_type=MERGE_PATCH)
+
+
+@router.get(
+    "",
+    operation_id="listProducts",
+    summary="List products",
+    public_for=_PUBLIC_SECONDS,
+    responses=problems(SearchTooSlow),
+)
 async def list_products(
     query: Annotated[ProductQuery, Query()],
     products: Products,
-    request: Request,
-    response: Response,
+    pages: Pages,
 ) -> Page[ProductOut]:
-    """Pages of the catalogue, the oldest product first. No access token is needed."""
-    found, next_cursor = await products.page(text=query.q, limit=query.limit, after=query.after())
-    items = [ProductOut.model_validate(product) for product in found]
-    return page_of(items, next_cursor=next_cursor, request=request, response=response)
+    """Pages of the active products, the oldest first. No access token is needed.
+
+    Caches keep a page for 10 seconds. An order uses the present prices and stock.
+    """
+    found = await products.page(query.page(TimePosition), text=query.q)
+    return pages.write(found, ProductOut.model_validate, query=query)
 
 
 @router.get(
     "/{product_id}",
     operation_id="getProduct",
     summary="Read a product",
-    response_model=ProductOut,
-    responses={**NOT_MODIFIED, **problems(ProductNotFound)},
+    versioned=True,
+    public_for=_PUBLIC_SECONDS,
+    responses=problems(ProductNotFound),
 )
-async def get_product(
-    product_id: UUID, products: Products, response: Response, if_none_match: IfNoneMatch = None
-) -> ProductOut | Response:
-    """One product, with its version as `ETag`. No access token is needed."""
-    product = await products.get(product_id)
-    tag = {"ETag": etag_of(product.version)}
-    if matches(if_none_match, product.version):
-        return Response(status_code=304, headers=tag)
-    response.headers.update(tag)
-    return ProductOut.model_validate(product)
+async def get_product(product_id: UUID, products: Products) -> ProductOut:
+    """One product, also an inactive one, with its version as `ETag`. No access token is needed.
+
+    Caches keep it for 10 seconds. An order uses the present price and stock.
+    """
+    return ProductOut.model_validate(await products.get(product_id))
 
 
 @router.post(
@@ -53,10 +75,13 @@ async def get_product(
     operation_id="createProduct",
     summary="Create a product",
     status_code=201,
-    dependencies=[require_scope("catalog:write")],
+    idempotent=Idempotent.OPTIONAL,
+    versioned=True,
     responses=problems(SkuTaken),
 )
-async def create_product(body: NewProduct, products: Products, response: Response) -> ProductOut:
+async def create_product(
+    body: NewProduct, actor: Clerk, products: Products, response: Response
+) -> ProductOut:
     """Put a product into the catalogue. Scope: `catalog:write`."""
     product = await products.create(
         sku=body.sku,
@@ -64,7 +89,30 @@ async def create_product(body: NewProduct, products: Products, response: Respons
         description=body.description,
         price=Money(body.price.amount, body.price.currency),
         stock=body.stock,
+        active=body.active,
+        by=actor,
     )
     response.headers["Location"] = f"{router.prefix}/{product.id}"
-    response.headers["ETag"] = etag_of(product.version)
+    return ProductOut.model_validate(product)
+
+
+@router.patch(
+    "/{product_id}",
+    operation_id="updateProduct",
+    summary="Change a product",
+    versioned=True,
+    responses=problems(ProductNotFound, PreconditionFailed),
+)
+async def update_product(
+    product_id: UUID,
+    body: Annotated[ProductPatch, _MERGE_PATCH],
+    actor: Clerk,
+    products: Products,
+    expected: ExpectedVersion,
+) -> ProductOut:
+    """Change a product, by JSON Merge Patch (RFC 7396). Scope: `catalog:write`.
+
+    A patch that changes nothing, such as an empty one, leaves the version as it is.
+    """
+    product = await products.change(product_id, expected=expected, by=actor, **changes_in(body))
     return ProductOut.model_validate(product)

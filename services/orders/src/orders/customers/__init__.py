@@ -1,1 +1,1 @@
-"""What orders knows of its customers, learnt from the events of the users service."""
+"""The customers, as the events of the users service describe them."""

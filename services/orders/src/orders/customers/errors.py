@@ -1,10 +1,10 @@
-"""What can go wrong with customers."""
+"""The errors of customers."""
 
 from chassis.errors import Forbidden
 
 
 class CustomerInactive(Forbidden):
-    """The account was deactivated: its token is still good, and it may order no more."""
+    """This account is deactivated.
 
-    name = "customer-inactive"
-    title = "This account is deactivated."
+    Its token is still good, and it may order no more.
+    """

@@ -4,49 +4,63 @@ from uuid import UUID
 
 from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.database.statements import fetch
+from chassis.database.unit import Unit
 from orders.customers.models import Customer
 
 _IS_ACTIVE = "SELECT is_active FROM customers WHERE id = $1 FOR SHARE"
+_IS_DELETED = "SELECT FROM customers WHERE id = $1 AND is_deleted"
 
 
 class CustomerRepository:
     """The customers of one transaction.
 
     Args:
-        session: the transaction.
+        unit: the transaction.
     """
 
-    def __init__(self, session: AsyncSession) -> None:
-        self._session = session
+    def __init__(self, unit: Unit) -> None:
+        self._unit = unit
 
     async def is_active(self, customer_id: UUID) -> bool:
-        """Say whether the customer may order, and keep it so until the transaction ends.
+        """Return whether the customer may order, and lock the row until the transaction ends.
 
-        A customer that isn't known yet is inserted: their first order may overtake the event.
+        An unknown customer is inserted: the first order may arrive before the account's event.
         """
-        known = await fetch(self._session, _IS_ACTIVE, customer_id)
+        known = await self._unit.fetch(_IS_ACTIVE, customer_id)
         if not known:
-            await self._session.execute(
+            await self._unit.session.execute(
                 insert(Customer).values(id=customer_id, version=0).on_conflict_do_nothing()
             )
-            # A statement of its own: its snapshot shows a row that somebody else inserted.
-            known = await fetch(self._session, _IS_ACTIVE, customer_id)
+            # A separate statement has a new snapshot, which shows a row that a parallel
+            # transaction inserted.
+            known = await self._unit.fetch(_IS_ACTIVE, customer_id)
         return bool(known[0]["is_active"])
 
-    async def learn(self, customer_id: UUID, *, is_active: bool, version: int) -> None:
-        """Write what an event said of the account, unless a newer one was seen."""
-        statement = insert(Customer).values(id=customer_id, is_active=is_active, version=version)
-        await self._session.execute(
+    async def is_deleted(self, customer_id: UUID) -> bool:
+        """Return whether the customer's account was deleted; false if the customer is unknown."""
+        return bool(await self._unit.fetch(_IS_DELETED, customer_id))
+
+    async def learn(
+        self, customer_id: UUID, *, is_active: bool, is_deleted: bool, version: int
+    ) -> bool:
+        """Store the account's state at `version`, and return whether it was stored.
+
+        It is not stored if the stored version is as new or newer.
+        """
+        statement = insert(Customer).values(
+            id=customer_id, is_active=is_active, is_deleted=is_deleted, version=version
+        )
+        stored = await self._unit.session.execute(
             statement.on_conflict_do_update(
                 index_elements=[Customer.id],
                 set_={
                     "is_active": statement.excluded.is_active,
+                    "is_deleted": statement.excluded.is_deleted,
                     "version": statement.excluded.version,
                     "updated_at": func.now(),
                 },
                 where=Customer.version < statement.excluded.version,
-            )
+            ).returning(Customer.id)
         )
+        return stored.one_or_none() is not None

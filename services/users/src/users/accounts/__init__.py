@@ -1,1 +1,1 @@
-"""Accounts: who there is, and what each may do."""
+"""Accounts: the people who can log in, and their roles."""

@@ -1,17 +1,20 @@
-"""What can go wrong with accounts."""
+"""The errors of accounts."""
 
 from chassis.errors import Conflict, NotFound
 
 
 class EmailTaken(Conflict):
-    """The address belongs to an account already."""
-
-    name = "email-taken"
-    title = "There is an account with this address."
+    """There is an account with this address."""
 
 
 class AccountNotFound(NotFound):
-    """No account has this id."""
+    """There is no such user."""
 
     name = "user-not-found"
-    title = "There is no such user."
+
+
+class LastAdmin(Conflict):
+    """There must be an active administrator.
+
+    The change would leave nobody who can administer.
+    """

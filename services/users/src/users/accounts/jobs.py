@@ -1,6 +1,5 @@
-"""The first administrator: made once, from settings, where there is none."""
+"""Create the first administrator from the settings, if there is none."""
 
-import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -10,25 +9,33 @@ import structlog
 from pydantic import SecretStr
 from sqlalchemy.exc import DBAPIError
 
+from chassis.auth.passwords import PasswordsBusy
 from chassis.database import is_infrastructure_error
+from chassis.errors import Invalid
+from chassis.loops import until_success
 from users.accounts.errors import EmailTaken
-from users.accounts.models import Role
 from users.accounts.service import AccountService
 
 log = structlog.get_logger(__name__)
 
-_OF_DATABASE = (DBAPIError, asyncpg.PostgresError)  # some statements run without SQLAlchemy
-_BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+# Some statements run without SQLAlchemy, so asyncpg's errors occur too. PasswordsBusy occurs while
+# many log-ins fill the queue of passwords.
+_PASSING = (DBAPIError, asyncpg.PostgresError, PasswordsBusy)
+
+
+def _passes(error: BaseException) -> bool:
+    """Return whether to retry. A schema that is not migrated yet raises one of these errors too."""
+    return isinstance(error, _PASSING) or is_infrastructure_error(error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstAdmin:
-    """Makes the first administrator, and ends; waits for a database that comes up later.
+    """Creates the first administrator. Retries while the database is unavailable.
 
     Attributes:
-        transaction: opens a transaction and gives the use cases on it.
-        email: of the account.
-        password: of the account.
+        transaction: opens a transaction and returns its use cases.
+        email: the account's address.
+        password: the account's password.
     """
 
     transaction: Callable[[], AbstractAsyncContextManager[AccountService]]
@@ -36,20 +43,8 @@ class FirstAdmin:
     password: SecretStr
 
     async def run(self) -> None:
-        """Try until there is an administrator, or until it is certain that none can be made."""
-        attempt = 0
-        while True:
-            try:
-                await self._ensure()
-            except Exception as error:
-                # A schema that is not migrated yet is no fault of this process.
-                if not (isinstance(error, _OF_DATABASE) or is_infrastructure_error(error)):
-                    raise
-                log.warning("the first admin waits for the database", error=str(error))
-            else:
-                return
-            await asyncio.sleep(_BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS) - 1)])
-            attempt += 1
+        """Retry until there is an administrator, or until the address proves to be taken."""
+        await until_success(self._ensure, name="first administrator", passes=_passes)
 
     async def _ensure(self) -> None:
         async with self.transaction() as accounts:
@@ -57,21 +52,29 @@ class FirstAdmin:
                 return
         try:
             async with self.transaction() as accounts:
-                account = await accounts.register(
-                    email=self.email,
-                    password=self.password.get_secret_value(),
-                    full_name="Administrator",
-                    roles=[Role.ADMIN],
+                account = await accounts.register_first_admin(
+                    email=self.email, password=self.password.get_secret_value()
                 )
         except EmailTaken:
             await self._explain()
+        except Invalid as error:
+            _explain_refusal(error)
         else:
-            log.info("the first admin was made", user_id=str(account.id))
+            log.info("first administrator created", user_id=str(account.id))
 
     async def _explain(self) -> None:
         async with self.transaction() as accounts:
             if not await accounts.has_admin():
                 log.error(
-                    "there is no admin, and FIRST_ADMIN_EMAIL belongs to somebody else: "
-                    "set an address that has no account, and start again"
+                    "first administrator not created",
+                    reason="The account of FIRST_ADMIN_EMAIL is not an administrator. Set an "
+                    "address that has no account, then restart the service.",
                 )
+
+
+def _explain_refusal(error: Invalid) -> None:
+    log.error(
+        "first administrator not created",
+        reason="FIRST_ADMIN_PASSWORD can be guessed. Set another one, then restart the service.",
+        errors=[field.detail for field in error.errors],
+    )

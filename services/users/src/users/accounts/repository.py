@@ -1,34 +1,82 @@
 """All SQL on accounts."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TypedDict, Unpack
 from uuid import UUID
 
-from sqlalchemy import select, tuple_, update
+from sqlalchemy import (
+    Select,
+    and_,
+    delete,
+    not_,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.exc import IntegrityError
 
-from chassis.http.pages import Cursor
-from users.accounts.models import Account, Role, email_key
+from chassis.actor import Actor
+from chassis.auth.recency import RECENT, require_recent_log_in
+from chassis.database.searching import condition_of_search
+from chassis.database.unit import Unit
+from chassis.errors import Unauthenticated
+from chassis.paging import ListOrder, PageRequest, PageRows, TimePosition, locked_rows
+from users.accounts.errors import EmailTaken
+from users.accounts.models import SEARCH_VECTOR, STAFF, Account, Role, email_key
+
+_NEWEST_FIRST = ListOrder(TimePosition, Account.created_at, Account.id, descending=True)
+
+
+_ENDED = "SELECT 1 FROM sessions WHERE id = $1 AND revoked_at IS NOT NULL"
+_ADMINS = and_(STAFF, Account.roles.contains([Role.ADMIN.value]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountFilter:
+    """Which accounts to list: without arguments, all.
+
+    Attributes:
+        text: only those with all its words in the name or the address; see ``search_query``.
+        role: only those with this role.
+        is_active: only active ones, or only inactive ones.
+        created_after: only those that were registered later.
+        created_before: only those that were registered earlier.
+    """
+
+    text: str | None = None
+    role: Role | None = None
+    is_active: bool | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
 
 
 class _Changes(TypedDict, total=False):
     full_name: str
     roles: list[str]
+    is_active: bool
+    email: str
+    email_key: str
+    email_verified: bool
 
 
 class AccountRepository:
     """The accounts of one transaction.
 
     Args:
-        session: the transaction.
+        unit: the transaction.
     """
 
-    def __init__(self, session: AsyncSession) -> None:
-        self._session = session
+    def __init__(self, unit: Unit) -> None:
+        self._unit = unit
 
     async def add(self, account: Account) -> Account | None:
-        """Insert `account`; None where its address is taken, also by a transaction under way."""
+        """Insert and return the account, or return None if its address is taken.
+
+        If a parallel transaction inserts the same address, this waits for its end.
+        """
         statement = (
             insert(Account)
             .values(
@@ -43,46 +91,82 @@ class AccountRepository:
             .on_conflict_do_nothing(index_elements=[Account.email_key])
             .returning(Account)
         )
-        added: Account | None = await self._session.scalar(statement)
+        added: Account | None = await self._unit.session.scalar(statement)
         return added
 
     async def find(self, account_id: UUID, *, lock: bool = False) -> Account | None:
-        """Find an account; with `lock` it stays as it is until the transaction ends."""
+        """Return an account or None. `lock` keeps it unchanged until the transaction ends."""
         statement = select(Account).where(Account.id == account_id)
         if lock:
-            # Unlike FOR UPDATE it lets sessions be opened meanwhile: they refer to the account.
+            # Unlike FOR UPDATE, this does not block the insertion of sessions, which refer to the
+            # account by a foreign key.
             statement = statement.with_for_update(key_share=True)
-        return await self._session.scalar(statement.execution_options(populate_existing=True))
+        return await self._unit.session.scalar(statement.execution_options(populate_existing=True))
+
+    async def lock_person(self, by: Actor, *, within: timedelta = RECENT) -> Account | None:
+        """Lock and return the account of a person who acts, or return None if it was deleted.
+
+        Raises:
+            LogInRequired: see ``require_recent_log_in``.
+            ReauthenticationNeeded: likewise.
+            Unauthenticated: see ``refuse_ended_session``.
+        """
+        account = await self.find(require_recent_log_in(by, within=within), lock=True)
+        await self.refuse_ended_session(by)
+        return account
+
+    async def refuse_ended_session(self, by: Actor) -> None:
+        """Raise Unauthenticated if the log-in session of `by` has ended.
+
+        An access token is accepted until the end of its session was announced, for up to its
+        lifetime while Kafka is unavailable. It must not be turned into a credential that lasts. The
+        account's row must be locked, so that its sessions do not end after this check.
+        """
+        if await self._unit.fetch(_ENDED, by.session_id):
+            message = "The log-in session of the access token has ended. Log in."
+            raise Unauthenticated(message)
+
+    async def lock_admins(self, *, also: UUID) -> set[UUID]:
+        """Lock the active administrators and the account `also`, and return their ids.
+
+        The rows are locked in the order of their ids, before any single account. So two
+        transactions that each remove an administrator wait for each other and can't deadlock.
+        PostgreSQL checks a row again after it waited for the lock, so an account that has just lost
+        the role is not returned.
+        """
+        statement = (
+            select(Account.id)
+            .where(or_(and_(_ADMINS, Account.is_active), Account.id == also))
+            .order_by(Account.id)
+            .with_for_update(key_share=True)
+        )
+        return set(await self._unit.session.scalars(statement))
 
     async def find_by_email(self, email: str) -> Account | None:
-        """Find the account of an address, in any spelling."""
-        return await self._session.scalar(
+        """Return the account of an address, in any spelling, or None."""
+        return await self._unit.session.scalar(
             select(Account).where(Account.email_key == email_key(email))
         )
 
     async def page(
-        self, *, limit: int, after: Cursor | None
-    ) -> tuple[Sequence[Account], Cursor | None]:
-        """Give accounts, the newest first, and the place where the next page begins."""
-        statement = select(Account).order_by(Account.created_at.desc(), Account.id.desc())
-        if after is not None:
-            place = tuple_(Account.created_at, Account.id)
-            statement = statement.where(place < (after.at, after.id))
-        rows = (await self._session.scalars(statement.limit(limit + 1))).all()
-        if len(rows) <= limit:
-            return (rows, None)
-        last = rows[limit - 1]
-        return (rows[:limit], Cursor(at=last.created_at, id=last.id))
+        self, wanted: PageRequest[TimePosition], *, only: AccountFilter
+    ) -> PageRows[Account, TimePosition]:
+        """Return a page of accounts, newest first."""
+        statement = _filtered(only)
+        if only.text:
+            found = await condition_of_search(
+                self._unit, only.text, vector=SEARCH_VECTOR, key=Account.id
+            )
+            statement = statement.where(found)
+        return await _NEWEST_FIRST.page(self._unit.session, statement, wanted)
 
     async def lock_page(self, *, after: UUID | None, limit: int) -> Sequence[Account]:
-        """Give accounts in the order of their ids, which stay as they are until the end."""
-        statement = select(Account).order_by(Account.id).limit(limit)
-        if after is not None:
-            statement = statement.where(Account.id > after)
-        return (await self._session.scalars(statement.with_for_update(key_share=True))).all()
+        """Lock a page of accounts until the commit, and return them, ordered by id."""
+        statement = locked_rows(select(Account), Account.id, after=after, limit=limit)
+        return (await self._unit.session.scalars(statement)).all()
 
     async def change(self, account: Account, **changes: Unpack[_Changes]) -> Account:
-        """Write `changes` to a locked account, and raise its version by one."""
+        """Write `changes` to a locked account, increment its version, and return it."""
         statement = (
             update(Account)
             .where(Account.id == account.id)
@@ -90,11 +174,38 @@ class AccountRepository:
             .returning(Account)
             .execution_options(synchronize_session=False, populate_existing=True)
         )
-        return (await self._session.scalars(statement)).one()
+        return (await self._unit.session.scalars(statement)).one()
+
+    async def change_email(self, account: Account, email: str) -> Account:
+        """Replace the address of a locked account by a verified one, and return the account.
+
+        If a parallel transaction takes the same address, this waits for its end.
+
+        Raises:
+            EmailTaken: another account has the address. The transaction can't be committed.
+        """
+        try:
+            return await self.change(
+                account, email=email, email_key=email_key(email), email_verified=True
+            )
+        except IntegrityError as error:
+            message = (
+                f"{email} has become the address of another account. Log in to that one, or choose "
+                "another address."
+            )
+            raise EmailTaken(message) from error
+
+    async def delete(self, account: Account) -> None:
+        """Delete a locked account, with all rows that refer to it."""
+        await self._unit.session.execute(
+            delete(Account)
+            .where(Account.id == account.id)
+            .execution_options(synchronize_session=False)
+        )
 
     async def replace_hash(self, account: Account, password_hash: str) -> None:
-        """Store another hash of the same password: no event, so the version stays."""
-        await self._session.execute(
+        """Store the hash of a locked account. Its version stays, since no event is published."""
+        await self._unit.session.execute(
             update(Account)
             .where(Account.id == account.id)
             .values(password_hash=password_hash)
@@ -102,6 +213,25 @@ class AccountRepository:
         )
 
     async def has_admin(self) -> bool:
-        """Say whether any account has the role of an administrator."""
-        statement = select(Account.id).where(Account.roles.contains([Role.ADMIN.value])).limit(1)
-        return await self._session.scalar(statement) is not None
+        """Return whether any account has the role of an administrator."""
+        statement = select(Account.id).where(_ADMINS).limit(1)
+        return await self._unit.session.scalar(statement) is not None
+
+
+def _filtered(only: AccountFilter) -> Select[Account]:
+    """Return the statement with all conditions of the filter but the text."""
+    statement = select(Account)
+    if only.role is not None:
+        statement = statement.where(Account.roles.contains([only.role.value]))
+        if only.role is not Role.CUSTOMER:
+            statement = statement.where(STAFF)
+    if only.is_active is not None:
+        # `IS false` would not be the condition of the index.
+        statement = statement.where(
+            Account.is_active if only.is_active else not_(Account.is_active)
+        )
+    if only.created_after is not None:
+        statement = statement.where(Account.created_at > only.created_after)
+    if only.created_before is not None:
+        statement = statement.where(Account.created_at < only.created_before)
+    return statement

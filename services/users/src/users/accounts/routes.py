@@ -1,130 +1,201 @@
-"""HTTP on accounts."""
+"""HTTP routes of accounts."""
 
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import Body, Query, Request, Response
 
-from chassis.auth import CurrentPrincipal, Principal, require_scope
-from chassis.errors import PreconditionFailed
-from chassis.http import IfMatch, Page, PageQuery, Router, etag_of, page_of, problems
-from chassis.http.concurrency import NOT_MODIFIED, IfNoneMatch, matches
-from users.accounts.errors import AccountNotFound, EmailTaken
-from users.accounts.models import Account
-from users.accounts.schemas import ProfilePatch, Registration, RolesPatch, User
-from users.wiring import Accounts
+from chassis.actor import Actor
+from chassis.auth import Principal, require_scope
+from chassis.auth.passwords import PasswordsBusy
+from chassis.errors import (
+    LogInRequired,
+    PreconditionFailed,
+    ReauthenticationNeeded,
+    TooManyRequests,
+)
+from chassis.http import (
+    ExpectedVersion,
+    Page,
+    Pages,
+    Router,
+    acting,
+    acting_in_person,
+    problems,
+)
+from chassis.http.origin import client_address, limit_key
+from chassis.paging import TimePosition
+from chassis.wire_names import MERGE_PATCH
+from users.accounts.errors import AccountNotFound, EmailTaken, LastAdmin
+from users.accounts.models import email_key
+from users.accounts.schemas import (
+    AccountPatch,
+    AccountQuery,
+    ProfilePatch,
+    Registration,
+    User,
+)
+from users.accounts.wiring import Accounts, EmailChangesDep, RegistrationThrottle
 
 router = Router(prefix="/api/v1/users", tags=["accounts"])
 
-_MERGE_PATCH = Body(media_type="application/merge-patch+json")
+_MERGE_PATCH = Body(media_type=MERGE_PATCH)
 
+Owner = Annotated[Principal, require_scope("profile")]
 Reader = Annotated[Principal, require_scope("users:read")]
-Writer = Annotated[Principal, require_scope("users:write")]
+OwnerActing = Annotated[Actor, acting("profile")]
+# In person: a key that changes roles could make its holder an administrator.
+Administrator = Annotated[Actor, acting_in_person("users:write")]
 
 
-@router.post("", status_code=201, operation_id="registerUser", responses=problems(EmailTaken))
-async def register(body: Registration, accounts: Accounts, response: Response) -> User:
-    """Make an account with the role of a customer."""
+@router.post(
+    "",
+    status_code=201,
+    operation_id="registerUser",
+    versioned=True,
+    responses=problems(EmailTaken, PasswordsBusy, TooManyRequests),
+)
+async def register(
+    body: Registration,
+    accounts: Accounts,
+    throttle: RegistrationThrottle,
+    request: Request,
+    response: Response,
+) -> User:
+    """Make an account with the role of a customer, and have a mail sent to verify its address."""
+    await throttle.count(
+        email_key=email_key(body.email), address=limit_key(client_address(request))
+    )
     account = await accounts.register(
         email=body.email, password=body.password, full_name=body.full_name
     )
     response.headers["Location"] = f"{router.prefix}/{account.id}"
-    return _shown(account, response)
+    return User.model_validate(account)
 
 
 @router.get(
     "/me",
     operation_id="readMe",
-    response_model=User,
-    responses={**problems(AccountNotFound), **NOT_MODIFIED},
+    versioned=True,
+    responses=problems(AccountNotFound),
 )
 async def read_me(
-    caller: CurrentPrincipal,
+    caller: Owner,
     accounts: Accounts,
-    response: Response,
-    if_none_match: IfNoneMatch = None,
-) -> User | Response:
+) -> User:
     """Read the account that the access token stands for."""
-    account = await accounts.get(caller.user_id)
-    return _shown_unless_known(account, response, if_none_match)
+    return User.model_validate(await accounts.get(caller.user_id))
 
 
 @router.patch(
     "/me",
     operation_id="updateMe",
-    responses=problems(AccountNotFound, PreconditionFailed),
+    versioned=True,
+    responses=problems(
+        AccountNotFound,
+        LogInRequired,
+        PreconditionFailed,
+        ReauthenticationNeeded,
+        TooManyRequests,
+    ),
 )
 async def update_me(
     patch: Annotated[ProfilePatch, _MERGE_PATCH],
-    caller: CurrentPrincipal,
+    caller: Owner,
+    actor: OwnerActing,
     accounts: Accounts,
-    response: Response,
-    if_match: IfMatch = None,
+    changes: EmailChangesDep,
+    expected: ExpectedVersion,
+    request: Request,
 ) -> User:
-    """Change one's own data, by JSON Merge Patch (RFC 7396)."""
+    """Change one's own data, by JSON Merge Patch (RFC 7396).
+
+    A new e-mail address takes effect when the token of the mail to it is confirmed
+    (`POST /api/v1/email-verifications/confirm`). Until then the account keeps its present one.
+    """
+    if "email" in patch.model_fields_set:
+        await changes.request(
+            patch.email,
+            by=actor,
+            expected=expected,
+            address=limit_key(client_address(request)),
+        )
     full_name = patch.full_name if "full_name" in patch.model_fields_set else None
-    account = await accounts.update_profile(caller.user_id, full_name=full_name, if_match=if_match)
-    return _shown(account, response)
+    account = await accounts.update_profile(caller.user_id, full_name=full_name, expected=expected)
+    return User.model_validate(account)
+
+
+@router.delete(
+    "/me",
+    status_code=204,
+    operation_id="deleteMe",
+    responses=problems(
+        AccountNotFound, LastAdmin, LogInRequired, PreconditionFailed, ReauthenticationNeeded
+    ),
+)
+async def delete_me(
+    owner: OwnerActing,
+    accounts: Accounts,
+    expected: ExpectedVersion,
+) -> None:
+    """Delete one's own account, with all personal data; this can't be undone.
+
+    The log-in must be at most 5 minutes ago. A refreshed access token has the time of its log-in,
+    so log in again first. All log-in sessions end. The e-mail address can be registered again.
+    """
+    await accounts.delete(by=owner, expected=expected)
 
 
 @router.get("", operation_id="listUsers")
 async def list_users(
-    query: Annotated[PageQuery, Query()],
+    query: Annotated[AccountQuery, Query()],
     _: Reader,
     accounts: Accounts,
-    request: Request,
-    response: Response,
+    pages: Pages,
 ) -> Page[User]:
     """List the accounts, the newest first."""
-    rows, next_cursor = await accounts.page(limit=query.limit, after=query.after())
-    users = [User.model_validate(account) for account in rows]
-    return page_of(users, next_cursor=next_cursor, request=request, response=response)
+    found = await accounts.page(query.page(TimePosition), only=query.filter())
+    return pages.write(found, User.model_validate, query=query)
 
 
 @router.get(
     "/{user_id}",
     operation_id="readUser",
-    response_model=User,
-    responses={**problems(AccountNotFound), **NOT_MODIFIED},
+    versioned=True,
+    responses=problems(AccountNotFound),
 )
 async def read_user(
     user_id: UUID,
     _: Reader,
     accounts: Accounts,
-    response: Response,
-    if_none_match: IfNoneMatch = None,
-) -> User | Response:
+) -> User:
     """Read an account."""
-    return _shown_unless_known(await accounts.get(user_id), response, if_none_match)
+    return User.model_validate(await accounts.get(user_id))
 
 
 @router.patch(
     "/{user_id}",
     operation_id="updateUser",
-    responses=problems(AccountNotFound, PreconditionFailed),
+    versioned=True,
+    responses=problems(AccountNotFound, LastAdmin, LogInRequired, PreconditionFailed),
 )
 async def update_user(
     user_id: UUID,
-    patch: Annotated[RolesPatch, _MERGE_PATCH],
-    _: Writer,
+    patch: Annotated[AccountPatch, _MERGE_PATCH],
+    actor: Administrator,
     accounts: Accounts,
-    response: Response,
-    if_match: IfMatch = None,
+    expected: ExpectedVersion,
 ) -> User:
-    """Give an account its roles, by JSON Merge Patch (RFC 7396); administrators only."""
-    roles = patch.roles if "roles" in patch.model_fields_set else None
-    account = await accounts.change_roles(user_id, roles=roles, if_match=if_match)
-    return _shown(account, response)
+    """Change the roles of an account, deactivate or reactivate it, by JSON Merge Patch (RFC 7396).
 
-
-def _shown(account: Account, response: Response) -> User:
-    response.headers["ETag"] = etag_of(account.version)
+    Administrators only. A change of the roles and a deactivation end the account's log-in sessions.
+    The last active administrator stays one.
+    """
+    account = await accounts.administer(
+        user_id,
+        roles=patch.roles if "roles" in patch.model_fields_set else None,
+        is_active=patch.is_active if "is_active" in patch.model_fields_set else None,
+        expected=expected,
+        by=actor,
+    )
     return User.model_validate(account)
-
-
-def _shown_unless_known(
-    account: Account, response: Response, if_none_match: str | None
-) -> User | Response:
-    if matches(if_none_match, account.version):
-        return Response(status_code=304, headers={"ETag": etag_of(account.version)})
-    return _shown(account, response)

@@ -1,27 +1,50 @@
-"""What can be done with accounts."""
+"""The use cases of accounts."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from uuid import UUID
 
+from chassis.actor import SYSTEM, Actor
+from chassis.audit import AuditLog
 from chassis.auth.passwords import Passwords
+from chassis.auth.recency import require_recent_log_in
 from chassis.database import new_id
-from chassis.http.concurrency import check_if_match
-from chassis.http.pages import Cursor
+from chassis.errors import FieldError, Invalid
 from chassis.messaging import Outbox
-from contracts.users import UserProfileUpdated, UserRegistered, UserRolesChanged, UserSnapshot
-from users.accounts.errors import AccountNotFound, EmailTaken
-from users.accounts.models import Account, Role
-from users.accounts.repository import AccountRepository
+from chassis.paging import PageRequest, PageRows, TimePosition
+from chassis.versions import Expected
+from contracts.users import (
+    UserDeactivated,
+    UserDeleted,
+    UserProfileUpdated,
+    UserReactivated,
+    UserRegistered,
+    UserRolesChanged,
+    UserSnapshot,
+)
+from users.accounts.errors import AccountNotFound, EmailTaken, LastAdmin
+from users.accounts.models import (
+    Account,
+    Role,
+    is_common_password,
+    is_made_of_own_words,
+    prepared_password,
+)
+from users.accounts.repository import AccountFilter, AccountRepository
 
 
 class AccountService:
     """The use cases on accounts, within one transaction.
 
     Args:
-        accounts: of the transaction.
-        outbox: of the transaction.
-        passwords: hashes them off the event loop.
-        end_sessions: ends all sessions of an account whose row is locked.
+        accounts: the transaction's repository.
+        outbox: the transaction's outbox.
+        passwords: hashes passwords off the event loop.
+        end_sessions: ends all sessions of an account. The account's row must be locked.
+        end_credentials: ends all sessions and API keys of an account that is about to be deleted.
+        mail_verification: has a verification mailed to an account.
+        audit: the transaction's audit log.
     """
 
     def __init__(
@@ -31,34 +54,65 @@ class AccountService:
         outbox: Outbox,
         passwords: Passwords,
         end_sessions: Callable[[UUID], Awaitable[None]],
+        end_credentials: Callable[[UUID], Awaitable[None]],
+        mail_verification: Callable[[UUID], Awaitable[None]],
+        audit: AuditLog,
     ) -> None:
         self._accounts = accounts
         self._outbox = outbox
         self._passwords = passwords
         self._end_sessions = end_sessions
+        self._end_credentials = end_credentials
+        self._mail_verification = mail_verification
+        self._audit = audit
 
-    async def register(
-        self, *, email: str, password: str, full_name: str, roles: Iterable[Role] = (Role.CUSTOMER,)
-    ) -> Account:
-        """Make an account.
-
-        The hash comes first: the transaction begins with the first statement, so no connection
-        waits for Argon2.
+    async def register_first_admin(self, *, email: str, password: str) -> Account:
+        """Create the account of the first administrator, and return it.
 
         Raises:
-            EmailTaken: the address has an account.
+            EmailTaken: the address already has an account.
+            Invalid: see ``check_new_password``.
         """
+        account = await self._create(
+            email=email, password=password, full_name="Administrator", roles=[Role.ADMIN]
+        )
+        self._audit.append(
+            "user.first_admin_registered", actor=SYSTEM, subject=f"user:{account.id}"
+        )
+        return account
+
+    async def register(self, *, email: str, password: str, full_name: str) -> Account:
+        """Create the account of a customer, and return it.
+
+        Raises:
+            EmailTaken: the address already has an account.
+            Invalid: see ``check_new_password``.
+        """
+        return await self._create(
+            email=email, password=password, full_name=full_name, roles=[Role.CUSTOMER]
+        )
+
+    async def _create(
+        self, *, email: str, password: str, full_name: str, roles: Iterable[Role]
+    ) -> Account:
+        """Create an account and return it.
+
+        The password is hashed before the first statement, which begins the transaction. So no
+        connection is held while Argon2 runs.
+        """
+        prepared = prepared_password(password)
+        await check_new_password(prepared, email=email, full_name=full_name)
         account = Account(
             id=new_id(),
             email=email,
-            password_hash=await self._passwords.hash(password),
+            password_hash=await self._passwords.hash(prepared),
             full_name=full_name,
             roles=_written(roles),
             version=1,
         )
         added = await self._accounts.add(account)
         if added is None:
-            message = f"{email} has an account: log in, or register another address"
+            message = f"{email} has an account already. Log in, or register another address."
             raise EmailTaken(message)
         self._outbox.add(
             UserRegistered(
@@ -69,28 +123,29 @@ class AccountService:
                 roles=added.roles,
             )
         )
+        await self._mail_verification(added.id)
         return added
 
     async def get(self, account_id: UUID) -> Account:
-        """Give one account; AccountNotFound where there is none."""
-        return _found(await self._accounts.find(account_id), account_id)
+        """Return an account, or raise AccountNotFound."""
+        return existing_account(await self._accounts.find(account_id), account_id)
 
     async def page(
-        self, *, limit: int, after: Cursor | None
-    ) -> tuple[Sequence[Account], Cursor | None]:
-        """Give one page of the accounts, the newest first, and where the next begins."""
-        return await self._accounts.page(limit=limit, after=after)
+        self, wanted: PageRequest[TimePosition], *, only: AccountFilter
+    ) -> PageRows[Account, TimePosition]:
+        """Return a page of the accounts, newest first."""
+        return await self._accounts.page(wanted, only=only)
 
     async def update_profile(
-        self, account_id: UUID, *, full_name: str | None, if_match: str | None
+        self, account_id: UUID, *, full_name: str | None, expected: Expected
     ) -> Account:
-        """Change what is given of a person's own data.
+        """Change the fields that are not None, and return the account.
 
         Raises:
             AccountNotFound: there is no such account.
-            PreconditionFailed: the account is not at the version that `if_match` names.
+            PreconditionFailed: the account's version is not as `expected`.
         """
-        account = await self._locked(account_id, if_match)
+        account = await self._locked(account_id, expected)
         if full_name is None or full_name == account.full_name:
             return account
         changed = await self._accounts.change(account, full_name=full_name)
@@ -101,41 +156,115 @@ class AccountService:
         )
         return changed
 
-    async def change_roles(
-        self, account_id: UUID, *, roles: Iterable[Role] | None, if_match: str | None
+    async def administer(
+        self,
+        account_id: UUID,
+        *,
+        roles: Iterable[Role] | None = None,
+        is_active: bool | None = None,
+        expected: Expected,
+        by: Actor,
     ) -> Account:
-        """Give an account these roles and no others.
+        """Change roles and activity of an account, and return it. None leaves a value as it is.
 
-        Its sessions end: access tokens that were issued before carry the former roles.
+        Other roles end the account's sessions, since their access tokens hold the former roles. A
+        deactivation ends them, too.
 
         Raises:
             AccountNotFound: there is no such account.
-            PreconditionFailed: the account is not at the version that `if_match` names.
+            LastAdmin: the change would leave no active administrator.
+            PreconditionFailed: the account's version is not as `expected`.
         """
-        account = await self._locked(account_id, if_match)
-        if roles is None or _written(roles) == account.roles:
-            return account
-        changed = await self._accounts.change(account, roles=_written(roles))
+        wanted = None if roles is None else _written(roles)
+        may_remove = is_active is False or (wanted is not None and Role.ADMIN not in wanted)
+        account, others = await self._locked_with_admins(account_id, expected, needed=may_remove)
+        if may_remove:
+            _keep_an_admin(account, others)
+        ends = False
+        if wanted is not None and wanted != account.roles:
+            ends = True
+            account = await self._change_roles(account, wanted, by=by)
+        if is_active is not None and is_active != account.is_active:
+            account = await self._set_active(account, by=by, to=is_active)
+            ends = ends or not is_active
+        if ends:
+            await self._end_sessions(account_id)
+        return account
+
+    async def _change_roles(self, account: Account, wanted: list[str], *, by: Actor) -> Account:
+        before = list(account.roles)
+        changed = await self._accounts.change(account, roles=wanted)
         self._outbox.add(
             UserRolesChanged(version=changed.version, user_id=changed.id, roles=changed.roles)
         )
-        await self._end_sessions(account_id)
+        self._audit.append(
+            "user.roles_changed",
+            actor=by,
+            subject=f"user:{account.id}",
+            details={"before": before, "after": list(changed.roles)},
+        )
         return changed
 
+    async def _set_active(self, account: Account, *, by: Actor, to: bool) -> Account:
+        changed = await self._accounts.change(account, is_active=to)
+        now = datetime.now(UTC)
+        self._outbox.add(
+            UserReactivated(version=changed.version, user_id=changed.id, reactivated_at=now)
+            if to
+            else UserDeactivated(version=changed.version, user_id=changed.id, deactivated_at=now)
+        )
+        action = "user.reactivated" if to else "user.deactivated"
+        self._audit.append(action, actor=by, subject=f"user:{account.id}")
+        return changed
+
+    async def delete(self, *, by: Actor, expected: Expected) -> None:
+        """Delete the account of `by`, end its sessions, and publish it.
+
+        The row is deleted, and with it all rows that refer to it. The entry in the audit log and
+        the event stay. They name the account by its id alone.
+
+        Raises:
+            AccountNotFound: there is no such account.
+            LastAdmin: the account is the only active administrator.
+            PreconditionFailed: the account's version is not as `expected`.
+            ReauthenticationNeeded: `by` did not log in within RECENT.
+        """
+        account_id = require_recent_log_in(by)
+        account, others = await self._locked_with_admins(account_id, expected, needed=True)
+        await self._accounts.refuse_ended_session(by)
+        _keep_an_admin(account, others)
+        await self._end_credentials(account_id)
+        version = account.version + 1
+        await self._accounts.delete(account)
+        self._outbox.add(
+            UserDeleted(version=version, user_id=account_id, deleted_at=datetime.now(UTC))
+        )
+        self._audit.append("user.deleted", actor=by, subject=f"user:{account_id}")
+
     async def has_admin(self) -> bool:
-        """Say whether there is an administrator."""
+        """Return whether any account has the role of an administrator."""
         return await self._accounts.has_admin()
 
-    async def _locked(self, account_id: UUID, if_match: str | None) -> Account:
-        account = _found(await self._accounts.find(account_id, lock=True), account_id)
-        check_if_match(if_match, account.version)
+    async def _locked_with_admins(
+        self, account_id: UUID, expected: Expected, *, needed: bool
+    ) -> tuple[Account, set[UUID]]:
+        """Lock an account, after the active administrators if `needed`; return it and the others.
+
+        Only a change that may remove an administrator needs them.
+        """
+        locked = await self._accounts.lock_admins(also=account_id) if needed else set[UUID]()
+        return await self._locked(account_id, expected), locked - {account_id}
+
+    async def _locked(self, account_id: UUID, expected: Expected) -> Account:
+        account = existing_account(await self._accounts.find(account_id, lock=True), account_id)
+        expected.check(account.version)
         return account
 
 
 async def account_snapshots(
     accounts: AccountRepository, *, after: UUID | None, limit: int
 ) -> Sequence[UserSnapshot]:
-    """Tell what accounts are at present, in the order of their ids; they stay so until the end."""
+    """Return snapshots of accounts, ordered by id. Their rows stay locked until the commit."""
     return [
         UserSnapshot(
             version=account.version,
@@ -151,13 +280,59 @@ async def account_snapshots(
     ]
 
 
-def _found(account: Account | None, account_id: UUID) -> Account:
+async def account_export(accounts: AccountRepository, account_id: UUID) -> AsyncIterator[Account]:
+    """Yield the account of a person, for the export of their data."""
+    account = await accounts.find(account_id)
+    if account is not None:
+        yield account
+
+
+async def check_new_password(
+    password: str, *, email: str, full_name: str, pointer: str = "#/password"
+) -> None:
+    """Check that a new password is not one of those that attackers try first.
+
+    Call it before the first statement of a transaction: it reads a file.
+
+    Args:
+        password: the new password, in its prepared form.
+        email: the account's address.
+        full_name: the account's name.
+        pointer: where the request has the password.
+
+    Raises:
+        Invalid: many people use the password, or it is made of the words of its account. The error
+            does not quote it.
+    """
+    if is_made_of_own_words(password, email=email, full_name=full_name):
+        detail = "is made of the name, the e-mail address or the name of this system"
+    elif await asyncio.to_thread(is_common_password, password):
+        detail = "is one of the passwords that are used most"
+    else:
+        return
+    advice = "choose another, such as four words that have nothing to do with each other"
+    field = FieldError(detail=f"{detail}, which attackers try first: {advice}", pointer=pointer)
+    message = f"The request is not valid: {pointer}. See `errors`."
+    raise Invalid(message, errors=[field])
+
+
+def _keep_an_admin(account: Account, others: set[UUID]) -> None:
+    """Raise LastAdmin if `account` is an active administrator and there are no others."""
+    if account.is_active_admin and not others:
+        message = (
+            f"{account.id} is the only active administrator. Give another account that role first."
+        )
+        raise LastAdmin(message)
+
+
+def existing_account(account: Account | None, account_id: UUID) -> Account:
+    """Return an account that was looked up, or raise AccountNotFound if there is none."""
     if account is None:
-        message = f"there is no user {account_id}"
+        message = f"There is no account {account_id}. Take the id from the list of accounts."
         raise AccountNotFound(message)
     return account
 
 
 def _written(roles: Iterable[Role]) -> list[str]:
-    """Put roles into the one order in which they are stored."""
+    """Return roles sorted and without duplicates, as they are stored."""
     return sorted({role.value for role in roles})

@@ -1,1 +1,1 @@
-"""Sessions: log-in, refresh tokens, and the keys that access tokens are verified with."""
+"""Log-in sessions: refresh tokens, and the keys that verify access tokens."""

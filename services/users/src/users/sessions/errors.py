@@ -1,10 +1,7 @@
-"""What can go wrong with sessions."""
+"""The errors of log-in sessions."""
 
-from chassis.errors import Unauthenticated
+from chassis.errors import NotFound
 
 
-class InvalidCredentials(Unauthenticated):
-    """Address and password don't fit; which of the two is wrong stays unsaid."""
-
-    name = "invalid-credentials"
-    title = "The address or the password is wrong."
+class SessionNotFound(NotFound):
+    """You have no such log-in session."""

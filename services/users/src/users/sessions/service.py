@@ -1,7 +1,6 @@
-"""What can be done with sessions: open one with a password, go on with a refresh token."""
+"""Use cases of log-in sessions: open one, continue it with a refresh token, list and end them."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -9,15 +8,26 @@ from uuid import UUID
 
 import structlog
 
-from chassis.auth import TokenSigner
-from chassis.auth.passwords import Passwords
+from chassis.actor import Actor, ActorKind
+from chassis.audit import AuditLog
+from chassis.auth import SessionGrant, TokenSigner
 from chassis.auth.revocation import MARGIN
 from chassis.messaging import Outbox
+from chassis.paging import PageRequest, PageRows, TimePosition
 from contracts.users import SessionRevoked
 from users.accounts.models import Account
 from users.accounts.repository import AccountRepository
-from users.sessions.errors import InvalidCredentials
-from users.sessions.models import hash_of, new_refresh_token, scopes_of
+from users.sessions.errors import SessionNotFound
+from users.sessions.models import (
+    UNKNOWN_CLIENT,
+    Client,
+    LogInSession,
+    hash_of,
+    new_refresh_token,
+    scopes_of,
+    seal,
+    unseal,
+)
 from users.sessions.repository import SessionRepository
 
 log = structlog.get_logger(__name__)
@@ -25,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedTokens:
-    """What a log-in or a refresh gives."""
+    """The result of a log-in or a refresh."""
 
     access_token: str = field(repr=False)
     refresh_token: str = field(repr=False)
@@ -34,102 +44,51 @@ class IssuedTokens:
 
 
 class Refusal(StrEnum):
-    """Why a refresh token is no good.
+    """Why a refresh token is rejected.
 
-    It is an answer and not an error: an error would roll back the revocation that comes with it.
+    It is returned and not raised: an exception would roll back the revocation of a reused token's
+    session.
     """
 
-    UNKNOWN = "the refresh token is unknown: log in"
-    REVOKED = "the session has ended: log in"
-    REUSED = "the refresh token was used before, so its session has been ended: log in"
-    EXPIRED = "the refresh token has expired: log in"
-    INACTIVE = "the account is not active"
+    UNKNOWN = "The refresh token is unknown. Log in."
+    REVOKED = "The log-in session has ended. Log in."
+    REUSED = "The refresh token was used before, so its log-in session has been ended. Log in."
+    EXPIRED = "The refresh token has expired. Log in."
+    INACTIVE = "The account is deactivated. Ask support to reactivate it."
 
 
-class SessionService:
-    """The use cases on sessions, within one transaction.
+class SessionRevoker:
+    """Ends sessions and publishes it, within one transaction. It needs no private key.
 
     Args:
-        sessions: of the transaction.
-        accounts: of the transaction.
-        outbox: of the transaction.
-        signer: signs access tokens.
-        refresh_lifetime: how long a refresh token may lie unused.
+        sessions: the transaction's repository.
+        outbox: the transaction's outbox.
+        token_lifetime: the lifetime of access tokens.
     """
 
     def __init__(
-        self,
-        *,
-        sessions: SessionRepository,
-        accounts: AccountRepository,
-        outbox: Outbox,
-        signer: TokenSigner,
-        refresh_lifetime: timedelta,
+        self, *, sessions: SessionRepository, outbox: Outbox, token_lifetime: timedelta
     ) -> None:
         self._sessions = sessions
-        self._accounts = accounts
         self._outbox = outbox
-        self._signer = signer
-        self._refresh_lifetime = refresh_lifetime
+        self._token_lifetime = token_lifetime
 
-    async def account_of(self, email: str) -> Account | None:
-        """Find who wants to log in."""
-        return await self._accounts.find_by_email(email)
+    async def revoke(self, session: LogInSession) -> None:
+        """End one session. Its row must be locked."""
+        await self._sessions.revoke(session.id)
+        self._announce(session.user_id, [session.id])
 
-    async def open(
-        self, account_id: UUID, *, verified_hash: str, new_hash: str | None
-    ) -> IssuedTokens | None:
-        """Open a session of an account whose password was verified against `verified_hash`.
+    async def revoke_all(self, user_id: UUID, *, but: UUID | None = None) -> None:
+        """End all sessions of a user, because their tokens no longer describe the account.
 
-        Answers None where the account has another hash by now. `new_hash` takes its place, where
-        there is one.
+        The account's row must be locked, so that no session is opened during the call.
 
-        Raises:
-            InvalidCredentials: the account is gone or not active.
+        Args:
+            user_id: the user.
+            but: the session that stays; None ends all.
         """
-        account = await self._accounts.find(account_id, lock=True)
-        if account is None or not account.is_active:
-            raise InvalidCredentials
-        if account.password_hash != verified_hash:
-            return None
-        if new_hash is not None:
-            await self._accounts.replace_hash(account, new_hash)
-        session_id = await self._sessions.open(account.id)
-        return await self._issue(session_id, account)
-
-    async def refresh(self, refresh_token: str) -> IssuedTokens | Refusal:
-        """Exchange a refresh token for its successor (RFC 6749 §6, RFC 9700 §4.14).
-
-        The family's row is locked first: of parallel refreshes with one token one wins, and the
-        next finds it used, which ends the session.
-        """
-        token_hash = hash_of(refresh_token)
-        family = await self._sessions.lock_family(token_hash)
-        if family is None:
-            return Refusal.UNKNOWN
-        if family.revoked_at is not None:
-            return Refusal.REVOKED
-        token = await self._sessions.token(token_hash)
-        if token.used_at is not None:
-            await self._sessions.revoke(family.id)
-            self._announce(family.user_id, [family.id])
-            log.warning("a used refresh token came again", session_id=str(family.id))
-            return Refusal.REUSED
-        if token.expires_at <= datetime.now(UTC):
-            return Refusal.EXPIRED
-        account = await self._accounts.find(family.user_id)
-        if account is None or not account.is_active:
-            return Refusal.INACTIVE
-        await self._sessions.mark_used(token_hash)
-        return await self._issue(family.id, account)
-
-    async def end_all(self, user_id: UUID) -> None:
-        """End all sessions of a user: what their tokens say of the account is no longer true.
-
-        The account's row must be locked, so that no session is opened meanwhile.
-        """
-        since = datetime.now(UTC) - self._signer.lifetime - MARGIN
-        ended = await self._sessions.revoke_all(user_id, issued_since=since)
+        since = datetime.now(UTC) - self._token_lifetime - MARGIN
+        ended = await self._sessions.revoke_all(user_id, but=but, issued_since=since)
         if ended:
             self._announce(user_id, ended)
 
@@ -138,16 +97,198 @@ class SessionService:
             SessionRevoked(user_id=user_id, sids=list(sids), revoked_at=datetime.now(UTC))
         )
 
-    async def _issue(self, session_id: UUID, account: Account) -> IssuedTokens:
+
+class SessionService:
+    """The use cases on log-in sessions, within one transaction.
+
+    Args:
+        sessions: the transaction's sessions.
+        accounts: the transaction's accounts.
+        revoker: ends sessions in the transaction.
+        audit: the transaction's audit log.
+        signer: signs access tokens.
+        refresh_lifetime: how long an unused refresh token is valid.
+    """
+
+    def __init__(
+        self,
+        *,
+        sessions: SessionRepository,
+        accounts: AccountRepository,
+        revoker: SessionRevoker,
+        audit: AuditLog,
+        signer: TokenSigner,
+        refresh_lifetime: timedelta,
+    ) -> None:
+        self._sessions = sessions
+        self._accounts = accounts
+        self._revoker = revoker
+        self._audit = audit
+        self._signer = signer
+        self._refresh_lifetime = refresh_lifetime
+
+    async def open(
+        self,
+        account: Account,
+        *,
+        methods: tuple[str, ...] = ("pwd",),
+        client: Client = UNKNOWN_CLIENT,
+    ) -> IssuedTokens:
+        """Open a session of a locked account, and return its tokens.
+
+        Args:
+            account: the account.
+            methods: how its user logged in, as RFC 8176 names it.
+            client: the client that logged in.
+        """
+        expires_at = self._expiry()
+        session = await self._sessions.open(
+            account.id, methods=methods, client=client, expires_at=expires_at
+        )
+        refresh_token = await self._new_token(session.id, expires_at)
+        owner = _owner(session, client)
+        self._record("session.opened", session, by=owner, details={"methods": list(methods)})
+        return self._issued(session, account, refresh_token)
+
+    async def page(
+        self, user_id: UUID, wanted: PageRequest[TimePosition]
+    ) -> PageRows[LogInSession, TimePosition]:
+        """Return a page of a user's sessions that have neither ended nor expired, newest first."""
+        return await self._sessions.page(user_id, wanted)
+
+    async def end(self, session_id: UUID, *, by: Actor) -> None:
+        """End a session of the actor. If it has already ended, do nothing.
+
+        Raises:
+            SessionNotFound: there is no such session, or it is another user's.
+        """
+        session = await self._sessions.lock(session_id)
+        if session is None or session.user_id != by.user_id:
+            message = f"You have no log-in session {session_id}. Take the id from the list."
+            raise SessionNotFound(message)
+        await self._end(session, by=by)
+
+    async def end_all(self, user_id: UUID, *, by: Actor) -> None:
+        """End all sessions of a user. A parallel log-in opens its session before or after it."""
+        await self._accounts.find(user_id, lock=True)
+        await self._revoker.revoke_all(user_id)
+        self._audit.append("session.all_ended", actor=by, subject=f"user:{user_id}")
+
+    async def revoke_refresh_token(self, token: str, *, client: Client = UNKNOWN_CLIENT) -> None:
+        """End the session of a refresh token, used or not (RFC 7009 §2.1).
+
+        An unknown token changes nothing (§2.2): the caller can't use it anyway.
+        """
+        session = await self._sessions.lock_family(hash_of(token))
+        if session is not None:
+            await self._end(session, by=_owner(session, client))
+
+    async def revoke_session(self, session_id: UUID, *, client: Client = UNKNOWN_CLIENT) -> None:
+        """End the session of a valid access token; see ``revoke_refresh_token``."""
+        session = await self._sessions.lock(session_id)
+        if session is not None:
+            await self._end(session, by=_owner(session, client))
+
+    async def refresh(
+        self, refresh_token: str, *, client: Client = UNKNOWN_CLIENT
+    ) -> IssuedTokens | Refusal:
+        """Exchange a refresh token for its successor (RFC 6749 §6, RFC 9700 §4.14).
+
+        The family's row is locked first, so that only one of several parallel refreshes with one
+        token creates the successor. The others get the same successor, and so does a request that
+        is repeated because its response was lost: within ``REPEATABLE``, as long as the successor
+        is unused. Any other use of a used token ends the session.
+        """
+        token_hash = hash_of(refresh_token)
+        family = await self._sessions.lock_family(token_hash)
+        if family is None:
+            return Refusal.UNKNOWN
+        if family.revoked_at is not None:
+            return Refusal.REVOKED
+        token = await self._sessions.token(token_hash)
+        successor: str | None = None
+        if token.used_at is not None:
+            successor = await self._kept_successor(family, refresh_token)
+            if successor is None:
+                await self._end_reused(family, client)
+                return Refusal.REUSED
+        elif token.expires_at <= datetime.now(UTC):
+            return Refusal.EXPIRED
+        account = await self._accounts.find(family.user_id)
+        if account is None or not account.is_active:
+            return Refusal.INACTIVE
+        if successor is None:
+            successor = await self._succeed(family, refresh_token, client)
+        return self._issued(family, account, successor)
+
+    async def _end_reused(self, family: LogInSession, client: Client) -> None:
+        """End a session of which a used token was presented: by a thief, or by its owner later.
+
+        Nobody can know which of the two, so the actor on record is the system.
+        """
+        await self._revoker.revoke(family)
+        log.warning("refresh token reused", session_id=str(family.id))
+        by = Actor(kind=ActorKind.SYSTEM, address=client.address, request_id=client.request_id)
+        self._record("session.reuse_detected", family, by=by)
+
+    async def _end(self, session: LogInSession, *, by: Actor) -> None:
+        if session.revoked_at is None:
+            await self._revoker.revoke(session)
+            self._record("session.ended", session, by=by)
+
+    def _record(
+        self,
+        action: str,
+        session: LogInSession,
+        *,
+        by: Actor,
+        details: Mapping[str, object] | None = None,
+    ) -> None:
+        self._audit.append(
+            action,
+            actor=by,
+            subject=f"user:{session.user_id}",
+            details={"session": str(session.id), **(details or {})},
+        )
+
+    async def _kept_successor(self, family: LogInSession, refresh_token: str) -> str | None:
+        sealed = await self._sessions.kept_successor(family.id, of=hash_of(refresh_token))
+        if sealed is None:
+            return None
+        log.info("refresh response repeated", session_id=str(family.id))
+        return unseal(sealed, predecessor=refresh_token)
+
+    async def _succeed(self, family: LogInSession, refresh_token: str, client: Client) -> str:
+        used = hash_of(refresh_token)
+        expires_at = self._expiry()
+        successor = await self._new_token(family.id, expires_at)
+        await self._sessions.mark_used(used)
+        sealed = seal(successor, predecessor=refresh_token)
+        await self._sessions.continue_with(
+            family.id, of=used, sealed=sealed, client=client, expires_at=expires_at
+        )
+        return successor
+
+    async def _new_token(self, session_id: UUID, expires_at: datetime) -> str:
         refresh_token = new_refresh_token()
         await self._sessions.add_token(
-            session_id=session_id,
-            token_hash=hash_of(refresh_token),
-            expires_at=datetime.now(UTC) + self._refresh_lifetime,
+            session_id=session_id, token_hash=hash_of(refresh_token), expires_at=expires_at
+        )
+        return refresh_token
+
+    def _expiry(self) -> datetime:
+        return datetime.now(UTC) + self._refresh_lifetime
+
+    def _issued(self, session: LogInSession, account: Account, refresh_token: str) -> IssuedTokens:
+        """Return the tokens of a session: `auth_time` and `amr` stay those of the log-in."""
+        grant = SessionGrant(
+            session_id=session.id,
+            authenticated_at=session.created_at,
+            methods=tuple(session.methods),
         )
         scopes = scopes_of(account.roles)
         access_token = self._signer.sign(
-            subject=account.id, session=session_id, roles=account.roles, scopes=scopes
+            subject=account.id, grant=grant, roles=account.roles, scopes=scopes
         )
         return IssuedTokens(
             access_token=access_token,
@@ -157,47 +298,14 @@ class SessionService:
         )
 
 
-class LogIn:
-    """The log-in, in two transactions with Argon2 between them: no connection waits for a hash.
-
-    Between the two the account may change. One that was deleted or deactivated meanwhile is
-    refused. Where its hash was replaced (a new password, or a parallel log-in that renewed the
-    parameters) the password is verified again, against the new one. New roles are taken as they
-    are then.
-
-    Args:
-        transaction: opens a transaction and gives the use cases on it.
-        passwords: verifies off the event loop.
-    """
-
-    def __init__(
-        self,
-        *,
-        transaction: Callable[[], AbstractAsyncContextManager[SessionService]],
-        passwords: Passwords,
-    ) -> None:
-        self._transaction = transaction
-        self._passwords = passwords
-
-    async def run(self, *, email: str, password: str) -> IssuedTokens:
-        """Open a session.
-
-        Raises:
-            InvalidCredentials: also, and after the same time, where there is no such account.
-        """
-        tokens: IssuedTokens | None = None
-        while tokens is None:  # again only where the hash was replaced in between
-            tokens = await self._attempt(email, password)
-        return tokens
-
-    async def _attempt(self, email: str, password: str) -> IssuedTokens | None:
-        async with self._transaction() as sessions:
-            account = await sessions.account_of(email)
-        stored = None if account is None else account.password_hash
-        good = await self._passwords.verify(password, stored)
-        if account is None or stored is None or not good:
-            raise InvalidCredentials
-        outdated = self._passwords.needs_rehash(stored)
-        new_hash = await self._passwords.hash(password) if outdated else None
-        async with self._transaction() as sessions:
-            return await sessions.open(account.id, verified_hash=stored, new_hash=new_hash)
+def _owner(session: LogInSession, client: Client) -> Actor:
+    """Return the user of a session as the actor: they hold one of its tokens."""
+    return Actor(
+        kind=ActorKind.USER,
+        user_id=session.user_id,
+        session_id=session.id,
+        methods=frozenset(session.methods),
+        authenticated_at=session.created_at,
+        address=client.address,
+        request_id=client.request_id,
+    )

@@ -1,4 +1,4 @@
-"""What strangers are told of the events: one AsyncAPI document, and a page that says the same."""
+"""The description of the events for other teams: an AsyncAPI document, and a page for people."""
 
 from chassis.messaging.asyncapi.document import Facts, asyncapi_document
 from chassis.messaging.asyncapi.page import page_of

@@ -1,7 +1,7 @@
 """One AsyncAPI 3 document: topics and events as the contracts declare them, and who reads them.
 
-A consumer in any language is written from it alone, so it also says what no schema can: delivery,
-order, duplicates.
+A consumer in any language can be written from it alone. So it also describes what no schema can:
+delivery, order, duplicates.
 """
 
 import inspect
@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol
 
 from chassis.messaging.consuming.subscriptions import Subscriptions
 from chassis.messaging.events import SEQUENCE_DIGITS, PublicEvent
+from chassis.product import product
 
 type Json = dict[str, Any]
 
@@ -28,7 +29,10 @@ _HEADERS: Json = {
     },
     "ce_source": {"type": "string", "format": "uri-reference"},
     "ce_type": {"type": "string"},
-    "ce_subject": {"type": "string", "description": "The id of what the event is about."},
+    "ce_subject": {
+        "type": "string",
+        "description": "The id of the aggregate that the event is about.",
+    },
     "ce_time": {"type": "string", "format": "date-time"},
     "content-type": {"type": "string", "const": "application/json"},
 }
@@ -40,7 +44,7 @@ _SEQUENCE: Json = {
 
 
 class TopicFacts(Protocol):
-    """What is told of a topic."""
+    """What the document needs of a topic."""
 
     name: str
     producer: str
@@ -55,7 +59,7 @@ class TopicFacts(Protocol):
 
 
 class EventFacts(PublicEvent, Protocol):
-    """What is told of an event; its docstring is told as well."""
+    """What the document needs of an event; its docstring is the description."""
 
     snapshot: ClassVar[bool]
 
@@ -65,12 +69,12 @@ class Facts:
     """What the document is made of.
 
     Attributes:
-        title: of all.
-        topics: as they are declared.
-        events: likewise.
+        title: the document's title.
+        topics: the topics that the contracts declare.
+        events: the events that the contracts declare.
         schemas: the JSON Schema of each event's data, by type.
         examples: an example of each event's data, by type.
-        subscriptions: what each service reads, by its name.
+        subscriptions: the subscriptions of each service, by its name.
     """
 
     title: str
@@ -82,10 +86,10 @@ class Facts:
 
 
 def asyncapi_document(facts: Facts) -> Json:
-    """Make the document.
+    """Return the document.
 
     Raises:
-        ValueError: two events have a part of one name and two shapes.
+        ValueError: two events have parts of the same name that differ.
     """
     schemas: Json = {}
     for event in facts.events:
@@ -105,8 +109,8 @@ def asyncapi_document(facts: Facts) -> Json:
                 "variables": {
                     "bootstrapServers": {
                         "default": "127.0.0.1:9092",
-                        "description": "As the operators of the system tell; by default that of "
-                        "one machine.",
+                        "description": "Ask the operators of the system. The default is that of "
+                        "a single machine.",
                     }
                 },
             }
@@ -124,7 +128,7 @@ def _channel(topic: TopicFacts, events: Iterable[type[EventFacts]]) -> Json:
     types = [event.type for event in events if event.topic.name == topic.name]
     return {
         "address": topic.name,
-        "description": f"Sent by {topic.producer} alone. The key is {topic.key}.",
+        "description": f"Published only by {topic.producer}. The key is {topic.key}.",
         "messages": {kind: _reference("components", "messages", kind) for kind in types},
         "bindings": {
             "kafka": {
@@ -157,7 +161,7 @@ def _operations(facts: Facts) -> Iterable[tuple[str, Json]]:
         yield _operation(topic.producer, "send", topic.name, [event.type for event in events])
         for service, subscriptions in facts.subscriptions.items():
             if topic.name in subscriptions.topics:
-                # find() raises where the table is silent: half a document would be a false one.
+                # find() raises for an undeclared type: a document without it would be wrong.
                 handled = [each.type for each in events if subscriptions.find(each.type)]
                 yield _operation(service, "receive", topic.name, handled)
 
@@ -178,7 +182,7 @@ def _message(event: type[EventFacts], facts: Facts) -> Json:
     headers = {
         **_HEADERS,
         "ce_type": {"type": "string", "const": event.type},
-        "ce_source": {"type": "string", "const": f"/slipway/{topic.producer}"},
+        "ce_source": {"type": "string", "const": product().source_of(topic.producer)},
         **({"ce_sequence": _SEQUENCE} if sequence is not None else {}),
     }
     text = inspect.getdoc(event) or ""
@@ -202,20 +206,20 @@ def _message(event: type[EventFacts], facts: Facts) -> Json:
 
 
 def _take_schema(whole: Json, name: str, schema: Json) -> None:
-    """Add a schema under its name, and what it is made of beside it."""
+    """Add a schema under its name, and its parts (``$defs``) next to it."""
     parts = {**schema.get("$defs", {}), name: schema}
     for part, content in parts.items():
         found = _moved({key: content[key] for key in content if key not in {"$defs", "$schema"}})
         if whole.setdefault(part, found) != found:
             message = (
-                f"{name} has a part {part} that is another one than an earlier event's of this "
-                "name: give one of the two models another name"
+                f"{name} has a model {part} that differs from an earlier event's model of this "
+                "name. Rename one of the two."
             )
             raise ValueError(message)
 
 
 def _moved(value: Any) -> Any:  # noqa: ANN401  # any part of a JSON Schema
-    """Copy a part of a schema, with its references where the parts stand now."""
+    """Copy a part of a schema; its references point to ``#/components/schemas``."""
     if isinstance(value, list):
         return [_moved(part) for part in value]
     if not isinstance(value, dict):
@@ -224,7 +228,7 @@ def _moved(value: Any) -> Any:  # noqa: ANN401  # any part of a JSON Schema
         return {key: _moved(part) for key, part in value.items()}
     reference = _reference("components", "schemas", value["$ref"].rpartition("/")[2])
     beside = {key: _moved(part) for key, part in value.items() if key != "$ref"}
-    # Draft 7, which AsyncAPI's schemas are, ignores what stands beside a reference.
+    # AsyncAPI's schemas are Draft 7, which ignores the siblings of a reference.
     return {"allOf": [reference], **beside} if beside else reference
 
 
@@ -233,5 +237,5 @@ def _reference(*path: str) -> Json:
 
 
 def as_text(document: Json) -> str:
-    """Give the document as it is committed."""
+    """Return the document as it is committed."""
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -12,9 +12,9 @@ _HEAD = """\
 
 {about}
 
-For machines the same stands in [asyncapi.json](asyncapi.json), which a running system serves as
-`/asyncapi.json`. Consumers that were written from it alone, to begin with: [examples](examples).
-How an event is added or changed: [guides/events.md](guides/events.md).
+The same for machines: [asyncapi.json](asyncapi.json), which a running system serves as
+`/asyncapi.json`. Consumers that were written from it alone, as a start: [examples](examples).
+How to add or change an event: [guides/events.md](guides/events.md).
 
 | topic | sent by | key | partitions | kept | may be read by |
 |---|---|---|---|---|---|
@@ -22,10 +22,10 @@ How an event is added or changed: [guides/events.md](guides/events.md).
 
 
 def page_of(document: Json) -> str:
-    """Give the page, as Markdown.
+    """Return the page, as Markdown.
 
     Args:
-        document: as ``asyncapi_document`` makes it.
+        document: the document that ``asyncapi_document`` returns.
     """
     channels: Json = document["channels"]
     lines = [_HEAD.format(about=document["info"]["description"]).rstrip("\n")]
@@ -81,7 +81,7 @@ def _event(document: Json, kind: str) -> Iterator[str]:
 
 
 def _parts(document: Json, schema: Json) -> Iterator[str]:
-    """Tell of what the fields are made of, in the order in which they are met."""
+    """Yield the description of each nested schema, in the order of their first reference."""
     schemas: Json = document["components"]["schemas"]
     names = list(_references(schema))
     for name in names:

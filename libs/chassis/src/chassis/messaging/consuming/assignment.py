@@ -1,4 +1,4 @@
-"""The partitions that the group gives to this member, and a task for each of them."""
+"""The partitions that the group assigns to this member, and a task for each of them."""
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
@@ -7,21 +7,23 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 
+from chassis.messaging.consuming.offsets import Offsets
 from chassis.messaging.consuming.partition import PartitionConsumer
 
 
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
-    """Starts and ends the tasks as partitions come and go.
+    """Starts and ends the tasks as partitions are assigned and revoked.
 
     Args:
-        group: in which the tasks live; one that fails ends it.
-        consume: makes what consumes a partition.
-        on_known: called when the group has given this member its partitions, even if it is none.
-        finish_seconds: how long what is in hand may take when partitions are taken away; the
-            member is silent meanwhile, and must not be given up for that.
+        group: runs the tasks; a task that fails ends the group.
+        consume: creates the consumer of a partition.
+        offsets: commits the offsets of the member.
+        on_known: called when partitions were assigned, even if there are none for this member.
+        finish_seconds: the time for batches in hand when partitions are revoked; the commit of
+            their offsets follows. The group waits for both as long as the session time-out.
 
     Attributes:
-        known: whether that has happened.
+        known: whether partitions were assigned at least once.
     """
 
     def __init__(
@@ -29,35 +31,45 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         *,
         group: asyncio.TaskGroup,
         consume: Callable[[TopicPartition], PartitionConsumer[Any]],
+        offsets: Offsets,
         on_known: Callable[[], None],
         finish_seconds: float,
     ) -> None:
         self._group = group
         self._consume = consume
+        self._offsets = offsets
         self._on_known = on_known
         self._finish_seconds = finish_seconds
         self._tasks: dict[PartitionConsumer[Any], asyncio.Task[None]] = {}
+        self._moved = False
         self.known = False
 
     @property
+    def moved(self) -> bool:
+        """Whether a message of any partition was done."""
+        return self._moved or any(one.moved for one in self._tasks)
+
+    @property
     def partitions(self) -> Mapping[TopicPartition, PartitionConsumer[Any]]:
-        """Who consumes which partition now."""
+        """The consumers of the partitions that are assigned now."""
         return {one.partition: one for one in self._tasks}
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        """Finish or drop what is in hand; only then may another member begin.
+        """Finish or drop the batches in hand, and commit; then another member gets the partitions.
 
-        Should this take longer than the group waits, the partition's lock and the inbox keep the
-        two from doing anything twice.
+        If this takes longer than the group waits, the partition's lock and the inbox keep a message
+        from taking effect twice.
         """
-        del revoked  # all of them: the group rebalances eagerly
+        del revoked  # it is all partitions, as the group rebalances eagerly
         tasks, self._tasks = self._tasks, {}
         await asyncio.gather(
             *(one.finish(task, seconds=self._finish_seconds) for one, task in tasks.items())
         )
+        self._moved = self._moved or any(one.moved for one in tasks)
+        await self._offsets.give_up()
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """Begin to consume what this member was given."""
+        """Start to consume the assigned partitions."""
         for partition in assigned:
             one = self._consume(partition)
             work = one.run()

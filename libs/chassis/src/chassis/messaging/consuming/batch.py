@@ -1,7 +1,7 @@
 """Runs the messages of one partition in transactions: lock, inbox, parked keys, then effects.
 
-A batch that fails is rolled back and run message by message. There a message whose handler refuses
-it is parked; an error of the infrastructure leaves everything as it was, for later.
+A batch that fails is rolled back and run message by message. A message whose handler fails is then
+parked. After an infrastructure error everything is rolled back, to be retried later.
 """
 
 import asyncio
@@ -15,15 +15,16 @@ import structlog
 from aiokafka import ConsumerRecord
 from opentelemetry import trace
 from opentelemetry.context import Context
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.database.engine import Database
+from chassis.database.database import Database
 from chassis.database.errors import is_infrastructure_error
+from chassis.database.limits import BATCH_SECONDS
+from chassis.database.unit import Unit
+from chassis.error_text import describe
 from chassis.messaging.consuming.handling import Handling
 from chassis.messaging.consuming.inbox import PARKED, Inbox
 from chassis.messaging.consuming.incoming import Incoming, UndecodableError
-from chassis.messaging.consuming.parking import DEAD, RETRYING, UNKNOWN, Parking, Queue, describe
+from chassis.messaging.consuming.parking import DEAD, RETRYING, UNKNOWN, Parking, Queue
 from chassis.messaging.consuming.subscriptions import FailurePolicy
 from chassis.messaging.events import MessageFormatError
 from chassis.messaging.metrics import ConsumerMetrics
@@ -32,11 +33,7 @@ from chassis.telemetry.tracing import context_from
 log = structlog.get_logger(__name__)
 tracer = trace.get_tracer(__name__)
 
-# An owner that was paused and lost the partition can't overtake the new one: both take this lock.
-# It is a transaction's first statement, and so SQLAlchemy's.
-_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
-_BATCH_SECONDS = 15.0  # half of the roles' transaction_timeout
-_SINGLE_SECONDS = 30.0  # then the group must hear of the consumer again
+_SINGLE_SECONDS = 30.0  # then stop, so that the consumer can poll and stays in the group
 _RECENT = 50
 _ENOUGH = 20
 
@@ -46,24 +43,24 @@ type Partition = tuple[str, int]
 
 
 class TooManyFailuresError(Exception):
-    """More than half of the recent messages failed: not they are at fault, it seems."""
+    """More than half of the recent messages failed, so the handler is probably at fault."""
 
 
 class Progress(NamedTuple):
-    """How far a run came: messages that are done for good, and what stopped the next one."""
+    """How many messages are done for good, and the error that stopped the next one."""
 
     done: int
     error: Exception | None = None
 
 
 class BatchRunner[R]:
-    """Takes batches of one partition through the service's handlers.
+    """Runs batches of one partition through the service's handlers.
 
     Args:
         service: the consumer's name in inbox and parking.
-        database: of the service.
+        database: the service's database.
         handling: the handlers.
-        metrics: where it tells what it does.
+        metrics: the metrics of the consumer.
     """
 
     def __init__(
@@ -90,22 +87,21 @@ class BatchRunner[R]:
     async def run(
         self, records: Sequence[ConsumerRecord], *, stopping: Callable[[], bool] = lambda: False
     ) -> Progress:
-        """Run `records`, which are of one partition and in order.
+        """Run `records`, which are of one partition and in order; return how far they were run.
 
-        It may stop early without an error: when `stopping` says so, or to give the consumer a
-        chance to poll.
+        It may stop early without an error: if `stopping` returns True, or so that the consumer can
+        poll.
         """
-        messages = [self._handling.read(one) for one in records if one.value is not None]
-        tombstones = len(records) - len(messages)
-        self._count(records[0].topic, {"tombstone": tombstones})
-        if not messages:
-            return Progress(len(records))
+        read = [self._handling.read(one) for one in records if one.value is not None]
+        messages = [message for message in read if not message.ignored]
+        passed_over = {"tombstone": len(records) - len(read), "ignored": len(read) - len(messages)}
+        self._count(records[0].topic, passed_over)
         done = 0
         for group in _groups(messages):
             progress = await self._run_group(group, stopping)
             done += progress.done
             if progress.done < len(group):
-                # Tombstones between are met again, and that does no harm.
+                # What was passed over in between is read again, which does no harm.
                 return Progress(records.index(messages[done].record), progress.error)
         return Progress(len(records))
 
@@ -118,7 +114,7 @@ class BatchRunner[R]:
                 async with limit:
                     await self._together(messages)
                 return Progress(len(messages))
-            except Exception as error:  # noqa: BLE001 - any error of a handler must be met
+            except Exception as error:  # noqa: BLE001 - a handler may raise any error
                 if is_infrastructure_error(error) and not limit.expired():
                     return self._interrupted(0, messages, error)
         return await self._one_by_one(messages, stopping)
@@ -134,7 +130,7 @@ class BatchRunner[R]:
                 await self._alone(message)
             except TooManyFailuresError as error:
                 return Progress(done, error)
-            except Exception as error:  # noqa: BLE001 - of the infrastructure, or of our own
+            except Exception as error:  # noqa: BLE001 - an infrastructure error, or a bug here
                 return self._interrupted(done, messages, error)
         return Progress(len(messages))
 
@@ -145,7 +141,7 @@ class BatchRunner[R]:
         return Progress(done, error)
 
     async def _alone(self, message: Incoming[R]) -> None:
-        """Run one message, or park it; raises what neither helps against."""
+        """Run one message, or park it; raise an infrastructure error, or TooManyFailuresError."""
         try:
             await self._together([message])
         except Exception as error:
@@ -159,8 +155,8 @@ class BatchRunner[R]:
         failures = recent.count(False)
         if len(recent) >= _ENOUGH and failures * 2 > len(recent):
             reason = (
-                f"{failures} of the last {len(recent)} messages failed: the partition stops. "
-                "Mend the handler and restart the worker, which tries them anew"
+                f"{failures} of the last {len(recent)} messages failed, so the partition stopped. "
+                "Fix the handler, then restart the worker, which retries them."
             )
             raise TooManyFailuresError(reason) from error
 
@@ -173,52 +169,54 @@ class BatchRunner[R]:
         started = time.perf_counter()
         record = messages[0].record
         with _batch_span(messages):
-            async with self._database.transaction() as session:
-                fresh = await self._begin(session, messages)
+            async with self._database.transaction() as unit:
+                fresh = await self._begin(unit, messages)
                 outcomes = Counter(duplicate=len(messages) - len(fresh))
-                queues = await self._queues(session, fresh)
+                queues = await self._queues(unit, fresh)
                 handle = self._handling.handle if len(messages) > 1 else self._handling.handle_alone
+                handled = []
                 for message in fresh:
-                    outcomes[await self._take(session, message, queues, handle)] += 1
+                    outcome = await self._take(unit, message, queues, handle)
+                    outcomes[outcome] += 1
+                    if outcome == "done":
+                        handled.append(message)
+                if len(messages) > 1:
+                    await self._handling.finish(unit)
+            self._handling.settled(handled)
         self._recent_of(messages[0]).extend([True] * outcomes["done"])
         self._count(record.topic, outcomes)
         self._metrics.batch_seconds.labels(record.topic).observe(time.perf_counter() - started)
 
-    async def _begin(
-        self, session: AsyncSession, messages: Sequence[Incoming[R]]
-    ) -> list[Incoming[R]]:
+    async def _begin(self, unit: Unit, messages: Sequence[Incoming[R]]) -> list[Incoming[R]]:
         record = messages[0].record
+        # A paused owner that lost the partition can't run beside the new one: both take the lock.
         name = f"consume:{self._service}:{record.topic}:{record.partition}"
-        await session.execute(_LOCK, {"name": name})
-        return await self._inbox.receive(session, messages)
+        await unit.lock(name)
+        return await self._inbox.receive(unit, messages)
 
-    async def _queues(
-        self, session: AsyncSession, fresh: Sequence[Incoming[R]]
-    ) -> dict[str | None, Queue]:
+    async def _queues(self, unit: Unit, fresh: Sequence[Incoming[R]]) -> dict[str | None, Queue]:
         if not fresh:
             return {}
         keys = {message.key for message in fresh}
-        return await self._parking.find(session, fresh[0].record.topic, keys)
+        return await self._parking.find(unit, fresh[0].record.topic, keys)
 
     async def _take(
         self,
-        session: AsyncSession,
+        unit: Unit,
         message: Incoming[R],
         queues: dict[str | None, Queue],
-        handle: Callable[[AsyncSession, Incoming[R]], Awaitable[None]],
+        handle: Callable[[Unit, Incoming[R]], Awaitable[None]],
     ) -> str:
-        """Let one message take effect, or queue it; answers the outcome."""
-        if message.ignored:
-            return "ignored"
+        """Run the handler of one message, or queue the message; return the outcome."""
         if message.unknown:
-            own = await self._parking.open(session, message, state=UNKNOWN, blocking=False)
-            await self._queue(session, own, message, error=message.error)
+            own = await self._parking.open(unit, message, state=UNKNOWN, blocking=False)
+            await self._queue(unit, own, message, error=message.error)
             return "unknown"
         queue = queues.get(message.key)
         if queue is not None and not self._overtakes(message, queue):
-            await self._queue(session, queue, message)
+            await self._queue(unit, queue, message)
             return "parked"
-        await handle(session, message)
+        await handle(unit, message)
         return "done"
 
     def _overtakes(self, message: Incoming[R], queue: Queue) -> bool:
@@ -227,34 +225,34 @@ class BatchRunner[R]:
 
     async def _queue(
         self,
-        session: AsyncSession,
+        unit: Unit,
         queue: Queue,
         message: Incoming[R],
         *,
         error: Exception | None = None,
     ) -> None:
-        await self._parking.append(session, queue, message, error=error)
-        await self._inbox.settle(session, message.source, message.id, PARKED)
+        await self._parking.append(unit, queue, message, error=error)
+        await self._inbox.settle(unit, message.source, message.id, PARKED)
 
     async def _park(self, message: Incoming[R], error: Exception) -> None:
-        """Park a message that failed on its own."""
+        """Park a message that failed when it ran alone."""
         failure = message.subscription.failure if message.subscription else FailurePolicy()
         dead = isinstance(error, DEAD_AT_ONCE) or failure.attempts <= 1
-        async with self._database.transaction() as session:
-            if not await self._begin(session, [message]):
-                return  # another owner of the partition was quicker
+        async with self._database.transaction() as unit:
+            if not await self._begin(unit, [message]):
+                return  # the partition's new owner has received it
             queue = await self._parking.open(
-                session,
+                unit,
                 message,
                 state=DEAD if dead else RETRYING,
                 blocking=not failure.skip,
                 delay=failure.delay(1),
             )
-            await self._queue(session, queue, message, error=error)
+            await self._queue(unit, queue, message, error=error)
         self._recent_of(message).append(False)
         self._count(message.record.topic, {"parked": 1})
         log.error(
-            "a message failed and is parked",
+            "message parked",
             topic=message.record.topic,
             partition=message.record.partition,
             offset=message.record.offset,
@@ -271,13 +269,13 @@ class BatchRunner[R]:
 
 
 def _time_limit[R](messages: Sequence[Incoming[R]]) -> float:
-    """A batch may take as long as the slowest of its handlers may for one message."""
+    """Return the longest time limit of the handlers, at most that of a batch."""
     limits = [m.subscription.time_limit for m in messages if m.subscription is not None]
-    return min(_BATCH_SECONDS, max(limits, default=_BATCH_SECONDS))
+    return min(BATCH_SECONDS, max(limits, default=BATCH_SECONDS))
 
 
 def _groups[R](messages: Sequence[Incoming[R]]) -> Iterator[Sequence[Incoming[R]]]:
-    """Cut a batch where a handler wants a transaction for its message alone."""
+    """Split a batch at each message whose handler needs a separate transaction."""
     start = 0
     for place, message in enumerate(messages):
         if message.subscription is not None and not message.subscription.batched:
@@ -291,7 +289,7 @@ def _groups[R](messages: Sequence[Incoming[R]]) -> Iterator[Sequence[Incoming[R]
 
 @contextmanager
 def _batch_span[R](messages: Sequence[Incoming[R]]) -> Iterator[None]:
-    """A span of no message's trace; it links to each, as they have traces of their own."""
+    """Open the batch's span: a root that links to each message's trace."""
     topic = messages[0].record.topic
     with tracer.start_as_current_span(
         f"process_batch {topic}",

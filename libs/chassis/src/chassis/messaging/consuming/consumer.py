@@ -1,37 +1,44 @@
 """The consumer: each message takes effect once, in the order of its key.
 
-One transaction holds a batch's inbox rows, effects and outbox rows; the offset is committed after
-it, so a crash between the two brings the batch again, and the inbox stops it. Partitions go on
-independently. When the group takes partitions away, what is in hand is finished or rolled back
-before another member gets them.
+One transaction holds a batch's inbox rows, effects and outbox rows. Its offset is committed after
+it, a few times a second for all partitions. A crash in between delivers the batches since then
+again, and the inbox drops them. Partitions progress independently. When the group revokes
+partitions, batches in hand are finished or rolled back, and offsets are committed, before another
+member gets the partitions.
 """
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
-import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from chassis.cancellation import closed_by
+from chassis.error_text import leaves
 from chassis.health import Health
-from chassis.messaging.clients import start, stop_consumer
+from chassis.library_internals.aiokafka import retrieve_errors_of_commits
+from chassis.loops import Failures, for_ever, passes_if
+from chassis.messaging.clients import start, stopping
 from chassis.messaging.connection import KafkaConnection
 from chassis.messaging.consuming.assignment import Assignment
 from chassis.messaging.consuming.batch import BatchRunner
+from chassis.messaging.consuming.offsets import Offsets
 from chassis.messaging.consuming.partition import PartitionConsumer
 from chassis.messaging.consuming.watchdog import StalledError, Watchdog
 from chassis.messaging.metrics import ConsumerMetrics
 
-log = structlog.get_logger(__name__)
-
-_RECONNECT_SECONDS = 1.0
-# A member hears of a rebalance with its next heartbeat, and all others wait for it: ADR 16.
+# Each attempt makes the group rebalance, and all members wait for that.
+_BACKOFF = (1.0,)
+# A member learns of a rebalance with its next heartbeat, and all others wait for it: ADR 16.
 _HEARTBEAT_MS = 500
-# A partition whose records were still in hand when a fetch began waits for that fetch to end.
+# A partition whose records are still in hand when a fetch begins waits for that fetch to end.
 _FETCH_WAIT_MS = 100
-# No heartbeat goes out while partitions are given up; a commit may follow, for as long again.
+# Shares of the session time-out, for which the group waits when it revokes partitions: the batches
+# in hand, then a commit that is in progress and the last one.
 _FINISH_SHARE = 0.3
+_COMMIT_SHARE = 0.2
+# The least time between two commits: 6 partitions that commit each batch would send 600 a second.
+_COMMIT_SECONDS = 0.25
 READY = "consumer position"
 
 
@@ -40,13 +47,13 @@ class Consumer:
 
     Args:
         service: names the consumer group.
-        kafka: where Kafka is.
-        runner: runs a partition's messages in transactions; knows the topics.
-        watchdog: looks whether the consumer gets on.
-        metrics: where it tells what it does.
-        health: told once the position is known.
-        batch_messages: messages in one transaction, at most.
-        session_seconds: after which the group gives a silent member's partitions to another.
+        kafka: how to connect to Kafka.
+        runner: runs a partition's messages in transactions, and has the topics.
+        watchdog: checks that the consumer makes progress.
+        metrics: the metrics of the consumer.
+        health: becomes ready once the position is known.
+        batch_messages: the maximum number of messages in one transaction.
+        session_seconds: after this time the group gives a silent member's partitions to another.
     """
 
     def __init__(
@@ -74,30 +81,54 @@ class Consumer:
         health.expect(READY)
 
     async def run(self) -> None:
-        """Consume until cancelled; a broker that is away is waited for."""
-        while True:
-            try:
-                await self._consume()
-            except* (KafkaError, StalledError) as errors:  # of a partition's task, or the watchdog
-                causes = [repr(error) for error in _leaves(errors)]
-                log.warning("consumer reconnects", errors=causes)
-            await asyncio.sleep(_RECONNECT_SECONDS)
+        """Consume until cancelled; wait for a broker that is unavailable."""
+        await for_ever(
+            self._join_group,
+            every=0,
+            name="consumer",
+            passes=passes_if(KafkaError, StalledError),
+            failures=Failures(_BACKOFF),
+        )
 
-    async def _consume(self) -> None:
-        consumer = self._client()
+    async def _join_group(self) -> None:
+        """Be a member of the group until a partition's task or the watchdog raises."""
+        group, consumer = asyncio.TaskGroup(), self._client()
+        offsets = self._offsets(consumer)
+        assignment = self._assignment(group, consumer, offsets)
         try:
-            async with asyncio.TaskGroup() as group:
-                assignment = Assignment(
-                    group=group,
-                    consume=lambda one: self._partition(consumer, one),
-                    on_known=lambda: self._health.loaded(READY),
-                    finish_seconds=self._session_ms / 1000 * _FINISH_SHARE,
-                )
-                consumer.subscribe(self._topics, listener=assignment)
-                await start(consumer)
-                await self._watchdog.run(assignment)
-        finally:
-            await stop_consumer(consumer)
+            await self._consume(group, consumer, offsets, assignment)
+        except* (KafkaError, StalledError) as errors:
+            await self._watchdog.failed(assignment, [repr(one) for one in leaves(errors)])
+            raise
+
+    def _offsets(self, consumer: AIOKafkaConsumer) -> Offsets:
+        limit = self._session_ms / 1000 * _COMMIT_SHARE
+        return Offsets(consumer=consumer, every=_COMMIT_SECONDS, limit=limit)
+
+    def _assignment(
+        self, group: asyncio.TaskGroup, consumer: AIOKafkaConsumer, offsets: Offsets
+    ) -> Assignment:
+        return Assignment(
+            group=group,
+            consume=lambda one: self._partition(consumer, offsets, one),
+            offsets=offsets,
+            on_known=lambda: self._health.loaded(READY),
+            finish_seconds=self._session_ms / 1000 * _FINISH_SHARE,
+        )
+
+    async def _consume(
+        self,
+        group: asyncio.TaskGroup,
+        consumer: AIOKafkaConsumer,
+        offsets: Offsets,
+        assignment: Assignment,
+    ) -> None:
+        async with stopping(consumer), closed_by(offsets.give_up), group:
+            consumer.subscribe(self._topics, listener=assignment)
+            await start(consumer)
+            retrieve_errors_of_commits(consumer)
+            group.create_task(offsets.run(), name="offsets")
+            await self._watchdog.run(assignment)
 
     def _client(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
@@ -113,20 +144,14 @@ class Consumer:
         )
 
     def _partition(
-        self, consumer: AIOKafkaConsumer, partition: TopicPartition
+        self, consumer: AIOKafkaConsumer, offsets: Offsets, partition: TopicPartition
     ) -> PartitionConsumer[Any]:
         return PartitionConsumer(
             consumer=consumer,
+            offsets=offsets,
             partition=partition,
             runner=self._runner,
             metrics=self._metrics,
+            health=self._health,
             batch_messages=self._batch_messages,
         )
-
-
-def _leaves(errors: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in errors.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error

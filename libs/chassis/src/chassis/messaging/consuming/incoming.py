@@ -1,7 +1,7 @@
-"""A message as the consumer meets it: read, decoded, and matched with what handles it.
+"""A message as the consumer receives it: parsed, decoded, and matched with its subscription.
 
-Nothing here raises for what a message holds: what can't be read has an identity all the same, or
-it could neither be kept nor told from another.
+Nothing here raises because of a message's content. A message that can't be parsed gets an identity
+as well, or it could not be stored, or told from others.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from chassis.messaging.events import (
     read_message,
 )
 
-_KEY_CHARACTERS = 255  # an index of PostgreSQL takes no more than some 2,700 bytes
+_KEY_CHARACTERS = 255  # PostgreSQL indexes values of up to some 2,700 bytes
 
 
 class UndecodableError(ValueError):
@@ -31,27 +31,27 @@ class UndecodableError(ValueError):
 
 
 class Record(Protocol):
-    """A message as Kafka gave it: aiokafka's ConsumerRecord, or one that was parked."""
+    """A message from Kafka: aiokafka's ConsumerRecord, or a parked one."""
 
     @property
     def topic(self) -> str:
-        """With its prefix."""
+        """The topic, with its prefix."""
 
     @property
     def partition(self) -> int:
-        """From 0."""
+        """The partition, from 0."""
 
     @property
     def offset(self) -> int:
-        """From 0."""
+        """The offset, from 0."""
 
     @property
     def key(self) -> bytes | None:
-        """Events of one key are in one partition."""
+        """The key; all events of one key are in one partition."""
 
     @property
     def headers(self) -> Sequence[tuple[str, bytes | None]]:
-        """In the order of the message; a name may come twice."""
+        """The headers in the message's order; a name may occur twice."""
 
     @property
     def value(self) -> bytes | None:
@@ -64,18 +64,18 @@ class Record(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming[R]:
-    """What the consumer knows of a message before it runs.
+    """What is known of a message before its handler runs.
 
     Attributes:
-        record: as Kafka gave it.
-        key: the queue it would park in; as the record's, but always storable.
-        source: with `id`, what makes it the same message when it comes again.
-        id: see `source`; of a message that is no CloudEvent, where it stands in Kafka.
-        type: None where it can't be read.
-        message: None where it is no CloudEvent.
-        subscription: None where it is ignored, or nothing handles it.
-        event: the data; None where there is nothing to handle, or it can't be read.
-        error: why it can never be handled as it is.
+        record: the message as it came from Kafka.
+        key: the key of its queue if it is parked; the record's key, made storable.
+        source: together with `id` identifies the message when it is delivered again.
+        id: see `source`; for a message that is no CloudEvent, its partition and offset.
+        type: the event type; None if it can't be parsed.
+        message: the parsed attributes; None if the message is no CloudEvent.
+        subscription: None if the type is ignored or unknown.
+        event: the data; None if no handler needs it, or it can't be decoded.
+        error: why the message can't be handled as it is.
     """
 
     record: Record
@@ -90,17 +90,17 @@ class Incoming[R]:
 
     @property
     def unknown(self) -> bool:
-        """Whether the subscriptions table does not name its type."""
+        """Whether the subscriptions table does not contain its type."""
         return isinstance(self.error, UnknownEventTypeError)
 
     @property
     def ignored(self) -> bool:
-        """Whether the subscriptions table says that this type is not needed."""
+        """Whether the subscriptions table ignores its type."""
         return self.subscription is None and self.error is None
 
 
 def read_incoming[R](record: Record, subscriptions: Subscriptions[R]) -> Incoming[R]:
-    """Read a message that is no tombstone."""
+    """Parse a message that is no tombstone."""
     key = parking_key(record.key)
     value = record.value or b""
     try:
@@ -142,15 +142,15 @@ def _match[R](
         return None, None, None
     try:
         return subscription, subscription.event.from_json(message.value), None
-    except Exception as cause:  # noqa: BLE001 - whatever a contract raises for data that don't fit
-        text = f"the data of {message.type} {message.id} don't fit the contract: {_reason(cause)}"
+    except Exception as cause:  # noqa: BLE001 - a contract may raise anything for bad data
+        text = f"The data of {message.type} {message.id} do not fit the contract: {_reason(cause)}"
         error = UndecodableError(text)
         error.__cause__ = cause
         return subscription, None, error
 
 
 def _reason(cause: Exception) -> str:
-    """Say what is wrong without the values: they may be somebody's data, and errors are logged."""
+    """Return what is wrong without the values: they may be personal data, and errors are logged."""
     if isinstance(cause, ValidationError):
         problems = cause.errors(include_url=False, include_input=False, include_context=False)
         return "; ".join(f"{'.'.join(map(str, p['loc'])) or 'data'}: {p['msg']}" for p in problems)
@@ -158,7 +158,7 @@ def _reason(cause: Exception) -> str:
 
 
 def parking_key(raw: bytes | None) -> str | None:
-    """Turn a Kafka key into one that PostgreSQL can store and index; different keys stay so."""
+    """Return a key that PostgreSQL can store and index; different keys stay different."""
     if raw is None:
         return None
     text = raw.decode(errors="backslashreplace").replace("\0", "\\x00")

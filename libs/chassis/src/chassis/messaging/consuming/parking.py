@@ -1,19 +1,20 @@
 """Parking: a message that fails waits in a queue of its key, and later ones of the key behind it.
 
-Locks, on the row of the queue: who appends holds it FOR KEY SHARE, who retries its head FOR NO KEY
-UPDATE, so both go on at once; who closes it takes it FOR UPDATE, which waits for those who append.
-So no message is put into a queue that is gone.
+The row of the queue is locked. Appending takes FOR KEY SHARE, and retrying the head takes FOR NO
+KEY UPDATE, so both can run at once. Closing takes FOR UPDATE, which waits for those who append. So
+no message is put into a queue that was deleted.
 """
 
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import JSON, BigInteger, LargeBinary, RowMapping, bindparam, text
-from sqlalchemy.ext.asyncio import AsyncSession
+import asyncpg
 
-from chassis.database.statements import fetch
+from chassis.database.statements import Statements
+from chassis.database.unit import Unit
+from chassis.error_text import describe
 from chassis.messaging.consuming.incoming import Incoming
 
 RETRYING, DEAD, UNKNOWN = "retrying", "dead", "unknown"
@@ -24,80 +25,86 @@ _FIND = """
       AND (key = ANY ($3::text[]) OR ($4 AND key IS NULL))
     FOR KEY SHARE
 """
-_OPEN = text(
-    """
+_OPEN = """
     INSERT INTO parked_keys (consumer, topic, key, blocking, state, next_attempt_at)
-    VALUES (:consumer, :topic, :key, :blocking, :state,
-            CASE WHEN :state = 'retrying' THEN clock_timestamp() + :delay * interval '1 second' END)
+    VALUES ($1, $2, $3, $4, $5::text,
+            CASE WHEN $5 = 'retrying' THEN clock_timestamp() + $6::float8 * interval '1 second' END)
     ON CONFLICT (consumer, topic, key) WHERE blocking DO NOTHING
     RETURNING id
-    """
-)
-_APPEND = text(
-    """
+"""
+_APPEND = """
     INSERT INTO parked_messages (parked_key_id, topic, partition, log_offset, source, id, type, key,
                                  headers, payload, sent_at, attempts, error, attempted_at)
-    VALUES (:queue, :topic, :partition, :log_offset, :source, :id, :type, :key,
-            :headers, :payload, :sent_at, :attempts, :error,
-            CASE WHEN :attempts > 0 THEN clock_timestamp() END)
-    """
-).bindparams(
-    bindparam("headers", type_=JSON),
-    bindparam("key", type_=LargeBinary),
-    bindparam("payload", type_=LargeBinary),
-    bindparam("log_offset", type_=BigInteger),
-)
-_TAKE_DUE = text(
-    """
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::integer, $13,
+            CASE WHEN $12 > 0 THEN clock_timestamp() END)
+"""
+_TAKE_DUE = """
     SELECT id, state, blocking FROM parked_keys
-    WHERE consumer = :consumer AND state = 'retrying' AND next_attempt_at <= clock_timestamp()
+    WHERE consumer = $1 AND state = 'retrying' AND next_attempt_at <= clock_timestamp()
     ORDER BY next_attempt_at LIMIT 1
     FOR NO KEY UPDATE SKIP LOCKED
-    """
-)
-_TAKE = text("SELECT id, state, blocking FROM parked_keys WHERE id = :queue FOR NO KEY UPDATE")
-_MESSAGE = "SELECT * FROM parked_messages WHERE parked_key_id = :queue"
-_HEAD = text(f"{_MESSAGE} ORDER BY seq LIMIT 1")
-_OVERTAKING = text(
-    """
+"""
+_TAKE = "SELECT id, state, blocking FROM parked_keys WHERE id = $1 FOR NO KEY UPDATE"
+_HEAD = "SELECT * FROM parked_messages WHERE parked_key_id = $1 ORDER BY seq LIMIT 1"
+_OVERTAKING = """
     SELECT m.parked_key_id AS queue, m.seq
     FROM parked_keys AS k JOIN parked_messages AS m ON m.parked_key_id = k.id
-    WHERE k.consumer = :consumer AND k.state = 'dead' AND k.blocking
-      AND m.attempts = 0 AND m.type = ANY (:types)
+    WHERE k.consumer = $1 AND k.state = 'dead' AND k.blocking
+      AND m.attempts = 0 AND m.type = ANY ($2::text[])
     ORDER BY m.seq LIMIT 1
-    """
-)
-_BY_SEQ = text(f"{_MESSAGE} AND seq = :seq")
-_REMOVE = text("DELETE FROM parked_messages WHERE seq = :seq")
-# Two may have tried the same message at once, one of them with a lock that its connection lost.
-_COUNT_ATTEMPT = text(
-    """
+"""
+_BY_SEQ = "SELECT * FROM parked_messages WHERE parked_key_id = $1 AND seq = $2"
+_REMOVE = "DELETE FROM parked_messages WHERE seq = $1"
+# Another process may have tried this message after our connection, and so our lock, was lost:
+# count the attempt only if `attempts` is unchanged.
+_COUNT_ATTEMPT = """
     UPDATE parked_messages
-    SET attempts = attempts + 1, error = :error, attempted_at = clock_timestamp()
-    WHERE seq = :seq AND attempts = :attempts
-    """
-)
-_RESCHEDULE = text(
-    """
-    UPDATE parked_keys SET state = :state, next_attempt_at =
-        CASE WHEN :state = 'retrying' THEN clock_timestamp() + :delay * interval '1 second' END
-    WHERE id = :queue
-    """
-)
-_LOCK = text("SELECT id FROM parked_keys WHERE id = :queue FOR UPDATE")
-_CLOSE = text(
-    """
-    DELETE FROM parked_keys AS k WHERE id = :queue
+    SET attempts = attempts + 1, error = $3, attempted_at = clock_timestamp()
+    WHERE seq = $1 AND attempts = $2
+"""
+_RESCHEDULE = """
+    UPDATE parked_keys SET state = $2::text, next_attempt_at =
+        CASE WHEN $2 = 'retrying' THEN clock_timestamp() + $3::float8 * interval '1 second' END
+    WHERE id = $1
+"""
+_LOCK = "SELECT id FROM parked_keys WHERE id = $1 FOR UPDATE"
+_OF_KEY = "SELECT id FROM parked_keys WHERE consumer = $1 AND key = $2 ORDER BY id"
+_EMPTY = "DELETE FROM parked_messages WHERE parked_key_id = $1 RETURNING source, id"
+_CLOSE = """
+    DELETE FROM parked_keys AS k WHERE id = $1
       AND NOT EXISTS (SELECT FROM parked_messages WHERE parked_key_id = k.id)
-    """
-)
-_COUNT = text(
-    """
+"""
+# SKIP LOCKED: a message that is being tried now is discarded by a later run, if it is still there.
+# Only what the DELETE returns is discarded: a message may have taken effect between the snapshot of
+# this statement and the lock. The queue is made due, so that the retry loop goes on, or closes it.
+_DISCARD_OLD = """
+    WITH found AS MATERIALIZED (
+        SELECT m.seq, k.id AS queue, k.key AS queue_key
+        FROM parked_keys AS k JOIN parked_messages AS m ON m.parked_key_id = k.id
+        WHERE k.consumer = $1 AND k.topic = $2 AND m.parked_at < now() - $3::interval
+        ORDER BY m.seq LIMIT $4
+        FOR UPDATE OF k SKIP LOCKED
+    ), old AS (
+        DELETE FROM parked_messages AS m USING found WHERE m.seq = found.seq
+        RETURNING m.topic, m.type, m.source, m.id, found.queue, found.queue_key
+    ), settled AS (
+        UPDATE inbox SET outcome = 'discarded' FROM old
+        WHERE inbox.consumer = $1 AND inbox.source = old.source AND inbox.id = old.id
+    ), due AS (
+        UPDATE parked_keys SET state = 'retrying', next_attempt_at = clock_timestamp()
+        WHERE id IN (SELECT queue FROM old)
+    )
+    INSERT INTO dead_letter_actions (actor, action, reason, topic, key, type, source, message_id)
+    SELECT 'system', 'discarded', 'parked for longer than its topic allows',
+        topic, queue_key, type, source, id
+    FROM old
+    RETURNING 1
+"""
+_COUNT = """
     SELECT k.state, count(*) AS messages, count(DISTINCT k.id) AS queues
     FROM parked_keys AS k JOIN parked_messages AS m ON m.parked_key_id = k.id
-    WHERE k.consumer = :consumer GROUP BY k.state
-    """
-)
+    WHERE k.consumer = $1 GROUP BY k.state
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +118,7 @@ class Queue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParkedRecord:
-    """A parked message; it reads like one that came from Kafka."""
+    """A parked message; it has the attributes of one that came from Kafka."""
 
     seq: int
     attempts: int
@@ -137,167 +144,155 @@ class Parking:
         self._consumer = consumer
 
     async def find(
-        self, session: AsyncSession, topic: str, keys: Collection[str | None]
+        self, unit: Unit, topic: str, keys: Collection[str | None]
     ) -> dict[str | None, Queue]:
-        """Find the queues that block `keys`, and keep them from being closed.
+        """Return the queues that block `keys`, by key, and lock them so that they can't be closed.
 
-        Call it in a statement of its own after the inbox: a queue may have been opened or closed
-        by the transaction for which the inbox waited.
+        Call it in a separate statement after the inbox: the transaction for which the inbox waited
+        may have opened or closed a queue.
         """
         named = [key for key in keys if key is not None]
-        rows = await fetch(session, _FIND, self._consumer, topic, named, None in keys)
+        rows = await unit.fetch(_FIND, self._consumer, topic, named, None in keys)
         return {key: Queue(queue, state) for queue, key, state in rows}
 
     async def append[R](
         self,
-        session: AsyncSession,
+        unit: Unit,
         queue: Queue,
         message: Incoming[R],
         *,
         error: Exception | None = None,
     ) -> None:
-        """Put a message at the end of a queue; with `error`, an attempt was made already."""
+        """Append a message to a queue; with `error`, its first attempt is counted."""
         record = message.record
-        await session.execute(
+        await unit.execute(
             _APPEND,
-            {
-                "queue": queue.id,
-                "topic": record.topic,
-                "partition": record.partition,
-                "log_offset": record.offset,
-                "source": message.source,
-                "id": message.id,
-                "type": message.type,
-                "key": record.key,
-                "headers": _stored(record.headers),
-                "payload": record.value,
-                "sent_at": datetime.fromtimestamp(record.timestamp / 1000, UTC),
-                "attempts": 0 if error is None else 1,
-                "error": None if error is None else describe(error),
-            },
+            queue.id,
+            record.topic,
+            record.partition,
+            record.offset,
+            message.source,
+            message.id,
+            message.type,
+            record.key,
+            json.dumps(_stored(record.headers)),
+            record.value,
+            datetime.fromtimestamp(record.timestamp / 1000, UTC),
+            0 if error is None else 1,
+            None if error is None else describe(error),
         )
 
     async def open[R](
         self,
-        session: AsyncSession,
+        unit: Unit,
         message: Incoming[R],
         *,
         state: str,
         blocking: bool,
         delay: float = 0,
     ) -> Queue:
-        """Open a queue for `message`; where its key is blocked already, answer that queue.
+        """Open a queue for `message`; if its key is blocked already, return that queue.
 
         Args:
-            session: of the transaction that parks.
-            message: the first of the queue.
+            unit: the transaction that parks.
+            message: the first message of the queue.
             state: RETRYING, DEAD or UNKNOWN.
             blocking: whether later messages of the key must wait.
             delay: seconds to the next attempt.
         """
         topic = message.record.topic
         while True:
-            opened = await session.scalar(
-                _OPEN,
-                {
-                    "consumer": self._consumer,
-                    "topic": topic,
-                    "key": message.key,
-                    "blocking": blocking,
-                    "state": state,
-                    "delay": delay,
-                },
+            opened = await unit.fetch(
+                _OPEN, self._consumer, topic, message.key, blocking, state, delay
             )
-            if opened is not None:
-                return Queue(opened, state, blocking)
-            # A null key has several partitions, and so several that may open its queue.
-            if queue := (await self.find(session, topic, [message.key])).get(message.key):
+            if opened:
+                return Queue(opened[0]["id"], state, blocking)
+            # A null key occurs in several partitions, so several consumers may open its queue.
+            if queue := (await self.find(unit, topic, [message.key])).get(message.key):
                 return queue
 
-    async def take_due(self, session: AsyncSession) -> Queue | None:
-        """Take a queue whose head is to be tried now, unless somebody else has it."""
-        row = (await session.execute(_TAKE_DUE, {"consumer": self._consumer})).one_or_none()
-        return None if row is None else Queue(row.id, row.state, row.blocking)
+    async def take_due(self, unit: Unit) -> Queue | None:
+        """Lock and return a queue whose head is due, or None; skip those locked by others."""
+        return _queue(await unit.fetch(_TAKE_DUE, self._consumer))
 
-    async def take(self, session: AsyncSession, queue_id: int) -> Queue | None:
-        """Take a queue, waiting for who has it; None where it was closed."""
-        row = (await session.execute(_TAKE, {"queue": queue_id})).one_or_none()
-        return None if row is None else Queue(row.id, row.state, row.blocking)
+    async def take(self, unit: Unit, queue_id: int) -> Queue | None:
+        """Lock a queue, waiting for its lock, and return it; None if it was closed."""
+        return _queue(await unit.fetch(_TAKE, queue_id))
 
-    async def head(self, session: AsyncSession, queue: Queue) -> ParkedRecord | None:
-        """Read the first message of a queue; None where it is empty."""
-        row = (await session.execute(_HEAD, {"queue": queue.id})).mappings().one_or_none()
-        return None if row is None else _parked(row)
+    async def head(self, unit: Unit, queue: Queue) -> ParkedRecord | None:
+        """Return the first message of a queue; None if the queue is empty."""
+        return _parked(await unit.fetch(_HEAD, queue.id))
 
-    async def overtaking(
-        self, session: AsyncSession, types: Sequence[str]
-    ) -> tuple[int, int] | None:
-        """Find a message of `types` that waits behind a dead one: its queue's id and ``seq``."""
-        values = {"consumer": self._consumer, "types": list(types)}
-        row = (await session.execute(_OVERTAKING, values)).one_or_none()
-        return None if row is None else (row.queue, row.seq)
+    async def overtaking(self, unit: Unit, types: Sequence[str]) -> tuple[int, int] | None:
+        """Find a message of `types` behind a dead one; return its queue's id and its ``seq``."""
+        found = await unit.fetch(_OVERTAKING, self._consumer, list(types))
+        return (found[0]["queue"], found[0]["seq"]) if found else None
 
-    async def message(self, session: AsyncSession, queue: Queue, seq: int) -> ParkedRecord | None:
-        """Read one message of a queue; None where it is gone."""
-        result = await session.execute(_BY_SEQ, {"queue": queue.id, "seq": seq})
-        row = result.mappings().one_or_none()
-        return None if row is None else _parked(row)
+    async def message(self, unit: Unit, queue: Queue, seq: int) -> ParkedRecord | None:
+        """Return one message of a queue; None if it is gone."""
+        return _parked(await unit.fetch(_BY_SEQ, queue.id, seq))
 
-    async def remove(self, session: AsyncSession, seq: int) -> None:
-        """Take a message out of its queue: it took effect, or is not wanted."""
-        await session.execute(_REMOVE, {"seq": seq})
+    async def remove(self, unit: Unit, seq: int) -> None:
+        """Remove a message from its queue: it took effect, or was discarded."""
+        await unit.execute(_REMOVE, seq)
 
-    async def count_attempt(
-        self, session: AsyncSession, record: ParkedRecord, error: Exception
-    ) -> bool:
-        """Note that a message failed once more, and why; False where it changed meanwhile."""
-        result = await session.execute(
-            _COUNT_ATTEMPT,
-            {"seq": record.seq, "attempts": record.attempts, "error": describe(error)},
-        )
-        return result.rowcount == 1  # type: ignore[attr-defined,no-any-return]  # an UPDATE has one
+    async def count_attempt(self, unit: Unit, record: ParkedRecord, error: Exception) -> bool:
+        """Count a failed attempt and store its error; return False if the message has changed."""
+        return await unit.execute(_COUNT_ATTEMPT, record.seq, record.attempts, describe(error)) == 1
 
-    async def reschedule(
-        self, session: AsyncSession, queue_id: int, *, state: str, delay: float = 0
-    ) -> None:
-        """Say what becomes of a queue: tried again after `delay` seconds, or not by itself."""
-        values = {"queue": queue_id, "state": state, "delay": delay}
-        await session.execute(_RESCHEDULE, values)
+    async def reschedule(self, unit: Unit, queue_id: int, *, state: str, delay: float = 0) -> None:
+        """Set a queue's state; if RETRYING, its head is due after `delay` seconds."""
+        await unit.execute(_RESCHEDULE, queue_id, state, delay)
 
-    async def lock(self, session: AsyncSession, queue_id: int) -> None:
-        """Keep everybody else away from a queue: who retries its head, and who appends to it."""
-        await session.execute(_LOCK, {"queue": queue_id})
+    async def discard_old(self, unit: Unit, topic: str, *, keep: timedelta, limit: int) -> int:
+        """Discard up to `limit` messages of a topic that were parked longer than `keep` ago.
 
-    async def close(self, session: AsyncSession, queue: Queue) -> None:
-        """Close a queue if it is empty; in a transaction of its own, which does nothing else."""
-        await self.lock(session, queue.id)
-        await session.execute(_CLOSE, {"queue": queue.id})
+        Messages behind them go on.
 
-    async def count(self, session: AsyncSession) -> dict[str, tuple[int, int]]:
+        Returns:
+            How many were discarded. Each is recorded, as an operator's action is.
+        """
+        return len(await unit.fetch(_DISCARD_OLD, self._consumer, topic, keep, limit))
+
+    async def lock(self, unit: Unit, queue_id: int) -> None:
+        """Lock a queue exclusively: wait for those who retry its head or append to it."""
+        await unit.execute(_LOCK, queue_id)
+
+    async def queues_of(self, unit: Unit, key: str) -> list[int]:
+        """Return the ids of a key's queues on all topics, in order. They are not locked."""
+        return [row["id"] for row in await unit.fetch(_OF_KEY, self._consumer, key)]
+
+    async def empty(self, unit: Unit, queue_id: int) -> list[tuple[str, str]]:
+        """Remove all messages of a locked queue; return the source and the id of each."""
+        return [(row["source"], row["id"]) for row in await unit.fetch(_EMPTY, queue_id)]
+
+    async def close(self, unit: Unit, queue: Queue) -> None:
+        """Close a queue if it is empty; use a separate transaction that does nothing else."""
+        await self.lock(unit, queue.id)
+        await unit.execute(_CLOSE, queue.id)
+
+    async def count(self, unit: Statements) -> dict[str, tuple[int, int]]:
         """Count messages and queues by state."""
-        result = await session.execute(_COUNT, {"consumer": self._consumer})
-        return {row.state: (row.messages, row.queues) for row in result}
-
-
-def describe(error: Exception) -> str:
-    """Say what an error was, in one line that PostgreSQL can store."""
-    lines = str(error).splitlines() or [""]  # what follows the first may quote people's data
-    storable = lines[0].encode(errors="backslashreplace").decode().replace("\0", "\\x00")
-    return f"{type(error).__name__}: {storable}"[:2000]
+        rows = await unit.fetch(_COUNT, self._consumer)
+        return {state: (messages, queues) for state, messages, queues in rows}
 
 
 def _stored(headers: Sequence[tuple[str, bytes | None]]) -> list[list[str | None]]:
-    """Write headers so that JSON keeps every byte: what is not UTF-8 as lone surrogates."""
+    """Convert headers to JSON that keeps every byte; bytes that are not UTF-8 as surrogates."""
     return [
         [name, None if value is None else value.decode(errors="surrogateescape")]
         for name, value in headers
     ]
 
 
-def _parked(row: RowMapping) -> ParkedRecord:
-    headers = row["headers"]
-    if isinstance(headers, str):
-        headers = json.loads(headers)
+def _queue(rows: Sequence[asyncpg.Record]) -> Queue | None:
+    return Queue(*rows[0]) if rows else None
+
+
+def _parked(rows: Sequence[asyncpg.Record]) -> ParkedRecord | None:
+    if not rows:
+        return None
+    row = rows[0]
     return ParkedRecord(
         seq=row["seq"],
         attempts=row["attempts"],
@@ -307,7 +302,7 @@ def _parked(row: RowMapping) -> ParkedRecord:
         key=row["key"],
         headers=[
             (name, None if value is None else value.encode(errors="surrogateescape"))
-            for name, value in headers
+            for name, value in row["headers"]
         ],
         value=row["payload"],
         timestamp=round(row["sent_at"].timestamp() * 1000),

@@ -1,4 +1,8 @@
-"""Consumes one partition: a batch after the other, each committed after its transaction."""
+"""Consumes one partition in batches, and notes the offset after each batch's transaction.
+
+If something in the partition can't be read, this partition alone stops. It retries with backoff,
+without limit.
+"""
 
 import asyncio
 import contextlib
@@ -7,185 +11,239 @@ from collections.abc import Sequence
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaError
 
+from chassis.error_text import describe
+from chassis.health import Health
+from chassis.loops import BACKOFF, Failures
 from chassis.messaging.consuming.batch import BatchRunner, Progress, TooManyFailuresError
-from chassis.messaging.consuming.parking import describe
+from chassis.messaging.consuming.offsets import Offsets
+from chassis.messaging.fetching import (
+    PartitionError,
+    PartitionFetcher,
+    UndecodableBatchError,
+    refusals,
+)
 from chassis.messaging.metrics import ConsumerMetrics
 
 log = structlog.get_logger(__name__)
 
 _POLL_MS = 1000
-_BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_BACKOFF = (*BACKOFF, 10.0)
 _SLOW_SECONDS = 5.0
 
 
 class PartitionConsumer[R]:
-    """One partition, for as long as the group gives it to this member.
+    """One partition, for as long as the group assigns it to this member.
 
     Args:
         consumer: the member.
-        partition: which.
+        offsets: commits the offsets of the member.
+        partition: the partition to consume.
         runner: runs the messages in transactions.
-        metrics: where it tells what it does.
-        batch_messages: messages in one transaction, at most.
+        metrics: the metrics of the consumer.
+        health: shows what stops this partition.
+        batch_messages: the maximum number of messages in one transaction.
 
     Attributes:
-        position: the offset of the next message to be met; None before the first is known.
-        last_sent_at: when the last message that was met was sent, in seconds since the epoch.
-        working: whether messages are in hand, or it waits before it tries them again.
+        position: the offset of the next message; None until it is known.
+        working: whether a batch is in hand, or waits to be retried.
+        unreadable: whether Kafka has messages of this partition that can't be read.
+        moved: whether a message was done.
     """
 
     def __init__(
         self,
         *,
         consumer: AIOKafkaConsumer,
+        offsets: Offsets,
         partition: TopicPartition,
         runner: BatchRunner[R],
         metrics: ConsumerMetrics,
+        health: Health,
         batch_messages: int,
     ) -> None:
         self._consumer = consumer
+        self._offsets = offsets
         self.partition = partition
         self._runner = runner
         self._metrics = metrics
+        self._health = health
+        self._fetcher = PartitionFetcher(consumer=consumer, partition=partition)
         self._most = batch_messages
         self._size = batch_messages
-        self._failures = 0
+        self._failures = Failures(_BACKOFF)
         self._stopping = False
-        self._commit: asyncio.Task[None] | None = None
-        self._uncommitted: int | None = None
+        self._waits_for: str | None = None
+        self._unreadable_at: int | None = None
         self.position: int | None = None
-        self.last_sent_at = time.time()
         self.working = False
+        self.unreadable = False
+        self.moved = False
 
     async def run(self) -> None:
         """Consume until cancelled, or until `finish` was called and the batch in hand is done."""
         try:
-            await self._check_position()
             while not self._stopping:
-                polled = await self._consumer.getmany(
-                    self.partition, timeout_ms=_POLL_MS, max_records=self._size
-                )
-                for records in polled.values():
+                try:
+                    records = await self._poll()
+                except PartitionError as error:
+                    await self._stand_still(error)
+                    continue
+                if records:
+                    self._read_again()
                     await self._process(records)
-                if not polled:
+                else:
                     await self._rest()
         finally:
-            if self._commit is not None:
-                self._commit.cancel()
-                await asyncio.gather(self._commit, return_exceptions=True)
+            self._health.recover(self._name)
+            self._wait_for(None)
+
+    async def _poll(self) -> Sequence[ConsumerRecord]:
+        if self.position is None:
+            with refusals(self.partition):
+                await self._take_position()
+        return await self._fetcher.poll(most=self._size, timeout_ms=_POLL_MS)
 
     async def _rest(self) -> None:
-        """Nothing came: meet the error of the last commit, and learn where the partition ends."""
-        if self._commit is not None:
-            await self._commit
+        """Handle an empty poll: note the position.
+
+        The last records of a partition may be no messages: the marker of a transaction, or what an
+        aborted one wrote. Their offsets are committed as well, or lag would never be 0.
+        """
         await self._take_position()
+        if self.position is not None:
+            self._offsets.note(self.partition, self.position)
+        if self.position != self._unreadable_at:
+            self._read_again()
+        if not self.unreadable:
+            self._wait_for(None)
 
     async def finish(self, task: asyncio.Task[None], *, seconds: float) -> None:
-        """End `task`, which runs this: what is in hand may be finished for so long, or is dropped.
+        """End `task`, which runs this consumer; the batch in hand has `seconds` to finish.
 
-        Dropped is rolled back; the next owner of the partition meets it again.
+        If it does not finish, it is rolled back; the partition's next owner handles it.
         """
         self._stopping = True
         if self.working:
             await asyncio.wait([task], timeout=seconds)
-        if self._commit is not None:
-            await asyncio.wait([self._commit], timeout=seconds)
         task.cancel()
         await asyncio.wait([task])
 
-    async def _check_position(self) -> None:
-        """Find where to begin; tell of messages that Kafka dropped before they were met."""
-        committed = await self._consumer.committed(self.partition)
-        offsets = await self._consumer.beginning_offsets([self.partition])
-        oldest = offsets[self.partition]
-        if committed is not None and committed < oldest:
-            self._metrics.out_of_range.labels(self.partition.topic).inc()
-            log.error(
-                "messages were dropped by Kafka before this service met them",
-                topic=self.partition.topic,
-                partition=self.partition.partition,
-                committed=committed,
-                oldest=oldest,
-            )
-        await self._take_position()
-
     async def _take_position(self) -> None:
-        """Ask the client: at its end a partition may have what is no message of anybody's."""
-        with contextlib.suppress(IllegalStateError):  # revoked meanwhile
-            self.position = await self._consumer.position(self.partition)
+        """Read the position from the client, as only the client knows where Kafka moved it."""
+        with contextlib.suppress(IllegalStateError):  # the partition was revoked
+            position = await self._consumer.position(self.partition)
+            await self._tell_of_gap(position)
+            self.position = position
+
+    async def _tell_of_gap(self, offset: int) -> None:
+        """Log and count it if Kafka dropped messages before `offset` that were not consumed.
+
+        Most gaps lost nothing: compaction and transactions leave some as well.
+        """
+        if self.position is None or offset <= self.position:
+            return
+        with contextlib.suppress(KafkaError):  # consuming does not depend on this check
+            oldest = (await self._consumer.beginning_offsets([self.partition]))[self.partition]
+            if self.position < oldest <= offset:
+                self._metrics.out_of_range.labels(self.partition.topic).inc()
+                log.error(
+                    "messages deleted before consumption",
+                    topic=self.partition.topic,
+                    partition=self.partition.partition,
+                    expected=self.position,
+                    oldest=oldest,
+                )
 
     async def _process(self, records: Sequence[ConsumerRecord]) -> None:
         self.working = True
         try:
+            await self._tell_of_gap(records[0].offset)
             started = time.monotonic()
             progress = await self._runner.run(records, stopping=lambda: self._stopping)
             self._adapt(time.monotonic() - started)
-            await self._advance(records, progress)
-            if progress.error is not None:
+            self._advance(records, progress)
+            if progress.error is None:
+                self._wait_for(None)
+            else:
                 await self._back_off(records[progress.done], progress.error)
         finally:
             self.working = False
 
     def _adapt(self, seconds: float) -> None:
-        """Smaller batches where handlers are slow: a transaction must end in time."""
+        """Use smaller batches if handlers are slow, as a transaction must end in time."""
         if seconds > _SLOW_SECONDS:
             self._size = max(1, self._size // 4)
         elif seconds * 4 < _SLOW_SECONDS:
             self._size = min(self._most, self._size * 2)
 
-    async def _advance(self, records: Sequence[ConsumerRecord], progress: Progress) -> None:
+    def _advance(self, records: Sequence[ConsumerRecord], progress: Progress) -> None:
         if progress.done:
-            self._failures = 0
-            last = records[progress.done - 1]
-            self.position, self.last_sent_at = last.offset + 1, last.timestamp / 1000
+            self._failures.clear()
+            self.moved = True
+            self.position = records[progress.done - 1].offset + 1
+            self._offsets.note(self.partition, self.position)
         if progress.done < len(records):
-            # Before the commit, which may fail: what follows must not be fetched first.
-            with contextlib.suppress(IllegalStateError):  # revoked meanwhile
+            with contextlib.suppress(IllegalStateError):  # the partition was revoked
                 self._consumer.seek(self.partition, records[progress.done].offset)
-        if progress.done:
-            await self._commit_later(records[progress.done - 1].offset + 1)
-
-    async def _commit_later(self, offset: int) -> None:
-        """Commit while the next batches run; one commit at a time, so that none goes back.
-
-        aiokafka commits one partition after the other. Who waited here for its turn would leave
-        what was fetched where it is, and while records lie there aiokafka fetches no more.
-        """
-        self._uncommitted = offset
-        if self._commit is not None:
-            if not self._commit.done():
-                return  # it takes this one, too
-            await self._commit  # its error is met here
-        self._commit = asyncio.create_task(self._commit_newest())
-
-    async def _commit_newest(self) -> None:
-        while self._uncommitted is not None:
-            offset, self._uncommitted = self._uncommitted, None
-            await self._commit_offset(offset)
-
-    async def _commit_offset(self, offset: int) -> None:
-        try:
-            await self._consumer.commit({self.partition: offset})
-        except (CommitFailedError, IllegalStateError) as lost:
-            # The partition went to another member: it will meet our inbox rows as duplicates.
-            log.info("partition was lost meanwhile", partition=str(self.partition), error=str(lost))
 
     async def _back_off(self, record: ConsumerRecord, error: Exception) -> None:
-        delay = _BACKOFF_SECONDS[min(self._failures, len(_BACKOFF_SECONDS) - 1)]
-        self._failures += 1
         stopped = isinstance(error, TooManyFailuresError)
+        delay = self._next_delay("failures" if stopped else "infrastructure")
         tell = log.error if stopped else log.warning
         tell(
-            "a partition waits before it tries its next message again",
+            "partition paused",
             topic=record.topic,
             partition=record.partition,
             offset=record.offset,
-            attempts=self._failures,
+            attempts=self._failures.number,
             retry_in_seconds=delay,
             error=describe(error),
         )
-        waiting = self._metrics.waiting.labels("failures" if stopped else "infrastructure")
-        with waiting.track_inprogress():
-            await asyncio.sleep(delay)
+        await asyncio.sleep(delay)
+
+    async def _stand_still(self, error: PartitionError) -> None:
+        self.unreadable = True
+        reason = "refused"
+        if isinstance(error, UndecodableBatchError):
+            reason = "undecodable"
+            await self._take_position()
+            self._unreadable_at = self.position
+        delay = self._next_delay(reason)
+        self._health.degrade(self._name, f"offset {self.position}: {error}")
+        log.error(
+            "partition unreadable",
+            topic=self.partition.topic,
+            partition=self.partition.partition,
+            offset=self.position,
+            attempts=self._failures.number,
+            retry_in_seconds=delay,
+            error=str(error),
+        )
+        await asyncio.sleep(delay)
+
+    def _read_again(self) -> None:
+        if self.unreadable:
+            self.unreadable, self._unreadable_at = False, None
+            self._failures.clear()
+            self._health.recover(self._name)
+            log.info("partition readable again", partition=self._name, offset=self.position)
+
+    def _next_delay(self, reason: str) -> float:
+        self._wait_for(reason)
+        return self._failures.count()
+
+    def _wait_for(self, reason: str | None) -> None:
+        """Show in the metrics why it waits, from the first failure until it goes on."""
+        if reason == self._waits_for:
+            return
+        if self._waits_for is not None:
+            self._metrics.waiting.labels(self._waits_for).dec()
+        if reason is not None:
+            self._metrics.waiting.labels(reason).inc()
+        self._waits_for = reason
+
+    @property
+    def _name(self) -> str:
+        return f"{self.partition.topic}/{self.partition.partition}"

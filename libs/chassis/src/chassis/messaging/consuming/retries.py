@@ -1,13 +1,15 @@
-"""Tries parked messages again, each queue in its order, until they take effect or are dead."""
+"""Retries parked messages, each queue in its order, until they take effect or are dead."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.database.engine import Database
+from chassis.database.database import Database
 from chassis.database.errors import is_infrastructure_error
+from chassis.database.unit import Unit
+from chassis.error_text import describe
+from chassis.loops import for_ever
 from chassis.messaging.consuming.batch import DEAD_AT_ONCE
 from chassis.messaging.consuming.handling import Handling
 from chassis.messaging.consuming.inbox import DONE, IGNORED, SKIPPED, Inbox
@@ -18,7 +20,6 @@ from chassis.messaging.consuming.parking import (
     ParkedRecord,
     Parking,
     Queue,
-    describe,
 )
 from chassis.messaging.consuming.subscriptions import FailurePolicy
 from chassis.messaging.metrics import ParkingMetrics
@@ -34,10 +35,10 @@ class Retries[R]:
 
     Args:
         service: the consumer's name in inbox and parking.
-        database: of the service.
+        database: the service's database.
         handling: the handlers.
-        metrics: where it tells what it does.
-        poll_seconds: how often it looks for a queue that is due.
+        metrics: the metrics of parked messages.
+        poll_seconds: the time between two searches for a due queue.
     """
 
     def __init__(
@@ -57,39 +58,37 @@ class Retries[R]:
         self._parking = Parking(consumer=service)
 
     async def run(self) -> None:
-        """Retry until cancelled; a database that is away is waited for."""
+        """Retry until cancelled; wait while PostgreSQL is unavailable."""
         async with asyncio.TaskGroup() as group:
-            # Several, so that a slow handler of one key doesn't hold up the others.
+            # Several tasks, so that a slow handler of one key doesn't delay the others.
             for _ in range(_WORKERS):
-                group.create_task(self._repeat(self.work_one))
+                group.create_task(self._repeat(self.work_one, "retries"))
             if self._handling.subscriptions.overtaking:
-                group.create_task(self._repeat(self.overtake_one))
-            group.create_task(self._measure())
+                group.create_task(self._repeat(self.overtake_one, "overtaking"))
+            group.create_task(self._repeat(self._measure, "gauges of parking", _GAUGE_SECONDS))
 
-    async def _repeat(self, work: Callable[[], Awaitable[bool]]) -> None:
-        while True:
-            try:
-                worked = await work()
-            except Exception as error:
-                if not is_infrastructure_error(error):
-                    raise
-                log.warning("retries pause", error=describe(error))
-                worked = False
-            if not worked:
-                await asyncio.sleep(self._poll_seconds)
+    async def _repeat(
+        self, work: Callable[[], Awaitable[bool | None]], name: str, every: float | None = None
+    ) -> None:
+        await for_ever(
+            work,
+            name=name,
+            every=self._poll_seconds if every is None else every,
+            passes=is_infrastructure_error,
+        )
 
     async def work_one(self) -> bool:
-        """Try the head of a queue that is due, or close the queue; says whether there was one."""
+        """Try the head of a due queue, or close the queue; return whether there was a queue."""
         queue: Queue | None = None
         head: ParkedRecord | None = None
         try:
-            async with self._database.transaction() as session:
-                queue = await self._parking.take_due(session)
+            async with self._database.transaction() as unit:
+                queue = await self._parking.take_due(unit)
                 if queue is None:
                     return False
-                head = await self._parking.head(session, queue)
+                head = await self._parking.head(unit, queue)
                 if head is not None:
-                    await self._take_effect(session, head)
+                    await self._take_effect(unit, head)
         except Exception as error:
             if queue is None or head is None:
                 raise
@@ -104,40 +103,42 @@ class Retries[R]:
             self._metrics.retried.labels(head.topic, "done").inc()
         return True
 
-    async def _take_effect(self, session: AsyncSession, record: ParkedRecord) -> None:
-        """Run a message, and take it out of its queue."""
+    async def _take_effect(self, unit: Unit, record: ParkedRecord) -> None:
+        """Run a message's handler, and remove the message from its queue."""
         incoming = self._handling.read(record)
-        await self._handling.handle_alone(session, incoming)
-        await self._parking.remove(session, record.seq)
+        await self._handling.handle_alone(unit, incoming)
+        await self._parking.remove(unit, record.seq)
         outcome = IGNORED if incoming.ignored else DONE
-        await self._inbox.settle(session, record.source, record.id, outcome)
+        await self._inbox.settle(unit, record.source, record.id, outcome)
+        if not incoming.ignored:
+            unit.after_commit(lambda: self._handling.settled([incoming]))
 
     async def _close(self, queue: Queue) -> None:
-        async with self._database.transaction() as session:
-            await self._parking.close(session, queue)
+        async with self._database.transaction() as unit:
+            await self._parking.close(unit, queue)
 
     async def _postpone(self, queue: Queue) -> None:
         """Let other queues come first, without counting an attempt."""
-        async with self._database.transaction() as session:
-            if await self._parking.take(session, queue.id) is not None:
+        async with self._database.transaction() as unit:
+            if await self._parking.take(unit, queue.id) is not None:
                 await self._parking.reschedule(
-                    session, queue.id, state=RETRYING, delay=self._poll_seconds
+                    unit, queue.id, state=RETRYING, delay=self._poll_seconds
                 )
 
     async def _failed(self, queue: Queue, head: ParkedRecord, error: Exception) -> None:
-        """Count the attempt; the transaction that held the queue was rolled back with it."""
+        """Count a failed attempt, in a new transaction, as the first one was rolled back."""
         state, delay = self._fate(queue, head, error)
-        async with self._database.transaction() as session:
-            if await self._parking.take(session, queue.id) is None:
+        async with self._database.transaction() as unit:
+            if await self._parking.take(unit, queue.id) is None:
                 return
-            if not await self._parking.count_attempt(session, head, error):
-                return  # somebody discarded it, or tried it as well
-            await self._parking.reschedule(session, queue.id, state=state, delay=delay)
+            if not await self._parking.count_attempt(unit, head, error):
+                return  # the message was discarded, or another process has tried it
+            await self._parking.reschedule(unit, queue.id, state=state, delay=delay)
             if state == DEAD and not queue.blocking:
-                await self._inbox.settle(session, head.source, head.id, SKIPPED)
+                await self._inbox.settle(unit, head.source, head.id, SKIPPED)
         self._metrics.retried.labels(head.topic, "failed").inc()
         log.error(
-            "a parked message failed again",
+            "parked message failed",
             topic=head.topic,
             partition=head.partition,
             offset=head.offset,
@@ -148,7 +149,7 @@ class Retries[R]:
         )
 
     def _fate(self, queue: Queue, head: ParkedRecord, error: Exception) -> tuple[str, float]:
-        """Decide on a queue whose head failed again: its state, and seconds to wait."""
+        """Return the new state of a queue whose head failed again, and the seconds to wait."""
         incoming = self._handling.read(head)
         if incoming.unknown and not queue.blocking:
             return UNKNOWN, 0
@@ -159,33 +160,27 @@ class Retries[R]:
         return RETRYING, failure.delay(attempts)
 
     async def overtake_one(self) -> bool:
-        """Run a message that may overtake a dead one of its key; says whether there was one."""
+        """Run a message that may overtake a dead one of its key; return whether there was one."""
         queue: Queue | None = None
         record: ParkedRecord | None = None
         try:
-            async with self._database.transaction() as session:
+            async with self._database.transaction() as unit:
                 types = self._handling.subscriptions.overtaking
-                found = await self._parking.overtaking(session, types)
+                found = await self._parking.overtaking(unit, types)
                 if found is None:
                     return False
-                queue = await self._parking.take(session, found[0])
+                queue = await self._parking.take(unit, found[0])
                 if queue is not None and queue.state == DEAD:
-                    record = await self._parking.message(session, queue, found[1])
+                    record = await self._parking.message(unit, queue, found[1])
                 if record is not None:
-                    await self._take_effect(session, record)
+                    await self._take_effect(unit, record)
         except Exception as error:
             if queue is None or record is None or is_infrastructure_error(error):
                 raise
-            async with self._database.transaction() as session:
-                await self._parking.count_attempt(session, record, error)
+            async with self._database.transaction() as unit:
+                await self._parking.count_attempt(unit, record, error)
         return True
 
     async def _measure(self) -> None:
-        while True:
-            try:
-                async with self._database.reading() as session:
-                    self._metrics.show(await self._parking.count(session))
-            except Exception as error:
-                if not is_infrastructure_error(error):
-                    raise
-            await asyncio.sleep(_GAUGE_SECONDS)
+        async with self._database.reading() as unit:
+            self._metrics.show(await self._parking.count(unit))

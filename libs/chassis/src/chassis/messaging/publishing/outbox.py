@@ -1,29 +1,21 @@
-"""The outbox: an event is written in the transaction that it tells of, and nowhere else.
+"""The outbox: an event is written in the same transaction as the change that it announces.
 
-Rows are inserted at the end of the unit of work, after the flush, when the aggregate's row lock is
-held; the relay publishes them once they are committed.
+The rows are inserted at the end of the unit of work, after the flush. By then the aggregate's row
+lock is held. The relay publishes them after the commit.
 """
 
 import json
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import SessionTransaction
-
 from chassis.database.models import new_id
-from chassis.database.statements import fetch
-from chassis.database.transaction import after_commit, before_commit
+from chassis.database.unit import Unit
 from chassis.messaging.events import PublicEvent, cloud_event_headers
 from chassis.messaging.spans import outbox_span
 from chassis.messaging.wakeup import Wakeups, relay_channel
 from chassis.telemetry.tracing import current_trace_headers
 
-MAX_PAYLOAD_BYTES = 900_000  # below the broker's limit of 1 MiB for a batch, headers included
-
-_ROWS = "chassis.outbox_rows"
+MAX_PAYLOAD_BYTES = 900_000  # below the broker's limit of 1 MiB for a batch with its headers
 
 _INSERT = """
     INSERT INTO outbox (id, topic, key, type, headers, payload)
@@ -32,10 +24,31 @@ _INSERT = """
         WITH ORDINALITY AS r (id, topic, key, type, headers, payload, place)
     ORDER BY place
 """
+_INSERT_FROM = """
+    INSERT INTO outbox (id, topic, key, type, headers, payload)
+    SELECT o.id, o.topic, o.key, o.type, o.headers, convert_to(o.payload, 'UTF8')
+    FROM {source} AS s CROSS JOIN LATERAL json_to_record(s.event) AS o (
+        id uuid, topic text, key text, type text, headers jsonb, payload text
+    )
+    ORDER BY s.place
+"""
+
+
+def insert_events(source: str) -> str:
+    """Return the part of a statement that inserts outbox rows, and saves them a round trip.
+
+    The rows are in the column ``event`` (json) of `source`, as ``Outbox.row`` returns them. They
+    are inserted in the order of the column ``place``. `source` must depend on the part of the
+    statement that locks the aggregate's row: ``seq`` then follows the order of commits.
+
+    Args:
+        source: the name of a table expression of that statement; it becomes part of the SQL.
+    """
+    return _INSERT_FROM.replace("{source}", source)
 
 
 class EventTooLargeError(ValueError):
-    """An event's data is larger than Kafka would take; its transaction must not commit."""
+    """An event's data is larger than Kafka accepts; its transaction must not commit."""
 
 
 class _Row(NamedTuple):
@@ -43,106 +56,85 @@ class _Row(NamedTuple):
     topic: str
     key: str
     type: str
-    headers: str
+    headers: dict[str, str]
     payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Added:
-    row: _Row
-    within: SessionTransaction | None
-
-
-class _Rows:
-    """The events of one session; those of a savepoint that is rolled back are forgotten with it.
-
-    One list for all outboxes of the session: their events keep the order of the calls.
-    """
-
-    def __init__(self, session: AsyncSession) -> None:
-        self._session = session.sync_session
-        self._added: list[_Added] = []
-        event.listen(self._session, "after_soft_rollback", self._forget)
-
-    @classmethod
-    def of(cls, session: AsyncSession) -> "_Rows":
-        rows = session.info.get(_ROWS)
-        if not isinstance(rows, cls):
-            rows = session.info[_ROWS] = cls(session)
-        return rows
-
-    def add(self, row: _Row) -> bool:
-        """Say whether it is the first."""
-        self._added.append(_Added(row, self._session.get_nested_transaction()))
-        return len(self._added) == 1
-
-    def take(self) -> list[_Row]:
-        added, self._added = self._added, []
-        return [one.row for one in added]
-
-    def _forget(self, _: object, rolled_back: SessionTransaction) -> None:
-        if rolled_back.parent is None:
-            self._added = []
-        self._added = [one for one in self._added if not _is_part(one.within, rolled_back)]
-
-
-def _is_part(inner: SessionTransaction | None, outer: SessionTransaction) -> bool:
-    """Whether a savepoint is `outer` or was set inside it; one that was released still counts."""
-    while inner is not None and inner is not outer:
-        inner = inner.parent
-    return inner is outer
 
 
 class Outbox:
     """Collects the events of one transaction.
 
     Args:
-        session: the transaction.
+        unit: the transaction.
         source: the producing service, as a CloudEvents source: ``/slipway/orders``.
         service: the service's name, for the relay's channel.
-        wakeups: tells the relay after the commit.
+        wakeups: wakes the relay after the commit.
     """
 
-    def __init__(
-        self, *, session: AsyncSession, source: str, service: str, wakeups: Wakeups
-    ) -> None:
-        self._session = session
+    def __init__(self, *, unit: Unit, source: str, service: str, wakeups: Wakeups) -> None:
+        self._unit = unit
         self._source = source
         self._channel = relay_channel(service)
         self._wakeups = wakeups
 
     def add(self, event: PublicEvent) -> UUID:
-        """Publish `event` if, and only if, the transaction commits; answers its id.
+        """Publish `event` if, and only if, the transaction commits; return the event's id.
 
         Raises:
             EventTooLargeError: the data is over MAX_PAYLOAD_BYTES.
         """
+        row = self._row(event)
+        rows = self._unit.collected(_Row)
+        if not rows:
+            self._unit.before_commit(self._write)
+        rows.append(row)
+        return row.id
+
+    def row(self, event: PublicEvent) -> dict[str, Any]:
+        """Return the row of `event` as JSON, for a statement that contains ``insert_events``.
+
+        The relay is woken after the commit.
+
+        Raises:
+            EventTooLargeError: the data is over MAX_PAYLOAD_BYTES.
+        """
+        row = self._row(event)
+        self._unit.after_commit(self._wake_relay)
+        return {
+            **row._asdict(),
+            "id": str(row.id),
+            "payload": row.payload.decode(),
+        }
+
+    def _row(self, event: PublicEvent) -> _Row:
         payload = event.to_json()
         if len(payload) > MAX_PAYLOAD_BYTES:
             message = (
-                f"{event.type} about {event.subject} has {len(payload)} bytes of data, and "
-                f"{MAX_PAYLOAD_BYTES} are allowed: send a reference in place of the content"
+                f"The event {event.type} about {event.subject} has {len(payload)} bytes of data; "
+                f"{MAX_PAYLOAD_BYTES} are allowed. Send a reference in place of the content."
             )
             raise EventTooLargeError(message)
         event_id = new_id()
         with outbox_span(event.topic.name, event.key, str(event_id)):
             trace = current_trace_headers()
         headers = cloud_event_headers(event, event_id=event_id, source=self._source, trace=trace)
-        row = _Row(
+        return _Row(
             id=event_id,
             topic=event.topic.name,
             key=event.key,
             type=event.type,
-            headers=json.dumps(headers),
+            headers=headers,
             payload=payload,
         )
-        if _Rows.of(self._session).add(row):
-            before_commit(self._session, self._write)
-        return event_id
 
-    async def _write(self, session: AsyncSession) -> None:
-        rows = _Rows.of(session).take()
-        if not rows:  # all in savepoints that were rolled back, or written by an earlier step
+    async def _write(self, unit: Unit) -> None:
+        rows = unit.collected(_Row)
+        if not rows:  # their savepoints were rolled back, or an earlier step wrote them
             return
-        await fetch(session, _INSERT, *map(list, zip(*rows, strict=True)))
-        after_commit(session, lambda: self._wakeups.hint(self._channel))
+        written = [(*row[:4], json.dumps(row.headers), row.payload) for row in rows]
+        rows.clear()
+        unit.defer(_INSERT, *map(list, zip(*written, strict=True)))
+        await unit.run_deferred()
+        unit.after_commit(self._wake_relay)
+
+    def _wake_relay(self) -> None:
+        self._wakeups.hint(self._channel)

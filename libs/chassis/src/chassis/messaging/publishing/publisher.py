@@ -1,11 +1,10 @@
-"""Publishes rows of the outbox to Kafka, in order for each partition, one batch in flight each.
+"""Publishes rows of the outbox to Kafka, in order, with one batch in flight for each partition.
 
-Batches are built here rather than by the producer: after a refused batch a producer that had more
-queued would send the later ones all the same, and events of one key would be inverted.
+Batches are built here, not by the producer. A producer that has more batches queued still sends
+them after one was refused, and events of one key would change their order.
 """
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,11 +16,12 @@ from aiokafka.errors import (
     MessageSizeTooLargeError,
     RecordListTooLargeError,
 )
-from aiokafka.producer.message_accumulator import BatchBuilder
 from opentelemetry import trace
 from pydantic_core import from_json
 
-from chassis.messaging.clients import start, to_the_end
+from chassis.cancellation import closed_by
+from chassis.library_internals.aiokafka import BatchBuilder, close_without_flush
+from chassis.messaging.clients import start
 from chassis.messaging.connection import KafkaConnection
 from chassis.messaging.publishing.partitioner import hash_of_key
 from chassis.messaging.publishing.unsent import OutboxRow
@@ -30,20 +30,20 @@ from chassis.telemetry.tracing import trace_headers_of
 
 _BATCH_BYTES = 1_000_000  # below the broker's message.max.bytes (1,048,588)
 _REQUEST_TIMEOUT_MS = 10_000
-_METADATA_SECONDS = 1.0  # a topic that is unknown for longer is treated as missing
+_METADATA_SECONDS = 1.0  # a topic that is unknown after this time counts as missing
 _CLOSE_SECONDS = 2.0
 UNKNOWN_PARTITION = -1  # of a topic that Kafka does not know
 
-type Place = tuple[str, int]
-"""A topic and a partition; events of one key are in one place."""
+type PartitionId = tuple[str, int]
+"""A topic and a partition of it. All events of one key are in one partition."""
 
 
 class UnknownTopicError(LookupError):
-    """A topic that Kafka does not know, or has not told of in time."""
+    """Kafka does not know the topic, or did not return its metadata in time."""
 
 
 class UnsendableRowError(ValueError):
-    """A row that is no message; it was not written by the outbox of this library."""
+    """A row that can't be a Kafka message; the outbox of this library did not write it."""
 
 
 _OF_CONTENT = (
@@ -56,41 +56,41 @@ _OF_CONTENT = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """A batch that Kafka did not acknowledge: where, its first row, how many it held, and why."""
+    """A batch that Kafka did not acknowledge: its place, first row, number of rows, and error."""
 
-    place: Place
+    place: PartitionId
     row: OutboxRow
     rows: int
     error: Exception
 
     @property
     def of_the_row(self) -> bool:
-        """Whether this very row can't be sent, and others of the place may."""
+        """Whether this row alone can't be sent, while others of its place can."""
         return self.rows == 1 and isinstance(self.error, _OF_CONTENT)
 
     @property
     def of_the_batch(self) -> bool:
-        """Whether something in the batch can't be sent, and smaller ones find what."""
+        """Whether some row of the batch can't be sent; smaller batches find out which."""
         return self.rows > 1 and isinstance(self.error, _OF_CONTENT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """What came of one attempt.
+    """The result of one attempt.
 
     Attributes:
-        acknowledged: the rows that Kafka has for good.
-        places: those of which all was acknowledged.
-        refused: what stopped the other places.
+        acknowledged: the rows that Kafka has stored.
+        places: the places whose rows were all acknowledged.
+        refused: for each other place, the batch that stopped it.
     """
 
     acknowledged: Sequence[OutboxRow]
-    places: Collection[Place]
+    places: Collection[PartitionId]
     refused: Sequence[Refused]
 
 
 class Publisher:
-    """One idempotent producer; after an error it is thrown away, as its sequence may be broken."""
+    """One idempotent producer; discard it after an error, as its sequence may be broken."""
 
     def __init__(
         self, producer: AIOKafkaProducer, *, topic_prefix: str, acknowledge_seconds: float
@@ -109,13 +109,13 @@ class Publisher:
         client_id: str,
         acknowledge_seconds: float,
     ) -> AsyncIterator["Publisher"]:
-        """Connect a producer; KafkaError where no broker answers.
+        """Connect a producer, or raise KafkaError if no broker responds.
 
         Args:
-            kafka: where Kafka is.
-            client_id: as the broker's logs show it.
-            acknowledge_seconds: how long what is published at a time may take; an idempotent
-                producer of aiokafka would try for ever.
+            kafka: how to connect to Kafka.
+            client_id: the client's name in the broker's logs.
+            acknowledge_seconds: how long one call of `publish` may wait for acknowledgements; an
+                idempotent producer of aiokafka would retry for ever.
         """
         producer = AIOKafkaProducer(
             **kafka.options,
@@ -128,47 +128,38 @@ class Publisher:
         publisher = cls(
             producer, topic_prefix=kafka.topic_prefix, acknowledge_seconds=acknowledge_seconds
         )
-        try:
+        async with closed_by(publisher._close):
             await start(producer)
             yield publisher
-        finally:
-            await to_the_end(publisher._close())
 
     async def _close(self) -> None:
-        """Close the producer; with batches in flight without the flush, which could take for ever.
-
-        aiokafka has no public way to give up what no broker takes.
-        """
-        if not self._in_flight:
+        """Close the producer; skip its flush if batches are in flight, as it may never end."""
+        if self._in_flight:
+            await close_without_flush(self._producer, seconds=_CLOSE_SECONDS)
+        else:
             await self._producer.stop()
-            return
-        self._producer._closed = True  # noqa: SLF001 - see above
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await self._producer._sender.close()  # noqa: SLF001 - see above
-        await self._producer.client.close()
 
     async def publish(
         self,
         rows: Sequence[OutboxRow],
         *,
-        waiting: Collection[Place] = (),
-        limits: Mapping[Place, int] | None = None,
+        waiting: Collection[PartitionId] = (),
+        limits: Mapping[PartitionId, int] | None = None,
     ) -> Published:
         """Send `rows`, which are in order, and wait for the acknowledgements.
 
         A partition stops at its first error; other partitions go on.
 
         Args:
-            rows: what to send.
-            waiting: places of which nothing is sent.
-            limits: how many rows a batch may hold, of places where that is limited.
+            rows: the rows to send.
+            waiting: the places to which nothing is sent.
+            limits: the maximum rows of a batch, for the places that have such a limit.
         """
         first_rows: dict[str, OutboxRow] = {}
         for row in rows:
             first_rows.setdefault(row.topic, row)
         partitions, unknown = await self._partitions(first_rows.values(), waiting)
-        places: dict[Place, list[OutboxRow]] = {}
+        places: dict[PartitionId, list[OutboxRow]] = {}
         for row in rows:
             topic = row.topic
             if topic in partitions:
@@ -177,7 +168,8 @@ class Publisher:
         for place in waiting:
             places.pop(place, None)
         limits = limits or {}
-        # One for all batches: the rows of the first ones must be deleted before our session ends.
+        # One deadline for all batches: the relay must delete the rows of the first ones before
+        # idle_session_timeout ends its session.
         deadline = asyncio.get_running_loop().time() + self._acknowledge_seconds
         results = await asyncio.gather(
             *(
@@ -194,9 +186,9 @@ class Publisher:
         )
 
     async def _partitions(
-        self, first_rows: Collection[OutboxRow], waiting: Collection[Place]
+        self, first_rows: Collection[OutboxRow], waiting: Collection[PartitionId]
     ) -> tuple[dict[str, int], list[Refused]]:
-        """Find how many partitions the topics have, of which the first row is given."""
+        """Return each topic's number of partitions, and a refusal for each topic without any."""
         found: dict[str, int] = {}
         unknown: list[Refused] = []
         for row in first_rows:
@@ -208,12 +200,12 @@ class Publisher:
                 async with asyncio.timeout(_METADATA_SECONDS):
                     found[row.topic] = len(await self._producer.partitions_for(topic))
             except (KafkaError, TimeoutError) as cause:
-                error = UnknownTopicError(f"{topic} is not known to Kafka: create it ({cause!r})")
+                error = UnknownTopicError(f"Kafka has no topic {topic} ({cause!r}). Create it.")
                 unknown.append(Refused(place=place, row=row, rows=1, error=error))
         return found, unknown
 
     async def _send_in_order(
-        self, place: Place, rows: Sequence[OutboxRow], *, limit: int, deadline: float
+        self, place: PartitionId, rows: Sequence[OutboxRow], *, limit: int, deadline: float
     ) -> tuple[Sequence[OutboxRow], Refused | None]:
         sent = 0
         while sent < len(rows):
@@ -223,7 +215,7 @@ class Publisher:
                 batch, count = self._build(part, place[1], spans)
                 with batch_span(*place, count, spans):
                     await self._send(batch, place, deadline)
-            except Exception as error:  # noqa: BLE001 - handed to the relay, which decides
+            except Exception as error:  # noqa: BLE001 - returned to the relay, which decides
                 refused = Refused(place=place, row=rows[sent], rows=count, error=error)
                 return rows[:sent], refused
             finally:
@@ -235,9 +227,9 @@ class Publisher:
     def _build(
         self, rows: Sequence[OutboxRow], partition: int, spans: list[trace.Span]
     ) -> tuple[BatchBuilder, int]:
-        """Fill a batch with as many of `rows` as it takes, at least one; says how many.
+        """Return a batch of the first rows that fit in, at least one, and their number.
 
-        A span tells of each whose trace is recorded.
+        Add a span to `spans` for each row whose trace is recorded.
         """
         batch = self._producer.create_batch()
         count = 0
@@ -248,7 +240,10 @@ class Publisher:
             except (AttributeError, ValueError) as cause:
                 if count:
                     break
-                message = f"the headers of outbox row {row.seq} are no JSON object of strings"
+                message = (
+                    f"The headers of the outbox row {row.seq} are not a JSON object of strings. "
+                    "Correct the row, or delete it."
+                )
                 raise UnsendableRowError(message) from cause
             span = message_span(row.topic, row.key, partition, headers)
             if span is not None:
@@ -265,7 +260,7 @@ class Publisher:
         batch.close()
         return batch, count
 
-    async def _send(self, batch: BatchBuilder, place: Place, deadline: float) -> None:
+    async def _send(self, batch: BatchBuilder, place: PartitionId, deadline: float) -> None:
         topic, partition = place
         self._in_flight += 1
         async with asyncio.timeout_at(deadline):

@@ -1,6 +1,6 @@
-"""Events that Kafka refuses for what they are: each holds up its own key, and is tried again.
+"""Events that Kafka refuses because of their content: each blocks its own key, and is retried.
 
-They are kept in ``outbox_refusals``, so that a relay that takes over needn't provoke the error.
+They are kept in ``outbox_refusals``, so that a relay that takes over need not cause the error.
 """
 
 import time
@@ -40,11 +40,11 @@ class _Refusal:
 
 
 class Refusals:
-    """The refused rows of the shards that are ours.
+    """The refused rows of the shards that this relay holds.
 
     Args:
-        connection: the one that holds the locks of `shards`.
-        shards: whose keys are meant.
+        connection: the connection that holds the locks of `shards`.
+        shards: the shards of this relay.
         lane: an SQL condition on ``topic``.
     """
 
@@ -56,16 +56,16 @@ class Refusals:
 
     @property
     def keys(self) -> Collection[tuple[str, str]]:
-        """The topics and keys that are passed over."""
+        """The topics and keys to skip, as a refused row blocks them."""
         return {(refusal.topic, refusal.key) for refusal in self._rows.values()}
 
     def due(self) -> list[int]:
-        """Give the rows that are to be tried again now."""
+        """Return the ``seq`` of each row that is to be retried now."""
         now = time.monotonic()
         return [seq for seq, refusal in sorted(self._rows.items()) if refusal.due <= now]
 
     async def load(self) -> None:
-        """Read what is known of our shards; to be called when they have changed."""
+        """Read the refused rows of our shards; call it after the shards have changed."""
         conditions, arguments = [self._lane], list[Any]()
         if not self._shards.all_held:
             conditions.append(f"{SHARD_OF_KEY} = ANY($1::bigint[])")
@@ -82,21 +82,21 @@ class Refusals:
         }
 
     async def record(self, row: OutboxRow, error: Exception) -> None:
-        """Keep that Kafka refused `row`, once more perhaps."""
+        """Store that Kafka refused `row`, for the first time or again."""
         text = f"{type(error).__name__}: {error}".replace("\0", "")
         attempts = await self._connection.fetchval(_RECORD, row.seq, text)
-        if attempts is None:  # somebody deleted the row meanwhile, to give the event up
+        if attempts is None:  # somebody has deleted the row, to give the event up
             await self.forget(row.seq)
             return
         due = time.monotonic() + _delay(attempts)
         self._rows[row.seq] = _Refusal(row.topic, row.key, due)
 
     def postpone(self, seq: int) -> None:
-        """Try a row later, as Kafka could not be asked."""
+        """Retry a row later without counting an attempt, as Kafka did not judge it."""
         self._rows[seq].due = time.monotonic() + _delay(1)
 
     async def forget(self, seq: int) -> None:
-        """End a refusal, and the row with it."""
+        """Delete a refusal and its row in the outbox."""
         await self._connection.execute(_FORGET, seq)
         self._rows.pop(seq, None)
 

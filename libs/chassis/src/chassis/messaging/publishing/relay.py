@@ -1,26 +1,33 @@
 """The relay: moves committed rows of the outbox to Kafka, in order for each key, at least once.
 
-It reads *unsent* rows in ``seq`` order (never ``seq > last``, which would lose a row that commits
-late), sends them, and deletes what Kafka acknowledged.
+It reads *unsent* rows in ``seq`` order, sends them, and deletes those that Kafka acknowledged. It
+never reads by ``seq > last`` alone, which would lose a row that commits late.
 """
 
 import asyncio
 from collections.abc import Collection
 
-import asyncpg
-import structlog
-
-from chassis.database.errors import is_infrastructure_error
+from chassis.database.connecting import Connector
+from chassis.database.limits import TRANSACTION_SECONDS
+from chassis.database.migrated import database_not_ready, needs_migrations
+from chassis.loops import Failures, for_ever
 from chassis.messaging.connection import KafkaConnection
 from chassis.messaging.metrics import RelayMetrics
 from chassis.messaging.publishing.lane import Lane, LaneOptions, Pace
 from chassis.messaging.publishing.unsent import PLANS, topics_in
-from chassis.messaging.wakeup import connected, relay_channel
+from chassis.messaging.wakeup import relay_channel
 
-log = structlog.get_logger(__name__)
 
-_BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-_MIGRATION_FAILURES = 3  # a migration takes a while: ask each second
+def session_settings(pace: Pace) -> dict[str, str]:
+    """Return the settings of a lane's session, by which PostgreSQL ends that of a frozen relay.
+
+    A limit for idle sessions is not enough. asyncpg prepares a statement with a Flush, and sends
+    the Sync with its first use. A relay that is frozen in between leaves its session "active", in a
+    transaction that only ``transaction_timeout`` ends.
+    """
+    frozen = f"{int(pace.frozen_seconds * 1000)}ms"
+    whole = f"{int(min(pace.frozen_seconds, TRANSACTION_SECONDS) * 1000)}ms"
+    return {**PLANS, "idle_session_timeout": frozen, "transaction_timeout": whole}
 
 
 class Relay:
@@ -28,33 +35,33 @@ class Relay:
 
     Args:
         service: names the locks and the wake-up channel, which are per database.
-        dsn: the direct address of the service's schema.
-        kafka: where Kafka is.
-        metrics: where it tells what it does.
-        urgent_topics: those that must not wait behind a backlog of others: they have a connection
-            and a producer of their own.
-        pace: how it goes.
+        connector: opens connections that bypass any pooler.
+        kafka: how to connect to Kafka.
+        metrics: the metrics of the relay.
+        urgent_topics: topics that must not wait behind a backlog of others; they have a separate
+            connection and producer.
+        pace: the size of a page, intervals and time-outs.
     """
 
     def __init__(
         self,
         *,
         service: str,
-        dsn: str,
+        connector: Connector,
         kafka: KafkaConnection,
         metrics: RelayMetrics,
         urgent_topics: Collection[str] = (),
         pace: Pace | None = None,
     ) -> None:
         self._service = service
-        self._dsn = dsn
+        self._connector = connector
         self._kafka = kafka
         self._metrics = metrics
         self._urgent_topics = urgent_topics
         self._pace = pace or Pace()
 
     async def run(self) -> None:
-        """Relay until cancelled; PostgreSQL or Kafka away is waited for, with backoff."""
+        """Relay until cancelled; retry with backoff while PostgreSQL or Kafka is unavailable."""
         if not self._urgent_topics:
             await self._keep_running(self._lane("relay", "true"))
             return
@@ -73,33 +80,23 @@ class Relay:
         )
 
     async def _keep_running(self, options: LaneOptions) -> None:
-        failures = 0
-        session = {**PLANS, "idle_session_timeout": f"{int(self._pace.frozen_seconds * 1000)}ms"}
-        while True:
-            try:
-                async with connected(self._dsn, options.name, settings=session) as connection:
-                    failures = 0
-                    await Lane(
-                        connection=connection,
-                        kafka=self._kafka,
-                        metrics=self._metrics,
-                        options=options,
-                    ).run()
-            except asyncpg.UndefinedTableError as error:
-                log.warning(
-                    "relay waits: the schema is not as this version needs it; "
-                    "apply the service's migrations (python -m chassis.database.migrate)",
-                    lane=options.name,
-                    error=str(error),
-                )
-                failures = _MIGRATION_FAILURES
-            except Exception as error:
-                if not is_infrastructure_error(error):
-                    raise
-                log.warning(
-                    "relay waits for PostgreSQL",
-                    lane=options.name,
-                    error=f"{type(error).__name__}: {error}",
-                )
-            await asyncio.sleep(_BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)])
-            failures += 1
+        failures = Failures()
+
+        async def relay() -> None:
+            await self._relay_while_connected(options, failures)
+
+        await for_ever(
+            relay, every=0, name=options.name, passes=database_not_ready, failures=failures
+        )
+
+    async def _relay_while_connected(self, options: LaneOptions, failures: Failures) -> None:
+        settings = session_settings(self._pace)
+        with needs_migrations():
+            async with self._connector.opened(options.name, settings=settings) as connection:
+                await Lane(
+                    connection=connection,
+                    kafka=self._kafka,
+                    metrics=self._metrics,
+                    options=options,
+                    on_ready=failures.clear,
+                ).run()

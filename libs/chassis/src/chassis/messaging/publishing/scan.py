@@ -1,39 +1,45 @@
 """Where the relay reads next, and which partitions wait because Kafka refused a batch of theirs.
 
-What was published is deleted, and yet its dead rows must be passed over again and again while an
-old snapshot keeps vacuum away. So the relay reads on from where it was, but never beyond what is
-*settled*: a row that commits late has a lower ``seq`` than others that were read, and the next
-event of its key, which begins only after that commit, must not be met first. Every second it reads
-in full: a partition stops waiting then.
+Published rows are deleted. While an old snapshot keeps vacuum away, each scan from the start would
+read their dead rows again. So the relay reads on from its position, but never beyond the *settled*
+``seq``. A row that commits late has a lower ``seq`` than rows that were read already. The next
+event of its key, which begins only after that commit, must not be read before it. Every second the
+relay reads from the start; then partitions stop waiting.
 """
 
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from chassis.messaging.publishing.publisher import UNKNOWN_PARTITION, Place, Published, Refused
-from chassis.messaging.publishing.unsent import Page
+from chassis.loops import BACKOFF, Failures
+from chassis.messaging.publishing.publisher import (
+    UNKNOWN_PARTITION,
+    PartitionId,
+    Published,
+    Refused,
+)
+from chassis.messaging.publishing.unsent import OutboxPage
 
 _FULL_SECONDS = 1.0
-_FULL_SHARE = 0.05  # of the time, at most, where dead rows make a full scan slow
-_SCAN_SECONDS = 10.0  # the longest that a scan takes which does not come to the table's end
+_FULL_SHARE = 0.05  # the maximum share of the time, as dead rows may make a full scan slow
+_SCAN_SECONDS = 10.0  # then a scan that has not reached the table's end starts again
 _FORGET_SECONDS = 60.0
-_BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_BACKOFF = (*BACKOFF, 10.0)
 _UNLIMITED_ROWS = 10_000
 
 
 @dataclass(slots=True)
 class _Wait:
-    failures: int = 0
+    failures: Failures = field(default_factory=lambda: Failures(_BACKOFF))
     until: float = 0.0
 
 
 class Settled:
-    """Up to which ``seq`` no row can appear any more.
+    """The ``seq`` up to which no row can appear any more.
 
-    A ``seq`` is taken by a transaction that has begun, and has an id, as it holds the lock of its
-    aggregate's row. So all that are lower than one that was seen belong to transactions that had
-    begun then: once those have ended, nothing new comes below it.
+    A transaction takes a ``seq`` when it already has an id, as it holds the lock of its aggregate's
+    row. So every ``seq`` below one that was seen belongs to a transaction that had begun by then.
+    Once those transactions have ended, no new row appears below it.
     """
 
     def __init__(self) -> None:
@@ -41,8 +47,8 @@ class Settled:
         self._candidate = 0
         self._candidate_before = 0
 
-    def learn(self, page: Page) -> None:
-        """Take in what the snapshot of `page` knew."""
+    def learn(self, page: OutboxPage) -> None:
+        """Update from what the snapshot of `page` showed."""
         if page.oldest_running < self._candidate_before:
             return
         self.seq = self._candidate
@@ -60,31 +66,31 @@ class Scan:
         self._at_end = True
         self._begun = 0.0
         self._next_full = 0.0
-        self._waits: dict[Place, _Wait] = {}
-        self._waiting: set[Place] = set()
-        self._limits: dict[Place, int] = {}
+        self._waits: dict[PartitionId, _Wait] = {}
+        self._waiting: set[PartitionId] = set()
+        self._limits: dict[PartitionId, int] = {}
 
     @property
-    def waiting(self) -> Collection[Place]:
-        """The places of which nothing is sent now."""
+    def waiting(self) -> Collection[PartitionId]:
+        """The places to which nothing is sent now."""
         return self._waiting
 
     @property
     def waiting_topics(self) -> Collection[str]:
-        """The topics of which nothing is sent now, as Kafka does not know them."""
+        """The topics to which nothing is sent now, because Kafka does not know them."""
         return [topic for topic, partition in self._waiting if partition == UNKNOWN_PARTITION]
 
     @property
-    def limits(self) -> Mapping[Place, int]:
-        """How many rows a batch may hold, where one was too large: halving finds the one row."""
+    def limits(self) -> Mapping[PartitionId, int]:
+        """The maximum rows of a batch, for places where one was refused; halving finds the row."""
         return self._limits
 
     def restart(self) -> None:
-        """Read in full next, as there are rows behind the position that may go now."""
+        """Read from the start next, as rows behind the position may be sent now."""
         self._at_end, self._next_full = True, 0.0
 
     def start(self) -> int:
-        """Answer the ``seq`` behind which to read next."""
+        """Return the ``seq`` after which to read next."""
         now = time.monotonic()
         if now >= (self._next_full if self._at_end else self._begun + _SCAN_SECONDS):
             self._begin(now)
@@ -103,8 +109,8 @@ class Scan:
         }
         self._waiting = {place for place, wait in self._waits.items() if wait.until > now}
 
-    def advance(self, page: Page, published: Published, *, seconds: float) -> bool:
-        """Take in what came of a page that was read in `seconds`; says whether rows can follow."""
+    def advance(self, page: OutboxPage, published: Published, *, seconds: float) -> bool:
+        """Update from a page that was read in `seconds`; return whether to read on at once."""
         if not self._position:
             self._next_full = self._begun + max(_FULL_SECONDS, seconds / _FULL_SHARE)
         for topic, partition in published.places:
@@ -121,7 +127,7 @@ class Scan:
         self._position = max(before, min(page.end, self._settled.seq))
         return page.more and (self._position > before or bool(published.acknowledged))
 
-    def _widen(self, place: Place) -> None:
+    def _widen(self, place: PartitionId) -> None:
         if place in self._limits:
             self._limits[place] *= 2
             if self._limits[place] >= _UNLIMITED_ROWS:
@@ -136,6 +142,5 @@ class Scan:
         else:
             now = time.monotonic()
             wait = self._waits.setdefault(refused.place, _Wait())
-            wait.until = now + _BACKOFF_SECONDS[min(wait.failures, len(_BACKOFF_SECONDS) - 1)]
-            wait.failures += 1
+            wait.until = now + wait.failures.count()
             self._waiting.add(refused.place)

@@ -1,9 +1,9 @@
-"""Which keys a relay publishes, where several relays run: each key has one of them at a time.
+"""Divides the keys among several relays, so that one relay at a time publishes a key.
 
-Keys fall into a fixed number of shards, and a shard belongs to whoever holds its session advisory
-lock on the very connection that reads and deletes: who loses the connection has lost the shards.
-PostgreSQL ends them with the session, so a killed relay's are free at once. One that is frozen
-keeps its session; ``idle_session_timeout`` on that connection ends it.
+Each key belongs to one of a fixed number of shards. A relay holds a shard by a session advisory
+lock, on the same connection that reads and deletes: if the connection is lost, so are the shards.
+PostgreSQL releases the locks when the session ends, so the shards of a killed relay are free at
+once. A frozen relay keeps its session until a time-out ends it (``relay.session_settings``).
 """
 
 import asyncpg
@@ -11,7 +11,7 @@ import asyncpg
 SHARDS = 16
 SHARD_OF_KEY = "(hashtextextended(key, 0) & 15)"
 
-_ALIVE = SHARDS  # a lock that all relays share, so that each of them sees how many there are
+_ALIVE = SHARDS  # all relays share this lock, so that each can count them
 _HELD = """
     SELECT objid::bigint AS number, pid = pg_backend_pid() AS ours
     FROM pg_locks
@@ -28,8 +28,8 @@ class Shards:
     """The shards that one relay holds.
 
     Args:
-        connection: the one that reads and deletes.
-        name: what is shared out; it begins with the service, as locks are per database.
+        connection: the connection that reads and deletes rows.
+        name: names the locks; begins with the service's name, as locks are per database.
     """
 
     def __init__(self, *, connection: asyncpg.Connection, name: str) -> None:
@@ -40,18 +40,18 @@ class Shards:
 
     @property
     def held(self) -> list[int]:
-        """The numbers of the shards that are ours."""
+        """The numbers of the shards that this relay holds."""
         return sorted(self._held)
 
     @property
     def all_held(self) -> bool:
-        """Whether every key is ours, so that none has to be told from others."""
+        """Whether this relay holds every shard, so that it need not filter by key."""
         return len(self._held) == SHARDS
 
     async def balance(self) -> bool:
-        """Take or give back what a fair share asks for; says whether that changed anything.
+        """Take or release shards up to a fair share; return whether that changed anything.
 
-        To be called when nothing is in flight: what is given back may be sent by others at once.
+        Call it only when no batch is in flight: another relay may publish a released shard at once.
         """
         if not self._shown:
             await self._connection.execute(_SHOW, self._name, _ALIVE)

@@ -11,12 +11,12 @@ import asyncpg
 
 from chassis.messaging.publishing.shards import SHARD_OF_KEY, Shards
 
-# The planner would judge by a table that is empty most of the time, and keep that plan.
+# Without these the planner plans for a table that is mostly empty, and keeps that plan.
 PLANS = {"enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off"}
 
-# A page ends with the row that brings its payloads over the bound: memory stays small. Its snapshot
-# is told where it has no row, too. The join keeps the order, and promises nothing: so the rows are
-# sorted here, since PostgreSQL would do it with their payloads.
+# The row that brings the payloads over the bound is the page's last: memory stays small. LEFT JOIN,
+# as the snapshot's values are needed even if the page is empty. SQL does not guarantee the order
+# after a join, so Python sorts the rows: PostgreSQL would move their payloads along.
 _READ = """
     SELECT measured.seq, topic, key, headers, payload, created_at,
         oldest_running, next_transaction, newest
@@ -35,7 +35,7 @@ _READ = """
 """
 _ONE = "SELECT seq, topic, key, headers, payload, created_at FROM outbox WHERE seq = $1"
 _DELETE = "DELETE FROM outbox WHERE seq = ANY($1::bigint[])"
-# Counting a million rows each few seconds would cost more than the number is worth.
+# Count up to a limit: counting a million rows every few seconds costs more than it is worth.
 _BACKLOG = """
     SELECT (SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) AS counted) AS rows,
         coalesce(extract(epoch FROM clock_timestamp() - (
@@ -43,14 +43,14 @@ _BACKLOG = """
         )), 0)::float AS age,
         (SELECT count(*) FROM outbox_refusals) AS refused
 """
-_SEPARATOR = "\x1f"  # between topic and key; no topic's name holds it
+_SEPARATOR = "\x1f"  # between topic and key; a topic's name can't contain it
 _PAGE_BYTES = 8_000_000
 COUNTED_ROWS = 100_001
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
 class OutboxRow(NamedTuple):
-    """One event that waits to be published; `headers` is a JSON object of strings."""
+    """One event that is not published yet; `headers` is a JSON object of strings."""
 
     seq: int
     topic: str
@@ -61,15 +61,15 @@ class OutboxRow(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """What one statement read, in the order of ``seq``, and what its snapshot knew.
+class OutboxPage:
+    """The rows that one statement read, in the order of ``seq``, and what its snapshot showed.
 
     Attributes:
         rows: the rows.
-        more: whether there may be others behind them.
-        oldest_running: all transactions before this one had ended.
-        next_transaction: none from this one on had begun.
-        newest: the highest ``seq`` behind the start, of whatever topic and key; 0: there is none.
+        more: whether there may be rows after these.
+        oldest_running: all transactions with a lower id had ended.
+        next_transaction: no transaction with this id or a higher one had begun.
+        newest: the highest ``seq`` after the start, of any topic and key; 0 if there is none.
     """
 
     rows: Sequence[OutboxRow]
@@ -80,13 +80,13 @@ class Page:
 
     @property
     def end(self) -> int:
-        """The ``seq`` up to which it holds all rows that were asked for."""
+        """The ``seq`` up to which the page holds all requested rows."""
         return self.rows[-1].seq if self.more else self.newest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """How much waits; `rows` ends at COUNTED_ROWS, and `age` is the oldest row's in seconds."""
+    """How much is unsent: `rows` up to COUNTED_ROWS, and the `age` of the oldest, in seconds."""
 
     rows: int
     age: float
@@ -94,25 +94,27 @@ class Backlog:
 
 
 def topics_in(topics: Collection[str]) -> str:
-    """Give the SQL condition "of one of these topics".
+    """Return the SQL condition "of one of these topics".
 
-    Index and query need the very same text, or the planner would not use a partial index.
+    The index and the query need exactly the same text, or the planner ignores the partial index.
     """
     for topic in topics:
         if not _TOPIC.fullmatch(topic):
-            message = f"{topic!r} can't be a topic of Kafka: letters, digits, '.', '_' and '-' only"
+            message = (
+                f"{topic!r} can't be a Kafka topic. Use letters, digits, '.', '_' and '-' only."
+            )
             raise ValueError(message)
     return f"topic IN ({', '.join(repr(topic) for topic in sorted(topics))})"
 
 
 class Unsent:
-    """The outbox as one lane of the relay sees it.
+    """The part of the outbox that one lane of the relay publishes.
 
     Args:
-        connection: the one that holds the locks of `shards`.
-        shards: whose keys to read.
+        connection: the connection that holds the locks of `shards`.
+        shards: the shards whose keys to read.
         lane: an SQL condition on ``topic``.
-        page_rows: rows read at a time, at most; 8 MB of payload are another limit.
+        page_rows: the maximum number of rows in a page; 8 MB of payload is another limit.
     """
 
     def __init__(
@@ -123,25 +125,30 @@ class Unsent:
         self._lane = lane
         self._page_rows = page_rows
 
-    async def page(
+    async def read_page(
         self,
         after: int,
         *,
+        but_rows: Sequence[OutboxRow] = (),
         but_topics: Collection[str] = (),
         but_keys: Collection[tuple[str, str]] = (),
-    ) -> Page:
-        """Read the next rows.
+    ) -> OutboxPage:
+        """Return the next rows.
 
         Args:
-            after: the ``seq`` behind which to read.
-            but_topics: topics that wait.
-            but_keys: topics and keys that wait.
+            after: the ``seq`` after which to read.
+            but_rows: rows to leave out, because they are sent already.
+            but_topics: topics to leave out.
+            but_keys: pairs of topic and key to leave out.
         """
         conditions = [self._lane]
         arguments: list[Any] = [after, self._page_rows, _PAGE_BYTES]
         if not self._shards.all_held:
             arguments.append(self._shards.held)
             conditions.append(f"{SHARD_OF_KEY} = ANY(${len(arguments)}::bigint[])")
+        if sent := [row.seq for row in but_rows if row.seq > after]:
+            arguments.append(sent)
+            conditions.append(f"seq <> ALL(${len(arguments)}::bigint[])")
         if but_topics:
             arguments.append(sorted(but_topics))
             conditions.append(f"topic <> ALL(${len(arguments)}::text[])")
@@ -152,7 +159,7 @@ class Unsent:
         records = await self._connection.fetch(sql, *arguments)
         rows = sorted((_row(record) for record in records if record[0] is not None), key=_seq)
         full = len(rows) == self._page_rows or sum(len(row[4]) for row in rows) >= _PAGE_BYTES
-        return Page(
+        return OutboxPage(
             rows=rows,
             more=full,
             oldest_running=records[0]["oldest_running"],
@@ -161,19 +168,19 @@ class Unsent:
         )
 
     async def one(self, seq: int) -> OutboxRow | None:
-        """Read one row, if it is still there."""
+        """Return one row, or None if it is gone."""
         record = await self._connection.fetchrow(_ONE, seq)
         return None if record is None else _row(record)
 
     async def delete(self, rows: Sequence[OutboxRow]) -> None:
-        """Forget rows that Kafka has."""
+        """Delete rows that Kafka has acknowledged."""
         await self._connection.execute(_DELETE, [row[0] for row in rows])
 
     async def backlog(self) -> Backlog:
-        """Say how much waits in the whole service."""
+        """Return how much is unsent in the whole service."""
         record = await self._connection.fetchrow(_BACKLOG, COUNTED_ROWS)
         if record is None:
-            message = "an aggregate gave no row"
+            message = "the query of the backlog returned no row"
             raise RuntimeError(message)
         return Backlog(**record)
 

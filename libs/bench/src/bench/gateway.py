@@ -1,0 +1,108 @@
+"""The gateway's proxied GET, beside HAProxy and beside FastAPI + httpx, before one upstream."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from bench.load import Load, Requests, Wrk
+from bench.machine import cpu_seconds, python_versions, valkey_version
+from bench.proxies import Cores, start_gateway, start_haproxy, start_plain, start_upstream
+from bench.results import Finding, Line, middle
+from bench.rig import Rig
+from bench.rounds import Pace, Sample, Samples, Side, ratio, take_turns
+from bench.tools import find, version_of
+from slipway.local.program import Program
+
+TOOLS = ("wrk", "haproxy")
+GATEWAY = "gateway"
+HAPROXY = "HAProxy"
+PLAIN = "plain FastAPI + httpx pass-through"
+DIRECT = "upstream itself"
+_WHAT = "gateway, authenticated proxied GET, limits (Valkey) and 10 % tracing on, one worker"
+_BARS = {HAPROXY: 0.5, PLAIN: 20.0}
+PATH = "/api/v1/orders/0199c3a5-6c1e-7d53-9f5e-4a2b7c9d1e0f"
+_CLIENTS = 32
+USERS = 200  # each stays below the default limit of 500 requests/s, which is on
+_SATURATED = 0.9
+_METHOD = f"""\
+One upstream (`bench.upstream`: an ASGI app of ten lines on uvicorn) stands behind all
+three proxies. `wrk` sends authenticated GETs on {_CLIENTS} connections, by {USERS} users in turn.
+The proxy under test has one core to itself; wrk, the upstream and Valkey share the other, for each
+peer alike. The gateway runs with its default settings: it checks the token, counts the limits in
+Valkey, samples and exports one trace in ten, and writes a log line for each request. HAProxy runs
+one thread and does none of that; neither does the pass-through (`bench.passthrough`), whose
+pool is as large as the gateway's. One answer of status 400 or above voids the run."""
+
+
+async def measure(rig: Rig, pace: Pace) -> Finding:
+    """Measure the row."""
+    cores = Cores.of_this_machine()
+    upstream = await start_upstream(rig, cores)
+    proxies = {
+        GATEWAY: await start_gateway(rig, upstream, cores),
+        HAPROXY: await start_haproxy(rig, upstream, cores),
+        PLAIN: await start_plain(rig, upstream, cores),
+    }
+    load = Wrk(find("wrk"), rig.state.path, core=cores.load)
+    finding = await compare(rig, load, upstream, proxies, pace)
+    versions = [(name, await version_of(name)) for name in TOOLS]
+    return replace(finding, versions=(*finding.versions, *versions))
+
+
+async def compare(
+    rig: Rig, load: Load, upstream: Program, proxies: Mapping[str, Program], pace: Pace
+) -> Finding:
+    """Measure each proxy, and the upstream without a proxy, in turns."""
+    users = await rig.users(USERS, "orders:read")
+    tokens = await rig.write("tokens.txt", "".join(f"{user.token}\n" for user in users))
+    requests = Requests(script="reads.lua", arguments=(str(tokens),))
+    programs = {**proxies, DIRECT: upstream}
+    sides = {name: _side(load, program, requests) for name, program in programs.items()}
+    samples = await take_turns(sides, pace, rig.reporter.say)
+    lines = [
+        Line(what=_WHAT, measured=ratio(samples[GATEWAY], samples[peer]), unit=peer, bar=bar)
+        for peer, bar in _BARS.items()
+        if peer in samples
+    ]
+    packages = ("uvicorn", "httptools", "uvloop", "aiohttp", "fastapi", "httpx")
+    return Finding(
+        title="The gateway's proxied GET",
+        lines=lines,
+        method=_METHOD,
+        samples=samples,
+        notes=_notes(samples),
+        versions=(*python_versions(*packages), ("Valkey", await valkey_version(rig.valkey()))),
+    )
+
+
+def _side(load: Load, program: Program, requests: Requests) -> Side:
+    url = f"{program.spec.address}{PATH}"
+
+    async def run(seconds: float) -> Sample:
+        before = cpu_seconds(program)
+        sample = await load.run(url, requests, clients=_CLIENTS, seconds=seconds)
+        return replace(sample, cpu=cpu_seconds(program) - before)
+
+    return run
+
+
+def _notes(samples: Samples) -> Sequence[str]:
+    notes = []
+    for name in (GATEWAY, HAPROXY, PLAIN):
+        share = _share_of_core(samples.get(name, ()))
+        if share is not None and share < _SATURATED:
+            notes.append(
+                f"{name} used {share:.0%} of its core: it waited for the other one, with the load "
+                "and the upstream on it, or had to share its own."
+            )
+    gateway, haproxy = (middle(samples.get(name, ()), "cpu_each") for name in (GATEWAY, HAPROXY))
+    if gateway is not None and haproxy is not None:
+        notes.append(
+            "By CPU for one request, which no such wait distorts, the gateway takes "
+            f"{gateway / haproxy:.1f} times what HAProxy takes."
+        )
+    return notes
+
+
+def _share_of_core(samples: Sequence[Sample]) -> float | None:
+    cpu = sum(sample.cpu or 0 for sample in samples)
+    return cpu / sum(sample.seconds for sample in samples) if samples else None

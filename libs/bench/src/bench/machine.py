@@ -1,0 +1,122 @@
+"""The machine of a measurement, and the versions of the programs."""
+
+import asyncio
+import os
+import platform
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from bench.tools import output_of
+from localservers import ValkeyServer
+from slipway.local.program import Program
+
+_CPU_INFO = Path("/proc/cpuinfo")
+_OWN_LOAD = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What it is, and how busy it was before.
+
+    Attributes:
+        cores: that this process may use.
+        cpu: the model.
+        memory: in bytes.
+        kernel: its release.
+        busy: processes that wanted a core, on average over the minute before.
+    """
+
+    cores: int
+    cpu: str
+    memory: int
+    kernel: str
+    busy: float
+
+    @property
+    def was_quiet(self) -> bool:
+        """Return whether the machine was otherwise idle."""
+        return self.busy < _OWN_LOAD
+
+    @classmethod
+    def now(cls) -> "Machine":
+        """Return a description of this machine."""
+        return cls(
+            cores=len(os.sched_getaffinity(0)),
+            cpu=cpu_model(_CPU_INFO.read_text() if _CPU_INFO.exists() else ""),
+            memory=psutil.virtual_memory().total,
+            kernel=f"{platform.system()} {platform.release()}",
+            busy=os.getloadavg()[0],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """The CPU share of other processes since this was created: a measurement's noise."""
+
+    machine: float
+    ours: float
+    at: float
+
+    @classmethod
+    def since_now(cls) -> "Others":
+        """Start measuring."""
+        return cls(*_taken(), time.monotonic())
+
+    def share(self) -> float:
+        """Return the share of all cores' time; the host's other guests count as well."""
+        machine, ours = _taken()
+        cores = os.cpu_count() or 1
+        others = (machine - self.machine) - (ours - self.ours)
+        return max(0.0, others / ((time.monotonic() - self.at) * cores))
+
+
+def _taken() -> tuple[float, float]:
+    """Return the CPU seconds of all processes, and those of this one with its children."""
+    times = psutil.cpu_times()
+    idle = times.idle + getattr(times, "iowait", 0.0)
+    # `user` includes the time of guests.
+    return sum(times[:8]) - idle, cpu_seconds_of_all(os.getpid())
+
+
+def cpu_model(cpu_info: str) -> str:
+    """Return the first CPU model in `/proc/cpuinfo`."""
+    for line in cpu_info.splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.machine()
+
+
+def cpu_seconds(*programs: Program) -> float:
+    """Return the CPU seconds that these running programs have used so far."""
+    times = [psutil.Process(program.pid).cpu_times() for program in programs]
+    return float(sum(one.user + one.system for one in times))
+
+
+def cpu_seconds_of_all(pid: int) -> float:
+    """Return the CPU seconds of a process and its descendants so far."""
+    taken = 0.0
+    root = psutil.Process(pid)
+    for process in (root, *root.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # it has ended, and its parent counts it
+            one = process.cpu_times()
+            taken += one.user + one.system + one.children_user + one.children_system
+    return taken
+
+
+def python_versions(*packages: str) -> Sequence[tuple[str, str]]:
+    """Return the versions of Python and of these installed packages."""
+    return [("Python", platform.python_version()), *((name, version(name)) for name in packages)]
+
+
+async def valkey_version(server: ValkeyServer) -> str:
+    """Return the version of the wheel's program, which prints `… v=9.0.1 …`."""
+    program, *_ = await asyncio.to_thread(server.command)
+    words = (await output_of(program, "--version")).split()
+    return next((word[2:] for word in words if word.startswith("v=")), "unknown")

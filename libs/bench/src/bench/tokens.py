@@ -1,0 +1,70 @@
+"""The verification of an access token, beside the bare check of its signature."""
+
+import json
+import sys
+from functools import partial
+
+from bench.machine import python_versions
+from bench.results import Finding, Line
+from bench.rig import Rig
+from bench.rounds import Pace, Ratio, Sample, Side, take_turns
+from bench.tools import output_of
+
+RAW = "bare ES256 check"
+FRESH = "a token for the first time"
+CACHED = "a token again, from the cache"
+_BAR = 2
+_CACHED_BAR = 2.0
+_METHOD = """\
+One token of a customer, in a process without a server and with one thread. The bare check is
+`cryptography`'s, of the same bytes, with the signature already in the form that it takes. The whole
+verification parses the token, finds its key, checks the signature and the claims, and compares
+with 1,000 sessions that have ended. All figures are CPU time, which other programs on the machine
+disturb least."""
+
+
+async def measure(rig: Rig, pace: Pace) -> Finding:
+    """Measure the row."""
+    sides: dict[str, Side] = {
+        RAW: partial(identity_side, "raw"),
+        FRESH: partial(identity_side, "fresh"),
+        CACHED: partial(identity_side, "cached"),
+    }
+    samples = await take_turns(sides, pace, rig.reporter.say)
+    pairs = zip(samples[FRESH], samples[RAW], strict=True)
+    return Finding(
+        title="Tokens",
+        lines=[
+            Line(
+                what="token verification",
+                measured=Ratio.of([_cpu(fresh) / _cpu(raw) for fresh, raw in pairs]),
+                unit="the CPU time of a bare ES256 check",
+                bar=_BAR,
+                at_most=True,
+            ),
+            Line(
+                what="token verification, cached",
+                measured=Ratio.of([_cpu(sample) for sample in samples[CACHED]]),
+                unit="µs of CPU time",
+                bar=_CACHED_BAR,
+                plain=True,
+                at_most=True,
+            ),
+        ],
+        method=_METHOD,
+        samples=samples,
+        versions=python_versions("cryptography", "joserfc"),
+    )
+
+
+def _cpu(sample: Sample) -> float:
+    if sample.cpu_each is None:
+        raise AssertionError
+    return sample.cpu_each
+
+
+async def identity_side(name: str, seconds: float) -> Sample:
+    """Run a side of `bench.identity_sides` in a process of its own."""
+    output = await output_of(sys.executable, "-m", "bench.identity_sides", name, f"{seconds:g}")
+    found = json.loads(output.splitlines()[-1])
+    return Sample(operations=found["operations"], seconds=found["seconds"], cpu=found["cpu"])

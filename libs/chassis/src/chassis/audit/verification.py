@@ -1,0 +1,150 @@
+"""Verifies the seals of the audit log: finds entries that were changed or removed after sealing.
+
+A page at a time, since a transaction may take only seconds, and a log may hold millions of entries.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import accumulate
+
+import asyncpg
+
+from chassis.audit.chain import (
+    ENTRY_COLUMNS,
+    Fault,
+    Seal,
+    SealMark,
+    StoredSeal,
+    chain_faults,
+    entry_hash,
+)
+from chassis.audit.pruning import AUDIT_KEPT
+from chassis.database.unit import Unit
+
+_PAGE_SEALS = 100
+_PAGE_ENTRIES = 1000  # hashing them takes about 10 ms of the event loop
+_STRAYS = 100
+
+_SEALS = """
+    SELECT number, sealed_at, newest_at, entry_ids, entry_hashes, previous, hash,
+           newest_at < now() - $2::interval AS expired
+    FROM audit_seals WHERE number > $1 ORDER BY number LIMIT $3
+"""
+_ENTRIES = f"SELECT {ENTRY_COLUMNS} FROM audit_log WHERE id = ANY($1::bigint[])"  # noqa: S608 - of constants
+_HASH = "SELECT hash FROM audit_seals WHERE number = $1"
+_WAITING = "SELECT count(*) AS waiting FROM audit_unsealed"
+# One statement, so one snapshot: between two, the job could move an entry from one to the other.
+_STRAY = """
+    SELECT id FROM audit_log
+    EXCEPT (SELECT id FROM audit_unsealed UNION ALL SELECT unnest(entry_ids) FROM audit_seals)
+    ORDER BY id LIMIT $1
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What was verified so far, and what did not fit.
+
+    Attributes:
+        seals: how many seals this page has.
+        entries: how many sealed entries of theirs are present.
+        faults: what was changed or removed.
+        end: the last seal of the page; None if there is no seal.
+        more: whether the chain continues after it.
+        waiting: how many entries are not sealed yet; None before the last page.
+    """
+
+    seals: int
+    entries: int
+    faults: Sequence[Fault]
+    end: SealMark | None
+    more: bool
+    waiting: int | None
+
+
+class AuditVerifier:
+    """Verifies the seals of one service.
+
+    Args:
+        kept: the age at which retention may delete sealed entries.
+        entries: about how many entries one page covers. It has at least one seal.
+    """
+
+    def __init__(self, *, kept: timedelta = AUDIT_KEPT, entries: int = _PAGE_ENTRIES) -> None:
+        self._kept = kept
+        self._entries = entries
+
+    async def verify_page(
+        self, unit: Unit, *, after: SealMark | None = None, known: SealMark | None = None
+    ) -> Verification:
+        """Verify the next seals with their entries.
+
+        The last page also finds entries that are neither sealed nor waiting.
+
+        Args:
+            unit: the transaction.
+            after: the end of the page before; None for the first page.
+            known: a seal that was noted elsewhere before. The last page compares it, so that a
+                chain that was made anew or cut off at its end is found.
+        """
+        start = 0 if after is None else after.number
+        rows = await unit.fetch(_SEALS, start, self._kept, _PAGE_SEALS)
+        seals = [_stored(row) for row in rows[: self._size(rows)]]
+        ids = [number for stored in seals for number in stored.seal.entry_ids]
+        present = {row["id"]: entry_hash(row) for row in await unit.fetch(_ENTRIES, ids)}
+        faults = list(chain_faults(seals, present, after=after))
+        more = len(seals) < len(rows) or len(rows) == _PAGE_SEALS
+        waiting = None
+        if not more:
+            faults += await self._known_faults(unit, known)
+            faults += await self._strays(unit)
+            waiting = (await unit.fetch(_WAITING))[0]["waiting"]
+        return Verification(
+            seals=len(seals),
+            entries=len(present),
+            faults=faults,
+            end=seals[-1].mark if seals else after,
+            more=more,
+            waiting=waiting,
+        )
+
+    def _size(self, rows: Sequence[asyncpg.Record]) -> int:
+        """Return how many of the seals belong to the page."""
+        sums = accumulate(len(row["entry_ids"]) for row in rows)
+        return max(1, sum(1 for covered in sums if covered <= self._entries))
+
+    async def _known_faults(self, unit: Unit, known: SealMark | None) -> list[Fault]:
+        if known is None:
+            return []
+        rows = await unit.fetch(_HASH, known.number)
+        if not rows:
+            reason = (
+                f"The known seal {known.number} is not in the chain: it was removed, or retention "
+                "deleted it."
+            )
+        elif rows[0]["hash"] != known.hash:
+            reason = f"The known seal {known.number} has another hash: the chain was made anew."
+        else:
+            return []
+        return [Fault(seal=known.number, entry=None, reason=reason)]
+
+    async def _strays(self, unit: Unit) -> list[Fault]:
+        reason = (
+            "The entry is neither sealed nor waiting: its seal was removed, or it was inserted "
+            "with the trigger off."
+        )
+        rows = await unit.fetch(_STRAY, _STRAYS)
+        return [Fault(seal=None, entry=row["id"], reason=reason) for row in rows]
+
+
+def _stored(row: asyncpg.Record) -> StoredSeal:
+    seal = Seal(
+        number=row["number"],
+        sealed_at=row["sealed_at"],
+        newest_at=row["newest_at"],
+        entry_ids=row["entry_ids"],
+        entry_hashes=row["entry_hashes"],
+        previous=row["previous"],
+    )
+    return StoredSeal(seal=seal, hash=row["hash"], expired=row["expired"])

@@ -1,0 +1,59 @@
+"""Work that must be completed even if the task that does it is cancelled."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+
+async def to_the_end(work: Coroutine[Any, Any, None], *, patience: float | None = None) -> None:
+    """Finish `work` even if this task is cancelled, then re-raise the cancellation.
+
+    Args:
+        work: runs in a task of its own.
+        patience: seconds that `work` gets after the first cancellation. Then it is cancelled as
+            well: a server that never responds must not keep a process from stopping. None waits
+            for ever.
+    """
+    # An eager task costs nothing more than a call if `work` ends without waiting.
+    working = asyncio.Task(work, loop=asyncio.get_running_loop(), eager_start=True)
+    cancelled: asyncio.CancelledError | None = None
+    while not working.done():
+        try:
+            await asyncio.wait([working])
+        except asyncio.CancelledError as error:
+            if cancelled is None and patience is not None:
+                asyncio.get_running_loop().call_later(patience, working.cancel)
+            cancelled = error
+    try:
+        working.result()
+    finally:
+        if cancelled is not None:
+            raise cancelled
+
+
+@asynccontextmanager
+async def closed_by(close: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Run `close` to the end after the block; an error or a cancellation of the block is re-raised.
+
+    Closing a dead connection raises an error. From a ``finally``, that error would replace a
+    cancellation: the task would end as failed, and the code that cancelled it (a time-out, a
+    TaskGroup) would see an error that did not cause the end.
+
+    Args:
+        close: called once. Its own error is raised only if the block ended without one, and logged
+            otherwise.
+    """
+    try:
+        yield
+    except BaseException as ended:
+        try:
+            await to_the_end(close())
+        except Exception as error:  # noqa: BLE001 - see above
+            log.warning("close failed", error=str(error), ended=type(ended).__name__)
+        raise
+    await to_the_end(close())

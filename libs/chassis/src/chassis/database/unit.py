@@ -1,0 +1,256 @@
+"""The unit of work: one transaction of PostgreSQL, and the only place that commits.
+
+Statements go straight to asyncpg with ``fetch`` and ``execute``. SQLAlchemy's ORM shares the
+transaction: ``session`` opens on the unit's connection when it is first used.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from hashlib import blake2b
+from typing import Any, override
+
+import asyncpg
+import structlog
+from opentelemetry import trace
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from chassis.cancellation import to_the_end
+from chassis.database.deferred import Deferred, as_one
+from chassis.database.errors import DRIVER_ERRORS
+from chassis.database.orm import Orm
+from chassis.database.pool import Pool, PooledConnection
+from chassis.database.statements import Statements, rows_changed
+from chassis.deadline import begin_commit
+from chassis.error_text import describe
+from chassis.telemetry.tracing import span_if_recording
+
+type BeforeCommit = Callable[["Unit"], Awaitable[None]]
+type AfterCommit = Callable[[], None]
+
+# How long a task that is cancelled waits for a COMMIT that was sent.
+_COMMIT_PATIENCE_SECONDS = 5.0
+_ROLLBACK_SECONDS = 5.0
+
+log = structlog.get_logger(__name__)
+tracer = trace.get_tracer(__name__)
+
+
+class NotCommittedError(Exception):
+    """The transaction could not be committed, since a statement of it had failed."""
+
+
+class Unit(Statements):
+    """One transaction; ``Database.transaction`` commits it or rolls it back.
+
+    The first statement takes a connection and begins the transaction.
+    """
+
+    def __init__(self, *, pool: Pool, orm: Orm) -> None:
+        super().__init__(pool=pool, orm=orm)
+        self._before: list[BeforeCommit] = []
+        self._after: list[AfterCommit] = []
+        self._collected: dict[type, list[Any]] = {}
+        self._only: dict[type, Any] = {}
+        self._deferred: list[Deferred] = []
+        self._beginning = False
+
+    async def lock(self, name: str) -> None:
+        """Take the advisory lock `name` until the transaction ends; wait while another holds it.
+
+        As the first statement it costs no round trip, since it is sent with the BEGIN. The snapshot
+        of the next statement is newer than the lock (READ COMMITTED), so that statement sees what
+        the last holder committed.
+        """
+        await self.execute_first(f"SELECT pg_advisory_xact_lock({_lock_key(name)})")
+
+    async def try_lock(self, name: str) -> bool:
+        """Take the advisory lock `name` like ``lock``, unless another transaction holds it.
+
+        Returns:
+            Whether this transaction holds the lock.
+        """
+        return (
+            await self.execute_first(f"SELECT 1 WHERE pg_try_advisory_xact_lock({_lock_key(name)})")
+            == 1
+        )
+
+    async def execute_first(self, sql: str) -> int:
+        """Run one statement without arguments; return how many rows it changed or returned.
+
+        As the first statement it costs no round trip, since it is sent with the BEGIN. Arguments
+        need the extended protocol, which has no such form. Write them into `sql`: only numbers, and
+        UUIDs in single quotes, because neither can contain a quote.
+        """
+        if self.begun:
+            return await self.execute(sql)
+        _, status = await self._begin(f"BEGIN; {sql}")
+        return rows_changed(status)
+
+    def defer(self, sql: str, *arguments: object) -> None:
+        """Run a statement at the end of the transaction, for its effect alone.
+
+        All deferred statements are sent as one, so only the first costs a round trip. They see the
+        same snapshot and not each other's rows, and run in no set order. Until then no statement
+        sees their effect. Foreign keys between their rows are checked after all of them.
+
+        Args:
+            sql: an INSERT, UPDATE or DELETE without a WITH of its own.
+            arguments: as for ``fetch``.
+        """
+        self._deferred.append(Deferred(sql, arguments))
+
+    async def run_deferred(self) -> None:
+        """Run what was deferred so far."""
+        if deferred := self._deferred:
+            self._deferred = []
+            sql, arguments = as_one(deferred)
+            await self.execute(sql, *arguments)
+
+    def before_commit(self, step: BeforeCommit) -> None:
+        """Run `step` at the end of the transaction, after the ORM's flush, in order of calls.
+
+        A step may register further ones: they run last.
+        """
+        self._before.append(step)
+
+    def after_commit(self, step: AfterCommit) -> None:
+        """Call `step` once the transaction is committed; it must not block or raise."""
+        self._after.append(step)
+
+    def collected[T](self, kind: type[T]) -> list[T]:
+        """Return the unit's list of values of `kind`, which a step before the commit writes.
+
+        A savepoint that is rolled back takes back the values that were added in it.
+        """
+        return self._collected.setdefault(kind, [])
+
+    def only[T](self, kind: type[T], make: Callable[[], T]) -> T:
+        """Return the unit's only `kind`, which `make` makes when it is asked for first."""
+        if kind not in self._only:
+            self._only[kind] = make()
+        one: T = self._only[kind]
+        return one
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """Undo what the block did, and only that, if it raises; the error is raised again."""
+        steps: list[list[Any]] = [self._before, self._after, self._deferred]
+        lengths = [len(added) for added in steps]
+        collected = {kind: len(values) for kind, values in self._collected.items()}
+        try:
+            async with AsyncSession.begin_nested(self.session):
+                await self.session.connection()  # sends the SAVEPOINT
+                yield
+        except BaseException:
+            for added, length in zip(steps, lengths, strict=True):
+                del added[length:]
+            for kind, values in self._collected.items():
+                del values[collected.get(kind, 0) :]
+            raise
+
+    @asynccontextmanager
+    async def time_limit(self, seconds: float) -> AsyncIterator[None]:
+        """Make PostgreSQL cancel each statement that takes longer than `seconds`.
+
+        Use it for a statement whose cost depends on the caller's input. The server stops working on
+        the statement, which a time-out in this process alone would not achieve. It costs one round
+        trip, and lasts until the end of the transaction. The time that a statement waits for a lock
+        counts.
+
+        Raises:
+            TimeoutError: a statement was cancelled; the transaction can only be rolled back.
+        """
+        milliseconds = str(int(seconds * 1000))
+        await self.fetch("SELECT set_config('statement_timeout', $1, true)", milliseconds)
+        try:
+            yield
+        except (DBAPIError, asyncpg.QueryCanceledError) as error:
+            if isinstance(_driver_error_of(error), asyncpg.QueryCanceledError):
+                message = f"a statement took over {seconds:g} s"
+                raise TimeoutError(message) from error
+            raise
+
+    async def commit(self) -> None:
+        """Run the steps before the commit, commit, and run those after it.
+
+        Raises:
+            DeadlineExceeded: the request's deadline has passed; nothing is committed.
+        """
+        with span_if_recording(tracer, "commit", wanted=bool(self._before)):
+            if self._session is not None:
+                await self._session.flush_changes()
+            # A step may register further steps, so loop until none are left.
+            while before := self._before:
+                self._before = []
+                for step in before:
+                    await step(self)
+                if self._session is not None:
+                    await self._session.flush_changes()
+            await self.run_deferred()
+            if self._held is None:
+                self._call_after()
+                return
+            begin_commit()
+            # A COMMIT that is cancelled after it was sent may have taken effect, unknown to us.
+            await to_the_end(self._send_commit(self._held), patience=_COMMIT_PATIENCE_SECONDS)
+
+    @override
+    async def end(self) -> None:
+        """Roll back what is not committed, and give the connection back."""
+        if self._held is not None:
+            await _roll_back(self._held.driver, unsure=self._beginning)
+        await self._release()
+
+    @override
+    async def _take(self) -> PooledConnection:
+        held, _ = await self._begin("BEGIN")
+        return held
+
+    async def _begin(self, sql: str) -> tuple[PooledConnection, str]:
+        """Take a connection, run `sql`, which begins the transaction, and return its status."""
+        held = await super()._take()
+        # Until the server has responded, asyncpg does not know that there is a transaction.
+        self._beginning = True
+        status = await self._run(held, held.driver.execute(sql))
+        self._beginning = False
+        return held, status
+
+    async def _send_commit(self, held: PooledConnection) -> None:
+        status = await self._run(held, held.driver.execute("COMMIT"))
+        if status != "COMMIT":  # PostgreSQL does not raise an error for this
+            message = (
+                "PostgreSQL rolled the transaction back, because one of its statements failed and "
+                "the code went on. Let the error through, or run the statement in a savepoint"
+            )
+            raise NotCommittedError(message)
+        self._call_after()
+
+    def _call_after(self) -> None:
+        after, self._after = self._after, []
+        for step in after:
+            step()
+
+
+def _driver_error_of(error: BaseException) -> BaseException | None:
+    """Return the driver's error, which SQLAlchemy wraps twice."""
+    return error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig else error
+
+
+def _lock_key(name: str) -> int:
+    """Return the number of an advisory lock, a signed integer of 64 bits."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)
+
+
+async def _roll_back(driver: asyncpg.Connection, *, unsure: bool) -> None:
+    """Roll back; if it is unsure whether the transaction began, PostgreSQL may only warn.
+
+    The driver first waits until a statement that it cancelled has ended.
+    """
+    if driver.is_closed() or not (unsure or driver.is_in_transaction()):
+        return
+    try:
+        await driver.execute("ROLLBACK", timeout=_ROLLBACK_SECONDS)
+    except DRIVER_ERRORS as error:
+        log.warning("rollback failed, connection closed", error=describe(error))
+        driver.terminate()  # the server rolls back when it sees the end of the connection

@@ -1,0 +1,67 @@
+"""Methods of a resource: HEAD for every GET (RFC 9110 §9.1), and ``Allow`` with all of them.
+
+The framework handles methods per route, HTTP per resource: two routes of one path are one resource.
+"""
+
+from collections.abc import Iterable
+
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+_KEY = "chassis.method"
+
+
+class HeadAsGet:
+    """Serves HEAD as GET without the body: the same status and fields, including Content-Length.
+
+    The routes receive GET, so no route declares HEAD, and OpenAPI shows no second operation.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection (ASGI)."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_without_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self._app({**scope, "method": "GET", _KEY: "HEAD"}, receive, send_without_body)
+
+
+def method_of(scope: Scope) -> str:
+    """Return the method as the client sent it."""
+    method: str = scope.get(_KEY, scope["method"])
+    return method
+
+
+def allowed_methods(routes: Iterable[BaseRoute], scope: Scope) -> str:
+    """Return the value of `Allow` for the path of a request (RFC 9110 §10.2.1).
+
+    Args:
+        routes: the routes of the app that rejected the request.
+        scope: the scope of the request.
+    """
+    known = list(routes)
+    offered = {method for method in _METHODS if _serves(known, scope, method)}
+    if "GET" in offered:
+        offered.add("HEAD")
+    return ", ".join(sorted(offered))
+
+
+def _serves(routes: Iterable[BaseRoute], scope: Scope, method: str) -> bool:
+    # A new scope: the request's own holds the router's match for the rejected method.
+    asked = {
+        "type": "http",
+        "method": method,
+        "path": scope["path"],
+        "root_path": scope.get("root_path", ""),
+        "headers": [],
+    }
+    return any(route.matches(asked)[0] is Match.FULL for route in routes)

@@ -1,0 +1,57 @@
+"""HTTP metrics: requests by route template, their durations, and the number in progress.
+
+Labels are few and bounded: an unknown method is recorded as ``other``, a path that no route matches
+as ``unmatched``. Names follow OpenTelemetry's semantic conventions for HTTP servers.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Gauge, Histogram
+from starlette.types import Scope
+
+UNMATCHED = "unmatched"
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+type RouteOf = Callable[[Scope], str]
+
+
+def route_template(scope: Scope) -> str:
+    """Return the template of the route that Starlette matched: ``/api/v1/orders/{order_id}``."""
+    route: Any = scope.get("route")
+    template: str | None = getattr(route, "path", None)
+    return UNMATCHED if template is None else template
+
+
+class HttpMetrics:
+    """Counts the requests of one process.
+
+    Args:
+        registry: the metrics registry of the process.
+        route_of: returns the label of a request's route; called after the request was served.
+    """
+
+    def __init__(self, registry: CollectorRegistry, *, route_of: RouteOf = route_template) -> None:
+        self._route_of = route_of
+        self._duration = Histogram(
+            "http_server_request_duration_seconds",
+            "From a request's head to the end of its response; its _count is the number of "
+            "requests. Status 0: the client left before a response began.",
+            ["method", "route", "status"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._active = Gauge(
+            "http_server_active_requests", "Requests that are being served.", registry=registry
+        )
+
+    def began(self) -> None:
+        """Count a request that begins."""
+        self._active.inc()
+
+    def ended(self, scope: Scope, *, status: int, seconds: float) -> None:
+        """Record a request that ended."""
+        self._active.dec()
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._duration.labels(method, self._route_of(scope), status).observe(seconds)

@@ -1,0 +1,67 @@
+"""uvicorn's HTTP/1.1 protocol and its ASGI types.
+
+uvicorn documents how to choose a protocol class, but no way to limit a request's head or to respond
+to a malformed one. Both need a subclass of its own protocol.
+"""
+
+from uvicorn._types import (
+    ASGI3Application,
+    ASGIReceiveCallable,
+    ASGISendCallable,
+    ASGISendEvent,
+    Scope,
+)
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+# The types: an override must have the signature of the method that it overrides. STATUS_LINE: the
+# encoded first line of a response, by status. RequestResponseCycle: one request and its response.
+__all__ = [
+    "STATUS_LINE",
+    "ASGI3Application",
+    "ASGIReceiveCallable",
+    "ASGISendCallable",
+    "ASGISendEvent",
+    "HttpProtocol",
+    "RequestResponseCycle",
+    "Scope",
+]
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """uvicorn's protocol for one connection, with its private methods under public names.
+
+    The attributes that a subclass may use are listed in the canary test.
+    """
+
+    def takes_upgrade(self) -> bool:
+        """Return whether the current request becomes a WebSocket; a subclass may override it."""
+        return super()._should_upgrade()
+
+    def prepared(self, app: ASGI3Application, cycle: RequestResponseCycle) -> ASGI3Application:
+        """Return the app that serves a request instead of `app`; a subclass may override it."""
+        del cycle
+        return app
+
+    def speaks_websocket(self) -> bool:
+        """Return whether a WebSocket protocol is configured."""
+        return self._should_upgrade_to_ws()
+
+    def stop_keep_alive_timer(self) -> None:
+        """Stop the keep-alive timer, because data has arrived.
+
+        A subclass that overrides `data_received` must call it; otherwise uvicorn closes the
+        connection in the middle of a request.
+        """
+        self._unset_keepalive_if_required()
+
+    def _should_upgrade(self) -> bool:
+        # uvicorn's own check reads only the last `Upgrade` field, and accepts only one spelling.
+        return self.takes_upgrade()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        # The only method that uvicorn calls for every request, including pipelined ones.
+        super()._start_asgi_task(cycle, self.prepared(app, cycle))

@@ -1,0 +1,55 @@
+"""The end of a log, for people: a line of JSON becomes a sentence."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+_LINES = 15
+_BYTES = 256 * 1024  # one line may hold a long stack trace
+_WIDTH = 400
+_SKIPPED = {"timestamp", "level", "event", "exception", "logger", "process", "trace_id", "span_id"}
+
+
+def last_lines(path: Path) -> list[str]:
+    """Return the lines at the end of a file, which may be large; none if it is missing."""
+    try:
+        with path.open("rb") as file:
+            start = max(0, path.stat().st_size - _BYTES)
+            file.seek(start)
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return []
+    return text.splitlines()[1 if start else 0 :]  # the first line may be cut
+
+
+def tail(path: Path, lines: int = _LINES) -> str:
+    """Return the last lines of a file, indented; the file may be large or missing."""
+    if not path.exists():
+        return "    (no log)"
+    found = last_lines(path)[-lines:]
+    return "\n".join(f"    {_readable(line)[:_WIDTH]}" for line in found) or "    (empty)"
+
+
+def _readable(line: str) -> str:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return line
+    if not isinstance(entry, dict) or "event" not in entry:
+        return line
+    level, event = entry.get("level", ""), entry["event"]
+    fields = "".join(f" {name}={entry[name]}" for name in entry if name not in _SKIPPED)
+    return f"{level}: {event}{fields}{_exception(entry.get('exception'))}"
+
+
+def _exception(stack: Any) -> str:  # noqa: ANN401 - whatever a log line holds
+    """Return the last exception of structlog's list, and where it was raised."""
+    if not stack:
+        return ""
+    try:
+        last = stack[0]
+        frame = last["frames"][-1]
+        place = f"{frame['filename']}:{frame['lineno']}"
+        return f" [{last['exc_type']}: {last['exc_value']}, {place}]"
+    except (LookupError, TypeError):
+        return f" [{stack}]"

@@ -1,0 +1,1 @@
+"""Operators' commands: databases, topics, keys, migrations, dead letters, replays, seeds."""

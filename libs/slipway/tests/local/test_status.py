@@ -1,0 +1,104 @@
+"""Status checks the processes in the record, and says `stopped` if their supervisor is gone."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+from rich.console import Console
+
+from slipway.local.status import as_table, memory_pss, read_status
+from slipway.state import Entry, Record, StateDirectory
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateDirectory:
+    state = StateDirectory(tmp_path)
+    state.make()
+    return state
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    """Return a process's internal port: `/ready` returns 200, any other path an error."""
+    refused = b'{"status": "ok", "parts": {"database": "refused: wrong password", "x": "ok"}}'
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = await reader.readline()
+        status = b"200 OK" if b"/ready" in line else b"503 Unavailable"
+        body = refused if b"/ready/refused" in line else b"body"
+        writer.write(b"HTTP/1.1 " + status + b"\r\nConnection: close\r\n\r\n" + body)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+def record(*, create_time: float, port: int, ready: bool = True) -> Record:
+    base = f"http://127.0.0.1:{port}"
+    me = os.getpid()
+    return Record(
+        pid=me,
+        create_time=create_time,
+        gateway_url=base,
+        traces_url=base,
+        ready=ready,
+        processes=(
+            Entry(name="well", pid=me, address=base, ready_url=f"{base}/ready"),
+            Entry(name="ill", pid=me, address=base, ready_url=f"{base}/other"),
+            Entry(name="refused", pid=me, address=base, ready_url=f"{base}/ready/refused"),
+            Entry(name="away", pid=None, address=base, ready_url=base),
+        ),
+        servers=(
+            Entry(name="postgres", pid=me, address=f"127.0.0.1:{port}"),
+            Entry(name="kafka", pid=me, address="127.0.0.1:1"),
+        ),
+    )
+
+
+async def test_each_part_is_asked(state: StateDirectory, port: int) -> None:
+    state.write(record(create_time=psutil.Process().create_time(), port=port))
+    status = await read_status(state)
+    assert status.state == "running"
+    assert not status.healthy
+    well, ill, refused, away = status.processes
+    assert (well.health, well.pid, well.address) == ("ok", os.getpid(), f"http://127.0.0.1:{port}")
+    assert "answered 503 body" in ill.health
+    assert refused.health == "database refused: wrong password"
+    assert away.health == "not running"
+    assert [row.health == "ok" for row in status.servers] == [True, False]
+    assert well.memory_pss_bytes is not None
+    assert well.memory_pss_bytes > 1_000_000
+    assert status.supervisor is not None
+    console = Console(width=200, record=True, quiet=True)
+    console.print(as_table(status))
+
+    well_only = status.model_copy(update={"processes": [well], "servers": status.servers[:1]})
+    assert well_only.healthy
+
+
+async def test_a_system_that_starts_is_not_healthy_yet(state: StateDirectory, port: int) -> None:
+    now = psutil.Process().create_time()
+    state.write(record(create_time=now, port=port, ready=False))
+    status = await read_status(state)
+    assert (status.state, status.healthy) == ("starting", False)
+
+
+async def test_a_record_of_another_process_with_this_pid_is_old(state: StateDirectory) -> None:
+    state.write(record(create_time=1.0, port=1))
+    assert (await read_status(state)).state == "stopped"
+
+
+async def test_without_a_record_nothing_runs(state: StateDirectory) -> None:
+    assert (await read_status(state)).state == "stopped"
+    state.write(record(create_time=psutil.Process().create_time(), port=1))
+    state.clear()
+    assert not (await read_status(state)).healthy
+
+
+def test_the_memory_of_a_process_that_ended_is_unknown() -> None:
+    assert memory_pss(None) is None
+    assert memory_pss(2**22 - 1) is None

@@ -1,0 +1,206 @@
+"""The export of a person's data: the parts of all services as one document, whole or not at all."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+
+import aiohttp
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from chassis.errors import DomainError, Unavailable
+from chassis.http.caching import NO_STORE
+from chassis.http.context import path_of, request_id_of
+from chassis.wire_names import JSON
+from gateway.admission import Admission, Admitted
+from gateway.answers import answer_to
+from gateway.bulkheads import Bulkheads
+from gateway.errors import Refused
+from gateway.headers import RequestHead, read_head, response_fields, upstream_fields
+from gateway.routes import Route
+from gateway.tracing import ROUTE, Traces
+from gateway.upstreams import Upstream
+
+MAX_PART_BYTES = 8 * 1024 * 1024
+"""The largest part of one service. All parts of a document are in memory at the same time."""
+
+_OK = 200
+# The reason is the caller's token or the amount of data, so waiting is no help.
+_FOR_THE_CALLER = frozenset({401, 403, 409})
+# A client that does not read leaves no more than some pieces in the server's buffer.
+_PIECE_BYTES = 64 * 1024
+_METHODS = ("GET", "HEAD", "OPTIONS")
+
+log = structlog.get_logger(__name__)
+
+
+class _PartRefused(Exception):
+    """A service refused its part for a reason that the caller must know.
+
+    Args:
+        response: the service's response.
+    """
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(f"status {response.status_code}")
+        self.response = response
+
+
+class Exports:
+    """Serves a route whose response is merged from parts of all services.
+
+    Args:
+        upstreams: the services, by name.
+        admission: decides whether a request may pass.
+        bulkheads: bound how many documents are in memory.
+        traces: passes the trace on.
+    """
+
+    def __init__(
+        self,
+        *,
+        upstreams: Mapping[str, Upstream],
+        admission: Admission,
+        bulkheads: Bulkheads,
+        traces: Traces,
+    ) -> None:
+        self._upstreams = upstreams
+        self._admission = admission
+        self._bulkheads = bulkheads
+        self._traces = traces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI)."""
+        try:
+            await self._serve(scope, send)
+        except _PartRefused as refused:
+            await refused.response(scope, receive, send)
+        except (Refused, DomainError) as error:
+            await answer_to(Request(scope), error)(scope, receive, send)
+
+    async def _serve(self, scope: Scope, send: Send) -> None:
+        route: Route = scope[ROUTE]
+        at = asyncio.get_running_loop().time() + route.timeout
+        head = read_head(scope)
+        admitted = await self._admission.admit(scope, head, route)
+        _check_method(scope)
+        bulkhead = self._bulkheads.of(route)
+        with nullcontext() if bulkhead is None else bulkhead.place():
+            fields = self._upstream_fields(scope, head, admitted)
+            parts = await self._parts(route.parts or "", fields, at)
+            await _send_document(parts, admitted.fields, send, at)
+
+    def _upstream_fields(
+        self, scope: Scope, head: RequestHead, admitted: Admitted
+    ) -> list[tuple[str, str]]:
+        """Return the fields of each request for a part: of the caller's, only the access token."""
+        token = [field for field in head.fields if field[0] == "authorization"]
+        own = replace(head, fields=token)
+        return [
+            *upstream_fields(scope, own, origin=admitted.origin, request_id=request_id_of(scope)),
+            *self._traces.upstream_fields(scope, head.baggage),
+        ]
+
+    async def _parts(
+        self, path: str, fields: list[tuple[str, str]], at: float
+    ) -> Mapping[str, bytes]:
+        """Return the parts of all services, by name; the first failure ends the other requests."""
+        tasks = {
+            name: asyncio.create_task(_part(name, upstream, path, fields, at))
+            for name, upstream in self._upstreams.items()
+        }
+        try:
+            return dict(zip(tasks, await asyncio.gather(*tasks.values()), strict=True))
+        finally:
+            for task in tasks.values():
+                task.cancel()
+
+
+async def _part(
+    name: str, upstream: Upstream, path: str, fields: list[tuple[str, str]], at: float
+) -> bytes:
+    """Return the part of one service.
+
+    Raises:
+        Unavailable: the service returned no part in time.
+        _PartRefused: the service refused it for a reason that the caller must know.
+    """
+    try:
+        async with asyncio.timeout_at(at):
+            answer = await upstream.request("GET", path, fields=fields, body=None, deadline=at)
+            try:
+                with upstream.translated():
+                    text = await _bounded(answer)
+            finally:
+                answer.close()  # a response read to its end has already returned its connection
+    except TimeoutError as error:
+        upstream.timed_out()
+        raise _missing(name) from error
+    except (Refused, DomainError) as error:
+        raise _missing(name) from error
+    if answer.status in _FOR_THE_CALLER:
+        response = Response(text, status_code=answer.status)
+        response.raw_headers = response_fields(answer.status, answer.raw_headers)
+        raise _PartRefused(response)
+    if answer.status != _OK or answer.content_type != JSON:
+        log.warning("part of an export missing", service=name, status=answer.status)
+        raise _missing(name)
+    return text
+
+
+async def _bounded(answer: aiohttp.ClientResponse) -> bytes:
+    text = bytearray()
+    while part := await answer.content.readany():
+        text += part
+        if len(text) > MAX_PART_BYTES:
+            message = f"the part has more than {MAX_PART_BYTES} bytes"
+            raise ValueError(message)
+    return bytes(text)
+
+
+def _missing(name: str) -> Unavailable:
+    message = (
+        f"The service {name} returned no part of the export. An export without it would not be "
+        "complete. Send the request again in a moment."
+    )
+    return Unavailable(message)
+
+
+def _check_method(scope: Scope) -> None:
+    if scope["method"] not in _METHODS:
+        allowed = ", ".join(_METHODS)
+        message = f"{path_of(scope)} does not accept {scope['method']}. Use one of: {allowed}."
+        raise Refused(405, message, headers={"Allow": allowed})
+
+
+def _pieces(content: Sequence[bytes]) -> Iterator[bytes]:
+    for part in content:
+        for start in range(0, len(part), _PIECE_BYTES):
+            yield part[start : start + _PIECE_BYTES]
+
+
+async def _send_document(
+    parts: Mapping[str, bytes], fields: Sequence[tuple[bytes, bytes]], send: Send, at: float
+) -> None:
+    """Send the document, and abort the response if the client does not read it in time."""
+    content: list[bytes] = []
+    for name, part in parts.items():
+        content += [b',"%b":' % name.encode() if content else b'{"%b":' % name.encode(), part]
+    content.append(b"}")
+    headers = [
+        (b"content-type", JSON.encode()),
+        (b"content-length", str(sum(map(len, content))).encode()),
+        (b"cache-control", NO_STORE.encode()),
+        *fields,
+    ]
+    try:
+        async with asyncio.timeout_at(at):
+            await send({"type": "http.response.start", "status": _OK, "headers": headers})
+            for piece in _pieces(content):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+    except TimeoutError:
+        log.warning("response aborted", error="the client did not read the export in time")

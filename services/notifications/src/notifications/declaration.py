@@ -1,0 +1,167 @@
+"""The declaration of the notifications service: routes, subscriptions, jobs and exports."""
+
+from datetime import timedelta
+
+from chassis.exports import Export
+from chassis.jobs import JobKinds, OutsideJob, Retry
+from chassis.jobs.retention import Retention
+from chassis.messaging import FailurePolicy, Subscription, Subscriptions
+from chassis.service import Composition, Service
+from chassis.wiring import ServiceResources
+from contracts.orders import (
+    OrderCancelled,
+    OrderConfirmed,
+    OrderDelivered,
+    OrderPlaced,
+    OrderRefunded,
+    OrderShipped,
+    OrderSnapshot,
+    ProductSnapshot,
+    ProductStockChanged,
+    ProductUpdated,
+)
+from contracts.users import (
+    USERS_PRIVATE,
+    EmailVerificationRequested,
+    PasswordResetRequested,
+    SessionRevoked,
+    UserDeactivated,
+    UserDeleted,
+    UserEmailChanged,
+    UserEmailVerified,
+    UserProfileUpdated,
+    UserReactivated,
+    UserRegistered,
+    UserRolesChanged,
+    UserSnapshot,
+)
+from notifications.composition import open_resources, open_worker_resources
+from notifications.feed import routes as feed
+from notifications.feed.jobs import prune_feed
+from notifications.feed.wiring import SCOPE
+from notifications.mails.jobs import expire_mails, prune_mails, send_mail
+from notifications.mails.models import QUEUE, SendMail
+from notifications.mails.repository import MailRepository
+from notifications.mails.schemas import ExportedMail
+from notifications.mails.subscribers import (
+    on_email_verification_requested,
+    on_password_reset_requested,
+)
+from notifications.mails.wiring import WorkerResources
+from notifications.metadata import Base
+from notifications.notifications import routes as notifications
+from notifications.notifications.jobs import erase_user_data
+from notifications.notifications.repository import NotificationRepository
+from notifications.notifications.schemas import NotificationOut
+from notifications.notifications.subscribers import (
+    on_order_cancelled,
+    on_order_confirmed,
+    on_order_delivered,
+    on_order_placed,
+    on_order_refunded,
+    on_order_shipped,
+    write_notifications,
+)
+from notifications.recipients.models import EraseUserData
+from notifications.recipients.repository import RecipientRepository
+from notifications.recipients.schemas import ExportedRecipient
+from notifications.recipients.subscribers import (
+    on_user_deleted,
+    on_user_email_changed,
+    on_user_profile_updated,
+    on_user_registered,
+    on_user_snapshot,
+)
+from notifications.settings import NotificationsSettings
+
+# Each request for a mail stands alone: one that fails must not hold up the next one.
+_MAIL_FAILURES = FailurePolicy(skip=True)
+
+_SUBSCRIPTIONS: Subscriptions[WorkerResources] = Subscriptions(
+    handled=[
+        Subscription(OrderPlaced, on_order_placed),
+        Subscription(OrderConfirmed, on_order_confirmed),
+        Subscription(OrderShipped, on_order_shipped),
+        Subscription(OrderDelivered, on_order_delivered),
+        Subscription(OrderCancelled, on_order_cancelled),
+        Subscription(OrderRefunded, on_order_refunded),
+        Subscription(UserRegistered, on_user_registered),
+        Subscription(UserProfileUpdated, on_user_profile_updated),
+        Subscription(UserEmailChanged, on_user_email_changed),
+        Subscription(UserSnapshot, on_user_snapshot),
+        # It locks the head of a feed before other messages of a batch would lock theirs.
+        Subscription(UserDeleted, on_user_deleted, overtakes=True, batched=False),
+        Subscription(
+            EmailVerificationRequested, on_email_verification_requested, failure=_MAIL_FAILURES
+        ),
+        Subscription(PasswordResetRequested, on_password_reset_requested, failure=_MAIL_FAILURES),
+    ],
+    ignored=[
+        # No notifications of products, roles or verified addresses; snapshots repeat old facts.
+        ProductStockChanged,
+        ProductUpdated,
+        ProductSnapshot,
+        OrderSnapshot,
+        UserRolesChanged,
+        UserEmailVerified,
+        # The recipient of an account that can't be used stays as it is.
+        UserDeactivated,
+        UserReactivated,
+    ],
+    finish=write_notifications,
+    # Their messages contain tokens.
+    discarded_after={USERS_PRIVATE.name: timedelta(hours=1)},
+)
+
+_JOBS: JobKinds[WorkerResources] = JobKinds(
+    kinds=[
+        # The mail's expiry ends the attempts; their number is only a bound.
+        OutsideJob(
+            SendMail,
+            send_mail,
+            retry=Retry(attempts=500, first_delay=5, longest_delay=900),
+            time_limit=600,
+        ),
+        OutsideJob(EraseUserData, erase_user_data, time_limit=600),
+    ],
+    slots={QUEUE: 4},
+)
+_EXPORTS: tuple[Export[ServiceResources], ...] = (
+    Export(
+        name="recipients",
+        item=ExportedRecipient,
+        scope=SCOPE,
+        read=lambda unit, _, person: RecipientRepository(unit).each_of(person),
+    ),
+    Export(
+        name="notifications",
+        item=NotificationOut,
+        scope=SCOPE,
+        read=lambda unit, _, person: NotificationRepository(unit).each_of(person),
+    ),
+    Export(
+        name="mails",
+        item=ExportedMail,
+        scope=SCOPE,
+        read=lambda unit, _, person: MailRepository(unit).each_of(person),
+    ),
+)
+
+SERVICE = Service(
+    name="notifications",
+    title="Notifications",
+    about="What happened to a user's orders, as a list and as a live feed.",
+    metadata=Base.metadata,
+    routers=[notifications.router, feed.router],
+    api=Composition(settings=NotificationsSettings, extend=open_resources),
+    worker=Composition(settings=NotificationsSettings, extend=open_worker_resources),
+    subscriptions=_SUBSCRIPTIONS,
+    jobs=_JOBS,
+    exports=_EXPORTS,
+    retention=[
+        Retention(name="feed_entries", prune=prune_feed),
+        Retention(name="mails.token", prune=expire_mails, every=timedelta(minutes=1)),
+        Retention(name="mails", prune=prune_mails),
+    ],
+    ended_sessions=SessionRevoked,
+)

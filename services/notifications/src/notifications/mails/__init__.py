@@ -1,0 +1,1 @@
+"""Mails: each is a row, which a job sends, and whose address and secret are erased after that."""

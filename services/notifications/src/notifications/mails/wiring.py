@@ -1,0 +1,42 @@
+"""Construct the use cases of mails, and the worker's resources for them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from chassis.database.unit import Unit
+from chassis.wiring import ServiceResources
+from notifications.mail_servers.service import MailServer
+from notifications.mail_texts.service import MailTexts
+from notifications.mails.repository import MailRepository
+from notifications.mails.service import MailMetrics, MailSending, MailService
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerResources(ServiceResources):
+    """The worker's resources, with what sends mails."""
+
+    mail_texts: MailTexts
+    mail_server: MailServer
+    mail_metrics: MailMetrics
+
+
+def mails(resources: ServiceResources, unit: Unit) -> MailService:
+    """Return the use cases of mails for one transaction."""
+    return MailService(mails=MailRepository(unit), jobs=resources.jobs(unit))
+
+
+def mail_sending(resources: WorkerResources) -> MailSending:
+    """Return the use case that sends mails, which opens transactions of its own."""
+
+    @asynccontextmanager
+    async def transaction() -> AsyncIterator[MailRepository]:
+        async with resources.database.transaction() as unit:
+            yield MailRepository(unit)
+
+    return MailSending(
+        transaction=transaction,
+        texts=resources.mail_texts,
+        server=resources.mail_server,
+        metrics=resources.mail_metrics,
+    )

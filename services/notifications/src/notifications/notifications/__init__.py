@@ -1,0 +1,1 @@
+"""Notifications: what each user was told of, and what they have read."""

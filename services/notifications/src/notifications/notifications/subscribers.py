@@ -1,0 +1,71 @@
+"""The handlers of events that notify a user. A transaction writes all notifications at its end."""
+
+from chassis.database.unit import Unit
+from chassis.messaging import Delivery
+from chassis.wiring import ServiceResources
+from contracts.base import Money
+from contracts.orders import (
+    OrderCancelled,
+    OrderConfirmed,
+    OrderDelivered,
+    OrderEvent,
+    OrderPlaced,
+    OrderRefunded,
+    OrderShipped,
+)
+from notifications.notifications.service import OrderNews
+from notifications.notifications.wiring import notifier
+
+
+async def on_order_placed(event: OrderPlaced, delivery: Delivery[ServiceResources]) -> None:
+    """Notify the customer that we have received the order."""
+    _notify(OrderNews.PLACED, event, delivery, total=_amount(event.total))
+
+
+async def on_order_confirmed(event: OrderConfirmed, delivery: Delivery[ServiceResources]) -> None:
+    """Notify the customer that the order is prepared."""
+    _notify(OrderNews.CONFIRMED, event, delivery)
+
+
+async def on_order_shipped(event: OrderShipped, delivery: Delivery[ServiceResources]) -> None:
+    """Notify the customer that the order is on its way."""
+    _notify(OrderNews.SHIPPED, event, delivery)
+
+
+async def on_order_delivered(event: OrderDelivered, delivery: Delivery[ServiceResources]) -> None:
+    """Notify the customer that the order has arrived."""
+    _notify(OrderNews.DELIVERED, event, delivery)
+
+
+async def on_order_cancelled(event: OrderCancelled, delivery: Delivery[ServiceResources]) -> None:
+    """Notify the customer that the order was cancelled, and why."""
+    _notify(OrderNews.CANCELLED, event, delivery, reason=event.reason)
+
+
+async def on_order_refunded(event: OrderRefunded, delivery: Delivery[ServiceResources]) -> None:
+    """Notify the customer of the refund."""
+    _notify(OrderNews.REFUNDED, event, delivery, amount=_amount(event.amount))
+
+
+async def write_notifications(unit: Unit, resources: ServiceResources) -> None:
+    """Write the notifications that the handlers of this transaction collected."""
+    await notifier(resources, unit).write_all()
+
+
+def _notify(
+    news: OrderNews,
+    event: OrderEvent,
+    delivery: Delivery[ServiceResources],
+    **data: object,
+) -> None:
+    notifier(delivery.resources, delivery.unit).order_changed(
+        news,
+        source_event_id=delivery.message.id,
+        customer_id=event.customer_id,
+        order_id=event.order_id,
+        data=data,
+    )
+
+
+def _amount(money: Money) -> dict[str, object]:
+    return {"amount": money.amount, "currency": money.currency}

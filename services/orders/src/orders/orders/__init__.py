@@ -1,0 +1,1 @@
+"""Orders: what customers bought, and the status of each order."""

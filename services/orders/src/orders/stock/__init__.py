@@ -1,0 +1,1 @@
+"""The stock of products as people change it: set, adjusted, and why."""

@@ -1,6 +1,0 @@
-"""Alembic's entry point; the environment itself is the chassis's."""
-
-from chassis.database.migrations import run_environment
-from users.sessions.models import LoginSession  # with it come the models of all nouns
-
-run_environment(LoginSession.metadata)

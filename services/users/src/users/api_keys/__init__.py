@@ -1,0 +1,1 @@
+"""API keys: credentials of integrations, which the gateway exchanges for access tokens."""

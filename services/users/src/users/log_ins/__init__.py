@@ -1,0 +1,1 @@
+"""Log-ins: a password opens a session, and guessing is throttled."""

@@ -1,0 +1,380 @@
+"""The log-in with a password and a second factor, and the throttle of those that fail."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from uuid import UUID
+
+from chassis.actor import Actor, ActorKind
+from chassis.audit import AuditLog
+from chassis.auth.passwords import Passwords, PasswordsBusy
+from users.accounts.models import Account, password_spellings
+from users.accounts.repository import AccountRepository
+from users.log_ins.errors import (
+    InvalidCredentials,
+    InvalidTotp,
+    TooManyFailedLogIns,
+    TooManyWrongCodes,
+    TotpRequired,
+)
+from users.log_ins.models import LogInAttempt, LogInLimits, code_bucket_key
+from users.sessions.models import UNKNOWN_CLIENT, Client
+from users.sessions.service import IssuedTokens, SessionService
+from users.throttling.models import Rate
+from users.throttling.repository import BucketRepository
+from users.totp.models import is_code, normalised
+from users.totp.service import Accepted, TotpVerifier
+
+
+class LogInThrottle:
+    """Limits the guessing of passwords, within one transaction (ADR 25).
+
+    An attempt counts as failed before its password is verified; a success removes it again. So of
+    many parallel attempts, no more than the limit reach the hash. E-mail addresses without an
+    account are throttled in the same way, so that a rejection does not reveal which accounts exist.
+
+    Args:
+        buckets: the transaction's repository.
+        limits: the limits; None for no throttling.
+    """
+
+    def __init__(self, *, buckets: BucketRepository, limits: LogInLimits | None) -> None:
+        self._buckets = buckets
+        self._limits = limits
+
+    async def begin(self, *, email: str, address: str) -> LogInAttempt:
+        """Count a log-in to `email` from the client's `address`, and return the attempt.
+
+        A log-in from a known address does not use the account's bucket. So strangers who fill that
+        bucket do not lock the account's owner out.
+
+        Raises:
+            TooManyFailedLogIns: a bucket is full. The error holds the seconds to wait.
+        """
+        attempt = LogInAttempt.of(email=email, address=address)
+        if self._limits is None:
+            return attempt
+        # Always lock the address's bucket first, so that two attempts can't deadlock.
+        known = await self._fill(attempt.address, self._limits.of_address)
+        if known:
+            return replace(attempt, known=True)
+        await self._fill(attempt.account, self._limits.of_account)
+        return attempt
+
+    async def succeed(self, attempt: LogInAttempt) -> None:
+        """Remove an attempt from the buckets, and mark the address as known: it succeeded."""
+        if self._limits is None:
+            return
+        await self._buckets.make_known(attempt.address, lasting=self._limits.known_for)
+        if not attempt.known:
+            await self._buckets.take_back(attempt.account, self._limits.of_account)
+
+    async def trust(self, *, email: str, address: str) -> None:
+        """Mark a client's address as known: its user proved to own the account without a log-in."""
+        if self._limits is not None:
+            attempt = LogInAttempt.of(email=email, address=address)
+            await self._buckets.make_known(attempt.address, lasting=self._limits.known_for)
+
+    async def withdraw(self, attempt: LogInAttempt) -> None:
+        """Remove an attempt from the buckets: its password was never verified."""
+        if self._limits is None:
+            return
+        await self._buckets.take_back(attempt.address, self._limits.of_address)
+        if not attempt.known:
+            await self._buckets.take_back(attempt.account, self._limits.of_account)
+
+    async def _fill(self, key: bytes, rate: Rate) -> bool:
+        known = await self._buckets.fill(key, rate)
+        if known is None:
+            seconds = await self._buckets.wait(key, rate)
+            message = (
+                f"Too many log-ins to this e-mail address failed. Wait {seconds} s, then log in "
+                "again."
+            )
+            raise TooManyFailedLogIns(message, retry_after=seconds)
+        return known
+
+
+class SecondFactor:
+    """Asks for a code where TOTP is on, and limits the guessing of codes (ADR 39).
+
+    It works within one transaction. Six digits can be guessed, so wrong codes are limited for the
+    account, whatever the client's address. Only someone with the password gets here, so a stranger
+    can't lock the owner out. The owner has recovery codes, which are too long to be guessed and
+    are not limited.
+
+    Args:
+        totp: verifies codes in the transaction.
+        buckets: the transaction's repository.
+        limits: the limits; None for no throttling.
+        audit: the transaction's audit log.
+    """
+
+    def __init__(
+        self,
+        *,
+        totp: TotpVerifier,
+        buckets: BucketRepository,
+        limits: LogInLimits | None,
+        audit: AuditLog,
+    ) -> None:
+        self._totp = totp
+        self._buckets = buckets
+        self._limits = limits
+        self._audit = audit
+
+    async def begin(self, account_id: UUID, given: str) -> None:
+        """Count a code as wrong until it is accepted.
+
+        Raises:
+            TooManyWrongCodes: too many were wrong. The error holds the seconds to wait.
+        """
+        limits = self._limits
+        if limits is None or not is_code(normalised(given)):
+            return
+        if not await self._totp.is_on(account_id):
+            return
+        key = code_bucket_key(account_id)
+        if await self._buckets.fill(key, limits.of_codes) is None:
+            seconds = await self._buckets.wait(key, limits.of_codes)
+            message = (
+                f"Too many codes for this account were wrong. Wait {seconds} s, or log in with a "
+                "recovery code."
+            )
+            raise TooManyWrongCodes(message, retry_after=seconds)
+
+    async def verify(
+        self, account_id: UUID, given: str | None, *, address: str | None
+    ) -> tuple[str, ...]:
+        """Use up `given` if TOTP is on, and return how the user was authenticated (RFC 8176).
+
+        Raises:
+            TotpRequired: TOTP is on, and nothing was given.
+            InvalidTotp: what was given is wrong, or was used before.
+            TotpUnavailable: the settings do not hold the secret's key.
+        """
+        if not await self._totp.is_on(account_id):
+            return ("pwd",)
+        if given is None:
+            message = (
+                "TOTP is on for this account. Repeat the request with the member totp: a code of "
+                "the authenticator app, or a recovery code."
+            )
+            raise TotpRequired(message)
+        accepted = await self._totp.accept(account_id, given)
+        if accepted is None:
+            message = (
+                "The code is wrong, or was used before. Wait for the app's next code, or send a "
+                "recovery code."
+            )
+            raise InvalidTotp(message)
+        if accepted is Accepted.RECOVERY_CODE:
+            self._record("totp.recovery_code_used", account_id, address=address)
+        elif self._limits is not None:
+            await self._buckets.take_back(code_bucket_key(account_id), self._limits.of_codes)
+        return ("pwd", "otp", "mfa")
+
+    def refuse(self, account_id: UUID, *, address: str | None) -> None:
+        """Record that the password was right and the second factor wrong."""
+        self._record("totp.code_refused", account_id, address=address)
+
+    def _record(self, action: str, account_id: UUID, *, address: str | None) -> None:
+        actor = Actor(
+            kind=ActorKind.USER,
+            user_id=account_id,
+            methods=frozenset({"pwd"}),
+            address=address,
+        )
+        self._audit.append(action, actor=actor, subject=f"user:{account_id}")
+
+
+class LogInService:
+    """The steps of a log-in, each within one transaction.
+
+    Args:
+        accounts: the transaction's accounts.
+        sessions: the transaction's use cases of log-in sessions.
+        throttle: counts log-ins in the transaction.
+        second_factor: verifies codes in the transaction.
+    """
+
+    def __init__(
+        self,
+        *,
+        accounts: AccountRepository,
+        sessions: SessionService,
+        throttle: LogInThrottle,
+        second_factor: SecondFactor,
+    ) -> None:
+        self._accounts = accounts
+        self._sessions = sessions
+        self._throttle = throttle
+        self.second_factor = second_factor
+
+    async def begin(self, *, email: str, address: str) -> LogInAttempt:
+        """Count a log-in as failed until it succeeds, and return the attempt.
+
+        Raises:
+            TooManyFailedLogIns: too many log-ins failed. The error holds the seconds to wait.
+        """
+        return await self._throttle.begin(email=email, address=address)
+
+    async def withdraw(self, attempt: LogInAttempt) -> None:
+        """Stop counting a log-in, because its password was never verified."""
+        await self._throttle.withdraw(attempt)
+
+    async def account_of(self, email: str) -> Account | None:
+        """Return the account of an e-mail address, or None."""
+        return await self._accounts.find_by_email(email)
+
+    async def succeed(
+        self,
+        account_id: UUID,
+        *,
+        attempt: LogInAttempt,
+        verified_hash: str,
+        new_hash: str | None,
+        totp: str | None,
+        client: Client,
+    ) -> IssuedTokens | None:
+        """Open a session of an account whose password was verified against `verified_hash`.
+
+        Returns None if the account has another hash by now. `new_hash`, if there is one, replaces
+        the account's hash.
+
+        Raises:
+            InvalidCredentials: the account was deleted or is not active.
+            TotpRequired: TOTP is on, and `totp` is None.
+            InvalidTotp: TOTP is on, and `totp` is wrong or was used before.
+        """
+        account = await self._accounts.find(account_id, lock=True)
+        if account is None or not account.is_active:
+            raise InvalidCredentials
+        if account.password_hash != verified_hash:
+            return None
+        if new_hash is not None:
+            await self._accounts.replace_hash(account, new_hash)
+        methods = await self.second_factor.verify(account_id, totp, address=client.address)
+        tokens = await self._sessions.open(account, methods=methods, client=client)
+        await self._throttle.succeed(attempt)
+        return tokens
+
+
+class LogIn:
+    """The log-in. Argon2 runs between transactions, so that no connection is held during a hash.
+
+    A separate transaction counts the attempt, so that it stays counted if a later step fails.
+
+    The account may change while Argon2 runs. If it was deleted or deactivated, the log-in is
+    rejected. If its hash was replaced (by a new password, or by a parallel log-in that renewed the
+    parameters), the password is verified again, against the new hash. The tokens get the roles that
+    the account has at the end.
+
+    Args:
+        transaction: opens a transaction and returns its use cases.
+        passwords: verifies passwords off the event loop.
+    """
+
+    def __init__(
+        self,
+        *,
+        transaction: Callable[[], AbstractAsyncContextManager[LogInService]],
+        passwords: Passwords,
+    ) -> None:
+        self._transaction = transaction
+        self._passwords = passwords
+
+    async def run(
+        self,
+        *,
+        email: str,
+        password: str,
+        address: str,
+        totp: str | None = None,
+        client: Client = UNKNOWN_CLIENT,
+    ) -> IssuedTokens:
+        """Open a session, and return its tokens.
+
+        Args:
+            email: the account's e-mail address.
+            password: the password as it was typed.
+            address: what the client's log-ins are counted by.
+            totp: a code of the authenticator app, or a recovery code.
+            client: the client that logs in.
+
+        Raises:
+            InvalidCredentials: the account or the password is wrong. A missing account takes the
+                same time as a wrong password.
+            TotpRequired: the password is right, and TOTP is on for the account. `totp` is None.
+            InvalidTotp: the password is right, and `totp` is wrong or was used before.
+            TooManyWrongCodes: too many codes were wrong. `totp` is not looked at.
+            TooManyFailedLogIns: too many log-ins failed. The password is not looked at.
+            PasswordsBusy: too many passwords are being verified. The attempt is not counted, unless
+                one spelling of its password was already verified.
+        """
+        self._passwords.check_room()  # before the first query, and before the attempt is counted
+        async with self._transaction() as log_ins:
+            attempt = await log_ins.begin(email=email, address=address)
+        tokens: IssuedTokens | None = None
+        while tokens is None:  # repeats only if the hash was replaced during the try
+            tokens = await self._try(attempt, email, password, totp, client)
+        return tokens
+
+    async def _try(
+        self, attempt: LogInAttempt, email: str, password: str, totp: str | None, client: Client
+    ) -> IssuedTokens | None:
+        async with self._transaction() as log_ins:
+            account = await log_ins.account_of(email)
+        stored = None if account is None else account.password_hash
+        matched = await self._match(attempt, password, stored)
+        if account is None or stored is None or matched is None:
+            raise InvalidCredentials
+        new_hash = await self._renewed(password, matched, stored)
+        if totp is not None:  # counted before it is verified, as the attempt is
+            async with self._transaction() as log_ins:
+                await log_ins.second_factor.begin(account.id, totp)
+        try:
+            async with self._transaction() as log_ins:
+                return await log_ins.succeed(
+                    account.id,
+                    attempt=attempt,
+                    verified_hash=stored,
+                    new_hash=new_hash,
+                    totp=totp,
+                    client=client,
+                )
+        except InvalidTotp:  # it rolled its transaction back
+            async with self._transaction() as log_ins:
+                log_ins.second_factor.refuse(account.id, address=client.address)
+            raise
+
+    async def _match(self, attempt: LogInAttempt, password: str, stored: str | None) -> str | None:
+        """Return the spelling that was hashed, or None.
+
+        An unknown account costs as many verifications as a wrong password.
+        """
+        first, *others = password_spellings(password)
+        try:
+            good = await self._passwords.verify(first, stored)
+        except PasswordsBusy:
+            # If this counted, a client that retries as `Retry-After` says would soon be throttled
+            # for an hour.
+            async with self._transaction() as log_ins:
+                await log_ins.withdraw(attempt)
+            raise
+        if good:
+            return first
+        for spelling in others:
+            if await self._passwords.verify(spelling, stored):
+                return spelling
+        return None
+
+    async def _renewed(self, password: str, matched: str, stored: str) -> str | None:
+        """Return a new hash if the stored one is of another spelling or older parameters."""
+        present = password_spellings(password)[0]
+        if matched == present and not self._passwords.needs_rehash(stored):
+            return None
+        try:
+            return await self._passwords.hash(present)
+        except PasswordsBusy:
+            return None  # the old hash is still valid; the next log-in renews it

@@ -1,0 +1,1 @@
+"""Passkeys: log-in with WebAuthn credentials, without a password."""

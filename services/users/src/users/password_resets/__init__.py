@@ -1,0 +1,1 @@
+"""Password resets: a mailed token lets a user choose a new password."""

@@ -1,0 +1,1 @@
+"""Passwords: a user changes their own."""

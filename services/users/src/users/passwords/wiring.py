@@ -1,0 +1,37 @@
+"""Construct the change of a password."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+from chassis.audit import AuditLog
+from chassis.wiring import resource
+from users.accounts.repository import AccountRepository
+from users.log_ins.service import LogInThrottle
+from users.passwords.service import PasswordChange, PasswordService
+from users.resources import Resources
+from users.sessions.wiring import revoker
+from users.throttling.repository import BucketRepository
+
+
+@asynccontextmanager
+async def password_transaction(resources: Resources) -> AsyncIterator[PasswordService]:
+    """Open a transaction for a step of a change, and commit it at the end."""
+    async with resources.database.transaction() as unit:
+        buckets = BucketRepository(unit)
+        yield PasswordService(
+            accounts=AccountRepository(unit),
+            revoker=revoker(resources, unit, token_lifetime=resources.signer.lifetime),
+            throttle=LogInThrottle(buckets=buckets, limits=resources.log_in_limits),
+            audit=AuditLog(unit),
+        )
+
+
+def password_change(resources: Resources) -> PasswordChange:
+    """Return the change. It opens its own transactions, so that none is open while Argon2 runs."""
+    return PasswordChange(
+        transaction=lambda: password_transaction(resources), passwords=resources.passwords
+    )
+
+
+PasswordChangeDep = Annotated[PasswordChange, resource(password_change)]

@@ -1,0 +1,31 @@
+"""The API process's resources beyond the common ones. The worker needs only the common ones."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from chassis.auth import TokenSigner
+from chassis.auth.keys import PublicKeys
+from chassis.auth.passwords import Passwords
+from chassis.http.host_cookie import HostCookie
+from chassis.wiring import ServiceResources
+from users.log_ins.models import LogInLimits
+from users.passkeys.models import RelyingParty
+from users.throttling.models import RequestLimits
+from users.totp.models import SecretKeys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources(ServiceResources):
+    """The resources of the API process."""
+
+    passwords: Passwords
+    signer: TokenSigner
+    public_keys: PublicKeys
+    refresh_lifetime: timedelta
+    refresh_cookie: HostCookie
+    issuer: str
+    log_in_limits: LogInLimits | None
+    registration_limits: RequestLimits | None
+    mail_limits: RequestLimits | None
+    totp_keys: SecretKeys | None
+    relying_party: RelyingParty

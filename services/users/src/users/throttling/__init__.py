@@ -1,0 +1,1 @@
+"""Throttling: leaky buckets in PostgreSQL limit what anyone may try, in all processes together."""

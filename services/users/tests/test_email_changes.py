@@ -1,0 +1,234 @@
+"""Change of one's own address: it takes effect only when the new address is confirmed."""
+
+import json
+from uuid import UUID
+
+import pytest
+
+from chassis.auth import ApiKeyGrant
+from chassis.database import new_id
+
+CONFIRM = "/api/v1/email-verifications/confirm"
+RESET = "/api/v1/password-resets"
+ME = "/api/v1/users/me"
+LOGIN = "/api/v1/auth/login"
+MERGE = {"Content-Type": "application/merge-patch+json"}
+NEW = "lovelace@example.org"
+
+
+@pytest.fixture
+def confirm(client):
+    async def post(token, **headers):
+        return await client.post(CONFIRM, json={"token": token}, headers=headers)
+
+    return post
+
+
+@pytest.fixture
+def change(client, bearer):
+    """Ask for another address."""
+
+    async def patch(email=NEW, **more):
+        headers = {**bearer, **MERGE, **more.pop("headers", {})}
+        return await client.patch(ME, json={"email": email, **more}, headers=headers)
+
+    return patch
+
+
+@pytest.fixture
+def change_mail(change, mailed):
+    """Ask for another address, and return the request for the mail to it."""
+
+    async def ask(email=NEW):
+        answer = await change(email)
+        assert answer.status_code == 200, answer.text
+        return await mail_to(email, mailed)
+
+    return ask
+
+
+async def mail_to(email, mailed):
+    """Return the last request for a mail to this address."""
+    return [mail for mail in await mailed() if mail["email"] == email][-1]
+
+
+@pytest.fixture
+async def signed_for_api_key(client, bearer, resources):
+    """The Authorization header of an API key of the user, whose token was issued just now."""
+    user = (await client.get(ME, headers=bearer)).json()
+    token = resources.signer.sign(
+        subject=UUID(user["id"]),
+        grant=ApiKeyGrant(api_key_id=new_id()),
+        roles=["customer"],
+        scopes=["profile"],
+    )
+    return {"Authorization": f"Bearer {token}"}
+
+
+def assert_invalid(answer):
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["type"].endswith("/invalid-one-time-token")
+
+
+async def test_an_address_changes_when_the_new_one_is_confirmed(
+    change, mailed, confirm, client, bearer, events, db
+):
+    before = (await client.get(ME, headers=bearer)).json()
+    answer = await change("Lovelace@Example.org")
+    assert answer.status_code == 200
+    assert answer.json() == before, "nothing has changed yet"
+    mail = await mail_to("Lovelace@Example.org", mailed)
+    assert mail["type"] == "email_verification.requested.v1"
+    assert (mail["user_id"], mail["email"]) == (before["id"], "Lovelace@Example.org")
+    assert (await client.get(ME, headers=bearer)).json() == before
+
+    assert (await confirm(mail["token"])).status_code == 204
+
+    after = (await client.get(ME, headers=bearer)).json()
+    assert (after["email"], after["email_verified"]) == ("Lovelace@Example.org", True)
+    assert after["version"] == 2
+    assert (await events())[-1] == (
+        "user.email_changed.v1",
+        "00000000000000000002",
+        {"version": 2, "user_id": before["id"], "email": "Lovelace@Example.org"},
+    )
+    assert_invalid(await confirm(mail["token"]))
+    assert await db.fetchval("SELECT count(*) FROM sessions WHERE revoked_at IS NOT NULL") == 0
+
+
+async def test_one_logs_in_with_the_new_address_and_the_old_one_is_free(
+    change_mail, confirm, register, log_in, client
+):
+    mail = await change_mail()
+    await confirm(mail["token"])
+    old = {"email": "ada@example.com", "password": "correct horse battery"}
+    assert (await client.post(LOGIN, json=old)).status_code == 401
+    assert (await log_in(NEW))["access_token"]
+    await register("ada@example.com")
+
+
+async def test_the_spelling_of_an_address_can_be_changed(change_mail, confirm, log_in):
+    mail = await change_mail("ADA@example.com")
+    assert (await confirm(mail["token"])).status_code == 204
+    assert (await log_in())["access_token"]
+
+
+async def test_name_and_address_can_be_changed_in_one_request(change, mailed):
+    answer = await change(full_name="Augusta King")
+    assert (answer.json()["full_name"], answer.json()["email"]) == (
+        "Augusta King",
+        "ada@example.com",
+    )
+    assert await mail_to(NEW, mailed)
+
+
+async def test_a_log_in_that_is_too_long_ago_is_not_enough(change, mailed, log_in, refresh, db):
+    first = await log_in()
+    await db.execute("UPDATE sessions SET created_at = now() - interval '301 s'")
+    tokens = (await refresh(first["refresh_token"])).json()
+    old = {"Authorization": f"Bearer {tokens['access_token']}"}
+
+    answer = await change(headers=old)
+
+    assert answer.status_code == 401
+    assert answer.json()["type"].endswith("/reauthentication-needed")
+    assert answer.json()["max_age"] == 300
+    assert 'error="insufficient_user_authentication"' in answer.headers["www-authenticate"]
+    assert NEW not in str(await mailed())
+    assert (await change(headers={**old}, full_name="x")).status_code == 401, "all or nothing"
+
+
+async def test_an_api_key_is_not_enough(change, mailed, signed_for_api_key):
+    answer = await change(headers=signed_for_api_key)
+    assert answer.status_code == 403
+    assert answer.json()["type"].endswith("/log-in-required")
+    assert NEW not in str(await mailed())
+
+
+async def test_an_old_version_is_refused_and_no_mail_is_sent(change, mailed):
+    answer = await change(headers={"If-Match": '"7"'})
+    assert answer.status_code == 412
+    assert NEW not in str(await mailed())
+
+
+@pytest.mark.parametrize("email", [None, "", "nobody", 1])
+async def test_an_address_that_is_not_valid_is_pointed_to(change, email):
+    answer = await change(email)
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["#/email"]
+
+
+async def test_a_later_request_ends_the_earlier_one(change_mail, confirm):
+    """A mistyped address can't be confirmed by whoever owns it."""
+    mistyped = await change_mail("lovelacee@example.org")
+    right = await change_mail()
+    assert_invalid(await confirm(mistyped["token"]))
+    assert (await confirm(right["token"])).status_code == 204
+
+
+async def test_the_present_address_ends_a_change_and_sends_nothing(
+    change, change_mail, mailed, confirm
+):
+    mail = await change_mail()
+    sent = await mailed()
+    assert (await change("ada@example.com")).status_code == 200
+    assert await mailed() == sent
+    assert_invalid(await confirm(mail["token"]))
+
+
+async def test_a_password_reset_ends_a_change_that_an_attacker_began(
+    change_mail, mailed, confirm, client
+):
+    began = await change_mail("eve@example.com")
+    await client.post(RESET, json={"email": "ada@example.com"})
+    token = (await mailed())[-1]["token"]
+    body = {"token": token, "new_password": "another horse battery"}
+    assert (await client.post(f"{RESET}/confirm", json=body)).status_code == 204
+    assert_invalid(await confirm(began["token"]))
+
+
+async def test_a_change_ends_the_tokens_that_were_mailed_to_the_old_address(
+    change_mail, mailed, confirm, client
+):
+    await client.post(RESET, json={"email": "ada@example.com"})
+    verification, reset = await mailed()
+    mail = await change_mail()
+    await confirm(mail["token"])
+    assert_invalid(await confirm(verification["token"]))
+    body = {"token": reset["token"], "new_password": "another horse battery"}
+    assert_invalid(await client.post(f"{RESET}/confirm", json=body))
+
+
+async def test_asking_for_an_address_that_is_taken_is_like_asking_for_a_free_one(
+    change, mailed, register, confirm, db
+):
+    await register("bob@example.com")
+    await mailed()
+    free, taken = await change(), await change("bob@example.com")
+    assert (free.status_code, free.json()) == (taken.status_code, taken.json())
+    mail = await mail_to("bob@example.com", mailed)
+
+    answer = await confirm(mail["token"])
+
+    assert answer.status_code == 409
+    assert answer.json()["type"].endswith("/email-taken")
+    assert await db.fetchval("SELECT count(*) FROM users WHERE email = 'bob@example.com'") == 1
+
+
+async def test_a_change_is_on_record_without_the_addresses(
+    change_mail, confirm, client, bearer, db
+):
+    user = (await client.get(ME, headers=bearer)).json()
+    mail = await change_mail()
+    await confirm(mail["token"], **{"X-Real-IP": "198.51.100.7", "X-Request-ID": "confirmed"})
+    asked, changed = await db.fetch(
+        "SELECT * FROM audit_log WHERE action <> 'session.opened' ORDER BY id"
+    )
+    assert [one["action"] for one in (asked, changed)] == [
+        "user.email_change_requested",
+        "user.email_changed",
+    ]
+    assert {str(one["actor_id"]) for one in (asked, changed)} == {user["id"]}
+    assert asked["session_id"] is not None
+    assert (changed["address"], changed["request_id"]) == ("198.51.100.7", "confirmed")
+    assert {json.dumps(json.loads(one["details"])) for one in (asked, changed)} == {"{}"}

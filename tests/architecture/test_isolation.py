@@ -1,0 +1,33 @@
+"""Test processes share one PostgreSQL server. Each sees and ends only its own sessions."""
+
+import ast
+from pathlib import Path
+
+from .test_files import ROOT, tracked
+
+# Views of the whole server: through them, a test would find other processes' sessions and locks.
+VIEWS = ("pg_stat_activity", "pg_locks")
+# These tests start their own servers.
+OWN_SERVERS = ("libs/chassis/tests/chaos",)
+
+
+def texts(file: Path) -> list[str]:
+    """Return the file's string literals; the parts of an f-string are joined."""
+    return [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.JoinedStr)
+        or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+    ]
+
+
+def test_a_look_at_the_server_is_limited_to_the_tests_own_database():
+    unlimited = [
+        f"{file.relative_to(ROOT)}: {text}"
+        for file in tracked()
+        if "tests" in file.parts and not str(file.relative_to(ROOT)).startswith(OWN_SERVERS)
+        if file != Path(__file__)
+        for text in texts(file)
+        if any(view in text for view in VIEWS) and "current_database()" not in text
+    ]
+    assert not unlimited, "add: AND datname = current_database()"
