@@ -79,10 +79,15 @@ class Server:
         raise AssertionError
 
     def disconnect(self) -> None:
-        """Close all connections at once; aiosmtpd then cancels what they wait for."""
+        """Close all connections at once, and cancel what waits for them.
+
+        asyncio does not tell aiosmtpd of a connection that is lost during its TLS handshake, so
+        aiosmtpd would wait for that client for ever.
+        """
         for session in self.sessions:
             if isinstance(session.transport, asyncio.WriteTransport):
                 session.transport.abort()
+                session.eof_received()
 
     def log_in(self, _: SMTP, __: Session, ___: Envelope, mechanism: str, data: Any) -> AuthResult:
         assert mechanism in {"LOGIN", "PLAIN"}
