@@ -43,7 +43,7 @@ async def backbone(rig: Rig) -> Backbone:
 
 async def test_each_side_runs_and_does_what_it_is_there_for(backbone: Backbone) -> None:
     await backbone.side("fill", 20_000)
-    names = (CONSUMER, "plain-consumer", "plain-producer")
+    names = (CONSUMER, "consumer-orm", "plain-consumer", "plain-producer")
     await asyncio.gather(backbone.relay(0.5), *(backbone.side(name, 0.5) for name in names))
     assert 0 < await backbone.ask("SELECT count(*) FROM outbox") < 60_000
     assert await backbone.ask("SELECT count(*) FROM moves") > 0

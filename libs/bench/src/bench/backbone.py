@@ -37,6 +37,7 @@ from slipway.settings import HOST
 RELAY = "relay"
 CONSUMER = "consumer"
 PRODUCER_LOOP = "plain aiokafka producer loop"
+CONSUMER_ORM = "consumer, each row by the ORM"
 CONSUMER_LOOP = "plain aiokafka consumer loop"
 _RELAY_BAR = 20_000
 _CONSUMER_BAR = 15_000
@@ -67,6 +68,11 @@ _FILL = """
 _METHOD = f"""\
 Events of {THINGS} things on a topic of {TOPIC.partitions} partitions, each some 100 bytes of data
 and nine headers. PostgreSQL (durable), the one broker and the process under test share the machine.
+"""
+_CONSUMER_METHOD = """\
+Each round is a consumer group of its own, which begins at the start. The effect of an event is one
+row. Handlers collect the rows and one statement writes those of a batch at its end, as in the
+notifications service; in the other side each handler adds its row to SQLAlchemy's session.
 """
 
 
@@ -196,6 +202,7 @@ async def compare_consumer(rig: Rig, backbone: Backbone, pace: Pace) -> Finding:
         await backbone.side("fill", events)
     sides: dict[str, Side] = {
         CONSUMER: partial(backbone.side, CONSUMER, events=events),
+        CONSUMER_ORM: partial(backbone.side, "consumer-orm", events=events),
         CONSUMER_LOOP: partial(backbone.side, "plain-consumer", events=events),
     }
     samples = await take_turns(sides, pace, rig.reporter.say)
@@ -206,7 +213,7 @@ async def compare_consumer(rig: Rig, backbone: Backbone, pace: Pace) -> Finding:
         ours=CONSUMER,
         peer=CONSUMER_LOOP,
         bar=_CONSUMER_BAR,
-        method=f"{_METHOD}\nEach round is a consumer group of its own, which begins at the start.",
+        method=f"{_METHOD}\n{_CONSUMER_METHOD}",
     )
 
 

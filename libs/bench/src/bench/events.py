@@ -12,6 +12,7 @@ from sqlalchemy import BigInteger, Identity
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from chassis.database import service_metadata
+from chassis.database.unit import Unit
 from chassis.jobs import declare_job_tables
 from chassis.messaging import Delivery, Subscription, Subscriptions, declare_messaging_tables
 from chassis.process import Process, run_worker
@@ -90,14 +91,39 @@ class Move(Base):
     place: Mapped[str]
 
 
+# One statement for any number of rows, so that it is prepared once.
+_RECORD = """
+    INSERT INTO moves (thing_id, version, place)
+    SELECT * FROM unnest($1::uuid[], $2::integer[], $3::text[])
+"""
+
+
 async def on_moved(event: ThingMoved, delivery: Delivery[Any]) -> None:
-    """Record the move."""
+    """Have the move recorded."""
+    delivery.unit.collected(ThingMoved).append(event)
+
+
+async def record_moves(unit: Unit, _: object) -> None:
+    """Record the moves of this transaction, as the notifications service does it."""
+    if moves := unit.collected(ThingMoved):
+        things = [move.thing_id for move in moves]
+        versions, places = [move.version for move in moves], [move.place for move in moves]
+        await unit.execute(_RECORD, things, versions, places)
+
+
+async def on_moved_orm(event: ThingMoved, delivery: Delivery[Any]) -> None:
+    """Record the move by the ORM."""
     delivery.unit.session.add(
         Move(thing_id=event.thing_id, version=event.version, place=event.place)
     )
 
 
-SUBSCRIPTIONS: Subscriptions[Any] = Subscriptions(handled=[Subscription(ThingMoved, on_moved)])
+SUBSCRIPTIONS: Subscriptions[Any] = Subscriptions(
+    handled=[Subscription(ThingMoved, on_moved)], finish=record_moves
+)
+ORM_SUBSCRIPTIONS: Subscriptions[Any] = Subscriptions(
+    handled=[Subscription(ThingMoved, on_moved_orm)]
+)
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
@@ -21,10 +22,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from bench.events import SERVICE, SUBSCRIPTIONS, TOPIC, ThingMoved
+from bench.events import ORM_SUBSCRIPTIONS, SERVICE, SUBSCRIPTIONS, TOPIC, ThingMoved
 from chassis.database import Connector, Database, DatabaseSettings, new_id
 from chassis.health import Health
-from chassis.messaging import Consumer, KafkaConnection, Relay
+from chassis.messaging import Consumer, KafkaConnection, Relay, Subscriptions
 from chassis.messaging.consuming.batch import BatchRunner
 from chassis.messaging.consuming.handling import Handling
 from chassis.messaging.consuming.lag import GroupLag
@@ -97,7 +98,9 @@ async def relay(places: Places, seconds: float) -> dict[str, float]:
     return await timed(one.run(), published, seconds)
 
 
-async def consumer(places: Places, seconds: float) -> dict[str, float]:
+async def consumer(
+    places: Places, seconds: float, *, subscriptions: Subscriptions[Any] = SUBSCRIPTIONS
+) -> dict[str, float]:
     """Run the consumer in a new consumer group."""
     registry = CollectorRegistry()
     metrics, health = ConsumerMetrics(registry), Health()
@@ -111,7 +114,7 @@ async def consumer(places: Places, seconds: float) -> dict[str, float]:
         return registry.get_sample_value("consumer_messages_total", labels) or 0.0
 
     async with Database(settings=settings, application_name=service).opened() as database:
-        handling = Handling(service=service, subscriptions=SUBSCRIPTIONS, resources=None)
+        handling = Handling(service=service, subscriptions=subscriptions, resources=None)
         runner = BatchRunner(service=service, database=database, handling=handling, metrics=metrics)
         lag = GroupLag(kafka=places.kafka, group=service, topics=[TOPIC.name], metrics=metrics)
         one = Consumer(
@@ -202,6 +205,7 @@ async def plain_consumer(places: Places, seconds: float) -> dict[str, float]:
 SIDES = {
     "relay": relay,
     "consumer": consumer,
+    "consumer-orm": partial(consumer, subscriptions=ORM_SUBSCRIPTIONS),
     "plain-producer": plain_producer,
     "plain-consumer": plain_consumer,
     "fill": fill,

@@ -10,8 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from chassis.telemetry.tracing import context_from
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -114,3 +120,34 @@ async def test_an_unavailable_collector_does_not_delay_the_process():
         started = asyncio.get_running_loop().time()
         await traced(f"http://127.0.0.1:{nobody.getsockname()[1]}")
         assert asyncio.get_running_loop().time() - started < 15
+
+
+def of_length(length: int) -> st.SearchStrategy[str]:
+    return st.text("0123456789abcdefA٣-", min_size=length - 1, max_size=length + 1)
+
+
+PARENTS = st.builds(
+    "-".join,
+    st.tuples(
+        st.sampled_from(["00", "01", "ff", "0", "٣٣"]),
+        st.one_of(st.just(TRACE), st.just("0" * 32), of_length(32)),
+        st.one_of(st.just("b7ad6b7169203331"), st.just("0" * 16), of_length(16)),
+        st.sampled_from(["00", "01", "02", "03", "ff", "0g", "1", "01-more", "01\n"]),
+    ),
+)
+
+
+@given(
+    headers=st.fixed_dictionaries(
+        {},
+        optional={
+            "traceparent": PARENTS | st.text(max_size=60),
+            "tracestate": st.sampled_from(["", "a=1,b=2"]),
+            "ce_id": st.just("1"),
+        },
+    )
+)
+def test_a_trace_context_is_read_as_the_propagator_reads_it(headers: dict[str, str]):
+    expected = TraceContextTextMapPropagator().extract(headers)
+    read = trace.get_current_span(context_from(headers)).get_span_context()
+    assert read == trace.get_current_span(expected).get_span_context()

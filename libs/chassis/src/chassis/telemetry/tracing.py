@@ -1,6 +1,7 @@
 """Traces: W3C context in, spans out over OTLP; almost free of cost if no endpoint is set."""
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 
@@ -18,6 +19,10 @@ _propagator = TraceContextTextMapPropagator()
 # The last digit of a traceparent whose trace is sampled: bit 0 of its flags (W3C Trace Context
 # §3.2.2.5.1). Bit 1 may be set, too.
 _SAMPLED = frozenset("13579bdf")
+# Version 00, which everybody writes (§3.2.2). Ids of zeros only are left to the propagator.
+_TRACEPARENT = re.compile(
+    r"00-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9a-f]{16})-([0-9a-f]{2})", re.ASCII
+)
 
 
 def configure_tracing(*, process: str, endpoint: str | None, sample: float) -> None:
@@ -59,8 +64,23 @@ def trace_headers_of(span: trace.Span) -> dict[str, str]:
 
 
 def context_from(headers: Mapping[str, str]) -> Context:
-    """Return the trace context that a row or a message carries."""
-    return _propagator.extract(dict(headers))
+    """Return the trace context that a row or a message carries.
+
+    Nearly all carry a ``traceparent`` of version 00 alone. Read without the propagator it costs a
+    third, which counts with each message.
+    """
+    if "tracestate" in headers or not (
+        plain := _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
+    ):
+        return _propagator.extract(dict(headers))
+    trace_id, span_id, flags = plain.groups()
+    parent = trace.SpanContext(
+        trace_id=int(trace_id, 16),
+        span_id=int(span_id, 16),
+        is_remote=True,
+        trace_flags=trace.TraceFlags(int(flags, 16)),
+    )
+    return trace.set_span_in_context(trace.NonRecordingSpan(parent), Context())
 
 
 def is_sampled(headers: Mapping[str, str]) -> bool:
