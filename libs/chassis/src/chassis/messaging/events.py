@@ -5,9 +5,8 @@ extension, ``sequence`` the sequence extension.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 from uuid import UUID
 
 SEQUENCE_DIGITS = 20
@@ -46,9 +45,10 @@ class MessageFormatError(ValueError):
     """A Kafka message that is not one of our CloudEvents; the text names the header."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceivedMessage:
+class ReceivedMessage(NamedTuple):
     """One message as received from Kafka, with its CloudEvents attributes parsed.
+
+    A named tuple is made in a third of the time of a frozen dataclass, which counts here.
 
     ``headers`` holds all headers as text; ``time`` is None if the producer set none.
     """

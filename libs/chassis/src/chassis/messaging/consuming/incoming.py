@@ -6,8 +6,7 @@ as well, or it could not be stored, or told from others.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pydantic import ValidationError
 
@@ -62,8 +61,7 @@ class Record(Protocol):
         """Milliseconds since the epoch."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incoming[R]:
+class Incoming[R](NamedTuple):
     """What is known of a message before its handler runs.
 
     Attributes:
