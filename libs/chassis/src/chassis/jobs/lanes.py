@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from chassis.jobs.metrics import JobMetrics
 log = structlog.get_logger(__name__)
 
 _GATHER_SECONDS = 0.002
+# About the time that a lease takes. Then a job that runs is over once the next one is leased.
+_SHORT_SECONDS = 0.02
+_WEIGHT_OF_LAST = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +45,9 @@ class LaneOptions:
 class Lane:
     """Runs the jobs of one queue. The jobs outlive the connection that leased them.
 
-    It leases no more than can start at once, or after a COMMIT that was sent. A job that waited in
-    the memory of a worker that dies would be stuck until its lease expires, and lose an attempt
-    that never began.
+    It leases no more than can start at once, after a COMMIT that was sent, or after short jobs. A
+    job that waited in the memory of a worker that dies would be stuck until its lease expires, and
+    lose an attempt that never began.
 
     Args:
         options: the options of this lane.
@@ -62,6 +66,7 @@ class Lane:
         self._tasks: dict[asyncio.Task[None], Sequence[LeasedJob]] = {}
         self._committing: set[asyncio.Task[None]] = set()
         self._next: deque[Sequence[LeasedJob]] = deque()
+        self._usual_seconds = 1.0
         self._finishing = False
 
     def wake(self) -> None:
@@ -122,9 +127,17 @@ class Lane:
 
     @property
     def _free(self) -> int:
-        """How many slots have no job to run next, and are idle or only commit."""
-        busy = len(self._tasks) - len(self._committing)
+        """How many slots have no job to run next, and are idle, only commit, or end in a moment."""
+        busy = 0 if self._short else len(self._tasks) - len(self._committing)
         return self._options.slots - busy - len(self._next)
+
+    @property
+    def _short(self) -> bool:
+        """Whether jobs of this queue are usually over before a lease for the next ones is.
+
+        Not for jobs outside a transaction, whose lease waits for the disk and whose end may.
+        """
+        return self._options.inside and self._usual_seconds < _SHORT_SECONDS
 
     async def _lease(self, leases: Leases, wanted: int) -> list[LeasedJob]:
         """Lease jobs; wait for the disk only if an effect could outlive a lease that is lost.
@@ -148,7 +161,8 @@ class Lane:
         running = self._execution.run(jobs, on_commit=lambda sent: self._commits(task, sent=sent))
         task = asyncio.create_task(running, name=f"job {jobs[0].kind}")
         self._tasks[task] = jobs
-        task.add_done_callback(self._ended)
+        begun = time.monotonic()
+        task.add_done_callback(lambda ended: self._ended(ended, time.monotonic() - begun))
 
     def _commits(self, task: asyncio.Task[None], *, sent: bool) -> None:
         """Let the lane lease the slot's next jobs while PostgreSQL commits the last ones.
@@ -162,7 +176,8 @@ class Lane:
             self._committing.discard(task)
         self._freed.set()
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[None], seconds: float) -> None:
+        self._usual_seconds += (seconds - self._usual_seconds) * _WEIGHT_OF_LAST
         jobs = self._tasks.pop(task)
         self._committing.discard(task)
         self._freed.set()
