@@ -35,6 +35,8 @@ from contracts.users import (
     UserRolesChanged,
     UserSnapshot,
 )
+from notifications.announcements import routes as announcements
+from notifications.announcements.jobs import prune_announcements
 from notifications.composition import open_resources, open_worker_resources
 from notifications.feed import routes as feed
 from notifications.feed.jobs import prune_feed
@@ -152,7 +154,7 @@ SERVICE = Service(
     title="Notifications",
     about="What happened to a user's orders, as a list and as a live feed.",
     metadata=Base.metadata,
-    routers=[notifications.router, feed.router],
+    routers=[notifications.router, feed.router, announcements.router],
     api=Composition(settings=NotificationsSettings, extend=open_resources),
     worker=Composition(settings=NotificationsSettings, extend=open_worker_resources),
     subscriptions=_SUBSCRIPTIONS,
@@ -160,6 +162,7 @@ SERVICE = Service(
     exports=_EXPORTS,
     retention=[
         Retention(name="feed_entries", prune=prune_feed),
+        Retention(name="announcements", prune=prune_announcements),
         Retention(name="mails.token", prune=expire_mails, every=timedelta(minutes=1)),
         Retention(name="mails", prune=prune_mails),
     ],

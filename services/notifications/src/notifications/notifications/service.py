@@ -12,10 +12,15 @@ from chassis.messaging import Outbox
 from chassis.paging import PageRequest, PageRows
 from chassis.telemetry.tracing import current_traceparent, within_trace
 from contracts.notifications import NotificationCreated
+from notifications.announcements.models import Recent
+from notifications.announcements.service import Copies, Intake
 from notifications.feed.service import Feed
 from notifications.notifications.errors import NotificationNotFound
 from notifications.notifications.models import Notification
 from notifications.notifications.repository import FeedPosition, NotificationRepository
+
+ANNOUNCEMENT = "announcement.published"
+"""The type of a notification of an announcement."""
 
 _FIRST_VERSION = 1
 
@@ -140,6 +145,15 @@ class Notifier:
         self._feed.announce_items(user_id for user_id, _ in written)
         return written
 
+    async def copy_announcements(self, copies: Copies) -> None:
+        """Write a notification for each user of each announcement, with its item and its event."""
+        if not copies:
+            return
+        created_at = datetime.now(UTC)
+        templates = [self._row(_template(one), created_at) for one, _ in copies]
+        await self._notifications.write_copies(templates, [users for _, users in copies])
+        self._feed.announce_items(user for _, users in copies for user in users)
+
     def _row(self, draft: Draft, created_at: datetime) -> dict[str, Any]:
         """Return what the statement needs of one notification: its row, item and event."""
         with within_trace(draft.traceparent):
@@ -158,6 +172,20 @@ class Notifier:
             "traceparent": draft.traceparent,
             "event": event,
         }
+
+
+def _template(announcement: Recent) -> Draft:
+    """Return the draft of which each user gets a copy with ids of its own."""
+    return Draft(
+        id=new_id(),
+        user_id=new_id(),
+        source_event_id=str(announcement.id),
+        type=ANNOUNCEMENT,
+        title=announcement.title,
+        body=announcement.body,
+        data={**announcement.data, "announcement_id": str(announcement.id)},
+        traceparent=announcement.traceparent,
+    )
 
 
 def _item(draft: Draft, created_at: datetime) -> dict[str, Any]:
@@ -189,15 +217,18 @@ class NotificationService:
 
     Args:
         notifications: their repository.
+        intake: takes announcements in before notifications are listed or counted.
     """
 
-    def __init__(self, *, notifications: NotificationRepository) -> None:
+    def __init__(self, *, notifications: NotificationRepository, intake: Intake) -> None:
         self._notifications = notifications
+        self._intake = intake
 
     async def page(
         self, user_id: UUID, wanted: PageRequest[FeedPosition], *, unread: bool | None
     ) -> PageRows[Notification, FeedPosition]:
         """Return one page, newest first."""
+        await self._intake.take_in_for(user_id)
         return await self._notifications.page(user_id, wanted, unread=unread)
 
     async def erase(self, user_id: UUID, *, limit: int) -> int:
@@ -206,6 +237,7 @@ class NotificationService:
 
     async def count_unread(self, user_id: UUID) -> int:
         """Return how many notifications the user has not read."""
+        await self._intake.take_in_for(user_id)
         return await self._notifications.count_unread(user_id)
 
     async def mark_read(self, user_id: UUID, notification_id: UUID) -> Notification:

@@ -4,14 +4,23 @@ from typing import Annotated
 
 from chassis.database.unit import Unit
 from chassis.wiring import ServiceResources, use_case
+from notifications.announcements.repository import AnnouncementRepository
+from notifications.announcements.service import Intake
 from notifications.feed.wiring import feed
 from notifications.notifications.repository import NotificationRepository
 from notifications.notifications.service import NotificationService, Notifier
 
 
-def notifications(_resources: ServiceResources, unit: Unit) -> NotificationService:
+def notifications(resources: ServiceResources, unit: Unit) -> NotificationService:
     """Return the use cases of a user's own notifications."""
-    return NotificationService(notifications=NotificationRepository(unit))
+    return NotificationService(
+        notifications=NotificationRepository(unit), intake=intake(resources, unit)
+    )
+
+
+def intake(resources: ServiceResources, unit: Unit) -> Intake:
+    """Return what takes announcements into users' lists and feeds."""
+    return Intake(announcements=AnnouncementRepository(unit), copier=notifier(resources, unit))
 
 
 def notifier(resources: ServiceResources, unit: Unit) -> Notifier:
