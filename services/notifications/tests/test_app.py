@@ -24,6 +24,10 @@ async def test_no_request_gets_a_5xx_or_an_undocumented_response(server, headers
         "GET /api/v1/notifications",
         "GET /api/v1/notifications/unread-count",
         "POST /api/v1/notifications/{notification_id}/read",
+        "POST /api/v1/announcements",
+        "GET /api/v1/announcements",
+        "GET /api/v1/announcements/{announcement_id}",
+        "DELETE /api/v1/announcements/{announcement_id}",
         "GET /exports/me",
     }
 

@@ -52,6 +52,8 @@ async def test_a_stranger_has_empty_lists(export):
         "notifications": [],
         "mails": [],
         "parked_messages": [],
+        "idempotency_keys": [],
+        "audit_log": [],
     }
 
 
