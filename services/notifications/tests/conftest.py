@@ -36,6 +36,11 @@ from testkit.waiting import until
 
 ABSENT = object()
 
+WAITING = (
+    "SELECT count(*) > 0 FROM pg_stat_activity"
+    " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+)
+
 type Consume = Callable[..., Awaitable[tuple[int, Exception | None]]]
 type Socket = Callable[..., AbstractAsyncContextManager["FeedClient"]]
 
@@ -225,3 +230,16 @@ def placed() -> Callable[..., OrderPlaced]:
 def eventually() -> Callable[..., Awaitable[None]]:
     """Poll for a condition that no event announces."""
     return until
+
+
+@pytest.fixture
+def until_blocked(db, eventually) -> Callable[[], Awaitable[None]]:
+    """Wait until a transaction waits for a lock."""
+
+    async def wait() -> None:
+        async def blocked() -> bool:
+            return await db.fetchval(WAITING)
+
+        await eventually(blocked)
+
+    return wait

@@ -58,7 +58,7 @@ class AnnouncementService:
         """
         if expires_at is not None and expires_at <= datetime.now(UTC):
             message = "The announcement would have expired already. Send a later `expires_at`."
-            field = FieldError(detail="must be in the future", pointer="/expires_at")
+            field = FieldError(detail="must be in the future", pointer="#/expires_at")
             raise AnnouncementExpired(message, errors=[field])
         announcement_id = new_id()
         await self._announcements.add(

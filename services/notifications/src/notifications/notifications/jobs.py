@@ -7,6 +7,7 @@ from uuid import UUID
 
 from chassis.database import is_infrastructure_error
 from chassis.database.unit import Unit
+from chassis.http.idempotency import erase_stored_responses
 from chassis.jobs import OutsideRun
 from chassis.loops import Failures, for_ever
 from chassis.messaging import erase_parked
@@ -21,7 +22,7 @@ _USERS = 500  # whose feeds one transaction locks; others who write to them wait
 
 
 async def erase_user_data(arguments: EraseUserData, run: OutsideRun[ServiceResources]) -> None:
-    """Delete all notifications, feed entries and parked messages of a deleted account.
+    """Delete all notifications, feed entries, parked messages and responses of a deleted account.
 
     The user's feed is closed by then, so no further rows are written. A job that was killed runs
     again, and deletes what is left.
@@ -34,6 +35,7 @@ async def erase_user_data(arguments: EraseUserData, run: OutsideRun[ServiceResou
             rows += await feed(resources, unit).erase(user_id, limit=_PAGE)
     async with resources.database.transaction() as unit:
         await erase_parked(unit, consumer=resources.service, key=str(user_id))
+        await erase_stored_responses(unit, caller=user_id)
 
 
 class AnnouncementReader:
@@ -90,6 +92,8 @@ class AnnouncementReader:
         Who connects later than the newest announcement was read takes it in when connecting. So it
         is read before the users are listed.
         """
+        if not self._connected():
+            return
         async with self._resources.database.transaction() as unit:
             newest = await AnnouncementRepository(unit).newest()
         for users in batched(sorted(self._connected()), _USERS):
