@@ -11,6 +11,8 @@ from chassis.wiring import ServiceResources
 from notifications.feed.jobs import FeedReader
 from notifications.feed.service import CHANNEL, TO_ALL, Connections, SocketMetrics
 from notifications.feed.wiring import Resources
+from notifications.kinds.service import NotificationMetrics, NotificationTexts
+from notifications.kinds.wiring import NotifyingResources
 from notifications.mail_servers.models import SmtpServer
 from notifications.mail_servers.service import MailServer
 from notifications.mail_texts.service import MailTexts
@@ -32,7 +34,12 @@ async def open_resources(
         limit_per_user=settings.feed_sockets_per_user,
         metrics=SocketMetrics(process.registry),
     )
-    announcements = AnnouncementReader(resources=common, connected=connections.users)
+    notifying = common.extended(
+        NotifyingResources,
+        notification_texts=await asyncio.to_thread(NotificationTexts),  # it reads files
+        notification_metrics=NotificationMetrics(process.registry),
+    )
+    announcements = AnnouncementReader(resources=notifying, connected=connections.users)
     reader = FeedReader(
         connections=connections,
         database=common.database,
@@ -51,7 +58,7 @@ async def open_resources(
     process.start(listener, name="feed-listener")
     process.start(reader.run(), name="feed-reader")
     process.start(announcements.run(), name="announcements")
-    yield common.extended(
+    yield notifying.extended(
         Resources, settings=settings, connections=connections, announcements=announcements
     )
 
@@ -60,13 +67,16 @@ async def open_resources(
 async def open_worker_resources(
     common: ServiceResources, settings: NotificationsSettings, process: Process
 ) -> AsyncIterator[WorkerResources]:
-    """Open the worker's resources: what sends mails."""
+    """Open the worker's resources: what writes notifications and sends mails."""
     sender = settings.smtp_from or _NO_SENDER
-    # Both read files.
+    # All three read files.
+    notification_texts = await asyncio.to_thread(NotificationTexts)
     texts = await asyncio.to_thread(MailTexts, sender=sender, public_url=settings.public_url)
     server = await asyncio.to_thread(_smtp_server, settings)
     yield common.extended(
         WorkerResources,
+        notification_texts=notification_texts,
+        notification_metrics=NotificationMetrics(process.registry),
         mail_texts=texts,
         mail_server=MailServer(server=server),
         mail_metrics=MailMetrics(process.registry),

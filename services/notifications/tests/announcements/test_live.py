@@ -11,7 +11,7 @@ from chassis.actor import SYSTEM
 from chassis.database import new_id
 from notifications.announcements.wiring import announcements
 from notifications.feed.service import Connection
-from notifications.feed.wiring import SCOPE
+from notifications.kinds.wiring import SCOPE
 
 CROWD = 5_000
 

@@ -200,3 +200,29 @@ async def test_the_look_reads_an_index_for_each_table_however_many_rows(joined, 
     [found] = json.loads(plan[0][0])
     assert "Seq Scan" not in json.dumps(found)
     assert found["Plan"]["Shared Hit Blocks"] + found["Plan"]["Shared Read Blocks"] < 20
+
+
+async def test_who_has_switched_announcements_off_gets_none_and_only_later_ones_after_that(
+    joined, publish, take_in, listed, db
+):
+    muted, other = await joined(), await joined()
+    await db.execute(
+        "INSERT INTO preferences (user_id, muted) VALUES ($1, '{announcements.in_app}')", muted
+    )
+    await publish("First")
+    await take_in(muted, other)
+    assert await listed(muted) == []
+    assert len(await listed(other)) == 1
+    await db.execute("UPDATE preferences SET muted = '{}' WHERE user_id = $1", muted)
+    assert await listed(muted) == []
+    await publish("Second")
+    [item] = await listed(muted)
+    assert (item["title"], item["event_id"]) == ("Second", 1)
+
+
+async def test_reading_all_takes_in_before_and_leaves_none_unread(joined, publish, client, headers):
+    user = await joined()
+    await publish()
+    answer = await client.post(f"{LIST}/read-all", headers=headers(user))
+    assert answer.json() == {"unread": 0}
+    assert (await client.get(COUNT, headers=headers(user))).json() == {"unread": 0}

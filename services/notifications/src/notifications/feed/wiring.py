@@ -7,13 +7,12 @@ from chassis.database.unit import Unit
 from chassis.wiring import ServiceResources, resource
 from notifications.feed.repository import FeedRepository
 from notifications.feed.service import Announcements, Connections, Feed
+from notifications.kinds.wiring import NotifyingResources
 from notifications.settings import NotificationsSettings
-
-SCOPE = "notifications:read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resources(ServiceResources):
+class Resources(NotifyingResources):
     """The API process's resources, with the live feed's sockets and their settings.
 
     Attributes:

@@ -11,11 +11,12 @@ from prometheus_client import CollectorRegistry, Counter
 from chassis.database import is_infrastructure_error
 from chassis.jobs import Jobs
 from chassis.loops import until_success
+from notifications.catalogues.service import DEFAULT_LANGUAGE
 from notifications.mail_servers.errors import MailDeferredError, MailRejectedError
 from notifications.mail_servers.service import MailServer
 from notifications.mail_texts.errors import UnfitAddressError
 from notifications.mail_texts.models import MailContent, MailKind
-from notifications.mail_texts.service import DEFAULT_LANGUAGE, MailTexts
+from notifications.mail_texts.service import MailTexts
 from notifications.mails.models import NOTICE_KEPT, MailDraft, MailState, SendMail
 from notifications.mails.repository import MailRepository
 

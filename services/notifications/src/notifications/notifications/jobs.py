@@ -1,4 +1,7 @@
-"""The erasure of a deleted account's data, and the task that brings announcements to sockets."""
+"""Jobs that change many rows of a user in small transactions, and the retention of the list.
+
+Also the task of an API process that takes announcements in for its sockets.
+"""
 
 import asyncio
 from collections.abc import Callable, Collection
@@ -14,15 +17,19 @@ from chassis.messaging import erase_parked
 from chassis.wiring import ServiceResources
 from notifications.announcements.repository import AnnouncementRepository
 from notifications.feed.wiring import feed
+from notifications.kinds.wiring import NotifyingResources
+from notifications.notifications.models import MarkAllRead
+from notifications.notifications.repository import NotificationRepository
 from notifications.notifications.wiring import intake, notifications
+from notifications.outcomes.wiring import outcomes
 from notifications.recipients.models import EraseUserData
 
 _PAGE = 1000
 _USERS = 500  # whose feeds one transaction locks; others who write to them wait for its end
 
 
-async def erase_user_data(arguments: EraseUserData, run: OutsideRun[ServiceResources]) -> None:
-    """Delete all notifications, feed entries, parked messages and responses of a deleted account.
+async def erase_user_data(arguments: EraseUserData, run: OutsideRun[NotifyingResources]) -> None:
+    """Delete what is stored of a deleted account, also its parked messages and stored responses.
 
     The user's feed is closed by then, so no further rows are written. A job that was killed runs
     again, and deletes what is left.
@@ -33,9 +40,26 @@ async def erase_user_data(arguments: EraseUserData, run: OutsideRun[ServiceResou
         async with resources.database.transaction() as unit:
             rows = await notifications(resources, unit).erase(user_id, limit=_PAGE)
             rows += await feed(resources, unit).erase(user_id, limit=_PAGE)
+            rows += await outcomes(resources, unit).erase(user_id, limit=_PAGE)
     async with resources.database.transaction() as unit:
         await erase_parked(unit, consumer=resources.service, key=str(user_id))
         await erase_stored_responses(unit, caller=user_id)
+
+
+async def mark_all_read(arguments: MarkAllRead, run: OutsideRun[ServiceResources]) -> None:
+    """Mark what one request did not: all further notifications up to the place that it named."""
+    marked = _PAGE
+    while marked == _PAGE:
+        async with run.resources.database.transaction() as unit:
+            found = await NotificationRepository(unit).mark_all_read(
+                arguments.user_id, last_event_id=arguments.last_event_id, limit=_PAGE
+            )
+        marked = found.count
+
+
+async def prune_notifications(unit: Unit, limit: int) -> int:
+    """Delete notifications that are older than NOTIFICATIONS_KEPT, and return how many."""
+    return await NotificationRepository(unit).prune(limit=limit)
 
 
 class AnnouncementReader:
@@ -52,7 +76,7 @@ class AnnouncementReader:
     """
 
     def __init__(
-        self, *, resources: ServiceResources, connected: Callable[[], Collection[UUID]]
+        self, *, resources: NotifyingResources, connected: Callable[[], Collection[UUID]]
     ) -> None:
         self.seen = 0
         self._resources = resources

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -9,14 +10,18 @@ from sqlalchemy import func, select, update
 
 from chassis.database import new_id
 from chassis.database.unit import Unit
+from chassis.jobs.retention import rows_older_than
 from chassis.messaging import insert_events
 from chassis.paging import BigSerial, ListOrder, PageRequest, PageRows, Position, each_page
 from notifications.feed.repository import WRITE_ITEMS
-from notifications.notifications.models import Notification
+from notifications.kinds.models import Channel
+from notifications.notifications.models import NOTIFICATIONS_KEPT, Notification
+from notifications.preferences.repository import WANTED
 
 _COLUMNS = """
     id uuid, user_id uuid, source_event_id text, type text, title text, body text, data jsonb,
-    created_at timestamptz, item_type text, item jsonb, traceparent text, event json
+    created_at timestamptz, category text, channels text[], item_type text, item jsonb,
+    traceparent text, event json
 """
 _ROWS = "SELECT * FROM json_to_recordset($1::json) AS r (place integer, {columns})"
 # Each copy is a row of `_ROWS` as text, with ids of its own.
@@ -38,10 +43,12 @@ _COPIES = """
 # constraint on event and user fails the statement: nothing is written twice.
 _WRITE = """
     WITH draft AS ({draft}),
+    {wanted},
     fresh AS (
-        SELECT * FROM draft AS d WHERE NOT EXISTS (
+        SELECT w.*, 'in_app' = ANY (w.wanted) AS listed FROM wanted AS w
+        WHERE w.wanted <> '{}' AND NOT EXISTS (
             SELECT FROM notifications AS n
-            WHERE n.source_event_id = d.source_event_id AND n.user_id = d.user_id
+            WHERE n.source_event_id = w.source_event_id AND n.user_id = w.user_id
         )
     ),
     {items},
@@ -52,17 +59,59 @@ _WRITE = """
         FROM numbered
     ),
     published AS ({events})
-    SELECT place, event_id FROM numbered ORDER BY place
+    SELECT fresh.place, fresh.wanted, numbered.event_id
+    FROM fresh JOIN heads USING (user_id) LEFT JOIN numbered USING (place)
+    ORDER BY place
 """
-_WRITE = _WRITE.replace("{items}", WRITE_ITEMS).replace("{events}", insert_events("numbered"))
+_WRITE = (
+    _WRITE.replace("{wanted}", WANTED)
+    .replace("{items}", WRITE_ITEMS)
+    .replace("{events}", insert_events("numbered"))
+)
 _WRITE_ROWS = _WRITE.replace("{draft}", _ROWS.replace("{columns}", _COLUMNS))
 _WRITE_COPIES = _WRITE.replace("{draft}", _COPIES.replace("{columns}", _COLUMNS))
-
+# The newest first: they are what the user sees. Two requests lock rows in the same order.
+_READ_ALL = """
+    WITH marked AS (
+        UPDATE notifications SET read_at = now(), updated_at = now()
+        WHERE id = ANY (ARRAY(
+            SELECT id FROM notifications
+            WHERE user_id = $1 AND read_at IS NULL AND event_id <= $2
+            ORDER BY event_id DESC LIMIT $3 FOR NO KEY UPDATE
+        ))
+        RETURNING event_id
+    )
+    SELECT count(*) AS count, max(event_id) AS newest FROM marked
+"""
+_prune = rows_older_than(NOTIFICATIONS_KEPT, "notifications", "created_at")
 _ERASE = """
     DELETE FROM notifications WHERE id = ANY (ARRAY(
         SELECT id FROM notifications WHERE user_id = $1 ORDER BY event_id LIMIT $2
     ))
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What became of one notification.
+
+    Attributes:
+        place: its place in the rows to write, from 0.
+        event_id: its place in the feed; None if the user has switched ``in_app`` off.
+        channels: those that the user wants; never empty.
+    """
+
+    place: int
+    event_id: int | None
+    channels: frozenset[Channel]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marked:
+    """How many notifications were marked as read, and the event id of the newest of them."""
+
+    count: int
+    newest: int | None
 
 
 class FeedPosition(Position):
@@ -81,24 +130,32 @@ class NotificationRepository:
     def __init__(self, unit: Unit) -> None:
         self._unit = unit
 
-    async def write(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
+    async def write(self, rows: Sequence[Mapping[str, Any]]) -> list[Written]:
         """Write notifications with their feed items and their events, in the order of `rows`.
 
-        Those whose user was already notified of their event are left out.
+        Left out are those whose user was already notified of their event, has switched all of their
+        channels off, or was deleted. Of a user who has switched ``in_app`` off nothing is written.
 
         Args:
             rows: the columns of the part ``draft`` of the statement, without ``place``.
 
         Returns:
-            The place in `rows` and the event id of each that was written, in the same order.
+            Those that are sent on a channel, in the same order.
         """
         placed = [{**row, "place": place} for place, row in enumerate(rows)]
         written = await self._unit.fetch(_WRITE_ROWS, json.dumps(placed, default=str))
-        return [(row["place"], row["event_id"]) for row in written]
+        return [
+            Written(
+                place=row["place"],
+                event_id=row["event_id"],
+                channels=frozenset(map(Channel, row["wanted"])),
+            )
+            for row in written
+        ]
 
     async def write_copies(
         self, templates: Sequence[Mapping[str, Any]], users: Sequence[Collection[UUID]]
-    ) -> None:
+    ) -> list[UUID]:
         """Write a copy of each template for each of its users, as ``write`` does.
 
         PostgreSQL makes the copies, since to make thousands of them here would hold up the event
@@ -107,8 +164,11 @@ class NotificationRepository:
         Args:
             templates: rows as for ``write``. Their ids occur nowhere else, and are not stored.
             users: for each template.
+
+        Returns:
+            The user of each copy that was written.
         """
-        written = [
+        given = [
             {
                 "template": number,
                 "row": json.dumps(row, default=str),
@@ -119,14 +179,16 @@ class NotificationRepository:
             for number, row in enumerate(templates)
         ]
         copies = [(number, user) for number, each in enumerate(users) for user in each]
-        await self._unit.execute(
+        written = await self._unit.fetch(
             _WRITE_COPIES,
-            json.dumps(written, default=str),
+            json.dumps(given, default=str),
             [number for number, _ in copies],
             [new_id() for _ in copies],
             [user for _, user in copies],
             [new_id() for _ in copies],
         )
+        # Places begin at 1.
+        return [copies[row["place"] - 1][1] for row in written if row["event_id"] is not None]
 
     async def page(
         self, user_id: UUID, wanted: PageRequest[FeedPosition], *, unread: bool | None
@@ -153,6 +215,18 @@ class NotificationRepository:
             Notification.user_id == user_id, Notification.read_at.is_(None)
         )
         return (await self._unit.session.execute(query)).scalar_one()
+
+    async def mark_all_read(self, user_id: UUID, *, last_event_id: int, limit: int) -> Marked:
+        """Mark unread notifications of a user as read, at most `limit`, the newest first.
+
+        Those after `last_event_id` stay as they are.
+        """
+        [row] = await self._unit.fetch(_READ_ALL, user_id, last_event_id, limit)
+        return Marked(count=row["count"], newest=row["newest"])
+
+    async def prune(self, *, limit: int) -> int:
+        """Delete notifications older than NOTIFICATIONS_KEPT, at most `limit`; return how many."""
+        return await _prune(self._unit, limit)
 
     async def mark_read(self, user_id: UUID, notification_id: UUID) -> Notification | None:
         """Mark a user's notification as read; return it, or None if the user has none such.

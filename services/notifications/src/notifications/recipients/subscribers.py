@@ -6,7 +6,6 @@ from chassis.messaging import Delivery
 from chassis.wiring import ServiceResources
 from contracts.users import (
     UserDeleted,
-    UserEmailChanged,
     UserProfileUpdated,
     UserRegistered,
     UserSnapshot,
@@ -48,19 +47,3 @@ async def on_user_deleted(event: UserDeleted, delivery: Delivery[ServiceResource
         event.user_id, version=event.version
     )
     await mails(delivery.resources, delivery.unit).erase(event.user_id)
-
-
-async def on_user_email_changed(
-    event: UserEmailChanged, delivery: Delivery[ServiceResources]
-) -> None:
-    """Store a user's new address, and tell them at the previous one.
-
-    So the owner learns of it if somebody else has changed it.
-    """
-    previous = await recipients(delivery.resources, delivery.unit).email_changed(
-        event.user_id, email=event.email, version=event.version
-    )
-    if previous is not None:
-        await mails(delivery.resources, delivery.unit).tell_of_change(
-            event.user_id, previous_email=previous, source_event_id=delivery.message.id
-        )
