@@ -50,6 +50,50 @@ async def test_while_one_transaction_has_taken_in_and_not_committed_a_second_wai
     assert await numbers(user) == list(range(1, 2 + with_head))
 
 
+async def test_while_one_transaction_has_marked_its_users_a_second_waits_and_then_finds_none(
+    joined, publish, resources, until_blocked
+):
+    """Between the snapshot of the statement that marks and its lock."""
+    user = await joined()
+    await publish()
+
+    async def advance():
+        async with resources.database.transaction() as unit:
+            announcements = AnnouncementRepository(unit)
+            newest = await announcements.newest()
+            return await announcements.advance([user], newest=newest)
+
+    assert [one.user_id for one in await advance()] == [user]
+    await publish()
+    async with resources.database.transaction() as unit:
+        announcements = AnnouncementRepository(unit)
+        assert await announcements.advance([user], newest=await announcements.newest())
+        second = asyncio.create_task(advance())
+        await until_blocked()
+    assert await second == []
+
+
+@pytest.mark.parametrize("with_head", [False, True])
+async def test_while_the_intake_waits_for_a_users_head_it_holds_none_of_a_later_user(
+    joined, publish, placed, consume, owner, take_in, until_blocked, with_head
+):
+    """A worker that holds the first head, and wants the second one, would wait in a circle."""
+    first, second = sorted([await joined(), await joined()])
+    await consume(placed(first), *([placed(second)] if with_head else []))
+    await publish()
+    async with owner.transaction():
+        await owner.execute("SELECT FROM feed_heads WHERE user_id = $1 FOR UPDATE", first)
+        taking = asyncio.create_task(take_in(second, first))
+        await until_blocked()
+        await owner.execute("SET LOCAL lock_timeout = '5s'")
+        await owner.execute(
+            "INSERT INTO feed_heads (user_id, feed_seq) VALUES ($1, 0)"
+            " ON CONFLICT (user_id) DO UPDATE SET updated_at = now()",
+            second,
+        )
+    await taking
+
+
 async def test_between_the_reading_of_announcements_and_the_lock_another_takes_in_a_newer_one(
     joined, publish, resources, take_in, numbers
 ):

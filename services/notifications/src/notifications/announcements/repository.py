@@ -56,12 +56,13 @@ _LOCK_HEADS = """
     .replace("{users}", "ANY ($1::uuid[])")
     .replace("{newest}", "$2"),
 )
-# The snapshot is newer than the locks, so it has what the last holder of each lock took in.
+# Under its lock a head is read again, so it has what the last holder of the lock took in.
 _ADVANCE = """
     WITH before AS (
         SELECT user_id, announced, joined_at
         FROM feed_heads JOIN recipients USING (user_id)
         WHERE user_id = ANY ($1::uuid[]) AND announced < $2 AND NOT is_closed
+        ORDER BY user_id FOR NO KEY UPDATE OF feed_heads
     )
     UPDATE feed_heads AS h SET announced = $2, updated_at = now()
     FROM before WHERE h.user_id = before.user_id
