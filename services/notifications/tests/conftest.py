@@ -37,6 +37,11 @@ from testkit.waiting import until
 
 ABSENT = object()
 
+WAITING = (
+    "SELECT count(*) > 0 FROM pg_stat_activity"
+    " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+)
+
 type Consume = Callable[..., Awaitable[tuple[int, Exception | None]]]
 type Socket = Callable[..., AbstractAsyncContextManager["FeedClient"]]
 

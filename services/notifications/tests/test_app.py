@@ -16,10 +16,11 @@ from notifications.declaration import SERVICE
 from testkit.clients import client_of
 
 
-async def test_no_request_gets_a_5xx_or_an_undocumented_response(server, headers, consume, placed):
+async def test_no_request_gets_a_5xx_or_an_undocumented_response(server, tokens, consume, placed):
     user = new_id()
+    headers = tokens.headers(subject=user, scopes=["notifications:read", "announcements:write"])
     await consume(*(placed(user) for _ in range(3)))
-    tried = await asyncio.to_thread(fuzz, server.url, headers(user))
+    tried = await asyncio.to_thread(fuzz, server.url, headers)
     assert tried == {
         "GET /api/v1/notifications",
         "GET /api/v1/notifications/preferences",
@@ -27,6 +28,10 @@ async def test_no_request_gets_a_5xx_or_an_undocumented_response(server, headers
         "POST /api/v1/notifications/read-all",
         "POST /api/v1/notifications/{notification_id}/read",
         "PUT /api/v1/notifications/preferences",
+        "POST /api/v1/announcements",
+        "GET /api/v1/announcements",
+        "GET /api/v1/announcements/{announcement_id}",
+        "DELETE /api/v1/announcements/{announcement_id}",
         "GET /exports/me",
     }
 

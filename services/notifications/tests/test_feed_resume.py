@@ -14,6 +14,7 @@ from notifications.feed.models import FEED_KEPT
 from notifications.feed.repository import FeedRepository
 from notifications.feed.service import PAGE, Connection
 from notifications.feed.wiring import feed as feed_of
+from notifications.notifications.jobs import AnnouncementReader
 
 
 @pytest.fixture
@@ -194,6 +195,7 @@ async def reading(resources, connections):
         connections=connections,
         database=resources.database,
         verifier=resources.verifier,
+        announcements=AnnouncementReader(resources=resources, connected=connections.users),
         poll_seconds=3600,
     )
     reader._poll_at = time.monotonic() + 3600

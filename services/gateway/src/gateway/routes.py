@@ -218,6 +218,7 @@ ROUTES = (
     Route(prefix="/api/v1/products", service="orders", auth=Auth.PUBLIC, methods=_READ),
     Route(prefix="/api/v1/products", service="orders"),
     Route(prefix="/api/v1/orders", service="orders"),
+    Route(prefix="/api/v1/announcements", service="notifications"),
     Route(prefix="/api/v1/notifications", service="notifications"),
     Route(
         prefix="/api/v1/notifications/ws",

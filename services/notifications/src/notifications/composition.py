@@ -9,14 +9,16 @@ from chassis.messaging.wakeup import listen
 from chassis.process import Process
 from chassis.wiring import ServiceResources
 from notifications.feed.jobs import FeedReader
-from notifications.feed.service import CHANNEL, Connections, SocketMetrics
+from notifications.feed.service import CHANNEL, TO_ALL, Connections, SocketMetrics
 from notifications.feed.wiring import Resources
 from notifications.kinds.service import NotificationMetrics, NotificationTexts
+from notifications.kinds.wiring import NotifyingResources
 from notifications.mail_servers.models import SmtpServer
 from notifications.mail_servers.service import MailServer
 from notifications.mail_texts.service import MailTexts
 from notifications.mails.service import MailMetrics
 from notifications.mails.wiring import WorkerResources
+from notifications.notifications.jobs import AnnouncementReader
 from notifications.settings import NotificationsSettings
 
 _NO_SENDER = "no-reply@localhost"  # no mail is sent while SMTP_SERVER is not set
@@ -32,17 +34,33 @@ async def open_resources(
         limit_per_user=settings.feed_sockets_per_user,
         metrics=SocketMetrics(process.registry),
     )
+    notifying = common.extended(
+        NotifyingResources,
+        notification_texts=await asyncio.to_thread(NotificationTexts),  # it reads files
+        notification_metrics=NotificationMetrics(process.registry),
+    )
+    announcements = AnnouncementReader(resources=notifying, connected=connections.users)
     reader = FeedReader(
         connections=connections,
         database=common.database,
         verifier=common.verifier,
+        announcements=announcements,
         poll_seconds=settings.feed_poll_seconds,
     )
     name = f"{process.name}-feed"
-    listener = listen(common.database.direct, name, CHANNEL, connections.hint)
+
+    def on_hint(payload: str) -> None:
+        connections.hint(payload)
+        if payload in {"", TO_ALL}:
+            announcements.wake()
+
+    listener = listen(common.database.direct, name, CHANNEL, on_hint)
     process.start(listener, name="feed-listener")
     process.start(reader.run(), name="feed-reader")
-    yield common.extended(Resources, settings=settings, connections=connections)
+    process.start(announcements.run(), name="announcements")
+    yield notifying.extended(
+        Resources, settings=settings, connections=connections, announcements=announcements
+    )
 
 
 @asynccontextmanager

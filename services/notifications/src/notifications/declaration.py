@@ -35,6 +35,8 @@ from contracts.users import (
     UserRolesChanged,
     UserSnapshot,
 )
+from notifications.announcements import routes as announcements
+from notifications.announcements.jobs import prune_announcements
 from notifications.composition import open_resources, open_worker_resources
 from notifications.feed import routes as feed
 from notifications.feed.jobs import prune_feed
@@ -168,7 +170,7 @@ SERVICE = Service(
     title="Notifications",
     about="What happened to a user's orders, as a list and as a live feed.",
     metadata=Base.metadata,
-    routers=[preferences.router, notifications.router, feed.router],
+    routers=[preferences.router, notifications.router, feed.router, announcements.router],
     api=Composition(settings=NotificationsSettings, extend=open_resources),
     worker=Composition(settings=NotificationsSettings, extend=open_worker_resources),
     subscriptions=_SUBSCRIPTIONS,
@@ -176,6 +178,7 @@ SERVICE = Service(
     exports=_EXPORTS,
     retention=[
         Retention(name="feed_entries", prune=prune_feed),
+        Retention(name="announcements", prune=prune_announcements),
         Retention(name="notifications", prune=prune_notifications),
         Retention(name="outcomes", prune=prune_outcomes),
         Retention(name="mails.token", prune=expire_mails, every=timedelta(minutes=1)),

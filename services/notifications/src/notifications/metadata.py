@@ -2,7 +2,9 @@
 
 from sqlalchemy.orm import DeclarativeBase
 
+from chassis.audit import declare_audit_table
 from chassis.database import service_metadata
+from chassis.http import declare_idempotency_table
 from chassis.jobs import declare_job_tables
 from chassis.messaging import declare_messaging_tables
 
@@ -15,3 +17,5 @@ class Base(DeclarativeBase):
 
 declare_messaging_tables(Base.metadata)
 declare_job_tables(Base.metadata)
+declare_idempotency_table(Base.metadata)
+declare_audit_table(Base.metadata)

@@ -9,7 +9,7 @@ from chassis.database import Database, is_infrastructure_error
 from chassis.database.unit import Unit
 from chassis.loops import Failures, for_ever
 from notifications.feed.repository import FeedRepository
-from notifications.feed.service import PAGE, Connections
+from notifications.feed.service import PAGE, Announcements, Connections
 
 _BATCH = 200  # sockets in one query; bounds the memory that a burst of reconnects needs
 
@@ -26,6 +26,7 @@ class FeedReader:
         connections: the sockets.
         database: the database that holds the items.
         verifier: checks whether a socket's token is still valid.
+        announcements: is woken when a poll finds a new announcement.
         poll_seconds: seconds between two polls: the longest that an item waits if its hint is lost.
     """
 
@@ -35,11 +36,13 @@ class FeedReader:
         connections: Connections,
         database: Database,
         verifier: Verifier,
+        announcements: Announcements,
         poll_seconds: float,
     ) -> None:
         self._connections = connections
         self._database = database
         self._verifier = verifier
+        self._announcements = announcements
         self._poll_seconds = poll_seconds
         self._poll_at = 0.0
 
@@ -91,4 +94,7 @@ class FeedReader:
         self._connections.end_expired(self._verifier)
         places = self._connections.places()
         if places:
-            self._connections.mark_users(await entries.ahead(places))
+            users, announced = await entries.ahead(places, announced=self._announcements.seen)
+            self._connections.mark_users(users)
+            if announced:
+                self._announcements.wake()

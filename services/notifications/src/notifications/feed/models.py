@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Index, Text, false
+from sqlalchemy import BigInteger, Index, Text, false, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -23,6 +23,8 @@ class FeedHead(Timestamped, Base):
     slower transaction.
 
     A closed feed gets no more numbers: the account of its user was deleted.
+
+    ``announced`` is the last announcement that the feed has taken in. It rises under the same lock.
     """
 
     __tablename__ = "feed_heads"
@@ -30,6 +32,7 @@ class FeedHead(Timestamped, Base):
     user_id: Mapped[UUID] = mapped_column(primary_key=True)
     feed_seq: Mapped[int] = mapped_column(BigInteger)
     is_closed: Mapped[bool] = mapped_column(server_default=false())
+    announced: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
 
 
 class FeedEntry(Timestamped, Base):

@@ -62,6 +62,8 @@ _AHEAD = """
     SELECT h.user_id
     FROM unnest($1::uuid[], $2::bigint[]) AS p (user_id, position)
     JOIN feed_heads AS h ON h.user_id = p.user_id AND h.feed_seq > p.position
+    UNION ALL
+    SELECT NULL WHERE EXISTS (SELECT FROM announcements WHERE seq > $3)
 """
 
 # Delete all entries of a user up to the newest expired one. Deleting by time alone could leave a
@@ -154,10 +156,17 @@ class FeedRepository:
         """Delete entries of a user, at most `limit`, and return how many."""
         return await self._unit.execute(_ERASE, user_id, limit)
 
-    async def ahead(self, places: Collection[FeedPosition]) -> set[UUID]:
-        """Return the users whose feed has items after the given place."""
-        rows = await self._unit.fetch(_AHEAD, *_arrays(places))
-        return {row["user_id"] for row in rows}
+    async def ahead(
+        self, places: Collection[FeedPosition], *, announced: int
+    ) -> tuple[set[UUID], bool]:
+        """Return the users whose feed has items after the given place.
+
+        Returns:
+            These users, and whether there is an announcement after the number `announced`.
+        """
+        rows = await self._unit.fetch(_AHEAD, *_arrays(places), announced)
+        users = {row["user_id"] for row in rows}
+        return users - {None}, None in users
 
 
 def _arrays(places: Collection[FeedPosition]) -> tuple[list[UUID], list[int]]:

@@ -123,6 +123,7 @@ class _Socket:
     async def _start(self, caller: Principal, seen: int | None) -> Start:
         try:
             async with self._resources.database.transaction() as unit:
+                await self._resources.announcements.take_in_for(unit, caller.user_id)
                 return await feed(self._resources, unit).find_start(caller.user_id, seen)
         except Exception as error:
             if not is_infrastructure_error(error):

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
 
 import prometheus_client
@@ -17,8 +18,26 @@ from notifications.feed.errors import ProcessFull, TooManySockets
 from notifications.feed.repository import FeedPosition, FeedRepository, Item
 
 CHANNEL = "notifications_feed"
+TO_ALL = "*"
+"""The hint that there is a new announcement, in place of users."""
 PAGE = 50  # items read for one socket at a time; a socket holds two pages at most
 _USERS_IN_HINT = 200  # 37 bytes each: below the 8,000 bytes of a NOTIFY payload
+
+
+class Announcements(Protocol):
+    """Takes announcements into the feeds of the users whose sockets a process holds.
+
+    Attributes:
+        seen: the number of the last announcement that the feeds of all these users have taken in.
+    """
+
+    seen: int
+
+    def wake(self) -> None:
+        """Take in what is new, soon."""
+
+    async def take_in_for(self, unit: Unit, user_id: UUID) -> None:
+        """Take in what a user has missed, as the first step of a transaction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +75,10 @@ class Feed:
                 self._wakeups.hint(CHANNEL, hint)
 
         self._unit.after_commit(send_hints)
+
+    def announce_to_all(self) -> None:
+        """Send a hint after the commit: a new announcement was stored, for every user."""
+        self._unit.after_commit(lambda: self._wakeups.hint(CHANNEL, TO_ALL))
 
     async def close(self, user_id: UUID) -> None:
         """Give a user's feed no more items; see ``FeedRepository.close``."""
@@ -251,6 +274,10 @@ class Connections:
             if items:
                 connection.behind = len(items) == PAGE
                 connection.offer(items)
+
+    def users(self) -> list[UUID]:
+        """Return the connected users."""
+        return [UUID(user) for user in self._by_user]
 
     def places(self) -> list[FeedPosition]:
         """Return the connected users, each with the lowest position of their connections."""

@@ -6,16 +6,22 @@ from typing import Annotated
 from chassis.database.unit import Unit
 from chassis.wiring import ServiceResources, resource
 from notifications.feed.repository import FeedRepository
-from notifications.feed.service import Connections, Feed
+from notifications.feed.service import Announcements, Connections, Feed
+from notifications.kinds.wiring import NotifyingResources
 from notifications.settings import NotificationsSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resources(ServiceResources):
-    """The API process's resources, with the live feed's sockets and their settings."""
+class Resources(NotifyingResources):
+    """The API process's resources, with the live feed's sockets and their settings.
+
+    Attributes:
+        announcements: takes announcements into the feeds of connected users.
+    """
 
     settings: NotificationsSettings
     connections: Connections
+    announcements: Announcements
 
 
 def feed(resources: ServiceResources, unit: Unit) -> Feed:

@@ -1,13 +1,14 @@
 """All SQL on notifications."""
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select, update
 
+from chassis.database import new_id
 from chassis.database.unit import Unit
 from chassis.jobs.retention import rows_older_than
 from chassis.messaging import insert_events
@@ -17,17 +18,31 @@ from notifications.kinds.models import Channel
 from notifications.notifications.models import NOTIFICATIONS_KEPT, Notification
 from notifications.preferences.repository import WANTED
 
+_COLUMNS = """
+    id uuid, user_id uuid, source_event_id text, type text, title text, body text, data jsonb,
+    created_at timestamptz, category text, channels text[], item_type text, item jsonb,
+    traceparent text, event json
+"""
+_ROWS = "SELECT * FROM json_to_recordset($1::json) AS r (place integer, {columns})"
+# Each copy is a row of `_ROWS` as text, with ids of its own.
+_COPIES = """
+    SELECT c.place, r.*
+    FROM unnest($2::integer[], $3::uuid[], $4::uuid[], $5::uuid[])
+        WITH ORDINALITY AS c (template, id, user_id, outbox_id, place)
+    JOIN json_to_recordset($1::json) AS t (
+        template integer, row text, id text, user_id text, outbox_id text
+    ) USING (template)
+    CROSS JOIN LATERAL json_to_record(
+        replace(replace(replace(
+            t.row, t.id, c.id::text), t.user_id, c.user_id::text), t.outbox_id, c.outbox_id::text
+        )::json
+    ) AS r ({columns})
+"""
 # One statement for any number of notifications, so that it is prepared once. Its parts share one
 # snapshot, which does not see what another transaction writes at the same time. Then the unique
 # constraint on event and user fails the statement: nothing is written twice.
 _WRITE = """
-    WITH draft AS (
-        SELECT * FROM json_to_recordset($1::json) AS r (
-            place integer, id uuid, user_id uuid, source_event_id text, type text, title text,
-            body text, data jsonb, created_at timestamptz, category text, channels text[],
-            item_type text, item jsonb, traceparent text, event json
-        )
-    ),
+    WITH draft AS ({draft}),
     {wanted},
     fresh AS (
         SELECT w.*, 'in_app' = ANY (w.wanted) AS listed FROM wanted AS w
@@ -53,6 +68,8 @@ _WRITE = (
     .replace("{items}", WRITE_ITEMS)
     .replace("{events}", insert_events("numbered"))
 )
+_WRITE_ROWS = _WRITE.replace("{draft}", _ROWS.replace("{columns}", _COLUMNS))
+_WRITE_COPIES = _WRITE.replace("{draft}", _COPIES.replace("{columns}", _COLUMNS))
 # The newest first: they are what the user sees. Two requests lock rows in the same order.
 _READ_ALL = """
     WITH marked AS (
@@ -126,7 +143,7 @@ class NotificationRepository:
             Those that are sent on a channel, in the same order.
         """
         placed = [{**row, "place": place} for place, row in enumerate(rows)]
-        written = await self._unit.fetch(_WRITE, json.dumps(placed, default=str))
+        written = await self._unit.fetch(_WRITE_ROWS, json.dumps(placed, default=str))
         return [
             Written(
                 place=row["place"],
@@ -135,6 +152,43 @@ class NotificationRepository:
             )
             for row in written
         ]
+
+    async def write_copies(
+        self, templates: Sequence[Mapping[str, Any]], users: Sequence[Collection[UUID]]
+    ) -> list[UUID]:
+        """Write a copy of each template for each of its users, as ``write`` does.
+
+        PostgreSQL makes the copies, since to make thousands of them here would hold up the event
+        loop: it replaces the ids.
+
+        Args:
+            templates: rows as for ``write``. Their ids occur nowhere else, and are not stored.
+            users: for each template.
+
+        Returns:
+            The user of each copy that was written.
+        """
+        given = [
+            {
+                "template": number,
+                "row": json.dumps(row, default=str),
+                "id": row["id"],
+                "user_id": row["user_id"],
+                "outbox_id": row["event"]["id"],
+            }
+            for number, row in enumerate(templates)
+        ]
+        copies = [(number, user) for number, each in enumerate(users) for user in each]
+        written = await self._unit.fetch(
+            _WRITE_COPIES,
+            json.dumps(given, default=str),
+            [number for number, _ in copies],
+            [new_id() for _ in copies],
+            [user for _, user in copies],
+            [new_id() for _ in copies],
+        )
+        # Places begin at 1.
+        return [copies[row["place"] - 1][1] for row in written if row["event_id"] is not None]
 
     async def page(
         self, user_id: UUID, wanted: PageRequest[FeedPosition], *, unread: bool | None

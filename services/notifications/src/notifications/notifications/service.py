@@ -14,6 +14,8 @@ from chassis.messaging import Outbox
 from chassis.paging import PageRequest, PageRows
 from chassis.telemetry.tracing import current_traceparent, within_trace
 from contracts.notifications import NotificationCreated
+from notifications.announcements.models import Recent
+from notifications.announcements.service import Copies, Intake
 from notifications.catalogues.service import DEFAULT_LANGUAGE
 from notifications.feed.service import Feed
 from notifications.kinds.models import (
@@ -123,11 +125,7 @@ class Notifier:
             _notice(drafts[written.place], texts[written.place], written, created_at)
             for written in await self._notifications.write(rows)
         ]
-        listed = [notice.user_id for notice in notices if notice.event_id is not None]
-        self._feed.announce_items(listed)
-        self._unit.after_commit(
-            lambda: self._metrics.count(Channel.IN_APP, Outcome.CREATED, len(listed))
-        )
+        self._tell_of([notice.user_id for notice in notices if notice.event_id is not None])
         return notices
 
     async def _texts_of(self, drafts: Sequence[Draft]) -> list[NotificationText]:
@@ -140,6 +138,40 @@ class Notifier:
             )
             for draft in drafts
         ]
+
+    async def copy_announcements(self, copies: Copies) -> None:
+        """Write a notification for each user of each announcement, with its item and its event.
+
+        Left out are users who have switched the channel ``in_app`` of announcements off.
+        """
+        if not copies:
+            return
+        created_at = datetime.now(UTC)
+        templates = [self._template(one, created_at) for one, _ in copies]
+        users = await self._notifications.write_copies(templates, [to for _, to in copies])
+        self._tell_of(users)
+
+    def _tell_of(self, listed: Sequence[UUID]) -> None:
+        """Send hints and count, after the commit, what was written in the lists of these users."""
+        self._feed.announce_items(listed)
+        self._unit.after_commit(
+            lambda: self._metrics.count(Channel.IN_APP, Outcome.CREATED, len(listed))
+        )
+
+    def _template(self, announcement: Recent, created_at: datetime) -> dict[str, Any]:
+        """Return the row of which each user gets a copy with ids of its own."""
+        draft = Draft(
+            id=new_id(),
+            kind=KINDS["announcement"],
+            user_id=new_id(),
+            source_event_id=str(announcement.id),
+            data={**announcement.data, "announcement_id": str(announcement.id)},
+            traceparent=announcement.traceparent,
+        )
+        text = NotificationText(
+            language=DEFAULT_LANGUAGE, title=announcement.title, body=announcement.body
+        )
+        return self._row(draft, text, created_at)
 
     def _row(self, draft: Draft, text: NotificationText, created_at: datetime) -> dict[str, Any]:
         """Return what the statement needs of one notification: its row, item and event."""
@@ -212,17 +244,22 @@ class NotificationService:
 
     Args:
         notifications: their repository.
+        intake: takes announcements in before notifications are listed or counted.
         jobs: the jobs of the same transaction.
     """
 
-    def __init__(self, *, notifications: NotificationRepository, jobs: Jobs) -> None:
+    def __init__(
+        self, *, notifications: NotificationRepository, intake: Intake, jobs: Jobs
+    ) -> None:
         self._notifications = notifications
+        self._intake = intake
         self._jobs = jobs
 
     async def page(
         self, user_id: UUID, wanted: PageRequest[FeedPosition], *, unread: bool | None
     ) -> PageRows[Notification, FeedPosition]:
         """Return one page, newest first."""
+        await self._intake.take_in_for(user_id)
         return await self._notifications.page(user_id, wanted, unread=unread)
 
     async def erase(self, user_id: UUID, *, limit: int) -> int:
@@ -231,6 +268,7 @@ class NotificationService:
 
     async def count_unread(self, user_id: UUID) -> int:
         """Return how many notifications the user has not read."""
+        await self._intake.take_in_for(user_id)
         return await self._notifications.count_unread(user_id)
 
     async def mark_all_read(self, user_id: UUID, *, last_event_id: int | None) -> int:
@@ -242,6 +280,7 @@ class NotificationService:
             user_id: whose.
             last_event_id: newer ones stay unread; None marks all that there are.
         """
+        await self._intake.take_in_for(user_id)
         marked = await self._notifications.mark_all_read(
             user_id,
             last_event_id=MAX_INTEGER if last_event_id is None else last_event_id,

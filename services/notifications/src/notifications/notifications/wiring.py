@@ -3,7 +3,9 @@
 from typing import Annotated
 
 from chassis.database.unit import Unit
-from chassis.wiring import ServiceResources, use_case
+from chassis.wiring import use_case
+from notifications.announcements.repository import AnnouncementRepository
+from notifications.announcements.service import Intake
 from notifications.feed.wiring import feed
 from notifications.kinds.wiring import NotifyingResources
 from notifications.notifications.repository import NotificationRepository
@@ -11,11 +13,18 @@ from notifications.notifications.service import NotificationService, Notifier
 from notifications.preferences.repository import PreferenceRepository
 
 
-def notifications(resources: ServiceResources, unit: Unit) -> NotificationService:
+def notifications(resources: NotifyingResources, unit: Unit) -> NotificationService:
     """Return the use cases of a user's own notifications."""
     return NotificationService(
-        notifications=NotificationRepository(unit), jobs=resources.jobs(unit)
+        notifications=NotificationRepository(unit),
+        intake=intake(resources, unit),
+        jobs=resources.jobs(unit),
     )
+
+
+def intake(resources: NotifyingResources, unit: Unit) -> Intake:
+    """Return what takes announcements into users' lists and feeds."""
+    return Intake(announcements=AnnouncementRepository(unit), copier=notifier(resources, unit))
 
 
 def notifier(resources: NotifyingResources, unit: Unit) -> Notifier:

@@ -1,6 +1,7 @@
 """All SQL on recipients."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -28,7 +29,7 @@ class RecipientRepository:
         self._unit = unit
 
     async def upsert(
-        self, user_id: UUID, *, version: int, whole: bool = False, **known: str | None
+        self, user_id: UUID, *, version: int, whole: bool = False, **known: str | datetime | None
     ) -> bool:
         """Store what is known of a user at `version`, and return whether it was stored.
 

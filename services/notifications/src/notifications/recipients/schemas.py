@@ -10,5 +10,6 @@ class ExportedRecipient(Shape):
 
     email: str | None
     full_name: str
+    joined_at: datetime
     created_at: datetime
     updated_at: datetime

@@ -1,5 +1,6 @@
 """Use cases of recipients: store what the events of the users service say."""
 
+from datetime import datetime
 from uuid import UUID
 
 from chassis.jobs import Jobs
@@ -32,9 +33,13 @@ class RecipientService:
         self._preferences = preferences
         self._jobs = jobs
 
-    async def registered(self, user_id: UUID, *, email: str, full_name: str, version: int) -> None:
-        """Store a new account."""
-        await self._recipients.upsert(user_id, version=version, email=email, full_name=full_name)
+    async def registered(
+        self, user_id: UUID, *, email: str, full_name: str, version: int, at: datetime
+    ) -> None:
+        """Store a new account, which was registered `at` a time."""
+        await self._recipients.upsert(
+            user_id, version=version, email=email, full_name=full_name, joined_at=at
+        )
 
     async def profile_updated(self, user_id: UUID, *, full_name: str, version: int) -> None:
         """Store a user's changed name."""

@@ -1,5 +1,7 @@
 """The handlers of the users service's events."""
 
+from datetime import UTC, datetime
+
 from chassis.messaging import Delivery
 from chassis.wiring import ServiceResources
 from contracts.users import (
@@ -15,7 +17,11 @@ from notifications.recipients.wiring import recipients
 async def on_user_registered(event: UserRegistered, delivery: Delivery[ServiceResources]) -> None:
     """Store a new user."""
     await recipients(delivery.resources, delivery.unit).registered(
-        event.user_id, email=event.email, full_name=event.full_name, version=event.version
+        event.user_id,
+        email=event.email,
+        full_name=event.full_name,
+        version=event.version,
+        at=delivery.message.time or datetime.now(UTC),
     )
 
 

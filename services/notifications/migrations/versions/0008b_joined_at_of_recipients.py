@@ -1,0 +1,25 @@
+"""Add when a user registered; for those who are known already, any time before now will do."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0008b"
+down_revision = "0008a"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column(
+        "recipients",
+        sa.Column(
+            "joined_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+    )
+
+
+def downgrade() -> None:
+    op.drop_column("recipients", "joined_at")
