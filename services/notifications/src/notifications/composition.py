@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from chassis.cancellation import closed_by
 from chassis.messaging.wakeup import listen
 from chassis.process import Process
 from chassis.wiring import ServiceResources
@@ -53,12 +54,14 @@ async def open_worker_resources(
     # Both read files.
     texts = await asyncio.to_thread(MailTexts, sender=sender, public_url=settings.public_url)
     server = await asyncio.to_thread(_smtp_server, settings)
-    yield common.extended(
-        WorkerResources,
-        mail_texts=texts,
-        mail_server=MailServer(server=server),
-        mail_metrics=MailMetrics(process.registry),
-    )
+    mail_server = MailServer(server=server)
+    async with closed_by(mail_server.close):
+        yield common.extended(
+            WorkerResources,
+            mail_texts=texts,
+            mail_server=mail_server,
+            mail_metrics=MailMetrics(process.registry),
+        )
 
 
 def _smtp_server(settings: NotificationsSettings) -> SmtpServer | None:

@@ -39,6 +39,7 @@ from notifications.composition import open_resources, open_worker_resources
 from notifications.feed import routes as feed
 from notifications.feed.jobs import prune_feed
 from notifications.feed.wiring import SCOPE
+from notifications.mail_servers.models import CONNECTIONS
 from notifications.mails.jobs import expire_mails, prune_mails, send_mail
 from notifications.mails.models import QUEUE, SendMail
 from notifications.mails.repository import MailRepository
@@ -124,7 +125,7 @@ _JOBS: JobKinds[WorkerResources] = JobKinds(
         ),
         OutsideJob(EraseUserData, erase_user_data, time_limit=600),
     ],
-    slots={QUEUE: 4},
+    slots={QUEUE: CONNECTIONS},
 )
 _EXPORTS: tuple[Export[ServiceResources], ...] = (
     Export(

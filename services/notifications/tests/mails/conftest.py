@@ -4,6 +4,7 @@ import dataclasses
 import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -71,8 +72,14 @@ def send(worker_resources: WorkerResources, db: asyncpg.Connection) -> Send:
 
     async def run(*, over: SmtpServer | None = None) -> None:
         resources = worker_resources
-        if over is not None:
-            resources = dataclasses.replace(resources, mail_server=MailServer(server=over))
+        async with AsyncExitStack() as stack:
+            if over is not None:
+                server = MailServer(server=over)
+                stack.push_async_callback(server.close)
+                resources = dataclasses.replace(resources, mail_server=server)
+            await attempt(resources)
+
+    async def attempt(resources: WorkerResources) -> None:
         jobs = await db.fetch("SELECT id, arguments FROM jobs WHERE kind = $1", SendMail.kind)
         for job in jobs:
             arguments = SendMail.model_validate(json.loads(job["arguments"]))

@@ -87,7 +87,7 @@ async def test_a_mail_that_the_server_refuses_for_now_is_tried_again_until_it_is
     await publish(verification())
     await eventually(lambda: db.fetchval("SELECT count(*) FROM jobs WHERE error IS NOT NULL"))
     error = await db.fetchval("SELECT error FROM jobs WHERE error IS NOT NULL")
-    assert error == "MailDeferredError: The mail server refused the content with 451."
+    assert error == "MailDeferredError: The mail server refused the content with 451 4.3.0."
     mail_server.on_data = refuse("250 accepted")
     await db.execute("UPDATE jobs SET run_at = now() WHERE state = 'waiting'")
     await eventually(lambda: sent(db))
