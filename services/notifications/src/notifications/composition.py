@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from chassis.auth.secret_keys import keys_in
 from chassis.cancellation import closed_by
 from chassis.messaging.wakeup import listen
 from chassis.process import Process
@@ -17,7 +18,9 @@ from notifications.mail_servers.service import MailServer
 from notifications.mail_texts.service import MailTexts
 from notifications.mails.service import MailMetrics
 from notifications.mails.wiring import WorkerResources
+from notifications.recipients.models import MailRate
 from notifications.settings import NotificationsSettings
+from notifications.unsubscriptions.models import UnsubscribeTokens
 
 _NO_SENDER = "no-reply@localhost"  # no mail is sent while SMTP_SERVER is not set
 
@@ -60,6 +63,8 @@ async def open_worker_resources(
             WorkerResources,
             mail_texts=texts,
             mail_server=mail_server,
+            mail_rate=MailRate(limit=settings.mails_per_minute),
+            unsubscribe_tokens=UnsubscribeTokens(keys_in(settings.unsubscribe_keys)),
             mail_metrics=MailMetrics(process.registry),
         )
 

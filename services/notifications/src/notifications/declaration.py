@@ -61,14 +61,15 @@ from notifications.notifications.subscribers import (
     on_order_placed,
     on_order_refunded,
     on_order_shipped,
+    on_user_deleted,
+    on_user_email_changed,
     write_notifications,
 )
 from notifications.recipients.models import EraseUserData
 from notifications.recipients.repository import RecipientRepository
 from notifications.recipients.schemas import ExportedRecipient
 from notifications.recipients.subscribers import (
-    on_user_deleted,
-    on_user_email_changed,
+    on_user_email_verified,
     on_user_profile_updated,
     on_user_registered,
     on_user_snapshot,
@@ -87,6 +88,7 @@ _SUBSCRIPTIONS: Subscriptions[WorkerResources] = Subscriptions(
         Subscription(OrderCancelled, on_order_cancelled),
         Subscription(OrderRefunded, on_order_refunded),
         Subscription(UserRegistered, on_user_registered),
+        Subscription(UserEmailVerified, on_user_email_verified),
         Subscription(UserProfileUpdated, on_user_profile_updated),
         Subscription(UserEmailChanged, on_user_email_changed),
         Subscription(UserSnapshot, on_user_snapshot),
@@ -98,13 +100,12 @@ _SUBSCRIPTIONS: Subscriptions[WorkerResources] = Subscriptions(
         Subscription(PasswordResetRequested, on_password_reset_requested, failure=_MAIL_FAILURES),
     ],
     ignored=[
-        # No notifications of products, roles or verified addresses; snapshots repeat old facts.
+        # No notifications of products or roles; snapshots repeat old facts.
         ProductStockChanged,
         ProductUpdated,
         ProductSnapshot,
         OrderSnapshot,
         UserRolesChanged,
-        UserEmailVerified,
         # The recipient of an account that can't be used stays as it is.
         UserDeactivated,
         UserReactivated,

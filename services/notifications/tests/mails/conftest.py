@@ -7,13 +7,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
 from chassis.database import new_id
 from chassis.jobs import OutsideRun
-from contracts.users import EmailVerificationRequested, PasswordResetRequested
+from contracts.examples import example
+from contracts.users import (
+    EmailVerificationRequested,
+    PasswordResetRequested,
+    UserEmailVerified,
+    UserRegistered,
+)
 from notifications.mail_servers.models import Encryption, SmtpServer
 from notifications.mail_servers.service import MailServer
 from notifications.mails.jobs import send_mail
@@ -24,8 +32,10 @@ from .server import Server, smtp_server
 
 TOKEN = "bz3Vq-_9Yx0kQm7Jr2Tn5Lw8Hd1Fs4Gp6Ac0Ue3Io9Kv"
 ADDRESS = "ada@example.com"
+KEY = "k" * 32
 
 type Send = Callable[..., Awaitable[None]]
+type Consume = Callable[..., Awaitable[tuple[int, Exception | None]]]
 
 
 def verification(**given: Any) -> EmailVerificationRequested:
@@ -60,7 +70,24 @@ def more_settings(mail_server: Server) -> dict[str, Any]:
         "smtp_from": "Slipway <no-reply@shop.example.com>",
         "smtp_timeout": 20,
         "public_url": "https://shop.example.com/",
+        "unsubscribe_keys": SecretStr(KEY),
     }
+
+
+@pytest.fixture
+def member(consume: Consume) -> Callable[..., Awaitable[UUID]]:
+    """Store a user with a verified address; return the id."""
+
+    async def make(email: str = ADDRESS) -> UUID:
+        user = new_id()
+        await consume(
+            example(UserRegistered, user_id=user, version=1, email=email),
+            example(UserEmailVerified, user_id=user, version=2, email=email),
+            partition=1,
+        )
+        return user
+
+    return make
 
 
 @pytest.fixture

@@ -24,9 +24,7 @@ def message(number=0):
 
 @asynccontextmanager
 async def pool_of(server, *, connections=4, **pace):
-    made = MailServer(
-        server=server_at(server.port), connections=connections, pace=PoolPace(**pace)
-    )
+    made = MailServer(server=server_at(server.port), connections=connections, pace=PoolPace(**pace))
     try:
         yield made
     finally:
@@ -86,7 +84,7 @@ async def test_a_server_that_ends_a_connection_after_some_mails_gets_all_of_them
         begun += 1
         if begun % 4:
             return "250 accepted"
-        return end if end else await mail_server.drop(envelope)
+        return end or await mail_server.drop(envelope)
 
     mail_server.on_mail = at_most_three
     async with pool_of(mail_server) as pool:

@@ -203,16 +203,17 @@ class MailServer:
     async def _transfer(self, connection: _Connection, outgoing: _Outgoing) -> None:
         """Send one mail, and keep the connection if the server does."""
         connection.mails += 1
-        kept = False
         try:
             await _transfer(connection.client, outgoing)
-            kept = True
         except _NotAcceptedError as error:
-            kept = error.keeps_connection
-            raise
-        finally:
-            if not kept:
+            if error.keeps_connection:
+                await self._give_back(connection)
+            else:
                 connection.client.close()
+            raise
+        except BaseException:
+            connection.client.close()
+            raise
         await self._give_back(connection)
 
     async def _give_back(self, connection: _Connection) -> None:

@@ -13,7 +13,10 @@ from contracts.orders import (
     OrderRefunded,
     OrderShipped,
 )
+from contracts.users import UserDeleted, UserEmailChanged
+from notifications.mails.wiring import mails
 from notifications.notifications.wiring import notifier
+from notifications.recipients.wiring import recipients
 
 
 async def on_order_placed(event: OrderPlaced, delivery: Delivery[ServiceResources]) -> None:
@@ -46,9 +49,34 @@ async def on_order_refunded(event: OrderRefunded, delivery: Delivery[ServiceReso
     _notify("order.refunded", event, delivery, amount=_amount(event.amount))
 
 
+async def on_user_email_changed(
+    event: UserEmailChanged, delivery: Delivery[ServiceResources]
+) -> None:
+    """Store a user's new address, and tell them at the previous one.
+
+    So the owner learns of it if somebody else has changed it.
+    """
+    previous = await recipients(delivery.resources, delivery.unit).email_changed(
+        event.user_id, email=event.email, version=event.version
+    )
+    if previous is not None:
+        await mails(delivery.resources, delivery.unit).tell_of_change(
+            event.user_id, previous_email=previous, source_event_id=delivery.message.id
+        )
+
+
+async def on_user_deleted(event: UserDeleted, delivery: Delivery[ServiceResources]) -> None:
+    """Erase a user's data, and notify the user no more."""
+    await recipients(delivery.resources, delivery.unit).deleted(
+        event.user_id, version=event.version
+    )
+    await mails(delivery.resources, delivery.unit).erase(event.user_id)
+
+
 async def write_notifications(unit: Unit, resources: ServiceResources) -> None:
-    """Write the notifications that the handlers of this transaction collected."""
-    await notifier(resources, unit).write_all()
+    """Write the notifications that the handlers of this transaction collected, and their mails."""
+    notices = await notifier(resources, unit).write_all()
+    await mails(resources, unit).send_notices(notices)
 
 
 def _notify(

@@ -3,13 +3,11 @@
 from chassis.messaging import Delivery
 from chassis.wiring import ServiceResources
 from contracts.users import (
-    UserDeleted,
-    UserEmailChanged,
+    UserEmailVerified,
     UserProfileUpdated,
     UserRegistered,
     UserSnapshot,
 )
-from notifications.mails.wiring import mails
 from notifications.recipients.wiring import recipients
 
 
@@ -17,6 +15,15 @@ async def on_user_registered(event: UserRegistered, delivery: Delivery[ServiceRe
     """Store a new user."""
     await recipients(delivery.resources, delivery.unit).registered(
         event.user_id, email=event.email, full_name=event.full_name, version=event.version
+    )
+
+
+async def on_user_email_verified(
+    event: UserEmailVerified, delivery: Delivery[ServiceResources]
+) -> None:
+    """Store that mails to the user's address arrive."""
+    await recipients(delivery.resources, delivery.unit).email_was_verified(
+        event.user_id, email=event.email, version=event.version
     )
 
 
@@ -32,29 +39,9 @@ async def on_user_profile_updated(
 async def on_user_snapshot(event: UserSnapshot, delivery: Delivery[ServiceResources]) -> None:
     """Store a user whose earlier events Kafka may no longer hold."""
     await recipients(delivery.resources, delivery.unit).learn(
-        event.user_id, email=event.email, full_name=event.full_name, version=event.version
+        event.user_id,
+        email=event.email,
+        email_verified=event.email_verified,
+        full_name=event.full_name,
+        version=event.version,
     )
-
-
-async def on_user_deleted(event: UserDeleted, delivery: Delivery[ServiceResources]) -> None:
-    """Erase a user's data, and notify the user no more."""
-    await recipients(delivery.resources, delivery.unit).deleted(
-        event.user_id, version=event.version
-    )
-    await mails(delivery.resources, delivery.unit).erase(event.user_id)
-
-
-async def on_user_email_changed(
-    event: UserEmailChanged, delivery: Delivery[ServiceResources]
-) -> None:
-    """Store a user's new address, and tell them at the previous one.
-
-    So the owner learns of it if somebody else has changed it.
-    """
-    previous = await recipients(delivery.resources, delivery.unit).email_changed(
-        event.user_id, email=event.email, version=event.version
-    )
-    if previous is not None:
-        await mails(delivery.resources, delivery.unit).tell_of_change(
-            event.user_id, previous_email=previous, source_event_id=delivery.message.id
-        )
