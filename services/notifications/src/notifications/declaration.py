@@ -38,7 +38,7 @@ from contracts.users import (
 from notifications.composition import open_resources, open_worker_resources
 from notifications.feed import routes as feed
 from notifications.feed.jobs import prune_feed
-from notifications.feed.wiring import SCOPE
+from notifications.kinds.wiring import SCOPE
 from notifications.mail_servers.models import CONNECTIONS
 from notifications.mails.jobs import expire_mails, prune_mails, send_mail
 from notifications.mails.models import QUEUE, SendMail
@@ -51,7 +51,12 @@ from notifications.mails.subscribers import (
 from notifications.mails.wiring import WorkerResources
 from notifications.metadata import Base
 from notifications.notifications import routes as notifications
-from notifications.notifications.jobs import erase_user_data
+from notifications.notifications.jobs import (
+    erase_user_data,
+    mark_all_read,
+    prune_notifications,
+)
+from notifications.notifications.models import MarkAllRead
 from notifications.notifications.repository import NotificationRepository
 from notifications.notifications.schemas import NotificationOut
 from notifications.notifications.subscribers import (
@@ -65,6 +70,10 @@ from notifications.notifications.subscribers import (
     on_user_email_changed,
     write_notifications,
 )
+from notifications.outcomes.jobs import prune_outcomes
+from notifications.preferences import routes as preferences
+from notifications.preferences.repository import PreferenceRepository
+from notifications.preferences.schemas import ExportedPreferences
 from notifications.recipients.models import EraseUserData
 from notifications.recipients.repository import RecipientRepository
 from notifications.recipients.schemas import ExportedRecipient
@@ -100,7 +109,7 @@ _SUBSCRIPTIONS: Subscriptions[WorkerResources] = Subscriptions(
         Subscription(PasswordResetRequested, on_password_reset_requested, failure=_MAIL_FAILURES),
     ],
     ignored=[
-        # No notifications of products or roles; snapshots repeat old facts.
+        # No notifications of these; snapshots repeat old facts.
         ProductStockChanged,
         ProductUpdated,
         ProductSnapshot,
@@ -125,6 +134,7 @@ _JOBS: JobKinds[WorkerResources] = JobKinds(
             time_limit=600,
         ),
         OutsideJob(EraseUserData, erase_user_data, time_limit=600),
+        OutsideJob(MarkAllRead, mark_all_read, time_limit=600),
     ],
     slots={QUEUE: CONNECTIONS},
 )
@@ -134,6 +144,12 @@ _EXPORTS: tuple[Export[ServiceResources], ...] = (
         item=ExportedRecipient,
         scope=SCOPE,
         read=lambda unit, _, person: RecipientRepository(unit).each_of(person),
+    ),
+    Export(
+        name="preferences",
+        item=ExportedPreferences,
+        scope=SCOPE,
+        read=lambda unit, _, person: PreferenceRepository(unit).each_of(person),
     ),
     Export(
         name="notifications",
@@ -154,7 +170,7 @@ SERVICE = Service(
     title="Notifications",
     about="What happened to a user's orders, as a list and as a live feed.",
     metadata=Base.metadata,
-    routers=[notifications.router, feed.router],
+    routers=[preferences.router, notifications.router, feed.router],
     api=Composition(settings=NotificationsSettings, extend=open_resources),
     worker=Composition(settings=NotificationsSettings, extend=open_worker_resources),
     subscriptions=_SUBSCRIPTIONS,
@@ -162,6 +178,8 @@ SERVICE = Service(
     exports=_EXPORTS,
     retention=[
         Retention(name="feed_entries", prune=prune_feed),
+        Retention(name="notifications", prune=prune_notifications),
+        Retention(name="outcomes", prune=prune_outcomes),
         Retention(name="mails.token", prune=expire_mails, every=timedelta(minutes=1)),
         Retention(name="mails", prune=prune_mails),
     ],

@@ -24,6 +24,14 @@ class Channel(StrEnum):
     WEBHOOK = "webhook"
 
 
+class Outcome(StrEnum):
+    """What became of a notification on one channel."""
+
+    CREATED = "created"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotificationKind:
     """What one event makes of it.
@@ -90,6 +98,31 @@ KINDS: Mapping[str, NotificationKind] = {
     )
 }
 """All kinds, by their type."""
+
+
+def table_of_kinds() -> str:
+    """Return all kinds as a table in Markdown, for the API's document."""
+    rows = [
+        f"| `{kind.type}` | {'a request' if kind.event is None else f'`{kind.event}`'} |"
+        f" {kind.recipient} | `{kind.category}` |"
+        f" {', '.join(f'`{channel}`' for channel in Channel if channel in kind.channels)} |"
+        f" `{kind.template}` |"
+        for kind in KINDS.values()
+    ]
+    heading = [
+        "| type | made by | goes to | category | channels | texts |",
+        "|---|---|---|---|---|---|",
+    ]
+    return "\n".join([*heading, *rows])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotificationText:
+    """The text of a notification in plain text, and its language."""
+
+    language: str
+    title: str
+    body: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

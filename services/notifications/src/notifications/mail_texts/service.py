@@ -12,14 +12,13 @@ from typing import Any
 from urllib.parse import quote
 
 import idna
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from chassis.product import product
+from notifications.catalogues.service import Catalogue
 from notifications.mail_texts.errors import UnfitAddressError
 from notifications.mail_texts.models import MailContent, MailKind
 from notifications.unsubscriptions.models import one_click_link, page_link
 
-DEFAULT_LANGUAGE = "en"
 _TEMPLATES = Path(__file__).with_name("templates")
 # The pages of the web front end that read the token. It is in the fragment, which a browser sends
 # to no server: it is in no access log and no Referer.
@@ -49,18 +48,7 @@ class MailTexts:
         self.sender_address = address
         self._sender = address_header(address, name=name)
         self._public_url = public_url.rstrip("/")
-        self._environment = Environment(
-            loader=FileSystemLoader(_TEMPLATES),
-            autoescape=select_autoescape(enabled_extensions=["html"], default=False),
-            undefined=StrictUndefined,
-            auto_reload=False,
-            cache_size=-1,
-            trim_blocks=True,
-        )
-        names = self._environment.list_templates(extensions=("subject", "txt", "html"))
-        for name in names:  # a template that is read later would block the event loop
-            self._environment.get_template(name)
-        self._languages = frozenset(name.partition("/")[0] for name in names if "/" in name)
+        self._catalogue = Catalogue(_TEMPLATES, forms=("subject", "txt", "html"))
 
     def message(self, content: MailContent) -> EmailMessage:
         """Return the message.
@@ -68,7 +56,7 @@ class MailTexts:
         Raises:
             UnfitAddressError: no mail can be addressed to the recipient.
         """
-        language = self._language(content.locale)
+        language = self._catalogue.closest(content.locale)
         values = self._values(content, language)
         made = EmailMessage(policy=_POLICY)
         made["From"] = self._sender
@@ -85,15 +73,6 @@ class MailTexts:
             made["List-Unsubscribe"] = f"<{one_click_link(self._public_url, token)}>"
             made["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         return made
-
-    def _language(self, locale: str) -> str:
-        """Return the closest language that has templates: `de-CH`, then `de` (RFC 4647 §3.4)."""
-        parts = locale.lower().split("-")
-        while parts:
-            if (language := "-".join(parts)) in self._languages:
-                return language
-            parts.pop()
-        return DEFAULT_LANGUAGE
 
     def _values(self, content: MailContent, language: str) -> Mapping[str, Any]:
         values: dict[str, Any] = {
@@ -116,10 +95,8 @@ class MailTexts:
         self, content: MailContent, language: str, form: str, values: Mapping[str, Any]
     ) -> str:
         """Return a text; a notification whose kind has no templates gets the general ones."""
-        names = [f"{language}/{content.kind}.{form}"]
-        if content.notice is not None:
-            names.append(f"{language}/{_GENERAL}.{form}")
-        return self._environment.select_template(names).render(values)
+        general = None if content.notice is None else _GENERAL
+        return self._catalogue.render(language, content.kind, form, values, general=general)
 
 
 def address_header(address: str, *, name: str = "") -> Address:

@@ -14,14 +14,17 @@ from prometheus_client import CollectorRegistry, Counter
 from chassis.database import is_infrastructure_error, new_id
 from chassis.jobs import Jobs, PostponedError
 from chassis.loops import until_success
+from notifications.catalogues.service import DEFAULT_LANGUAGE
 from notifications.kinds.models import KINDS, Category, Channel, Notice
 from notifications.mail_servers.errors import MailDeferredError, MailRejectedError
 from notifications.mail_servers.service import MailServer
 from notifications.mail_texts.errors import UnfitAddressError
 from notifications.mail_texts.models import MailContent, MailKind, NoticeContent
-from notifications.mail_texts.service import DEFAULT_LANGUAGE, MailTexts
+from notifications.mail_texts.service import MailTexts
 from notifications.mails.models import NOTICE_KEPT, MailDraft, MailState, SendMail, WaitingMail
 from notifications.mails.repository import MailRepository
+from notifications.outcomes.models import ChannelOutcome
+from notifications.outcomes.service import OutcomeService
 from notifications.recipients.models import MailRate
 from notifications.recipients.repository import RecipientRepository
 from notifications.unsubscriptions.models import UnsubscribeTokens, Unsubscription
@@ -130,6 +133,7 @@ class MailStores:
 
     mails: MailRepository
     recipients: RecipientRepository
+    outcomes: OutcomeService
 
 
 class MailSending:
@@ -258,6 +262,8 @@ class MailSending:
                 ours = await stores.mails.settle(mail.id, state, error=error)
                 if ours and refused is not None:
                     await stores.recipients.refuse_email(mail.user_id, refused)
+                if ours and mail.notification_id is not None:
+                    await stores.outcomes.announce([_outcome(mail.notification_id, mail, error)])
                 return ours
 
         ours = await until_success(record, name="mail record", passes=is_infrastructure_error)
@@ -271,3 +277,12 @@ class MailSending:
             recorded=ours,
             error=error,
         )
+
+
+def _outcome(notification_id: UUID, mail: WaitingMail, failure: str | None) -> ChannelOutcome:
+    return ChannelOutcome(
+        notification_id=notification_id,
+        user_id=mail.user_id,
+        channel=Channel.EMAIL,
+        failure=failure,
+    )

@@ -6,17 +6,19 @@ from dataclasses import dataclass
 
 from chassis.database.unit import Unit
 from chassis.wiring import ServiceResources
+from notifications.kinds.wiring import NotifyingResources
 from notifications.mail_servers.service import MailServer
 from notifications.mail_texts.service import MailTexts
 from notifications.mails.repository import MailRepository
 from notifications.mails.service import MailMetrics, MailSending, MailService, MailStores
+from notifications.outcomes.wiring import outcomes
 from notifications.recipients.models import MailRate
 from notifications.recipients.repository import RecipientRepository
 from notifications.unsubscriptions.models import UnsubscribeTokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerResources(ServiceResources):
+class WorkerResources(NotifyingResources):
     """The worker's resources, with what sends mails."""
 
     mail_texts: MailTexts
@@ -37,7 +39,11 @@ def mail_sending(resources: WorkerResources) -> MailSending:
     @asynccontextmanager
     async def transaction() -> AsyncIterator[MailStores]:
         async with resources.database.transaction() as unit:
-            yield MailStores(mails=MailRepository(unit), recipients=RecipientRepository(unit))
+            yield MailStores(
+                mails=MailRepository(unit),
+                recipients=RecipientRepository(unit),
+                outcomes=outcomes(resources, unit),
+            )
 
     return MailSending(
         transaction=transaction,

@@ -2,7 +2,6 @@
 
 from chassis.database.unit import Unit
 from chassis.messaging import Delivery
-from chassis.wiring import ServiceResources
 from contracts.base import Money
 from contracts.orders import (
     OrderCancelled,
@@ -14,45 +13,46 @@ from contracts.orders import (
     OrderShipped,
 )
 from contracts.users import UserDeleted, UserEmailChanged
+from notifications.kinds.wiring import NotifyingResources
 from notifications.mails.wiring import mails
 from notifications.notifications.wiring import notifier
 from notifications.recipients.wiring import recipients
 
 
-async def on_order_placed(event: OrderPlaced, delivery: Delivery[ServiceResources]) -> None:
+async def on_order_placed(event: OrderPlaced, delivery: Delivery[NotifyingResources]) -> None:
     """Notify the customer that we have received the order."""
     _notify("order.placed", event, delivery, total=_amount(event.total))
 
 
-async def on_order_confirmed(event: OrderConfirmed, delivery: Delivery[ServiceResources]) -> None:
+async def on_order_confirmed(event: OrderConfirmed, delivery: Delivery[NotifyingResources]) -> None:
     """Notify the customer that the order is prepared."""
     _notify("order.confirmed", event, delivery)
 
 
-async def on_order_shipped(event: OrderShipped, delivery: Delivery[ServiceResources]) -> None:
+async def on_order_shipped(event: OrderShipped, delivery: Delivery[NotifyingResources]) -> None:
     """Notify the customer that the order is on its way."""
     _notify("order.shipped", event, delivery)
 
 
-async def on_order_delivered(event: OrderDelivered, delivery: Delivery[ServiceResources]) -> None:
+async def on_order_delivered(event: OrderDelivered, delivery: Delivery[NotifyingResources]) -> None:
     """Notify the customer that the order has arrived."""
     _notify("order.delivered", event, delivery)
 
 
-async def on_order_cancelled(event: OrderCancelled, delivery: Delivery[ServiceResources]) -> None:
+async def on_order_cancelled(event: OrderCancelled, delivery: Delivery[NotifyingResources]) -> None:
     """Notify the customer that the order was cancelled, and why."""
     _notify("order.cancelled", event, delivery, reason=event.reason)
 
 
-async def on_order_refunded(event: OrderRefunded, delivery: Delivery[ServiceResources]) -> None:
+async def on_order_refunded(event: OrderRefunded, delivery: Delivery[NotifyingResources]) -> None:
     """Notify the customer of the refund."""
     _notify("order.refunded", event, delivery, amount=_amount(event.amount))
 
 
 async def on_user_email_changed(
-    event: UserEmailChanged, delivery: Delivery[ServiceResources]
+    event: UserEmailChanged, delivery: Delivery[NotifyingResources]
 ) -> None:
-    """Store a user's new address, and tell them at the previous one.
+    """Store a user's new address, and tell them in the app and at the previous one.
 
     So the owner learns of it if somebody else has changed it.
     """
@@ -63,9 +63,15 @@ async def on_user_email_changed(
         await mails(delivery.resources, delivery.unit).tell_of_change(
             event.user_id, previous_email=previous, source_event_id=delivery.message.id
         )
+    notifier(delivery.resources, delivery.unit).notify(
+        "user.email_changed",
+        user_id=event.user_id,
+        source_event_id=delivery.message.id,
+        data={},
+    )
 
 
-async def on_user_deleted(event: UserDeleted, delivery: Delivery[ServiceResources]) -> None:
+async def on_user_deleted(event: UserDeleted, delivery: Delivery[NotifyingResources]) -> None:
     """Erase a user's data, and notify the user no more."""
     await recipients(delivery.resources, delivery.unit).deleted(
         event.user_id, version=event.version
@@ -73,7 +79,7 @@ async def on_user_deleted(event: UserDeleted, delivery: Delivery[ServiceResource
     await mails(delivery.resources, delivery.unit).erase(event.user_id)
 
 
-async def write_notifications(unit: Unit, resources: ServiceResources) -> None:
+async def write_notifications(unit: Unit, resources: NotifyingResources) -> None:
     """Write the notifications that the handlers of this transaction collected, and their mails."""
     notices = await notifier(resources, unit).write_all()
     await mails(resources, unit).send_notices(notices)
@@ -82,15 +88,14 @@ async def write_notifications(unit: Unit, resources: ServiceResources) -> None:
 def _notify(
     type_: str,
     event: OrderEvent,
-    delivery: Delivery[ServiceResources],
+    delivery: Delivery[NotifyingResources],
     **data: object,
 ) -> None:
-    notifier(delivery.resources, delivery.unit).order_changed(
+    notifier(delivery.resources, delivery.unit).notify(
         type_,
+        user_id=event.customer_id,
         source_event_id=delivery.message.id,
-        customer_id=event.customer_id,
-        order_id=event.order_id,
-        data=data,
+        data={"order_id": str(event.order_id), **data},
     )
 
 
