@@ -84,6 +84,7 @@ from notifications.recipients.subscribers import (
     on_user_snapshot,
 )
 from notifications.settings import NotificationsSettings
+from notifications.unsubscriptions import routes as unsubscriptions
 
 # Each request for a mail stands alone: one that fails must not hold up the next one.
 _MAIL_FAILURES = FailurePolicy(skip=True)
@@ -170,7 +171,7 @@ SERVICE = Service(
     title="Notifications",
     about="What happened to a user's orders, as a list and as a live feed.",
     metadata=Base.metadata,
-    routers=[preferences.router, notifications.router, feed.router],
+    routers=[preferences.router, unsubscriptions.router, notifications.router, feed.router],
     api=Composition(settings=NotificationsSettings, extend=open_resources),
     worker=Composition(settings=NotificationsSettings, extend=open_worker_resources),
     subscriptions=_SUBSCRIPTIONS,

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -91,27 +91,51 @@ def member(consume: Consume) -> Callable[..., Awaitable[UUID]]:
 
 
 @pytest.fixture
-def send(worker_resources: WorkerResources, db: asyncpg.Connection) -> Send:
-    """Run the job of each mail once, as an attempt of the worker does.
+def send_each(
+    worker_resources: WorkerResources, db: asyncpg.Connection
+) -> Callable[..., Awaitable[list[Coroutine[Any, Any, None]]]]:
+    """Return one attempt of each mail's job, as the worker makes it.
+
+    Args:
+        resources: in place of the worker's.
+    """
+
+    async def attempts(
+        resources: WorkerResources = worker_resources,
+    ) -> list[Coroutine[Any, Any, None]]:
+        jobs = await db.fetch(
+            "SELECT id, arguments FROM jobs WHERE kind = $1 ORDER BY id", SendMail.kind
+        )
+        return [
+            send_mail(
+                SendMail.model_validate(json.loads(job["arguments"])),
+                OutsideRun(resources=resources, job_id=job["id"], attempt=1),
+            )
+            for job in jobs
+        ]
+
+    return attempts
+
+
+@pytest.fixture
+def send(worker_resources: WorkerResources, send_each: Callable[..., Any]) -> Send:
+    """Run the job of each mail once, one after the other.
 
     The argument `over` replaces the worker's mail server.
     """
 
     async def run(*, over: SmtpServer | None = None) -> None:
-        resources = worker_resources
         async with AsyncExitStack() as stack:
+            resources = worker_resources
             if over is not None:
                 server = MailServer(server=over)
                 stack.push_async_callback(server.close)
                 resources = dataclasses.replace(resources, mail_server=server)
-            await attempt(resources)
-
-    async def attempt(resources: WorkerResources) -> None:
-        jobs = await db.fetch("SELECT id, arguments FROM jobs WHERE kind = $1", SendMail.kind)
-        for job in jobs:
-            arguments = SendMail.model_validate(json.loads(job["arguments"]))
-            given = OutsideRun(resources=resources, job_id=job["id"], attempt=1)
-            await send_mail(arguments, given)
+            attempts = await send_each(resources)
+            for attempt in attempts:
+                stack.callback(attempt.close)  # those after one that raises
+            for attempt in attempts:
+                await attempt
 
     return run
 

@@ -131,7 +131,8 @@ async def test_only_a_verified_address_gets_mails(
     events, mailed, consume, placed, send, mail_server, db
 ):
     user = new_id()
-    await consume(*(event.model_copy(update={"user_id": user}) for event in events), partition=1)
+    for event in events:
+        await consume(event.model_copy(update={"user_id": user}), partition=1)
     await db.execute("DELETE FROM mails")  # to the previous address
     await consume(placed(user))
     await send()

@@ -35,6 +35,7 @@ log = structlog.get_logger(__name__)
 _CHANCE = random.SystemRandom()
 _DEFERRED = "deferred"
 _POSTPONED = "postponed"
+_EXPIRED = "The mail server did not accept the mail in time."
 _NOT_ALLOWED = "The address is not verified any more, or a mail server has refused it."
 
 
@@ -179,7 +180,7 @@ class MailSending:
         if mail is None:
             return
         if mail.expired:
-            await self._settle(mail, MailState.EXPIRED, error="The mail has expired.")
+            await self._settle(mail, MailState.EXPIRED)
         elif mail.recipient is None:  # the account was deleted while the row was written
             async with self._transaction() as stores:
                 await stores.mails.erase(mail.user_id)
@@ -263,7 +264,8 @@ class MailSending:
                 if ours and refused is not None:
                     await stores.recipients.refuse_email(mail.user_id, refused)
                 if ours and mail.notification_id is not None:
-                    await stores.outcomes.announce([_outcome(mail.notification_id, mail, error)])
+                    failure = None if state is MailState.SENT else error or _EXPIRED
+                    await stores.outcomes.announce([_outcome(mail.notification_id, mail, failure)])
                 return ours
 
         ours = await until_success(record, name="mail record", passes=is_infrastructure_error)

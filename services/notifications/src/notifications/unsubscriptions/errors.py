@@ -1,10 +1,10 @@
 """The errors of unsubscriptions."""
 
-from chassis.errors import NotFound
+from chassis.errors import Invalid
 
 
-class UnsubscribeTokenInvalid(NotFound):
-    """The token is of no mail that this system has sent.
+class InvalidUnsubscribeToken(Invalid):
+    """The token is not valid.
 
-    Its last characters may be missing, or the keys that sign such tokens have changed.
+    Its last characters may be missing, or the keys that sign such tokens were replaced.
     """
