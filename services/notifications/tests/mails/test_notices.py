@@ -1,6 +1,7 @@
 """Notifications by mail: to a verified address, once, and to nobody who is gone."""
 
 import asyncio
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -17,12 +18,13 @@ from contracts.users import (
     UserSnapshot,
 )
 from notifications.kinds.models import KINDS, Channel, Notice
+from notifications.mail_servers.errors import MailDeferredError
 from notifications.mail_texts.models import MailKind
 from notifications.mails.jobs import expire_mails
 from notifications.mails.wiring import mails
 from testkit.statements import statements_in_transaction
 
-from .conftest import ADDRESS, everything_stored, states
+from .conftest import ADDRESS, everything_stored, states, verification
 from .server import refuse
 from .test_requests import html_of, text_of
 
@@ -280,6 +282,55 @@ async def test_a_refused_content_is_not_held_against_the_address(
     assert await db.fetchval("SELECT email_refused_at FROM recipients") is None
 
 
+async def outcomes_of(db, notification):
+    rows = await db.fetch(
+        "SELECT type, convert_from(payload, 'UTF8')::json AS data FROM outbox"
+        " WHERE type LIKE 'notification.%' AND headers ->> 'ce_subject' = $1 ORDER BY seq",
+        str(notification),
+    )
+    return [(row["type"], json.loads(row["data"])) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("response", "type_", "reason"),
+    [
+        ("250 accepted", "notification.delivered.v1", None),
+        (
+            f"550 5.1.1 <{ADDRESS}> is unknown",
+            "notification.failed.v1",
+            "The mail server refused the recipient with 550 5.1.1.",
+        ),
+    ],
+)
+async def test_what_became_of_it_is_announced_once(
+    response, type_, reason, member, write, send, mail_server, db
+):
+    mailed = notice(await member())
+    await write(mailed)
+    mail_server.on_rcpt = refuse(response)
+    await send()
+    await send()
+    [(announced, data)] = await outcomes_of(db, mailed.id)
+    assert announced == type_
+    assert (data["channel"], data["user_id"]) == ("email", str(mailed.user_id))
+    assert data.get("reason") == reason
+
+
+async def test_a_mail_that_waits_or_is_no_notification_announces_nothing(
+    member, consume, write, send, mail_server, db
+):
+    await write(notice(await member()))
+    mail_server.on_rcpt = refuse("451 4.7.1 later")
+    with pytest.raises(MailDeferredError):
+        await send()
+    mail_server.on_rcpt = refuse("250 accepted")
+    await db.execute("DELETE FROM jobs")
+    await consume(verification())
+    await send()
+    assert len(mail_server.received) == 1
+    assert await db.fetchval("SELECT count(*) FROM outbox") == 0
+
+
 async def test_an_expired_notification_is_settled_by_its_job_or_an_hour_later(
     member, write, send, resources, db, mail_server
 ):
@@ -297,3 +348,5 @@ async def test_an_expired_notification_is_settled_by_its_job_or_an_hour_later(
     await send()
     assert mail_server.received == []
     assert {row[0] for row in await states(db)} == {"expired"}
+    [announced] = await db.fetch("SELECT type FROM outbox")
+    assert announced["type"] == "notification.failed.v1"

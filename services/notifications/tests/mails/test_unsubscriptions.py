@@ -25,11 +25,6 @@ ONE_CLICK = {
 
 
 @pytest.fixture
-def tokens():
-    return UnsubscribeTokens([KEY])
-
-
-@pytest.fixture
 def muted(resources):
     """Return what a user has switched off."""
 
@@ -41,8 +36,8 @@ def muted(resources):
 
 
 @pytest.fixture
-def token_of(tokens):
-    return lambda user, category=Category.ORDERS: tokens.sign(
+def token_of():
+    return lambda user, category=Category.ORDERS: UnsubscribeTokens([KEY]).sign(
         Unsubscription(user_id=user, category=category)
     )
 

@@ -33,6 +33,7 @@ class Catalogue:
         names = self._environment.list_templates(extensions=list(forms))
         for name in names:  # a template that is read later would block the event loop
             self._environment.get_template(name)
+        self._names = frozenset(names)
         self.languages = frozenset(name.partition("/")[0] for name in names if "/" in name)
 
     def closest(self, locale: str) -> str:
@@ -58,5 +59,7 @@ class Catalogue:
         Raises:
             jinja2.UndefinedError: the template uses a name that `values` lacks.
         """
-        names = [f"{language}/{one}.{form}" for one in (name, general) if one is not None]
-        return self._environment.select_template(names).render(values)
+        wanted = f"{language}/{name}.{form}"
+        if general is not None and wanted not in self._names:
+            wanted = f"{language}/{general}.{form}"
+        return self._environment.get_template(wanted).render(values)
