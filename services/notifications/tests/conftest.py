@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 from fastapi import FastAPI
 from polyfactory.factories.pydantic_factory import ModelFactory
@@ -225,3 +226,17 @@ def placed() -> Callable[..., OrderPlaced]:
 def eventually() -> Callable[..., Awaitable[None]]:
     """Poll for a condition that no event announces."""
     return until
+
+
+@pytest.fixture
+def until_blocked(db: asyncpg.Connection) -> Callable[[], Awaitable[None]]:
+    """Wait until a transaction waits for a lock."""
+
+    async def blocked() -> bool:
+        found: bool = await db.fetchval(
+            "SELECT count(*) > 0 FROM pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        return found
+
+    return lambda: until(blocked)

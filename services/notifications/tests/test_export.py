@@ -49,10 +49,21 @@ async def test_an_export_has_the_recipient_and_the_notifications_of_the_caller(
 async def test_a_stranger_has_empty_lists(export):
     assert await export(new_id()) == {
         "recipients": [],
+        "preferences": [],
         "notifications": [],
         "mails": [],
         "parked_messages": [],
     }
+
+
+async def test_an_export_has_what_the_caller_has_chosen(client, headers, export):
+    user = new_id()
+    chosen = {"orders": {"email": False}, "locale": "de-CH"}
+    path = "/api/v1/notifications/preferences"
+    assert (await client.put(path, headers=headers(user), json=chosen)).status_code == 200
+    [preferences] = (await export(user))["preferences"]
+    assert (preferences["muted"], preferences["locale"]) == (["orders.email"], "de-CH")
+    assert (await export(new_id()))["preferences"] == []
 
 
 async def test_a_parked_message_about_the_users_order_is_exported(export, batches):
@@ -84,4 +95,4 @@ async def test_an_export_is_one_statement_for_each_list(settings, headers, consu
         async with statements_of_requests(app.state.database) as sent:
             answer = await client.get(EXPORT, headers=headers(user))
     assert len(answer.json()["notifications"]) == count
-    assert len(sent) == 2 + 4  # with BEGIN and COMMIT
+    assert len(sent) == 2 + 5  # with BEGIN and COMMIT

@@ -34,6 +34,7 @@ class Server:
     Attributes:
         port: its port.
         received: the messages whose DATA was complete, whatever the response was.
+        raw: the same as they were sent.
         recipients: the address of each RCPT.
         log_ins: the users that logged in.
         quits: how many connections the client ended with QUIT.
@@ -46,6 +47,7 @@ class Server:
 
     port: int
     received: list[EmailMessage] = field(default_factory=list)
+    raw: list[bytes] = field(default_factory=list)
     recipients: list[str] = field(default_factory=list)
     log_ins: list[str] = field(default_factory=list)
     quits: int = 0
@@ -85,6 +87,7 @@ class Server:
         self, _: SMTP, __: Session, envelope: Envelope
     ) -> str:
         content = envelope.original_content or b""
+        self.raw.append(content)
         parsed = message_from_bytes(content, policy=policy.default)
         self.received.append(parsed)
         return await self.on_data(envelope)

@@ -36,8 +36,9 @@ def write(resources):
 def attempt(send_each):
     """Run the job of each waiting mail once, all at the same time; return how many were put off."""
 
-    async def run():
-        ended = await asyncio.gather(*await send_each(), return_exceptions=True)
+    async def run(attempts=None):
+        attempts = await send_each() if attempts is None else attempts
+        ended = await asyncio.gather(*attempts, return_exceptions=True)
         assert all(one is None or isinstance(one, PostponedError) for one in ended), ended
         return [one.delay for one in ended if isinstance(one, PostponedError)]
 
@@ -63,15 +64,16 @@ async def test_further_mails_wait_for_at_least_the_time_that_the_rate_says(
 
 
 async def test_between_two_workers_reading_the_rate_only_as_many_mails_go_as_it_allows(
-    member, write, attempt, mail_server, owner, db, eventually
+    member, write, send_each, attempt, mail_server, owner, db, eventually
 ):
     """Both wait for the user's row. A worker that had read before it would send as well."""
     user = await member()
     await write(notice(user), notice(user))
     await db.execute("UPDATE recipients SET mails_due_at = now() + interval '40 seconds'")
+    attempts = await send_each()
     async with owner.transaction():
         await owner.execute("SELECT FROM recipients FOR UPDATE")
-        attempting = asyncio.create_task(attempt())
+        attempting = asyncio.create_task(attempt(attempts))
         await eventually(lambda: db.fetchval(f"{BLOCKED} HAVING count(*) = 2"))
     assert len(await attempting) == 1
     assert len(mail_server.received) == 1

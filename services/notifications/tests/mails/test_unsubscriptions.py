@@ -77,8 +77,8 @@ async def test_the_header_is_one_line_as_it_is_sent(member, consume, placed, sen
     """A header that is folded or encoded is no link to a mail program."""
     await consume(placed(await member()))
     await send()
-    raw = mail_server.received[0].as_bytes()
-    [line] = [line for line in raw.splitlines() if line.startswith(b"List-Unsubscribe:")]
+    [raw] = mail_server.raw
+    [line] = [line for line in raw.split(b"\r\n") if line.startswith(b"List-Unsubscribe:")]
     assert line.startswith(b"List-Unsubscribe: <https://")
     assert line.endswith(b">")
 
