@@ -171,16 +171,19 @@ async def test_between_the_number_and_the_commit_of_one_outcome_another_one_is_s
     ]
 
 
-async def test_batches_of_the_same_notifications_in_other_orders_do_not_deadlock(
-    announce, published
+async def test_between_two_locks_of_one_batch_another_one_takes_the_first(
+    resources, announce, published, until_blocked
 ):
-    user, notifications = new_id(), [new_id() for _ in range(8)]
-    batches = [
-        [outcome(one, user) for one in notifications[n:] + notifications[:n]] for n in range(8)
-    ]
-    await asyncio.gather(*(announce(*batch) for batch in batches))
-    for one in notifications:
-        assert [version for _, version, _ in await published(one)] == list(range(1, 9))
+    """The batch names them in the other order: locked in that order, the two would deadlock."""
+    user, first, second = new_id(), new_id(), new_id()
+    async with resources.database.transaction() as unit:
+        await outcomes(resources, unit).announce([outcome(first, user)])
+        late = asyncio.create_task(announce(outcome(second, user), outcome(first, user)))
+        await until_blocked()
+        await outcomes(resources, unit).announce([outcome(second, user)])
+    await late
+    for one in (first, second):
+        assert [version for _, version, _ in await published(one)] == [1, 2]
 
 
 async def test_old_counts_are_deleted(announce, resources, db):

@@ -114,6 +114,17 @@ async def test_a_worker_that_stops_while_the_server_stalls_leaves_the_mail_to_th
     assert first["Message-ID"] == second["Message-ID"]
 
 
+async def test_a_worker_that_stops_ends_its_connections_with_quit(
+    settings, topics, publish, mail_server, db, eventually
+):
+    await topics.create([topic.name for topic in TOPICS])
+    async with running_worker(settings, topics):
+        await publish(verification())
+        await eventually(lambda: sent(db))
+        assert mail_server.quits == 0
+    assert mail_server.quits == mail_server.connections == 1
+
+
 async def test_a_parked_request_is_discarded_before_its_day_in_kafka_is_over(
     worker, publish, db, eventually
 ):
