@@ -182,6 +182,14 @@ async def test_a_batch_is_one_statement_and_an_empty_one_none(count, member, res
     assert await db.fetchval("SELECT count(*) FROM jobs WHERE queue = 'mail'") == count
 
 
+async def test_a_mail_is_sent_in_the_trace_of_its_event(member, write, db):
+    traces = [f"00-{number:032x}-{number:016x}-01" for number in (1, 2)]
+    user = await member()
+    await write(*(notice(user, traceparent=trace) for trace in traces))
+    rows = await db.fetch("SELECT traceparent FROM jobs WHERE queue = 'mail' ORDER BY traceparent")
+    assert [row["traceparent"] for row in rows] == traces
+
+
 async def test_the_content_goes_with_the_record_and_no_address_is_stored_with_it(
     member, write, send, db, capsys
 ):
