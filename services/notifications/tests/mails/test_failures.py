@@ -128,7 +128,7 @@ async def test_between_acceptance_and_its_record_the_user_may_be_erased_and_stay
 ):
     async def erase_and_accept(_):
         async with resources.database.transaction() as unit:
-            await mails(resources, unit).erase(user)
+            await mails(resources, unit).erase_waiting(user)
         return "250 accepted"
 
     user = new_id()

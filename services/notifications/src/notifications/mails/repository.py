@@ -81,7 +81,10 @@ _OF_USER = """
     WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3
 """
 _PAGE = 100
-_ERASE = "DELETE FROM mails WHERE user_id = $1"
+_ERASE_WAITING = "DELETE FROM mails WHERE user_id = $1 AND state = 'waiting'"
+_ERASE = """
+    DELETE FROM mails WHERE id = ANY (ARRAY(SELECT id FROM mails WHERE user_id = $1 LIMIT $2))
+"""
 _prune = rows_older_than(MAILS_KEPT, "mails", "settled_at", also="state <> 'waiting'")
 
 
@@ -150,6 +153,10 @@ class MailRepository:
                 yield dict(row)
             after = rows[-1]["id"]
 
-    async def erase(self, user_id: UUID) -> None:
-        """Delete all mails of a user. Their jobs then find nothing to send."""
-        await self._unit.execute(_ERASE, user_id)
+    async def erase_waiting(self, user_id: UUID) -> None:
+        """Delete the mails of a user that are not sent yet. Their jobs then find nothing."""
+        await self._unit.execute(_ERASE_WAITING, user_id)
+
+    async def erase(self, user_id: UUID, *, limit: int) -> int:
+        """Delete mails of a user, at most `limit`, and return how many."""
+        return await self._unit.execute(_ERASE, user_id, limit)

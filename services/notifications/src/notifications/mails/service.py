@@ -86,9 +86,13 @@ class MailService:
         )
         await self.request(draft)
 
-    async def erase(self, user_id: UUID) -> None:
-        """Erase all mails of a user; those that wait are not sent."""
-        await self._mails.erase(user_id)
+    async def erase_waiting(self, user_id: UUID) -> None:
+        """Erase the mails of a user that wait, with their addresses: they are not sent."""
+        await self._mails.erase_waiting(user_id)
+
+    async def erase(self, user_id: UUID, *, limit: int) -> int:
+        """Delete mails of a user, at most `limit`, and return how many."""
+        return await self._mails.erase(user_id, limit=limit)
 
 
 def _row(notice: Notice) -> dict[str, Any]:
@@ -183,7 +187,7 @@ class MailSending:
             await self._settle(mail, MailState.EXPIRED)
         elif mail.recipient is None:  # the account was deleted while the row was written
             async with self._transaction() as stores:
-                await stores.mails.erase(mail.user_id)
+                await stores.mails.erase_waiting(mail.user_id)
         elif not mail.allowed:
             await self._settle(mail, MailState.REJECTED, error=_NOT_ALLOWED)
         else:

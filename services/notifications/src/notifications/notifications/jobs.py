@@ -6,6 +6,7 @@ from chassis.messaging import erase_parked
 from chassis.wiring import ServiceResources
 from notifications.feed.wiring import feed
 from notifications.kinds.wiring import NotifyingResources
+from notifications.mails.wiring import mails
 from notifications.notifications.models import MarkAllRead
 from notifications.notifications.repository import NotificationRepository
 from notifications.notifications.wiring import notifications
@@ -16,7 +17,7 @@ _PAGE = 1000
 
 
 async def erase_user_data(arguments: EraseUserData, run: OutsideRun[NotifyingResources]) -> None:
-    """Delete all notifications, feed entries, outcomes and parked messages of a deleted account.
+    """Delete notifications, feed entries, outcomes, mails and parked messages of a deleted account.
 
     The user's feed is closed by then, so no further rows are written. A job that was killed runs
     again, and deletes what is left.
@@ -28,6 +29,7 @@ async def erase_user_data(arguments: EraseUserData, run: OutsideRun[NotifyingRes
             rows = await notifications(resources, unit).erase(user_id, limit=_PAGE)
             rows += await feed(resources, unit).erase(user_id, limit=_PAGE)
             rows += await outcomes(resources, unit).erase(user_id, limit=_PAGE)
+            rows += await mails(resources, unit).erase(user_id, limit=_PAGE)
     async with resources.database.transaction() as unit:
         await erase_parked(unit, consumer=resources.service, key=str(user_id))
 

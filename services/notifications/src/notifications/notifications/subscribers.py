@@ -76,7 +76,7 @@ async def on_user_deleted(event: UserDeleted, delivery: Delivery[NotifyingResour
     await recipients(delivery.resources, delivery.unit).deleted(
         event.user_id, version=event.version
     )
-    await mails(delivery.resources, delivery.unit).erase(event.user_id)
+    await mails(delivery.resources, delivery.unit).erase_waiting(event.user_id)
 
 
 async def write_notifications(unit: Unit, resources: NotifyingResources) -> None:
