@@ -73,13 +73,25 @@ def test_nothing_is_public_because_of_where_it_lies():
         "/api/v1/email-verifications/confirm/",
         "/api/v1/password-resets/x",
         "/api/v1/password-resets/confirm/x",
+        "/api/v1/notifications/unsubscribe/x",
+        "/api/v1/notifications/unsubscribe/",
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
-def test_below_users_and_auth_a_token_is_wanted(method, path):
+def test_below_public_paths_a_token_is_wanted(method, path):
     found = RouteTable(ROUTES).find(method, path)
     assert found is not None
     assert found.auth is Auth.REQUIRED
+
+
+@pytest.mark.parametrize(
+    ("method", "auth"),
+    [("GET", Auth.PUBLIC), ("HEAD", Auth.PUBLIC), ("POST", Auth.PUBLIC), ("PUT", Auth.REQUIRED)],
+)
+def test_the_link_of_a_mail_needs_no_access_token(method, auth):
+    found = RouteTable(ROUTES).find(method, "/api/v1/notifications/unsubscribe")
+    assert found is not None
+    assert found.auth is auth
 
 
 @pytest.mark.parametrize(

@@ -246,6 +246,28 @@ async def test_more_rows_than_a_page_are_erased_by_a_job_that_was_killed_before(
     await erase_user_data(EraseUserData(user_id=user), run)
 
 
+async def test_mails_that_were_sent_are_erased_page_by_page_and_those_that_wait_at_once(
+    consume, erase, db
+):
+    user, other = new_id(), new_id()
+    await db.execute(
+        "INSERT INTO mails (id, user_id, source_event_id, kind, locale, state, expires_at,"
+        " settled_at) SELECT gen_random_uuid(), CASE n WHEN 0 THEN $2::uuid ELSE $1::uuid END,"
+        " n::text, 'k', 'en', 'sent', now(), now() FROM generate_series(0, 2300) AS n",
+        user,
+        other,
+    )
+    await db.execute(
+        "INSERT INTO mails (id, user_id, source_event_id, kind, locale, recipient, expires_at)"
+        " VALUES (gen_random_uuid(), $1, 'w', 'k', 'en', 'ada@example.com', now())",
+        user,
+    )
+    await consume(deleted(user))
+    assert await db.fetchval("SELECT count(*) FROM mails WHERE recipient IS NOT NULL") == 0
+    assert await erase() == 1
+    assert await db.fetchval("SELECT array_agg(user_id) FROM mails") == [other]
+
+
 async def test_dead_messages_of_the_account_are_overtaken_and_erased(batches, erase, db):
     user, other = new_id(), new_id()
     records = [

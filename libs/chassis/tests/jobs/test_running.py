@@ -90,6 +90,24 @@ async def test_a_job_that_can_never_go_well_is_dead_at_once(service):
     )
 
 
+async def test_a_postponed_job_is_due_again_after_its_delay_and_not_counted(service):
+    await service.enqueue(
+        *(kind(number=1, fail="postponed") for kind in (Inside, Outside, Batched))
+    )
+    later = (
+        "SELECT count(*) FROM jobs WHERE state = 'waiting' AND attempts = 0 AND error IS NULL"
+        " AND run_at BETWEEN now() + interval '50 minutes' AND now() + interval '1 hour'"
+    )
+    async with service.working(retry=Retry(attempts=1)):
+
+        async def postponed():
+            return await service.query(later) == [(3,)]
+
+        await service.until(postponed)
+    # Only what was done outside a transaction stays.
+    assert await service.query("SELECT by FROM effects") == [("outside, attempt 1",)]
+
+
 async def test_a_job_that_takes_too_long_fails(service):
     await service.enqueue(Inside(number=1, seconds=600), Outside(number=2, seconds=600))
     async with service.working(time_limit=0.05):

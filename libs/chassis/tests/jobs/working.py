@@ -23,6 +23,7 @@ from chassis.jobs import (
     OutsideJob,
     OutsideRun,
     PermanentError,
+    PostponedError,
     Retry,
     Schedule,
     declare_job_tables,
@@ -81,6 +82,8 @@ async def _behave(arguments: Inside) -> None:
         case "permanently":
             message = f"{arguments.number} can never go well"
             raise PermanentError(message)
+        case "postponed":
+            raise PostponedError(timedelta(hours=1))
         case "connection":
             message = "the mail server is unavailable"
             raise ConnectionError(message)

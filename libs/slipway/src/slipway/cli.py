@@ -32,7 +32,9 @@ COMMANDS = {
     "status": Entry(
         "slipway.local.inspection:status_app", "Show the running processes and their health."
     ),
-    "mail": Entry("slipway.local.inspection:mail_app", "List the messages of the mail sink."),
+    "mail": Entry(
+        "slipway.local.inspection:mail_app", "List the messages of the mail sink, or show one."
+    ),
     "migrate": Entry(
         "slipway.operate.schemas:migrate_app", "Migrate schemas to the newest revision."
     ),

@@ -32,6 +32,7 @@ class LimitClass(StrEnum):
     REGISTRATION = "registration"
     LOGIN = "login"
     EXPORT = "export"
+    UNSUBSCRIBE = "unsubscribe"
     API_KEY = "api_key"
     """Requests with one API key, in place of `DEFAULT`."""
     API_KEY_EXCHANGE = "api_key_exchange"
@@ -220,6 +221,15 @@ ROUTES = (
     Route(prefix="/api/v1/orders", service="orders"),
     Route(prefix="/api/v1/announcements", service="notifications"),
     Route(prefix="/api/v1/notifications", service="notifications"),
+    Route(
+        prefix="/api/v1/notifications/unsubscribe",
+        service="notifications",
+        auth=Auth.PUBLIC,  # the token of a mail is in the query (RFC 8058)
+        limit=LimitClass.UNSUBSCRIBE,
+        max_body_bytes=_CREDENTIALS_BYTES,
+        methods=_READ | _POST,
+        exact=True,
+    ),
     Route(
         prefix="/api/v1/notifications/ws",
         service="notifications",

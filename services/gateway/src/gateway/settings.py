@@ -113,6 +113,11 @@ class GatewaySettings(_UpstreamUrls, ProcessSettings, TokenSettings):
     limit_export: Rate = Field(
         default="10/minute", description="Exports of a person's data by one user."
     )
+    limit_unsubscribe: Rate = Field(
+        default="1000/minute",
+        description="Unsubscriptions with the link of a mail from one address. Providers of "
+        "mailboxes send those of all their users from a few addresses.",
+    )
     limit_api_key: Rate = Field(default="500/second", description="Requests with one API key.")
     limit_api_key_exchange: Rate = Field(
         default="100/minute",
@@ -192,6 +197,7 @@ class GatewaySettings(_UpstreamUrls, ProcessSettings, TokenSettings):
             "registration": parse(self.limit_registration),
             "login": parse(self.limit_login),
             "export": parse(self.limit_export),
+            "unsubscribe": parse(self.limit_unsubscribe),
             "api_key": parse(self.limit_api_key),
             "api_key_exchange": parse(self.limit_api_key_exchange),
         }

@@ -5,6 +5,8 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from chassis.auth.secret_keys import keys_in
+from chassis.cancellation import closed_by
 from chassis.messaging.wakeup import listen
 from chassis.process import Process
 from chassis.wiring import ServiceResources
@@ -19,7 +21,9 @@ from notifications.mail_texts.service import MailTexts
 from notifications.mails.service import MailMetrics
 from notifications.mails.wiring import WorkerResources
 from notifications.notifications.jobs import AnnouncementReader
+from notifications.recipients.models import MailRate
 from notifications.settings import NotificationsSettings
+from notifications.unsubscriptions.models import UnsubscribeTokens
 
 _NO_SENDER = "no-reply@localhost"  # no mail is sent while SMTP_SERVER is not set
 
@@ -73,14 +77,18 @@ async def open_worker_resources(
     notification_texts = await asyncio.to_thread(NotificationTexts)
     texts = await asyncio.to_thread(MailTexts, sender=sender, public_url=settings.public_url)
     server = await asyncio.to_thread(_smtp_server, settings)
-    yield common.extended(
-        WorkerResources,
-        notification_texts=notification_texts,
-        notification_metrics=NotificationMetrics(process.registry),
-        mail_texts=texts,
-        mail_server=MailServer(server=server),
-        mail_metrics=MailMetrics(process.registry),
-    )
+    mail_server = MailServer(server=server)
+    async with closed_by(mail_server.close):
+        yield common.extended(
+            WorkerResources,
+            notification_texts=notification_texts,
+            notification_metrics=NotificationMetrics(process.registry),
+            mail_texts=texts,
+            mail_server=mail_server,
+            mail_rate=MailRate(limit=settings.mails_per_minute),
+            unsubscribe_tokens=UnsubscribeTokens(keys_in(settings.unsubscribe_keys)),
+            mail_metrics=MailMetrics(process.registry),
+        )
 
 
 def _smtp_server(settings: NotificationsSettings) -> SmtpServer | None:

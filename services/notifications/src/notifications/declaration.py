@@ -41,6 +41,7 @@ from notifications.composition import open_resources, open_worker_resources
 from notifications.feed import routes as feed
 from notifications.feed.jobs import prune_feed
 from notifications.kinds.wiring import SCOPE
+from notifications.mail_servers.models import CONNECTIONS
 from notifications.mails.jobs import expire_mails, prune_mails, send_mail
 from notifications.mails.models import QUEUE, SendMail
 from notifications.mails.repository import MailRepository
@@ -67,6 +68,7 @@ from notifications.notifications.subscribers import (
     on_order_placed,
     on_order_refunded,
     on_order_shipped,
+    on_user_deleted,
     on_user_email_changed,
     write_notifications,
 )
@@ -78,12 +80,13 @@ from notifications.recipients.models import EraseUserData
 from notifications.recipients.repository import RecipientRepository
 from notifications.recipients.schemas import ExportedRecipient
 from notifications.recipients.subscribers import (
-    on_user_deleted,
+    on_user_email_verified,
     on_user_profile_updated,
     on_user_registered,
     on_user_snapshot,
 )
 from notifications.settings import NotificationsSettings
+from notifications.unsubscriptions import routes as unsubscriptions
 
 # Each request for a mail stands alone: one that fails must not hold up the next one.
 _MAIL_FAILURES = FailurePolicy(skip=True)
@@ -97,6 +100,7 @@ _SUBSCRIPTIONS: Subscriptions[WorkerResources] = Subscriptions(
         Subscription(OrderCancelled, on_order_cancelled),
         Subscription(OrderRefunded, on_order_refunded),
         Subscription(UserRegistered, on_user_registered),
+        Subscription(UserEmailVerified, on_user_email_verified),
         Subscription(UserProfileUpdated, on_user_profile_updated),
         Subscription(UserEmailChanged, on_user_email_changed),
         Subscription(UserSnapshot, on_user_snapshot),
@@ -114,7 +118,6 @@ _SUBSCRIPTIONS: Subscriptions[WorkerResources] = Subscriptions(
         ProductSnapshot,
         OrderSnapshot,
         UserRolesChanged,
-        UserEmailVerified,
         # The recipient of an account that can't be used stays as it is.
         UserDeactivated,
         UserReactivated,
@@ -136,7 +139,7 @@ _JOBS: JobKinds[WorkerResources] = JobKinds(
         OutsideJob(EraseUserData, erase_user_data, time_limit=600),
         OutsideJob(MarkAllRead, mark_all_read, time_limit=600),
     ],
-    slots={QUEUE: 4},
+    slots={QUEUE: CONNECTIONS},
 )
 _EXPORTS: tuple[Export[ServiceResources], ...] = (
     Export(
@@ -170,7 +173,13 @@ SERVICE = Service(
     title="Notifications",
     about="What happened to a user's orders, as a list and as a live feed.",
     metadata=Base.metadata,
-    routers=[preferences.router, notifications.router, feed.router, announcements.router],
+    routers=[
+        preferences.router,
+        unsubscriptions.router,
+        notifications.router,
+        feed.router,
+        announcements.router,
+    ],
     api=Composition(settings=NotificationsSettings, extend=open_resources),
     worker=Composition(settings=NotificationsSettings, extend=open_worker_resources),
     subscriptions=_SUBSCRIPTIONS,

@@ -1,10 +1,11 @@
 """The settings of the notifications service, read at start."""
 
 from email.utils import parseaddr
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, FilePath, SecretStr, model_validator
+from pydantic import AfterValidator, Field, FilePath, SecretStr, model_validator
 
+from chassis.auth.secret_keys import checked_keys
 from chassis.wiring import ServiceSettings
 from notifications.mail_servers.models import Encryption
 
@@ -12,8 +13,8 @@ from notifications.mail_servers.models import Encryption
 class NotificationsSettings(ServiceSettings):
     """The settings of both processes.
 
-    Those named `feed_*` are for the live feed's sockets, and so for the API process. `public_url`
-    and those named `smtp_*` are for mails, and so for the worker.
+    Those named `feed_*` are for the live feed's sockets, and so for the API process. Those named
+    `smtp_*` and `mails_*` are for mails, and so for the worker.
     """
 
     feed_auth_seconds: float = Field(
@@ -86,6 +87,20 @@ class NotificationsSettings(ServiceSettings):
         gt=0,
         le=120,
         description="Seconds that the mail server may take for one response.",
+    )
+
+    mails_per_minute: int = Field(
+        default=10,
+        ge=1,
+        le=1000,
+        description="Notifications that one user gets by mail in a minute, from all workers "
+        "together; further ones are sent later. Security mails are not counted.",
+    )
+    unsubscribe_keys: Annotated[SecretStr, AfterValidator(checked_keys)] | None = Field(
+        default=None,
+        description="The keys that sign the links with which a reader switches mails off: random "
+        "texts of at least 32 characters, separated by spaces, the newest first. Both processes "
+        "need the same. Unset: mails have no such link.",
     )
 
     @model_validator(mode="after")

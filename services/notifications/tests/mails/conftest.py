@@ -3,16 +3,25 @@
 import dataclasses
 import json
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
 from chassis.database import new_id
 from chassis.jobs import OutsideRun
-from contracts.users import EmailVerificationRequested, PasswordResetRequested
+from contracts.examples import example
+from contracts.users import (
+    EmailVerificationRequested,
+    PasswordResetRequested,
+    UserEmailVerified,
+    UserRegistered,
+)
 from notifications.mail_servers.models import Encryption, SmtpServer
 from notifications.mail_servers.service import MailServer
 from notifications.mails.jobs import send_mail
@@ -23,8 +32,10 @@ from .server import Server, smtp_server
 
 TOKEN = "bz3Vq-_9Yx0kQm7Jr2Tn5Lw8Hd1Fs4Gp6Ac0Ue3Io9Kv"
 ADDRESS = "ada@example.com"
+KEY = "k" * 32
 
 type Send = Callable[..., Awaitable[None]]
+type Consume = Callable[..., Awaitable[tuple[int, Exception | None]]]
 
 
 def verification(**given: Any) -> EmailVerificationRequested:
@@ -59,25 +70,72 @@ def more_settings(mail_server: Server) -> dict[str, Any]:
         "smtp_from": "Slipway <no-reply@shop.example.com>",
         "smtp_timeout": 20,
         "public_url": "https://shop.example.com/",
+        "unsubscribe_keys": SecretStr(KEY),
     }
 
 
 @pytest.fixture
-def send(worker_resources: WorkerResources, db: asyncpg.Connection) -> Send:
-    """Run the job of each mail once, as an attempt of the worker does.
+def member(consume: Consume) -> Callable[..., Awaitable[UUID]]:
+    """Store a user with a verified address; return the id."""
+
+    async def make(email: str = ADDRESS) -> UUID:
+        user = new_id()
+        await consume(
+            example(UserRegistered, user_id=user, version=1, email=email),
+            example(UserEmailVerified, user_id=user, version=2, email=email),
+            partition=1,
+        )
+        return user
+
+    return make
+
+
+@pytest.fixture
+def send_each(
+    worker_resources: WorkerResources, db: asyncpg.Connection
+) -> Callable[..., Awaitable[list[Coroutine[Any, Any, None]]]]:
+    """Return one attempt of each mail's job, as the worker makes it.
+
+    Args:
+        resources: in place of the worker's.
+    """
+
+    async def attempts(
+        resources: WorkerResources = worker_resources,
+    ) -> list[Coroutine[Any, Any, None]]:
+        jobs = await db.fetch(
+            "SELECT id, arguments FROM jobs WHERE kind = $1 ORDER BY id", SendMail.kind
+        )
+        return [
+            send_mail(
+                SendMail.model_validate(json.loads(job["arguments"])),
+                OutsideRun(resources=resources, job_id=job["id"], attempt=1),
+            )
+            for job in jobs
+        ]
+
+    return attempts
+
+
+@pytest.fixture
+def send(worker_resources: WorkerResources, send_each: Callable[..., Any]) -> Send:
+    """Run the job of each mail once, one after the other.
 
     The argument `over` replaces the worker's mail server.
     """
 
     async def run(*, over: SmtpServer | None = None) -> None:
-        resources = worker_resources
-        if over is not None:
-            resources = dataclasses.replace(resources, mail_server=MailServer(server=over))
-        jobs = await db.fetch("SELECT id, arguments FROM jobs WHERE kind = $1", SendMail.kind)
-        for job in jobs:
-            arguments = SendMail.model_validate(json.loads(job["arguments"]))
-            given = OutsideRun(resources=resources, job_id=job["id"], attempt=1)
-            await send_mail(arguments, given)
+        async with AsyncExitStack() as stack:
+            resources = worker_resources
+            if over is not None:
+                server = MailServer(server=over)
+                stack.push_async_callback(server.close)
+                resources = dataclasses.replace(resources, mail_server=server)
+            attempts = await send_each(resources)
+            for attempt in attempts:
+                stack.callback(attempt.close)  # those after one that raises
+            for attempt in attempts:
+                await attempt
 
     return run
 

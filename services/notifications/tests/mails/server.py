@@ -34,23 +34,47 @@ class Server:
     Attributes:
         port: its port.
         received: the messages whose DATA was complete, whatever the response was.
+        raw: the same as they were sent.
         recipients: the address of each RCPT.
         log_ins: the users that logged in.
+        quits: how many connections the client ended with QUIT.
+        on_mail: the response to MAIL.
         on_rcpt: the response to RCPT.
         on_data: the response after the end of DATA.
+        on_rset: the response to RSET.
         stalled: set once a client waits for a response that does not come.
     """
 
     port: int
     received: list[EmailMessage] = field(default_factory=list)
+    raw: list[bytes] = field(default_factory=list)
     recipients: list[str] = field(default_factory=list)
     log_ins: list[str] = field(default_factory=list)
+    quits: int = 0
+    on_mail: Respond = accept
     on_rcpt: Respond = accept
     on_data: Respond = accept
+    on_rset: Respond = accept
     stalled: asyncio.Event = field(default_factory=asyncio.Event)
     sessions: list[SMTP] = field(default_factory=list)
 
-    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name for it
+    async def handle_MAIL(  # noqa: N802 - aiosmtpd's name for it
+        self, _: SMTP, __: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        response = await self.on_mail(envelope)
+        if response.startswith("2"):
+            envelope.mail_from = address
+            envelope.mail_options.extend(options)
+        return response
+
+    async def handle_RSET(self, _: SMTP, __: Session, envelope: Envelope) -> str:  # noqa: N802 - likewise
+        return await self.on_rset(envelope)
+
+    async def handle_QUIT(self, _: SMTP, __: Session, ___: Envelope) -> str:  # noqa: N802 - likewise
+        self.quits += 1
+        return "221 bye"
+
+    async def handle_RCPT(  # noqa: N802 - likewise
         self, _: SMTP, __: Session, envelope: Envelope, address: str, ___: list[str]
     ) -> str:
         self.recipients.append(address)
@@ -63,6 +87,7 @@ class Server:
         self, _: SMTP, __: Session, envelope: Envelope
     ) -> str:
         content = envelope.original_content or b""
+        self.raw.append(content)
         parsed = message_from_bytes(content, policy=policy.default)
         self.received.append(parsed)
         return await self.on_data(envelope)
@@ -77,6 +102,11 @@ class Server:
         self.disconnect()
         await asyncio.Event().wait()
         raise AssertionError
+
+    @property
+    def connections(self) -> int:
+        """How many connections the server accepted."""
+        return len(self.sessions)
 
     def disconnect(self) -> None:
         """Close all connections at once, and cancel what waits for them.

@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, meta
 
 import notifications.mail_texts.service
 from chassis.database import new_id
+from notifications.kinds.models import KINDS
 from notifications.mail_texts.errors import UnfitAddressError
 from notifications.mail_texts.models import MailContent, MailKind
 from notifications.mail_texts.service import MailTexts, address_header
@@ -17,6 +18,8 @@ from notifications.mail_texts.service import MailTexts, address_header
 TEMPLATES = Path(notifications.mail_texts.service.__file__).with_name("templates")
 LANGUAGES = sorted(folder.name for folder in TEMPLATES.iterdir() if folder.is_dir())
 VALUES = {"language", "product", "public_url", "expires", "link"}
+NOTICE_VALUES = {"language", "product", "public_url", "title", "body", "data", "unsubscribe"}
+OF_NOTICES = {"notification", *(kind.template for kind in KINDS.values())}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,7 @@ def content(**given):
     return MailContent(**made | given)
 
 
-@pytest.mark.parametrize("kind", MailKind)
+@pytest.mark.parametrize("kind", [*MailKind, "notification"])
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_each_language_has_each_kind_in_each_form(language, kind):
     names = {file.name for file in (TEMPLATES / language).iterdir()}
@@ -50,7 +53,7 @@ def test_each_language_has_each_kind_in_each_form(language, kind):
 def test_a_template_uses_only_the_values_that_it_gets(file):
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
     used = meta.find_undeclared_variables(environment.parse(file.read_text(encoding="utf-8")))
-    assert used <= VALUES
+    assert used <= (NOTICE_VALUES if file.stem in OF_NOTICES else VALUES)
 
 
 @pytest.mark.parametrize("kind", MailKind)

@@ -87,7 +87,7 @@ async def test_a_mail_that_the_server_refuses_for_now_is_tried_again_until_it_is
     await publish(verification())
     await eventually(lambda: db.fetchval("SELECT count(*) FROM jobs WHERE error IS NOT NULL"))
     error = await db.fetchval("SELECT error FROM jobs WHERE error IS NOT NULL")
-    assert error == "MailDeferredError: The mail server refused the content with 451."
+    assert error == "MailDeferredError: The mail server refused the content with 451 4.3.0."
     mail_server.on_data = refuse("250 accepted")
     await db.execute("UPDATE jobs SET run_at = now() WHERE state = 'waiting'")
     await eventually(lambda: sent(db))
@@ -112,6 +112,17 @@ async def test_a_worker_that_stops_while_the_server_stalls_leaves_the_mail_to_th
         await eventually(lambda: sent(db))
     first, second = mail_server.received
     assert first["Message-ID"] == second["Message-ID"]
+
+
+async def test_a_worker_that_stops_ends_its_connections_with_quit(
+    settings, topics, publish, mail_server, db, eventually
+):
+    await topics.create([topic.name for topic in TOPICS])
+    async with running_worker(settings, topics):
+        await publish(verification())
+        await eventually(lambda: sent(db))
+        assert mail_server.quits == 0
+    assert mail_server.quits == mail_server.connections == 1
 
 
 async def test_a_parked_request_is_discarded_before_its_day_in_kafka_is_over(

@@ -1,7 +1,7 @@
 """Durable jobs: enqueued in the caller's transaction, run by the service's workers."""
 
 from chassis.jobs.arguments import JobArguments, Priority
-from chassis.jobs.enqueueing import ArgumentsTooLargeError, Jobs
+from chassis.jobs.enqueueing import ArgumentsTooLargeError, Jobs, insert_jobs
 from chassis.jobs.kinds import (
     BatchJob,
     InsideJob,
@@ -10,6 +10,7 @@ from chassis.jobs.kinds import (
     OutsideJob,
     OutsideRun,
     PermanentError,
+    PostponedError,
     Retry,
 )
 from chassis.jobs.schedules import Schedule
@@ -26,8 +27,10 @@ __all__ = [
     "OutsideJob",
     "OutsideRun",
     "PermanentError",
+    "PostponedError",
     "Priority",
     "Retry",
     "Schedule",
     "declare_job_tables",
+    "insert_jobs",
 ]

@@ -23,6 +23,7 @@ from chassis.jobs.kinds import (
     OutsideJob,
     OutsideRun,
     PermanentError,
+    PostponedError,
 )
 from chassis.jobs.leases import LeasedJob
 from chassis.jobs.metrics import JobMetrics
@@ -255,6 +256,11 @@ class Execution[R]:
     async def _failed(self, one: _Ready[Any], error: Exception) -> None:
         """Settle a job whose attempt failed; don't count the attempt if our database failed."""
         job, text = one.job, describe(error)
+        if isinstance(error, PostponedError):
+            delay = error.delay.total_seconds()
+            fate = Fate(state=WAITING, delay=delay, counted=False)
+            await self._settle(job, fate, outcome="postponed")
+            return
         if is_infrastructure_error(error):
             fate = Fate(state=WAITING, delay=_PAUSE_SECONDS, counted=False)
             outcome = "interrupted"

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from chassis.backoff import full_jitter
@@ -15,6 +16,20 @@ _SLOTS = 8
 
 class PermanentError(Exception):
     """Raised by a handler when no retry can succeed; the job is dead at once."""
+
+
+class PostponedError(Exception):
+    """Raised by a handler whose work has to wait: it is due again after a delay.
+
+    The attempt is not counted, and it is no failure.
+
+    Args:
+        delay: the time until the job is due again.
+    """
+
+    def __init__(self, delay: timedelta) -> None:
+        super().__init__(f"due again in {delay.total_seconds():g} s")
+        self.delay = delay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """The commands `status` and `mail`, which look at a running system and import little."""
 
+import json
 import sys
 from typing import Annotated
 
@@ -37,20 +38,36 @@ def status(
 
 @mail_app.command()
 def mail(
-    number: Annotated[
-        int | None, typer.Argument(help="The message to show; without it, all are listed.")
+    message: Annotated[
+        str | None,
+        typer.Argument(
+            help="The number or the Message-ID of the message to show; without it, all are listed."
+        ),
     ] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """List the messages that the mail sink received, or show one."""
+    """List the messages that the mail sink received, the newest first, or show one."""
     directory = mail_directory(state_directory())
-    if number is not None:
-        found = guard(lambda: find_mail(directory, number))
-        for name in ("From", "To", "Subject", "Date"):
-            _console.print(f"{name}: {found.message[name]}", markup=False, highlight=False)
-        _console.print(f"\n{found.text}", markup=False, highlight=False)
+    if message is not None:
+        found = guard(lambda: find_mail(directory, message))
+        if as_json:
+            _write_json(found.whole)
+            return
+        for name, value in found.headers.items():
+            _console.print(f"{name}: {value}", markup=False, highlight=False, soft_wrap=True)
+        _console.print(f"\n{found.text}", markup=False, highlight=False, soft_wrap=True)
+        return
+    mails = read_mails(directory)
+    if as_json:
+        _write_json([item.summary for item in mails])
         return
     table = Table("number", "date", "to", "subject")
-    for item in read_mails(directory):
-        headers = (str(item.message[name] or "") for name in ("Date", "To", "Subject"))
+    for item in mails:
+        headers = (item.headers[name] for name in ("Date", "To", "Subject"))
         table.add_row(str(item.number), *(escape(text) for text in headers))
     _console.print(table)
+
+
+def _write_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")

@@ -10,6 +10,8 @@ from pathlib import Path
 from slipway.errors import SlipwayError
 from slipway.state import StateDirectory
 
+_HEADERS = ("Date", "From", "To", "Subject")
+
 
 @dataclass(frozen=True, slots=True)
 class Mail:
@@ -17,6 +19,28 @@ class Mail:
 
     number: int
     message: EmailMessage
+
+    @property
+    def id(self) -> str:
+        """Return its Message-ID, without the angle brackets."""
+        return str(self.message["Message-ID"] or "").strip().strip("<>")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return the headers that a reader sees, decoded; a missing one is empty."""
+        return {name: str(self.message[name] or "") for name in _HEADERS}
+
+    @property
+    def summary(self) -> dict[str, str | int]:
+        """Return what a list shows of it, for programs."""
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        return {"number": self.number, "id": self.id, **headers}
+
+    @property
+    def whole(self) -> dict[str, object]:
+        """Return all of it, for programs: the summary, all headers, and the text."""
+        headers = [[name, str(value)] for name, value in self.message.items()]
+        return {**self.summary, "headers": headers, "text": self.text}
 
     @property
     def text(self) -> str:
@@ -36,25 +60,28 @@ def mail_directory(state: StateDirectory) -> Path:
 
 
 def read_mails(directory: Path) -> list[Mail]:
-    """Return all messages of a maildir, the oldest first; none if it doesn't exist."""
+    """Return all messages of a maildir, the newest first; none if it doesn't exist."""
     if not directory.is_dir():
         return []
     box = mailbox.Maildir(directory, create=False)
     parser = BytesParser(EmailMessage, policy=policy.default)
     arrived = sorted(box.keys(), key=lambda key: (_time(key), key))
     messages = [parser.parsebytes(box.get_bytes(key)) for key in arrived]
-    return [Mail(number, message) for number, message in enumerate(messages, start=1)]
+    return [Mail(number, message) for number, message in enumerate(messages, start=1)][::-1]
 
 
-def find_mail(directory: Path, number: int) -> Mail:
-    """Return one message by its number."""
+def find_mail(directory: Path, wanted: str) -> Mail:
+    """Return one message by its number, or by its Message-ID; the newest of several.
+
+    The part of the Message-ID before the ``@`` is enough: it is the id of the mail in the logs.
+    """
     mails = read_mails(directory)
-    if not 1 <= number <= len(mails):
-        message = (
-            f"There is no message {number}; the sink has {len(mails)}. `slipway mail` lists them."
-        )
-        raise SlipwayError(message)
-    return mails[number - 1]
+    asked = wanted.strip("<>")
+    for mail in mails:
+        if asked and asked in {str(mail.number), mail.id, mail.id.partition("@")[0]}:
+            return mail
+    message = f"There is no message {wanted}; the sink has {len(mails)}. `slipway mail` lists them."
+    raise SlipwayError(message)
 
 
 def _time(key: str) -> float:

@@ -140,6 +140,7 @@ class Surroundings:
             yield "SMTP_SERVER", f"{HOST}:{settings.smtp_port}"
             yield "SMTP_TLS", "none"
             yield "SMTP_FROM", "Slipway <no-reply@example.com>"
+            yield "UNSUBSCRIBE_KEYS", settings.unsubscribe_keys.get_secret_value()
         if row.name == "gateway":
             yield "VALKEY_URL", f"valkey://{HOST}:{settings.valkey_port}/0"
             for service in SERVICES:

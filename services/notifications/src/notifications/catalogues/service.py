@@ -34,6 +34,7 @@ class Catalogue:
         names = self._environment.list_templates(extensions=list(forms))
         for name in names:  # a template that is read later would block the event loop
             self._environment.get_template(name)
+        self._names = frozenset(names)
         self.languages = frozenset(name.partition("/")[0] for name in names if "/" in name)
 
     def closest(self, locale: str) -> str:
@@ -45,10 +46,21 @@ class Catalogue:
             parts.pop()
         return DEFAULT_LANGUAGE
 
-    def render(self, language: str, name: str, form: str, values: Mapping[str, object]) -> str:
-        """Return a text.
+    def render(
+        self,
+        language: str,
+        name: str,
+        form: str,
+        values: Mapping[str, object],
+        *,
+        general: str | None = None,
+    ) -> str:
+        """Return a text; with `general`, the text of that name if there is none of `name`.
 
         Raises:
             jinja2.UndefinedError: the template uses a name that `values` lacks.
         """
-        return self._environment.get_template(f"{language}/{name}.{form}").render(values)
+        wanted = f"{language}/{name}.{form}"
+        if general is not None and wanted not in self._names:
+            wanted = f"{language}/{general}.{form}"
+        return self._environment.get_template(wanted).render(values)

@@ -2,7 +2,17 @@
 
 
 class MailRejectedError(Exception):
-    """The server refused this mail for good: the same mail would be refused again."""
+    """The server refused this mail for good: the same mail would be refused again.
+
+    Args:
+        reason: what was refused, with the server's code.
+        address_refused: whether the address itself is the reason, so that any other mail to it
+            would be refused as well.
+    """
+
+    def __init__(self, reason: str, *, address_refused: bool = False) -> None:
+        super().__init__(reason)
+        self.address_refused = address_refused
 
 
 class MailDeferredError(Exception):

@@ -8,6 +8,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import parseaddr
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import idna
@@ -16,14 +17,16 @@ from chassis.product import product
 from notifications.catalogues.service import Catalogue
 from notifications.mail_texts.errors import UnfitAddressError
 from notifications.mail_texts.models import MailContent, MailKind
+from notifications.unsubscriptions.models import one_click_link, page_link
 
 _TEMPLATES = Path(__file__).with_name("templates")
 # The pages of the web front end that read the token. It is in the fragment, which a browser sends
 # to no server: it is in no access log and no Referer.
-_PAGES: Mapping[MailKind, str] = {
+_PAGES: Mapping[str, str] = {
     MailKind.EMAIL_VERIFICATION: "/verify-email",
     MailKind.PASSWORD_RESET: "/reset-password",
 }
+_GENERAL = "notification"
 # RFC 5322 §2.1.1: 998 characters are the limit of a line. Folding at 78 would encode the text
 # because of the long link, and a person could not copy it from the source.
 _POLICY = SMTP.clone(max_line_length=998)
@@ -65,10 +68,14 @@ class MailTexts:
         made.set_content(self._render(content, language, "txt", values))
         made.add_alternative(self._render(content, language, "html", values), subtype="html")
         made["Content-Language"] = language  # add_alternative has moved such headers to the text
+        token = None if content.notice is None else content.notice.unsubscribe_token
+        if token is not None:  # RFC 8058
+            made["List-Unsubscribe"] = f"<{one_click_link(self._public_url, token)}>"
+            made["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         return made
 
-    def _values(self, content: MailContent, language: str) -> Mapping[str, str]:
-        values = {
+    def _values(self, content: MailContent, language: str) -> Mapping[str, Any]:
+        values: dict[str, Any] = {
             "language": language,
             "product": product().name.capitalize(),
             "public_url": self._public_url,
@@ -77,12 +84,19 @@ class MailTexts:
         page = _PAGES.get(content.kind)
         if page is not None and content.token is not None:
             values["link"] = f"{self._public_url}{page}#token={quote(content.token, safe='')}"
+        notice = content.notice
+        if notice is not None:
+            values |= {"title": notice.title, "body": notice.body, "data": notice.data}
+            if notice.unsubscribe_token is not None:
+                values["unsubscribe"] = page_link(self._public_url, notice.unsubscribe_token)
         return values
 
     def _render(
-        self, content: MailContent, language: str, form: str, values: Mapping[str, str]
+        self, content: MailContent, language: str, form: str, values: Mapping[str, Any]
     ) -> str:
-        return self._catalogue.render(language, content.kind, form, values)
+        """Return a text; a notification whose kind has no templates gets the general ones."""
+        general = None if content.notice is None else _GENERAL
+        return self._catalogue.render(language, content.kind, form, values, general=general)
 
 
 def address_header(address: str, *, name: str = "") -> Address:

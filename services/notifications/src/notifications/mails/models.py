@@ -1,15 +1,19 @@
 """The table of mails, and the job that sends one."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, DateTime, Index, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chassis.database import Timestamped
 from chassis.jobs import JobArguments
+from notifications.kinds.models import Category
 from notifications.mail_texts.models import MailKind
 from notifications.metadata import Base
 
@@ -34,10 +38,20 @@ class MailState(StrEnum):
 class Mail(Timestamped, Base):
     """One mail to one address.
 
-    Only a waiting mail has an address and a token; the table's constraints say so as well. The text
-    is not stored: it is made of the row when the mail is sent. ``source_event_id`` is the event
-    that asked for the mail. It is unique, so that one event never sends two mails, even after the
-    inbox has deleted the event.
+    Only a waiting mail has an address and a token, or content; the table's constraints say so as
+    well. The text is not stored: it is made of the row when the mail is sent.
+
+    Attributes:
+        source_event_id: the event that asked for the mail; for a notification, the event and the
+            user. It is unique, so that one event never sends two mails, even after the inbox has
+            deleted the event.
+        kind: names the templates.
+        recipient: null for a notification, which goes to the address that the user has when it is
+            sent.
+        notification_id: null if the mail is no notification.
+        category: the notification's category.
+        content: what a notification's text is made of.
+        error: why it was not accepted, without the words of the server.
     """
 
     __tablename__ = "mails"
@@ -45,7 +59,15 @@ class Mail(Timestamped, Base):
         UniqueConstraint("source_event_id"),
         CheckConstraint("state IN ('waiting', 'sent', 'rejected', 'expired')", name="state_known"),
         CheckConstraint(
-            "(state = 'waiting') = (recipient IS NOT NULL)", name="address_while_waiting"
+            "(state = 'waiting' AND notification_id IS NULL) = (recipient IS NOT NULL)",
+            name="address_while_waiting",
+        ),
+        CheckConstraint(
+            "(state = 'waiting' AND notification_id IS NOT NULL) = (content IS NOT NULL)",
+            name="content_while_waiting",
+        ),
+        CheckConstraint(
+            "(notification_id IS NULL) = (category IS NULL)", name="category_of_notification"
         ),
         CheckConstraint("state = 'waiting' OR token IS NULL", name="token_while_waiting"),
         CheckConstraint("(state = 'waiting') = (settled_at IS NULL)", name="settled_at_a_time"),
@@ -65,6 +87,9 @@ class Mail(Timestamped, Base):
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     settled_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     error: Mapped[str | None] = mapped_column(Text)
+    notification_id: Mapped[UUID | None]
+    category: Mapped[str | None] = mapped_column(Text)
+    content: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +113,38 @@ class MailDraft:
     locale: str
     token: str | None = field(repr=False)
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingMail:
+    """A mail that is not sent yet, with the address that it goes to now.
+
+    Attributes:
+        recipient: the address; None if the user of a notification has none any more.
+        expired: whether it has expired, by the database's clock.
+        allowed: whether it may be sent. A notification goes only to a verified address that no
+            server has refused.
+        content: ``title``, ``body`` and ``data`` of a notification.
+    """
+
+    id: UUID
+    user_id: UUID
+    kind: str
+    locale: str
+    recipient: str | None = field(repr=False)
+    token: str | None = field(repr=False)
+    expires_at: datetime
+    created_at: datetime
+    notification_id: UUID | None
+    category: Category | None
+    content: Mapping[str, Any] | None = field(repr=False)
+    expired: bool
+    allowed: bool
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it counts against the user's rate of mails."""
+        return self.category not in {None, Category.SECURITY}
 
 
 class SendMail(JobArguments):

@@ -1,15 +1,18 @@
 """All SQL on mails."""
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from chassis.database import new_id
 from chassis.database.unit import Unit
+from chassis.jobs import insert_jobs
 from chassis.jobs.retention import rows_older_than
-from notifications.mail_texts.models import MailContent, MailKind
-from notifications.mails.models import MAILS_KEPT, MailDraft, MailState
+from notifications.kinds.models import Category
+from notifications.mails.models import MAILS_KEPT, MailDraft, MailState, SendMail, WaitingMail
+from notifications.recipients.repository import MAY_GET_MAIL
 
 _INSERT = """
     INSERT INTO mails (id, user_id, source_event_id, kind, locale, recipient, token, expires_at)
@@ -17,42 +20,72 @@ _INSERT = """
     ON CONFLICT (source_event_id) DO NOTHING
     RETURNING id
 """
-_WAITING = """
-    SELECT id, kind, recipient, locale, token, expires_at, created_at,
-        expires_at <= now() AS expired
-    FROM mails WHERE id = $1 AND state = 'waiting'
+# No recipient is locked: the address is read again when the mail is sent.
+_INSERT_NOTICES = """
+    WITH m AS (
+        SELECT * FROM json_to_recordset($1::json) AS r (
+            id uuid, user_id uuid, source_event_id text, kind text, locale text,
+            notification_id uuid, category text, content jsonb, created_at timestamptz,
+            traceparent text
+        )
+    ),
+    written AS (
+        INSERT INTO mails (id, user_id, source_event_id, kind, locale, notification_id, category,
+            content, created_at, expires_at)
+        SELECT m.id, m.user_id, m.source_event_id, m.kind, m.locale, m.notification_id, m.category,
+            m.content, m.created_at, now() + $2
+        FROM m JOIN recipients AS r USING (user_id)
+        WHERE {may_get_mail}
+        ON CONFLICT (source_event_id) DO NOTHING
+        RETURNING id
+    ),
+    sending AS (
+        SELECT json_build_object('mail_id', m.id) AS arguments, m.id::text AS unique_key,
+            m.traceparent, now() AS run_at
+        FROM m JOIN written USING (id)
+    )
 """
-# The only statement that ends a mail: what is secret goes with the state.
+_INSERT_NOTICES = _INSERT_NOTICES.replace("{may_get_mail}", MAY_GET_MAIL)
+_INSERT_NOTICES += insert_jobs(SendMail, "sending")
+_WAITING = """
+    SELECT m.id, m.user_id, m.kind, m.locale, m.token, m.expires_at, m.created_at,
+        m.notification_id, m.category, m.content, coalesce(m.recipient, r.email) AS recipient,
+        m.expires_at <= now() AS expired,
+        m.notification_id IS NULL OR coalesce({may_get_mail}, false) AS allowed
+    FROM mails AS m
+    LEFT JOIN recipients AS r ON r.user_id = m.user_id AND m.notification_id IS NOT NULL
+    WHERE m.id = $1 AND m.state = 'waiting'
+"""
+_WAITING = _WAITING.replace("{may_get_mail}", MAY_GET_MAIL)
+# The only statement that ends one mail: what is secret goes with the state.
 _SETTLE = """
-    UPDATE mails SET state = $2, error = $3, recipient = NULL, token = NULL,
+    UPDATE mails SET state = $2, error = $3, recipient = NULL, token = NULL, content = NULL,
         settled_at = now(), updated_at = now()
     WHERE id = $1 AND state = 'waiting'
     RETURNING id
 """
+# The job of a notification's mail settles it, and announces that; here are those without a job.
 _EXPIRE = """
-    UPDATE mails SET state = 'expired', recipient = NULL, token = NULL,
+    UPDATE mails SET state = 'expired', recipient = NULL, token = NULL, content = NULL,
         settled_at = now(), updated_at = now()
     WHERE id = ANY (ARRAY(
         SELECT id FROM mails WHERE state = 'waiting' AND expires_at <= now()
+            AND (notification_id IS NULL OR expires_at <= now() - $2::interval)
         ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
     ))
     RETURNING id
 """
+_NOTICE_GRACE = timedelta(hours=1)
 _OF_USER = """
     SELECT id, kind, state, recipient, created_at, settled_at FROM mails
     WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3
 """
 _PAGE = 100
-_ERASE = "DELETE FROM mails WHERE user_id = $1"
+_ERASE_WAITING = "DELETE FROM mails WHERE user_id = $1 AND state = 'waiting'"
+_ERASE = """
+    DELETE FROM mails WHERE id = ANY (ARRAY(SELECT id FROM mails WHERE user_id = $1 LIMIT $2))
+"""
 _prune = rows_older_than(MAILS_KEPT, "mails", "settled_at", also="state <> 'waiting'")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WaitingMail:
-    """A mail that is not sent yet, and whether it has expired by the database's clock."""
-
-    content: MailContent
-    expired: bool
 
 
 class MailRepository:
@@ -76,25 +109,28 @@ class MailRepository:
         )
         return rows[0]["id"] if rows else None
 
+    async def insert_notices(self, rows: Sequence[Mapping[str, Any]], *, kept: timedelta) -> int:
+        """Store mails of notifications with their jobs, and return how many.
+
+        Those whose user may get none now, or has the mail already, are left out.
+
+        Args:
+            rows: the columns of the part ``m`` of the statement.
+            kept: how long the mail server may be unavailable before one is given up.
+        """
+        return await self._unit.execute(_INSERT_NOTICES, json.dumps(rows, default=str), kept)
+
     async def find_waiting(self, mail_id: UUID) -> WaitingMail | None:
         """Return a mail; None if it is settled or was erased."""
         rows = await self._unit.fetch(_WAITING, mail_id)
         if not rows:
             return None
-        [row] = rows
-        content = MailContent(
-            id=row["id"],
-            kind=MailKind(row["kind"]),
-            recipient=row["recipient"],
-            locale=row["locale"],
-            token=row["token"],
-            expires_at=row["expires_at"],
-            created_at=row["created_at"],
-        )
-        return WaitingMail(content=content, expired=row["expired"])
+        values = dict(rows[0])
+        category = values.pop("category")
+        return WaitingMail(**values, category=None if category is None else Category(category))
 
     async def settle(self, mail_id: UUID, state: MailState, *, error: str | None = None) -> bool:
-        """Record what became of a mail, and erase its address and secret.
+        """Record what became of a mail, and erase its address, secret and content.
 
         Returns:
             False if the mail does not wait any more: it was erased, or sent by another worker.
@@ -103,7 +139,7 @@ class MailRepository:
 
     async def expire(self, *, limit: int) -> int:
         """Settle up to `limit` waiting mails that have expired; return how many."""
-        return len(await self._unit.fetch(_EXPIRE, limit))
+        return len(await self._unit.fetch(_EXPIRE, limit, _NOTICE_GRACE))
 
     async def prune(self, *, limit: int) -> int:
         """Delete up to `limit` mails that were settled over MAILS_KEPT ago; return how many."""
@@ -117,6 +153,10 @@ class MailRepository:
                 yield dict(row)
             after = rows[-1]["id"]
 
-    async def erase(self, user_id: UUID) -> None:
-        """Delete all mails of a user. Their jobs then find nothing to send."""
-        await self._unit.execute(_ERASE, user_id)
+    async def erase_waiting(self, user_id: UUID) -> None:
+        """Delete the mails of a user that are not sent yet. Their jobs then find nothing."""
+        await self._unit.execute(_ERASE_WAITING, user_id)
+
+    async def erase(self, user_id: UUID, *, limit: int) -> int:
+        """Delete mails of a user, at most `limit`, and return how many."""
+        return await self._unit.execute(_ERASE, user_id, limit)

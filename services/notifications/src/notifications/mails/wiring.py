@@ -10,7 +10,11 @@ from notifications.kinds.wiring import NotifyingResources
 from notifications.mail_servers.service import MailServer
 from notifications.mail_texts.service import MailTexts
 from notifications.mails.repository import MailRepository
-from notifications.mails.service import MailMetrics, MailSending, MailService
+from notifications.mails.service import MailMetrics, MailSending, MailService, MailStores
+from notifications.outcomes.wiring import outcomes
+from notifications.recipients.models import MailRate
+from notifications.recipients.repository import RecipientRepository
+from notifications.unsubscriptions.models import UnsubscribeTokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +23,9 @@ class WorkerResources(NotifyingResources):
 
     mail_texts: MailTexts
     mail_server: MailServer
+    mail_rate: MailRate
     mail_metrics: MailMetrics
+    unsubscribe_tokens: UnsubscribeTokens
 
 
 def mails(resources: ServiceResources, unit: Unit) -> MailService:
@@ -31,13 +37,19 @@ def mail_sending(resources: WorkerResources) -> MailSending:
     """Return the use case that sends mails, which opens transactions of its own."""
 
     @asynccontextmanager
-    async def transaction() -> AsyncIterator[MailRepository]:
+    async def transaction() -> AsyncIterator[MailStores]:
         async with resources.database.transaction() as unit:
-            yield MailRepository(unit)
+            yield MailStores(
+                mails=MailRepository(unit),
+                recipients=RecipientRepository(unit),
+                outcomes=outcomes(resources, unit),
+            )
 
     return MailSending(
         transaction=transaction,
         texts=resources.mail_texts,
+        tokens=resources.unsubscribe_tokens,
         server=resources.mail_server,
+        rate=resources.mail_rate,
         metrics=resources.mail_metrics,
     )

@@ -18,6 +18,7 @@ from chassis.wiring import ServiceResources
 from notifications.announcements.repository import AnnouncementRepository
 from notifications.feed.wiring import feed
 from notifications.kinds.wiring import NotifyingResources
+from notifications.mails.wiring import mails
 from notifications.notifications.models import MarkAllRead
 from notifications.notifications.repository import NotificationRepository
 from notifications.notifications.wiring import intake, notifications
@@ -41,6 +42,7 @@ async def erase_user_data(arguments: EraseUserData, run: OutsideRun[NotifyingRes
             rows = await notifications(resources, unit).erase(user_id, limit=_PAGE)
             rows += await feed(resources, unit).erase(user_id, limit=_PAGE)
             rows += await outcomes(resources, unit).erase(user_id, limit=_PAGE)
+            rows += await mails(resources, unit).erase(user_id, limit=_PAGE)
     async with resources.database.transaction() as unit:
         await erase_parked(unit, consumer=resources.service, key=str(user_id))
         await erase_stored_responses(unit, caller=user_id)

@@ -12,7 +12,7 @@ from contracts.orders import (
     OrderRefunded,
     OrderShipped,
 )
-from contracts.users import UserEmailChanged
+from contracts.users import UserDeleted, UserEmailChanged
 from notifications.kinds.wiring import NotifyingResources
 from notifications.mails.wiring import mails
 from notifications.notifications.wiring import notifier
@@ -71,9 +71,18 @@ async def on_user_email_changed(
     )
 
 
+async def on_user_deleted(event: UserDeleted, delivery: Delivery[NotifyingResources]) -> None:
+    """Erase a user's data, and notify the user no more."""
+    await recipients(delivery.resources, delivery.unit).deleted(
+        event.user_id, version=event.version
+    )
+    await mails(delivery.resources, delivery.unit).erase_waiting(event.user_id)
+
+
 async def write_notifications(unit: Unit, resources: NotifyingResources) -> None:
-    """Write the notifications that the handlers of this transaction collected."""
-    await notifier(resources, unit).write_all()
+    """Write the notifications that the handlers of this transaction collected, and their mails."""
+    notices = await notifier(resources, unit).write_all()
+    await mails(resources, unit).send_notices(notices)
 
 
 def _notify(

@@ -1,9 +1,10 @@
 """The table of recipients: the facts about a user that this service needs, and their erasure."""
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Text, func
+from sqlalchemy import BigInteger, DateTime, Text, false, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chassis.database import Timestamped
@@ -14,12 +15,19 @@ from notifications.metadata import Base
 class Recipient(Timestamped, Base):
     """A user who may be notified.
 
-    ``version`` is the account's version in the newest event. ``email`` is null if the topic no
-    longer holds the event of the registration. Of a deleted account only the id and the version
-    stay, so that older events do not bring its data back: the address is null, the name empty.
+    ``version`` is the account's version in the newest event. ``email`` is null, or ``full_name``
+    empty, if the topic no longer holds the event that says it. Of a deleted account only the id and
+    the version stay, so that older events do not bring its data back: the address is null, the name
+    empty.
 
-    ``joined_at`` is when the account was registered, by the event that says so; without that
-    event, when the user was first heard of.
+    Attributes:
+        joined_at: when the account was registered, by the event that says so; without that event,
+            when the user was first heard of.
+        email_verified: whether the user has proved that mails to ``email`` arrive.
+        email_refused_at: when a mail server refused ``email`` for good. Until the address changes
+            or is verified again, only security mails go to it.
+        mails_due_at: when the user's bucket of notification mails will be empty (GCRA, ITU-T
+            I.371); null if there was none yet.
     """
 
     __tablename__ = "recipients"
@@ -29,6 +37,22 @@ class Recipient(Timestamped, Base):
     full_name: Mapped[str] = mapped_column(Text)
     version: Mapped[int] = mapped_column(BigInteger)
     joined_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    email_verified: Mapped[bool] = mapped_column(server_default=false())
+    email_refused_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    mails_due_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailRate:
+    """How many notification mails a user gets at most.
+
+    Attributes:
+        limit: how many at once, and in `window`.
+        window: the period.
+    """
+
+    limit: int
+    window: timedelta = timedelta(minutes=1)
 
 
 class EraseUserData(JobArguments):

@@ -1,24 +1,48 @@
 """All SQL on recipients."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from chassis.database.unit import Unit
-from notifications.recipients.models import Recipient
+from notifications.recipients.models import MailRate, Recipient
 
 # In one statement: the row is locked before its address is read, so no other event changes it.
 _CHANGE_EMAIL = """
     WITH known AS (
         SELECT email FROM recipients WHERE user_id = $1 AND version < $3 FOR UPDATE
     )
-    UPDATE recipients SET email = $2, version = $3, updated_at = now()
+    UPDATE recipients SET email = $2, version = $3, email_verified = true, email_refused_at = NULL,
+        updated_at = now()
     FROM known WHERE user_id = $1
     RETURNING known.email
+"""
+_REFUSE_EMAIL = """
+    UPDATE recipients SET email_refused_at = now(), updated_at = now()
+    WHERE user_id = $1 AND email = $2
+"""
+# The row's lock puts all workers in turn, so that together they can't exceed the rate.
+_TAKE_TURN = """
+    UPDATE recipients SET mails_due_at = greatest(mails_due_at, now()) + $2::interval / $3
+    WHERE user_id = $1
+        AND greatest(mails_due_at, now()) + $2::interval / $3 <= now() + $2::interval
+    RETURNING user_id
+"""
+_UNTIL_TURN = """
+    SELECT greatest(mails_due_at, now()) + $2::interval / $3 - now() - $2::interval AS wait
+    FROM recipients WHERE user_id = $1
+"""
+MAY_GET_MAIL = """
+    r.email IS NOT NULL AND r.email_verified
+        AND (r.email_refused_at IS NULL OR m.category = 'security')
+"""
+"""The part of a statement that says whether the recipient ``r`` gets the notification mail ``m``.
+
+Security mails go to an address that a server has refused, too: it may accept mails again.
 """
 
 
@@ -29,7 +53,12 @@ class RecipientRepository:
         self._unit = unit
 
     async def upsert(
-        self, user_id: UUID, *, version: int, whole: bool = False, **known: str | datetime | None
+        self,
+        user_id: UUID,
+        *,
+        version: int,
+        whole: bool = False,
+        **known: str | bool | datetime | None,
     ) -> bool:
         """Store what is known of a user at `version`, and return whether it was stored.
 
@@ -39,11 +68,15 @@ class RecipientRepository:
         """
         newer = Recipient.version <= version if whole else Recipient.version < version
         values: dict[str, Any] = {"version": version, **known}
-        statement = insert(Recipient).values(user_id=user_id, **values)
+        statement = insert(Recipient).values(user_id=user_id, **{"full_name": "", **values})
+        changes = {**values, "updated_at": func.now()}
+        if "email" in known and "email_refused_at" not in known:
+            same = Recipient.email.is_not_distinct_from(known["email"])
+            changes["email_refused_at"] = case((same, Recipient.email_refused_at), else_=None)
         stored = await self._unit.session.execute(
             statement.on_conflict_do_update(
                 index_elements=[Recipient.user_id],
-                set_={**values, "updated_at": func.now()},
+                set_=changes,
                 where=newer,
             ).returning(Recipient.user_id)
         )
@@ -63,3 +96,15 @@ class RecipientRepository:
         """
         rows = await self._unit.fetch(_CHANGE_EMAIL, user_id, email, version)
         return rows[0]["email"] if rows else None
+
+    async def refuse_email(self, user_id: UUID, email: str) -> None:
+        """Record that a mail server refused a user's address for good; ignore another address."""
+        await self._unit.execute(_REFUSE_EMAIL, user_id, email)
+
+    async def take_turn(self, user_id: UUID, rate: MailRate) -> timedelta | None:
+        """Count a mail to a user and return None, or return how long the mail has to wait."""
+        limits = (user_id, rate.window, rate.limit)
+        if await self._unit.fetch(_TAKE_TURN, *limits):
+            return None
+        rows = await self._unit.fetch(_UNTIL_TURN, *limits)
+        return rows[0]["wait"] if rows else None

@@ -9,6 +9,8 @@ class ExportedRecipient(Shape):
     """What this service keeps of an account, to notify its user."""
 
     email: str | None
+    email_verified: bool
+    email_refused_at: datetime | None
     full_name: str
     joined_at: datetime
     created_at: datetime

@@ -41,14 +41,27 @@ class RecipientService:
             user_id, version=version, email=email, full_name=full_name, joined_at=at
         )
 
+    async def email_was_verified(self, user_id: UUID, *, email: str, version: int) -> None:
+        """Store that mails to an address arrive."""
+        await self._recipients.upsert(
+            user_id, version=version, email=email, email_verified=True, email_refused_at=None
+        )
+
     async def profile_updated(self, user_id: UUID, *, full_name: str, version: int) -> None:
         """Store a user's changed name."""
         await self._recipients.upsert(user_id, version=version, full_name=full_name)
 
-    async def learn(self, user_id: UUID, *, email: str, full_name: str, version: int) -> None:
+    async def learn(
+        self, user_id: UUID, *, email: str, email_verified: bool, full_name: str, version: int
+    ) -> None:
         """Store all data of a user at `version`."""
         await self._recipients.upsert(
-            user_id, version=version, whole=True, email=email, full_name=full_name
+            user_id,
+            version=version,
+            whole=True,
+            email=email,
+            email_verified=email_verified,
+            full_name=full_name,
         )
 
     async def deleted(self, user_id: UUID, *, version: int) -> None:
@@ -57,7 +70,9 @@ class RecipientService:
         From the commit on, no notification is written for the user. So the job that deletes the
         existing ones, page by page, leaves none.
         """
-        erased = await self._recipients.upsert(user_id, version=version, email=None, full_name="")
+        erased = await self._recipients.upsert(
+            user_id, version=version, email=None, email_verified=False, full_name=""
+        )
         if erased:
             await self._feed.close(user_id)
             await self._preferences.close(user_id)

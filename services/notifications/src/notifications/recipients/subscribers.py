@@ -5,12 +5,11 @@ from datetime import UTC, datetime
 from chassis.messaging import Delivery
 from chassis.wiring import ServiceResources
 from contracts.users import (
-    UserDeleted,
+    UserEmailVerified,
     UserProfileUpdated,
     UserRegistered,
     UserSnapshot,
 )
-from notifications.mails.wiring import mails
 from notifications.recipients.wiring import recipients
 
 
@@ -22,6 +21,15 @@ async def on_user_registered(event: UserRegistered, delivery: Delivery[ServiceRe
         full_name=event.full_name,
         version=event.version,
         at=delivery.message.time or datetime.now(UTC),
+    )
+
+
+async def on_user_email_verified(
+    event: UserEmailVerified, delivery: Delivery[ServiceResources]
+) -> None:
+    """Store that mails to the user's address arrive."""
+    await recipients(delivery.resources, delivery.unit).email_was_verified(
+        event.user_id, email=event.email, version=event.version
     )
 
 
@@ -37,13 +45,9 @@ async def on_user_profile_updated(
 async def on_user_snapshot(event: UserSnapshot, delivery: Delivery[ServiceResources]) -> None:
     """Store a user whose earlier events Kafka may no longer hold."""
     await recipients(delivery.resources, delivery.unit).learn(
-        event.user_id, email=event.email, full_name=event.full_name, version=event.version
+        event.user_id,
+        email=event.email,
+        email_verified=event.email_verified,
+        full_name=event.full_name,
+        version=event.version,
     )
-
-
-async def on_user_deleted(event: UserDeleted, delivery: Delivery[ServiceResources]) -> None:
-    """Erase a user's data, and notify the user no more."""
-    await recipients(delivery.resources, delivery.unit).deleted(
-        event.user_id, version=event.version
-    )
-    await mails(delivery.resources, delivery.unit).erase(event.user_id)

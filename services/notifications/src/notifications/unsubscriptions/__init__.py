@@ -1,0 +1,1 @@
+"""Switching mails off from a mail: signed tokens, and what they do."""
