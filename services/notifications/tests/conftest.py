@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -26,7 +27,7 @@ from chassis.wiring import ServiceResources
 from contracts import Event
 from contracts.orders import OrderPlaced
 from notifications.declaration import SERVICE
-from notifications.feed.service import Connections, SocketMetrics
+from notifications.feed.service import Connections, FeedMetrics
 from notifications.feed.wiring import SCOPE
 from notifications.mails.wiring import WorkerResources
 from notifications.settings import NotificationsSettings
@@ -100,6 +101,7 @@ async def serving(settings: NotificationsSettings) -> AsyncIterator[Server]:
             group.create_task(server.serve(sockets=[listening]))
 
             def stop() -> None:
+                process.stopping.set()
                 server.should_exit = True
 
             try:
@@ -193,7 +195,7 @@ def principal() -> Callable[..., Principal]:
 def connections() -> Connections:
     """The sockets of a process, of which there are none yet."""
     return Connections(
-        limit=100_000, limit_per_user=100_000, metrics=SocketMetrics(CollectorRegistry())
+        limit=100_000, limit_per_user=100_000, metrics=FeedMetrics(CollectorRegistry())
     )
 
 
@@ -219,6 +221,13 @@ def serve(settings: NotificationsSettings) -> Callable[..., Any]:
 def placed() -> Callable[..., OrderPlaced]:
     """Return the event of an order."""
     return lambda customer, **given: OrderPlacedFactory.build(customer_id=customer, **given)
+
+
+@pytest.fixture
+def revoke(server: Server) -> Callable[[UUID], None]:
+    """End a log-in session, as the broadcast of the users service does."""
+    revoked = server.app.state.resources.verifier._revoked
+    return lambda session_id: revoked.add([session_id], at=datetime.now(UTC))
 
 
 @pytest.fixture

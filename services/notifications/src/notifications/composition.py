@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from chassis.messaging.wakeup import listen
 from chassis.process import Process
 from chassis.wiring import ServiceResources
-from notifications.feed.jobs import FeedReader
-from notifications.feed.service import CHANNEL, Connections, SocketMetrics
+from notifications.feed.jobs import FeedReader, drain_feed
+from notifications.feed.service import CHANNEL, Connections, FeedMetrics
 from notifications.feed.wiring import Resources
 from notifications.mail_servers.models import SmtpServer
 from notifications.mail_servers.service import MailServer
@@ -29,7 +29,8 @@ async def open_resources(
     connections = Connections(
         limit=settings.feed_sockets,
         limit_per_user=settings.feed_sockets_per_user,
-        metrics=SocketMetrics(process.registry),
+        metrics=FeedMetrics(process.registry),
+        reconnect_seconds=settings.feed_reconnect_seconds,
     )
     reader = FeedReader(
         connections=connections,
@@ -41,6 +42,7 @@ async def open_resources(
     listener = listen(common.database.direct, name, CHANNEL, connections.hint)
     process.start(listener, name="feed-listener")
     process.start(reader.run(), name="feed-reader")
+    process.start(drain_feed(connections, process.stopping), name="feed-drain")
     yield common.extended(Resources, settings=settings, connections=connections)
 
 

@@ -36,7 +36,6 @@ from contracts.users import (
     UserSnapshot,
 )
 from notifications.composition import open_resources, open_worker_resources
-from notifications.feed import routes as feed
 from notifications.feed.jobs import prune_feed
 from notifications.feed.wiring import SCOPE
 from notifications.mails.jobs import expire_mails, prune_mails, send_mail
@@ -73,6 +72,9 @@ from notifications.recipients.subscribers import (
     on_user_snapshot,
 )
 from notifications.settings import NotificationsSettings
+from notifications.sockets import routes as sockets
+from notifications.streams import routes as streams
+from notifications.streams.jobs import prune_stream_tickets
 
 # Each request for a mail stands alone: one that fails must not hold up the next one.
 _MAIL_FAILURES = FailurePolicy(skip=True)
@@ -152,7 +154,7 @@ SERVICE = Service(
     title="Notifications",
     about="What happened to a user's orders, as a list and as a live feed.",
     metadata=Base.metadata,
-    routers=[notifications.router, feed.router],
+    routers=[notifications.router, sockets.router, streams.router],
     api=Composition(settings=NotificationsSettings, extend=open_resources),
     worker=Composition(settings=NotificationsSettings, extend=open_worker_resources),
     subscriptions=_SUBSCRIPTIONS,
@@ -160,6 +162,7 @@ SERVICE = Service(
     exports=_EXPORTS,
     retention=[
         Retention(name="feed_entries", prune=prune_feed),
+        Retention(name="stream_tickets", prune=prune_stream_tickets, every=timedelta(minutes=1)),
         Retention(name="mails.token", prune=expire_mails, every=timedelta(minutes=1)),
         Retention(name="mails", prune=prune_mails),
     ],
