@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from chassis.database import new_id
+from chassis.database.errors import mark_infrastructure
 from notifications.feed.wiring import SCOPE
 
 
@@ -111,9 +112,7 @@ async def test_a_token_that_is_not_valid_renews_nothing(opened, tokens, given, p
         assert (await ask(socket, "ping"))["type"] == "result"
 
 
-async def test_a_session_that_is_revoked_after_the_renewal_ends_the_socket(
-    opened, tokens, revoke
-):
+async def test_a_session_that_is_revoked_after_the_renewal_ends_the_socket(opened, tokens, revoke):
     user, before, after = new_id(), new_id(), new_id()
     async with opened(subject=user, session_id=before) as socket:
         renewed = tokens.token(subject=user, scopes=[SCOPE], session_id=after)
@@ -196,7 +195,7 @@ async def test_a_command_while_the_database_is_unavailable_gets_an_error_and_can
 
         def broken(_):
             message = "the server is unavailable"
-            raise ConnectionRefusedError(message)
+            raise mark_infrastructure(ConnectionRefusedError(message))
 
         monkeypatch.setattr(type(database), "transaction", broken)
         answer = await ask(socket, "mark_read", notification_id=item["data"]["id"])

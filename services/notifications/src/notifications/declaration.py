@@ -73,6 +73,7 @@ from notifications.recipients.subscribers import (
 )
 from notifications.settings import NotificationsSettings
 from notifications.sockets import routes as sockets
+from notifications.sockets.schemas import LIVE_FEED
 from notifications.streams import routes as streams
 from notifications.streams.jobs import prune_stream_tickets
 
@@ -166,5 +167,6 @@ SERVICE = Service(
         Retention(name="mails.token", prune=expire_mails, every=timedelta(minutes=1)),
         Retention(name="mails", prune=prune_mails),
     ],
+    sockets=[LIVE_FEED],
     ended_sessions=SessionRevoked,
 )

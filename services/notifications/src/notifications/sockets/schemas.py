@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints, ValidationError
 
 from chassis.errors import DomainError
 from chassis.http import Id, Shape
+from chassis.messaging.asyncapi import Socket, SocketMessage
 from notifications.feed.errors import ServerStopping
 from notifications.feed.repository import Item
 from notifications.kinds.models import Category
@@ -242,3 +243,92 @@ def closing(error: DomainError) -> str:
 def time_of(seconds: int) -> str:
     """Return a time in seconds since 1970 as RFC 3339."""
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+_UUID = "0190f3a4-0000-7000-8000-000000000001"
+_NOTIFICATION = {
+    "id": _UUID,
+    "event_id": 7,
+    "type": "order.shipped",
+    "title": "Order shipped",
+    "body": f"Your order {_UUID} is on its way.",
+    "data": {"order_id": _UUID},
+    "created_at": "2026-01-02T03:04:05.000000Z",
+    "read_at": None,
+}
+
+LIVE_FEED = Socket(
+    name="notifications.feed",
+    service="notifications",
+    address="/api/v1/notifications/ws",
+    about=(
+        "The live feed of one user. The client's first message is `auth`, within 5 s; the answer "
+        "is `ready`, and then each item in order, each once. Connect again with the last "
+        "`event_id` as `last_event_id`, and what was missed comes first. After `auth` the client "
+        "may send commands; each is answered with a `result` or an `error` that has its `id`. It "
+        "may send 60 messages at once, then 5 each second, of 16,384 characters at most. `GET "
+        "/api/v1/notifications/stream` sends the same items as server-sent events."
+    ),
+    received=(
+        SocketMessage(
+            name="auth",
+            shape=AuthMessage,
+            example={"type": "auth", "token": "eyJ…", "last_event_id": 6},
+        ),
+        SocketMessage(name="pong", shape=PongMessage, example={"type": "pong"}),
+        SocketMessage(
+            name="mark_read",
+            shape=MarkReadCommand,
+            example={"type": "mark_read", "id": "1", "notification_id": _UUID},
+        ),
+        SocketMessage(
+            name="filter",
+            shape=FilterCommand,
+            example={"type": "filter", "id": "2", "categories": ["orders"]},
+        ),
+        SocketMessage(
+            name="renew",
+            shape=RenewCommand,
+            example={"type": "renew", "id": "3", "token": "eyJ…"},
+        ),
+        SocketMessage(name="ping", shape=PingCommand, example={"type": "ping", "id": "4"}),
+    ),
+    sent=(
+        SocketMessage(name="ready", shape=ReadyMessage, example={"type": "ready", "event_id": 6}),
+        SocketMessage(
+            name="item",
+            shape=ItemMessage,
+            example={"type": "notification", "event_id": 7, "data": _NOTIFICATION},
+        ),
+        SocketMessage(name="reset", shape=ResetMessage, example={"type": "reset"}),
+        SocketMessage(name="heartbeat", shape=PingMessage, example={"type": "ping"}),
+        SocketMessage(
+            name="result",
+            shape=ResultMessage,
+            example={"type": "result", "id": "1", "data": _NOTIFICATION},
+        ),
+        SocketMessage(
+            name="error",
+            shape=ErrorMessage,
+            example={
+                "type": "error",
+                "id": "2",
+                "problem": "malformed-message",
+                "detail": "The message is not valid: categories.",
+            },
+        ),
+    ),
+    close_codes={
+        1002: "A frame is not valid.",
+        1007: "A text is not UTF-8.",
+        1009: "A message is too large.",
+        1011: "The service failed.",
+        1012: "The process stops: connect again after `reconnect_ms`, or after a random time.",
+        1013: "Unavailable, full, or the client reads too slowly: connect again in a moment.",
+        4400: "A message is not valid: binary, no JSON object, or a malformed `auth`.",
+        4401: "The token is missing or not valid, has expired, or its session has ended.",
+        4403: "The token lacks the scope `notifications:read`.",
+        4429: "Too many sockets of the user, or too many messages.",
+    },
+)
+"""The socket, for the AsyncAPI document."""
