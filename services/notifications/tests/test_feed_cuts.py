@@ -8,6 +8,7 @@ from itertools import batched
 
 import httpx
 import pytest
+from websockets.exceptions import WebSocketException
 
 from chassis.database import is_infrastructure_error, new_id
 from notifications.feed.wiring import SCOPE
@@ -17,6 +18,10 @@ USERS, CLIENTS_PER_USER, ITEMS = 50, 4, 200  # 200 clients, 10,000 notifications
 BATCH = 50
 LONGEST_SECONDS = 600  # of one wait; it only ends a test that hangs
 PATIENT = {"feed_auth_seconds": 60, "feed_stall_seconds": 300}  # all share one event loop
+
+
+# The ends of a connection: by the client itself, refused, or closed by a server that is too busy.
+CUT = (TimeoutError, StopAsyncIteration, OSError, httpx.TransportError, WebSocketException)
 
 
 class Follower:
@@ -35,7 +40,7 @@ class Follower:
         while len(self.seen) < ITEMS:
             transport = self._chance.choice([self._socket, self._stream])
             server = self._chance.choice(self._servers)
-            with suppress(TimeoutError, StopAsyncIteration):  # cut, or refused
+            with suppress(*CUT):
                 async with asyncio.timeout(LONGEST_SECONDS), transport(server) as items:
                     await self._read(items)
             self.cuts += 1

@@ -1,5 +1,7 @@
 """The feed as server-sent events: the same items, order and resume as on a socket."""
 
+import asyncio
+import re
 from datetime import timedelta
 
 import pytest
@@ -8,6 +10,8 @@ from pydantic import SecretStr
 from chassis.database import new_id
 from notifications.feed.service import PAGE
 from notifications.feed.wiring import SCOPE
+
+SENT = re.compile(rb"^id: (\d+)\nevent: notification", re.MULTILINE)
 
 
 async def test_a_new_user_is_ready_at_zero_and_gets_the_item_as_the_list_shows_it(
@@ -196,3 +200,41 @@ async def test_an_unavailable_database_is_503(serve, open_stream, headers):
         open_stream(server, headers(new_id())) as events,
     ):
         assert events.status == 503
+
+
+async def test_a_client_that_stalls_is_closed_and_resumes_where_it_was(
+    serve, open_stream, headers, db, eventually
+):
+    slow, count = new_id(), 2000
+    await db.execute("INSERT INTO feed_heads VALUES ($1, $2)", slow, count)
+    await db.execute(
+        "INSERT INTO feed_entries SELECT $1, n, 'notification',"
+        " jsonb_build_object('x', repeat('x', 8000)) FROM generate_series(1, $2::int) AS n",
+        slow,
+        count,
+    )
+    async with serve(feed_stall_seconds=0.3) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=4096)
+        lines = [f"{name}: {value}" for name, value in headers(slow).items()]
+        target = "/api/v1/notifications/stream?last_event_id=0"
+        head = "\r\n".join([f"GET {target} HTTP/1.1", "Host: x", *lines])
+        writer.write(f"{head}\r\n\r\n".encode())
+        assert b"200" in await reader.readline()
+
+        def metric(name, **labels):
+            return server.process.registry.get_sample_value(name, labels)
+
+        await eventually(lambda: metric("feed_closes_total", transport="sse", code="1013") == 1)
+        assert metric("feed_dropped_items_total") > 0
+        assert not server.connections.places()
+        received = b""
+        async with asyncio.timeout(30):
+            while part := await reader.read(1 << 20):
+                received += part
+        writer.close()
+        seen = [int(one) for one in SENT.findall(received)]
+        assert seen == list(range(1, len(seen) + 1))
+        assert 0 < len(seen) < count
+        async with open_stream(server, headers(slow) | {"Last-Event-ID": str(seen[-1])}) as events:
+            await events.next()
+            assert await events.ids(count - len(seen)) == list(range(len(seen) + 1, count + 1))

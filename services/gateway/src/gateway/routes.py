@@ -226,7 +226,6 @@ ROUTES = (
     Route(
         prefix="/api/v1/notifications/stream",
         service="notifications",
-        timeout=5.0,
         auth=Auth.OPTIONAL,  # the service accepts a ticket in place of a token
         bulkhead=BulkheadClass.STREAMS,
         methods=_READ,

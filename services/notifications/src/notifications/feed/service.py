@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
@@ -268,7 +268,7 @@ class Connections:
 
     async def follow(
         self, connection: Connection, *, ping_seconds: float
-    ) -> AsyncIterator[list[Item]]:
+    ) -> AsyncGenerator[list[Item]]:
         """Yield a connection's items as they come, and an empty list each `ping_seconds`.
 
         Raises:

@@ -13,6 +13,7 @@ from chassis.error_text import leaves
 from chassis.errors import DomainError, Unavailable
 from chassis.http import Router
 from notifications.feed.models import Transport
+from notifications.feed.repository import Item
 from notifications.feed.service import Connection, Start, sent_in_time
 from notifications.feed.wiring import (
     CLIENT_CLOSED,
@@ -119,14 +120,18 @@ class _Socket:
         followed = self._resources.connections.follow(
             connection, ping_seconds=self._settings.feed_ping_seconds
         )
-        async for items in followed:
-            if not items:
-                self._pinged_at = time.monotonic()
-                await self._send_in_time(schemas.PING)
-            for item in items:
-                if self._filter.accepts(item):
-                    with pushing(item):
-                        await self._send_in_time(schemas.item(item))
+        async with contextlib.aclosing(followed):
+            async for items in followed:
+                if not items:
+                    self._pinged_at = time.monotonic()
+                    await self._send_in_time(schemas.PING)
+                for item in items:
+                    await self._push(item)
+
+    async def _push(self, item: Item) -> None:
+        if self._filter.accepts(item):
+            with pushing(item):
+                await self._send_in_time(schemas.item(item))
 
     async def _send_in_time(self, text: str) -> None:
         await sent_in_time(self._send(text), seconds=self._settings.feed_stall_seconds)

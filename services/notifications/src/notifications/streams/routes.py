@@ -1,6 +1,7 @@
 """The live feed as server-sent events (WHATWG HTML §9.2), and the tickets for it."""
 
 import asyncio
+from contextlib import aclosing
 from typing import Annotated, NoReturn
 
 from fastapi import Header, Query, Response
@@ -153,12 +154,13 @@ class _Stream(Response):
         followed = self._connections.follow(
             connection, ping_seconds=self._settings.feed_ping_seconds
         )
-        async for items in followed:
-            if not items:
-                await self._send(send, schemas.HEARTBEAT)
-            for item in items:
-                with pushing(item):
-                    await self._send(send, schemas.item(item))
+        async with aclosing(followed):
+            async for items in followed:
+                if not items:
+                    await self._send(send, schemas.HEARTBEAT)
+                for item in items:
+                    with pushing(item):
+                        await self._send(send, schemas.item(item))
 
     async def _send(self, send: Send, text: str) -> None:
         sending = send({"type": "http.response.body", "body": text.encode(), "more_body": True})
