@@ -76,6 +76,7 @@ class Service:
     closed_with: asyncio.Queue[tuple[int, str]] = field(default_factory=asyncio.Queue)
     documents: dict[str, Any] | bytes = field(default_factory=dict)
     asked_documents: int = 0
+    events: int = 0
     url: str = ""
 
     @property
@@ -108,12 +109,27 @@ class Service:
             seen.body += message["body"]
             seen.whole = not message["more_body"]
         wish = dict(parse_qsl(seen.query, keep_blank_values=True))
+        if "stream" in wish:
+            await self._stream(receive, send, size=int(wish["stream"]))
+            return
         if "hang" in wish:
             while (await receive())["type"] != "http.disconnect":
                 pass
             self.disconnected.set()
             return
         await self._answer(send, wish)
+
+    async def _stream(self, receive, send, *, size):
+        """Send an event of `size` bytes each 10 ms, until the client has gone."""
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        gone = asyncio.create_task(receive())
+        while not gone.done():
+            self.events += 1
+            body = b"id: %d\ndata: %b\n\n" % (self.events, b"x" * size)
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+            await asyncio.wait([gone], timeout=0.01)
+        self.disconnected.set()
 
     async def _answer(self, send, wish):
         status = int(wish.get("status", 200))
@@ -253,8 +269,8 @@ class Running:
     def websocket_url(self):
         return f"ws://127.0.0.1:{self.port}/api/v1/notifications/ws"
 
-    def metric(self, name):
-        return self.process.registry.get_sample_value(name)
+    def metric(self, name, **labels):
+        return self.process.registry.get_sample_value(name, labels)
 
 
 @asynccontextmanager

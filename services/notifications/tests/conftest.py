@@ -7,10 +7,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import httpx
 import pytest
 from fastapi import FastAPI
 from polyfactory.factories.pydantic_factory import ModelFactory
@@ -27,7 +30,7 @@ from chassis.wiring import ServiceResources
 from contracts import Event
 from contracts.orders import OrderPlaced
 from notifications.declaration import SERVICE
-from notifications.feed.service import Connections, SocketMetrics
+from notifications.feed.service import Connections, FeedMetrics
 from notifications.kinds.wiring import SCOPE
 from notifications.mails.wiring import WorkerResources
 from notifications.settings import NotificationsSettings
@@ -106,6 +109,7 @@ async def serving(settings: NotificationsSettings) -> AsyncIterator[Server]:
             group.create_task(server.serve(sockets=[listening]))
 
             def stop() -> None:
+                process.stopping.set()
                 server.should_exit = True
 
             try:
@@ -118,6 +122,78 @@ async def serving(settings: NotificationsSettings) -> AsyncIterator[Server]:
 async def server(settings: NotificationsSettings) -> AsyncIterator[Server]:
     async with serving(settings) as server:
         yield server
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamEvent:
+    """One server-sent event."""
+
+    event: str
+    id: str
+    data: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.data)
+
+
+class StreamClient:
+    """One stream of server-sent events, as a client sees it."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.retry: int | None = None
+        self._response = response
+        self._lines = response.aiter_lines()
+
+    @property
+    def status(self) -> int:
+        return self._response.status_code
+
+    @property
+    def headers(self) -> httpx.Headers:
+        return self._response.headers
+
+    async def problem(self) -> Any:
+        return json.loads(await self._response.aread())
+
+    async def block(self, seconds: float = 5) -> str:
+        """Wait for the next lines up to an empty one; return an empty text at the end."""
+        lines: list[str] = []
+        async with asyncio.timeout(seconds):
+            async for line in self._lines:
+                if not line:
+                    break
+                lines.append(line)
+        return "\n".join(lines)
+
+    async def next(self, seconds: float = 5) -> StreamEvent:
+        """Wait for the next event; keep what `retry` says."""
+        async with asyncio.timeout(seconds):
+            while True:
+                block = await self.block(seconds)
+                assert block, "the stream has ended"
+                fields = dict(line.split(": ", 1) for line in block.splitlines())
+                if "retry" in fields:
+                    self.retry = int(fields["retry"])
+                if "data" in fields:
+                    return StreamEvent(
+                        event=fields["event"], id=fields.get("id", ""), data=fields["data"]
+                    )
+
+    async def ids(self, count: int) -> list[int]:
+        """Wait for this many items; return their event ids."""
+        events = [await self.next() for _ in range(count)]
+        assert all(event.event == "notification" for event in events), events
+        return [int(event.id) for event in events]
+
+    async def ended(self, seconds: float = 5) -> bool:
+        """Wait until the stream ends, without a further event."""
+        async with asyncio.timeout(seconds):
+            while block := await self.block(seconds):
+                assert block.startswith(("retry: ", ":")), block
+                if block.startswith("retry: "):
+                    self.retry = int(block.removeprefix("retry: "))
+        return True
 
 
 class FeedClient:
@@ -175,6 +251,37 @@ def feed(server: Server, tokens: TestTokens) -> Socket:
 
 
 @pytest.fixture
+async def http(server: Server) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the served app."""
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=30) as client:
+        yield client
+
+
+@asynccontextmanager
+async def opened_stream(
+    server: Server, headers: dict[str, str], query: str = ""
+) -> AsyncIterator[StreamClient]:
+    url = f"{server.url}/api/v1/notifications/stream{query}"
+    async with (
+        httpx.AsyncClient(trust_env=False, timeout=30) as client,
+        client.stream("GET", url, headers=headers) as response,
+    ):
+        yield StreamClient(response)
+
+
+@pytest.fixture
+def open_stream() -> Callable[..., AbstractAsyncContextManager[StreamClient]]:
+    """Open a stream of a server."""
+    return opened_stream
+
+
+@pytest.fixture
+def stream(server: Server) -> Callable[..., AbstractAsyncContextManager[StreamClient]]:
+    """Open a stream of the server."""
+    return partial(opened_stream, server)
+
+
+@pytest.fixture
 def principal() -> Callable[..., Principal]:
     """Make a user whose token is valid for ten minutes, unless the arguments differ."""
 
@@ -199,7 +306,7 @@ def principal() -> Callable[..., Principal]:
 def connections() -> Connections:
     """The sockets of a process, of which there are none yet."""
     return Connections(
-        limit=100_000, limit_per_user=100_000, metrics=SocketMetrics(CollectorRegistry())
+        limit=100_000, limit_per_user=100_000, metrics=FeedMetrics(CollectorRegistry())
     )
 
 
@@ -225,6 +332,17 @@ def serve(settings: NotificationsSettings) -> Callable[..., Any]:
 def placed() -> Callable[..., OrderPlaced]:
     """Return the event of an order."""
     return lambda customer, **given: OrderPlacedFactory.build(customer_id=customer, **given)
+
+
+@pytest.fixture
+def revoke(server: Server) -> Callable[[UUID], None]:
+    """End a log-in session, as the broadcast of the users service does."""
+
+    def end(session_id: UUID) -> None:
+        verifier = server.app.state.resources.verifier  # once the server has started
+        verifier._revoked.add([session_id], at=datetime.now(UTC))
+
+    return end
 
 
 @pytest.fixture

@@ -32,13 +32,16 @@ async def test_no_request_gets_a_5xx_or_an_undocumented_response(server, tokens,
         "GET /api/v1/announcements",
         "GET /api/v1/announcements/{announcement_id}",
         "DELETE /api/v1/announcements/{announcement_id}",
+        "POST /api/v1/notifications/stream-tickets",
         "GET /exports/me",
     }
 
 
 def fuzz(url, headers):
     """Send valid and invalid input to each operation of the document; return those tried."""
-    document = schemathesis.openapi.from_url(f"{url}/openapi.json")
+    document = schemathesis.openapi.from_url(f"{url}/openapi.json").exclude(
+        path="/api/v1/notifications/stream"  # it has no end
+    )
     tried = set()
     for result in document.get_all_operations():
         assert isinstance(result, Ok), result

@@ -9,11 +9,12 @@ import pytest
 from chassis import errors
 from chassis.auth import Principal, TokenVerifier
 from chassis.database import new_id
-from notifications.feed.errors import MessageTooLarge, ProcessFull, TooManySockets, TooSlow
+from notifications.feed.errors import ProcessFull, ServerStopping, TooManySockets, TooSlow
 from notifications.feed.repository import Item
-from notifications.feed.routes import close_code
 from notifications.feed.service import Connection, Connections
 from notifications.kinds.wiring import SCOPE
+from notifications.sockets.errors import MessageTooLarge
+from notifications.sockets.routes import code_of
 from testkit.tokens import AUDIENCE, ISSUER
 
 REMEMBERED = 10  # the verifier's cache; there are many times as many sockets
@@ -64,7 +65,8 @@ ITEM = Item(event_id=1, type="notification", data="{}", traceparent=None)
 
 async def goes_on(connections: Connections, connection: Connection) -> bool:
     """Return whether a socket still gets items; raise the error that it is closed with."""
-    connection.offer([ITEM])
+    connections.place(connection, 0)
+    connections.deliver(connections.take_due(1), {(connection.user_id, 0): [ITEM]})
     return await connections.next_items(connection) == [ITEM]
 
 
@@ -120,9 +122,9 @@ class TestBounds:
                 assert await third.closed() == 4429
             await opened(stack, server, tokens, other)
             await first.connection.close()
-            await eventually(lambda: metric(server, "feed_sockets") == 2)
+            await eventually(lambda: metric(server, "feed_connections", transport="websocket") == 2)
             await opened(stack, server, tokens, user)
-            assert metric(server, "feed_sockets_refused_total", bound="user") == 1
+            assert metric(server, "feed_connections_refused_total", bound="user") == 1
 
     async def test_the_sockets_of_the_process_are_limited(self, serve, tokens, eventually):
         async with serve(feed_sockets=2) as server, AsyncExitStack() as stack:
@@ -132,10 +134,10 @@ class TestBounds:
                 answer = await authenticate(third, tokens, new_id())
                 assert "2 sockets" in answer["detail"]
                 assert await third.closed() == 1013
-            assert metric(server, "feed_sockets_refused_total", bound="process") == 1
-            assert metric(server, "feed_sockets") == 2
+            assert metric(server, "feed_connections_refused_total", bound="process") == 1
+            assert metric(server, "feed_connections", transport="websocket") == 2
             await last.connection.close()
-            await eventually(lambda: metric(server, "feed_sockets") == 1)
+            await eventually(lambda: metric(server, "feed_connections", transport="websocket") == 1)
             await opened(stack, server, tokens, new_id())
 
     async def test_a_socket_that_did_not_authenticate_takes_no_place(self, serve, tokens):
@@ -179,8 +181,9 @@ class OfTomorrow(errors.Conflict):
         (errors.Unavailable, 1013),
         (ProcessFull, 1013),
         (TooSlow, 1013),
+        (ServerStopping, 1012),
         (errors.DomainError, 1011),
     ],
 )
 def test_every_kind_of_error_has_a_close_code(error, code):
-    assert close_code(error) == code
+    assert code_of(error) == code

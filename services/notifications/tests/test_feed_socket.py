@@ -141,15 +141,6 @@ async def test_a_binary_message_is_4400(anonymous):
         assert (await refusal(socket))[1] == 4400
 
 
-async def test_a_pong_is_taken_and_any_other_message_is_4400(feed):
-    async with feed(new_id()) as socket:
-        await socket.send(type="pong")
-        await socket.send(type="subscribe")
-        detail, code = await refusal(socket)
-    assert code == 4400
-    assert "pong" in detail
-
-
 @pytest.mark.parametrize("size", [20_000, 100_000])
 async def test_a_message_over_the_limit_is_1009(anonymous, size):
     async with anonymous() as socket:
@@ -159,7 +150,7 @@ async def test_a_message_over_the_limit_is_1009(anonymous, size):
 
 async def test_a_client_that_sends_without_end_is_4429(feed):
     async with feed(new_id()) as socket:
-        for _ in range(25):
+        for _ in range(70):
             await socket.send(type="pong")
         assert (await refusal(socket))[1] == 4429
 

@@ -22,6 +22,7 @@ from chassis.exports.of_chassis import chassis_exports
 from chassis.installed import service_entry_points, service_names
 from chassis.jobs.kinds import JobKinds
 from chassis.jobs.retention import Retention
+from chassis.messaging.asyncapi.sockets import Socket
 from chassis.messaging.consuming.subscriptions import Subscriptions
 from chassis.operations.replays import Snapshot
 from chassis.process import Process
@@ -74,6 +75,7 @@ class Service[R: ServiceResources]:
             adds its own tables.
         urgent_topics: the topics that the relay publishes in a lane of their own, so that their
             messages never wait behind a backlog.
+        sockets: the WebSockets of the API process, for the AsyncAPI document.
         ended_sessions: the event that announces ended log-in sessions, whose access tokens every
             process rejects. Without it, tokens are valid until they expire.
     """
@@ -91,6 +93,7 @@ class Service[R: ServiceResources]:
     snapshots: Sequence[Snapshot[R]] = ()
     exports: Sequence[Export[Any]] = ()
     urgent_topics: Collection[str] = ()
+    sockets: Sequence[Socket] = ()
     ended_sessions: type[SessionsEnded] | None = None
 
     @property

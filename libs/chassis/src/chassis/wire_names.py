@@ -9,6 +9,7 @@ JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"  # RFC 7396
 PROBLEM = "application/problem+json"  # RFC 9457
 FORM = "application/x-www-form-urlencoded"
+EVENT_STREAM = "text/event-stream"  # WHATWG HTML §9.2
 
 
 def raw_name(name: str) -> bytes:

@@ -3,13 +3,15 @@
 import json
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from types import SimpleNamespace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import pytest
+from pydantic import BaseModel
 
 from chassis.messaging import Subscription, Subscriptions
-from chassis.messaging.asyncapi import Facts, asyncapi_document, page_of
+from chassis.messaging.asyncapi import Facts, Socket, SocketMessage, asyncapi_document, page_of
 from chassis.messaging.consuming.subscriptions import UnknownEventTypeError
 from chassis.product import product
 
@@ -173,5 +175,72 @@ def test_the_page_says_the_same_in_words():
         "*Size*: Of a box. It has `cm` (integer).",
         "Received by: movers.",
         "Received by: no service of this system.",
+    ):
+        assert f"\n{line}\n" in page
+
+
+class Colour(StrEnum):
+    """The colour of a box."""
+
+    RED = "red"
+
+
+class Ask(BaseModel):
+    """Asks for a box."""
+
+    type: Literal["ask"]
+    colour: Colour
+
+
+class Answer(BaseModel):
+    """What is in the box."""
+
+    type: Literal["answer"]
+
+
+SOCKET = Socket(
+    name="boxes.live",
+    service="movers",
+    address="/boxes/ws",
+    about="Boxes, live.",
+    received=[SocketMessage(name="ask", shape=Ask, example={"type": "ask", "colour": "red"})],
+    sent=[SocketMessage(name="answer", shape=Answer, example={"type": "answer"})],
+    close_codes={4400: "The message is not valid."},
+)
+
+
+def test_a_socket_is_a_channel_of_its_own_server():
+    document = asyncapi_document(facts(sockets=[SOCKET]))
+    assert set(document["servers"]) == {"kafka", "gateway"}
+    assert document["channels"]["boxes"]["servers"] == [{"$ref": "#/servers/kafka"}]
+    channel = document["channels"]["boxes.live"]
+    assert channel["address"] == "/boxes/ws"
+    assert channel["servers"] == [{"$ref": "#/servers/gateway"}]
+    assert channel["x-close-codes"] == {"4400": "The message is not valid."}
+    operations = document["operations"]
+    assert operations["movers.receive.boxes.live"]["messages"] == [
+        {"$ref": "#/channels/boxes.live/messages/boxes.live.ask"}
+    ]
+    assert operations["movers.send.boxes.live"]["action"] == "send"
+    message = document["components"]["messages"]["boxes.live.ask"]
+    assert message["description"] == "Asks for a box."
+    assert message["payload"] == {"$ref": "#/components/schemas/boxes.live.ask"}
+    assert document["components"]["schemas"]["Colour"]["enum"] == ["red"]
+
+
+def test_the_document_of_a_system_without_sockets_has_kafka_alone():
+    assert set(asyncapi_document(facts())["servers"]) == {"kafka"}
+
+
+def test_the_page_describes_a_socket():
+    page = page_of(asyncapi_document(facts(sockets=[SOCKET])))
+    for line in (
+        "WebSocket `/boxes/ws`, served by movers.",
+        "| 4400 | The message is not valid. |",
+        "### boxes.live.ask",
+        "| `type` | `ask` |  |",
+        "| `colour` | *Colour* |  |",
+        "*Colour*: The colour of a box. One of `red`.",
+        "Received by: movers.",
     ):
         assert f"\n{line}\n" in page

@@ -40,15 +40,19 @@ class TestTokens:
         roles: Iterable[str] = ("customer",),
         lifetime: timedelta = timedelta(minutes=10),
         audience: str = AUDIENCE,
+        session_id: UUID | None = None,
         api_key_id: UUID | None = None,
     ) -> str:
-        """Return an access token of a log-in session, or of an API key if its id is given."""
+        """Return an access token of a log-in session, or of an API key if its id is given.
+
+        Without an id, the session is a new one.
+        """
         signer = TokenSigner(
             key=lambda: self._key, issuer=ISSUER, audience=audience, lifetime=lifetime
         )
         return signer.sign(
             subject=subject or new_id(),
-            grant=SessionGrant(session_id=new_id())
+            grant=SessionGrant(session_id=session_id or new_id())
             if api_key_id is None
             else ApiKeyGrant(api_key_id=api_key_id),
             roles=roles,

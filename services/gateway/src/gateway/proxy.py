@@ -19,6 +19,7 @@ from gateway.errors import ClientGone, Refused
 from gateway.headers import read_head, response_fields, upstream_fields, with_host_cookies
 from gateway.paths import check_path, target_of
 from gateway.routes import Route
+from gateway.streams import Streams
 from gateway.tracing import ROUTE, Traces
 from gateway.upstreams import Body, Upstream
 
@@ -38,6 +39,7 @@ class Proxy:
         upstreams: the services, by their names in the route table.
         admission: decides whether a request may pass.
         bulkheads: keep connections free for other routes.
+        streams: holds the responses that are streams of events.
         traces: passes the trace on.
     """
 
@@ -47,11 +49,13 @@ class Proxy:
         upstreams: Mapping[str, Upstream],
         admission: Admission,
         bulkheads: Bulkheads,
+        streams: Streams,
         traces: Traces,
     ) -> None:
         self._upstreams = upstreams
         self._admission = admission
         self._bulkheads = bulkheads
+        self._streams = streams
         self._traces = traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,6 +89,7 @@ class Proxy:
             upstream=self._upstreams[route.service],
             body=RequestBody(head=head, receive=receive, max_bytes=route.max_body_bytes),
             bulkhead=self._bulkheads.of(route),
+            streams=self._streams if route.stream else None,
             receive=receive,
             send=send,
             extra=admitted.fields,
@@ -124,6 +129,7 @@ class _Exchange:
         upstream: Upstream,
         body: RequestBody,
         bulkhead: Bulkhead | None,
+        streams: Streams | None,
         receive: Receive,
         send: Send,
         extra: list[tuple[bytes, bytes]],
@@ -131,11 +137,11 @@ class _Exchange:
         self._upstream = upstream
         self._body = body
         self._bulkhead = bulkhead
+        self._streams = streams
         self._receive = receive
         self._send = send
         self._extra = extra
         self._started = False
-        self._client_gone = False
 
     async def run(
         self,
@@ -153,13 +159,17 @@ class _Exchange:
             async with asyncio.timeout_at(at) as deadline:
                 watch.begin(deadline)
                 if self._bulkhead is None:
-                    await self._exchange(method, target, fields, at, await self._body.content())
+                    content = await self._body.content()
+                    await self._exchange(method, target, fields, deadline, content)
                 else:
                     # Read the body first: a slow client must not hold a place while it sends.
                     content = await self._body.whole()
                     with self._bulkhead.place():
-                        await self._exchange(method, target, fields, at, content)
+                        await self._exchange(method, target, fields, deadline, content)
         except TimeoutError as error:
+            if self._ends_with_process(client_gone=watch.client_gone):
+                await self._send({"type": "http.response.body", "body": b""})
+                return
             failure = self._late(seconds, client_gone=watch.client_gone)
             if not self._broke_off(failure):
                 raise failure from error
@@ -169,21 +179,44 @@ class _Exchange:
         finally:
             watch.end()
 
+    def _ends_with_process(self, *, client_gone: bool) -> bool:
+        """Return whether a stream has begun that only the end of this process can end."""
+        return self._streams is not None and self._started and not client_gone
+
     async def _exchange(
-        self, method: str, target: str, fields: list[tuple[str, str]], at: float, content: Body
+        self,
+        method: str,
+        target: str,
+        fields: list[tuple[str, str]],
+        deadline: asyncio.Timeout,
+        content: Body,
     ) -> None:
-        response = await self._request(method, target, fields, at, content)
+        response = await self._request(method, target, fields, deadline.when(), content)
         try:
-            await self._pass_back(response)
+            if self._streams is None:
+                await self._pass_back(response)
+            else:
+                with self._streams.unlimited(deadline):
+                    await self._pass_back(response)
         finally:
             response.close()  # a response read to its end has already returned its connection
 
     async def _request(
-        self, method: str, target: str, fields: list[tuple[str, str]], at: float, content: Body
+        self,
+        method: str,
+        target: str,
+        fields: list[tuple[str, str]],
+        at: float | None,
+        content: Body,
     ) -> aiohttp.ClientResponse:
         try:
             return await self._upstream.request(
-                method, target, fields=fields, body=content, deadline=at
+                method,
+                target,
+                fields=fields,
+                body=content,
+                deadline=at,
+                stream=self._streams is not None,
             )
         except (Refused, DomainError) as error:
             if self._body.failure is not None:
@@ -251,7 +284,8 @@ class _Watch:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self.client_gone = True
-        deadline.reschedule(self._loop.time())
+        if not deadline.expired():
+            deadline.reschedule(self._loop.time())
 
     def end(self) -> None:
         """Stop watching."""

@@ -46,6 +46,8 @@ class BulkheadClass(StrEnum):
     """Requests that hash a password: slow, and open to callers without an account."""
     EXPORTS = "exports"
     """Exports, whose whole document is in memory."""
+    STREAMS = "streams"
+    """Streams of events, which stay open for hours. Their connections are not those of requests."""
 
 
 _CREDENTIALS_BYTES = 16 * 1024
@@ -59,7 +61,7 @@ class Route:
         prefix: the path, and all paths below it unless `exact`.
         service: the service's name in ``GatewaySettings.upstream_urls``.
         timeout: seconds from the request's head to the response's end. For a WebSocket: seconds
-            for the handshake with the service.
+            for the handshake with the service. For a stream: seconds to the response's head.
         auth: whether a token is required.
         limit: the rate that a request counts against.
         bulkhead: the share of connections that the route may use; None for any free one. With a
@@ -71,6 +73,7 @@ class Route:
         methods: the methods that the entry serves; None for any.
         exact: whether paths below the prefix are excluded.
         websocket: whether the entry serves only WebSockets. If False, it serves none.
+        stream: whether the response is a stream of events (SSE), without end.
         first_message_seconds: WebSockets only: seconds after the handshake in which the client's
             first message must arrive. The gateway connects to the service after it.
         parts: the internal path at which every service returns a part of the response. The gateway
@@ -90,6 +93,7 @@ class Route:
     methods: frozenset[str] | None = None
     exact: bool = False
     websocket: bool = False
+    stream: bool = False
     first_message_seconds: float = 5.0
     parts: str | None = None
     subprotocols: frozenset[str] = frozenset()
@@ -229,6 +233,15 @@ ROUTES = (
         max_body_bytes=_CREDENTIALS_BYTES,
         methods=_READ | _POST,
         exact=True,
+    ),
+    Route(
+        prefix="/api/v1/notifications/stream",
+        service="notifications",
+        auth=Auth.OPTIONAL,  # the service accepts a ticket in place of a token
+        bulkhead=BulkheadClass.STREAMS,
+        methods=_READ,
+        exact=True,
+        stream=True,
     ),
     Route(
         prefix="/api/v1/notifications/ws",

@@ -82,6 +82,12 @@ class GatewaySettings(_UpstreamUrls, ProcessSettings, TokenSettings):
         description="WebSockets of one client address that have not sent their first message; a "
         "further handshake gets 429. SLIPWAY_LIMITS=off lifts this limit.",
     )
+    streams: int = Field(
+        default=2_000,
+        ge=1,
+        description="Streams of events (SSE) that this process passes on; a further one gets 503. "
+        "Each takes two file descriptors.",
+    )
     upstream_password_share: float = Field(
         default=0.25,
         gt=0,
@@ -187,6 +193,7 @@ class GatewaySettings(_UpstreamUrls, ProcessSettings, TokenSettings):
         return {
             "passwords": max(1, int(self.upstream_connections * self.upstream_password_share)),
             "exports": EXPORTS_AT_A_TIME,
+            "streams": self.streams,
         }
 
     @property

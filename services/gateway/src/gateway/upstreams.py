@@ -1,7 +1,7 @@
 """The services, each with its own connection pools, so that no service starves another.
 
 Requests and WebSockets of one service have separate pools too: a socket keeps its connection for
-hours, so sockets could leave no connection for requests.
+hours, so sockets could leave no connection for requests. Streams of events share the sockets' pool.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -47,7 +47,8 @@ class Upstream:
         name: the service's name in the route table.
         url: the service's address.
         requests: the bounded pool of its HTTP requests.
-        sockets: the pool of its WebSockets; `SocketBounds` limits their number.
+        sockets: the pool of its WebSockets and streams; `SocketBounds` and a bulkhead limit their
+            number.
         failures: counts failures, by service and kind.
     """
 
@@ -74,6 +75,7 @@ class Upstream:
         fields: list[tuple[str, str]],
         body: Body,
         deadline: float | None = None,
+        stream: bool = False,
     ) -> aiohttp.ClientResponse:
         """Send a request and wait for the head of the response.
 
@@ -84,6 +86,7 @@ class Upstream:
             body: the body; None for no body.
             deadline: the time, by the loop's clock, at which the caller stops waiting. The request
                 carries the time left. This method does not enforce it.
+            stream: whether the response may last for hours; it leaves requests their connections.
 
         Raises:
             Unavailable: the service is unreachable; nothing was sent.
@@ -91,8 +94,9 @@ class Upstream:
         """
         if deadline is not None:
             fields = [*fields, (REQUEST_TIMEOUT, repr(deadline))]
+        pool = self._sockets if stream else self._requests
         with self.translated():
-            return await self._requests.request(
+            return await pool.request(
                 method,
                 self._address(target),
                 headers=fields,

@@ -27,6 +27,7 @@ from gateway.proxy import Proxy
 from gateway.routes import RouteTable
 from gateway.settings import GatewaySettings
 from gateway.socket_bounds import UNLIMITED, SocketBounds, SocketMetrics
+from gateway.streams import Streams
 from gateway.tracing import ServerSpan, Traces
 from gateway.upstreams import open_upstreams
 from gateway.websockets import Sockets
@@ -100,8 +101,14 @@ async def open_resources(
             upstreams=upstreams, admission=admission, bounds=bounds, traces=door.traces
         )
         bulkheads = Bulkheads(places=settings.bulkheads, registry=process.registry)
+        streams = Streams(process.registry)
+        process.start(streams.end_when(process.stopping), name="streams' end")
         proxy = Proxy(
-            upstreams=upstreams, admission=admission, bulkheads=bulkheads, traces=door.traces
+            upstreams=upstreams,
+            admission=admission,
+            bulkheads=bulkheads,
+            streams=streams,
+            traces=door.traces,
         )
         exports = Exports(
             upstreams=upstreams, admission=admission, bulkheads=bulkheads, traces=door.traces

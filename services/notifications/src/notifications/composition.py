@@ -10,8 +10,8 @@ from chassis.cancellation import closed_by
 from chassis.messaging.wakeup import listen
 from chassis.process import Process
 from chassis.wiring import ServiceResources
-from notifications.feed.jobs import FeedReader
-from notifications.feed.service import CHANNEL, TO_ALL, Connections, SocketMetrics
+from notifications.feed.jobs import FeedReader, drain_feed
+from notifications.feed.service import CHANNEL, TO_ALL, Connections, FeedMetrics
 from notifications.feed.wiring import Resources
 from notifications.kinds.service import NotificationMetrics, NotificationTexts
 from notifications.kinds.wiring import NotifyingResources
@@ -36,7 +36,8 @@ async def open_resources(
     connections = Connections(
         limit=settings.feed_sockets,
         limit_per_user=settings.feed_sockets_per_user,
-        metrics=SocketMetrics(process.registry),
+        metrics=FeedMetrics(process.registry),
+        reconnect_seconds=settings.feed_reconnect_seconds,
     )
     notifying = common.extended(
         NotifyingResources,
@@ -62,6 +63,7 @@ async def open_resources(
     process.start(listener, name="feed-listener")
     process.start(reader.run(), name="feed-reader")
     process.start(announcements.run(), name="announcements")
+    process.start(drain_feed(connections, process.stopping), name="feed-drain")
     yield notifying.extended(
         Resources, settings=settings, connections=connections, announcements=announcements
     )

@@ -38,7 +38,6 @@ from contracts.users import (
 from notifications.announcements import routes as announcements
 from notifications.announcements.jobs import prune_announcements
 from notifications.composition import open_resources, open_worker_resources
-from notifications.feed import routes as feed
 from notifications.feed.jobs import prune_feed
 from notifications.kinds.wiring import SCOPE
 from notifications.mail_servers.models import CONNECTIONS
@@ -87,6 +86,10 @@ from notifications.recipients.subscribers import (
 )
 from notifications.settings import NotificationsSettings
 from notifications.unsubscriptions import routes as unsubscriptions
+from notifications.sockets import routes as sockets
+from notifications.sockets.schemas import LIVE_FEED
+from notifications.streams import routes as streams
+from notifications.streams.jobs import prune_stream_tickets
 
 # Each request for a mail stands alone: one that fails must not hold up the next one.
 _MAIL_FAILURES = FailurePolicy(skip=True)
@@ -177,7 +180,8 @@ SERVICE = Service(
         preferences.router,
         unsubscriptions.router,
         notifications.router,
-        feed.router,
+        sockets.router,
+        streams.router,
         announcements.router,
     ],
     api=Composition(settings=NotificationsSettings, extend=open_resources),
@@ -190,8 +194,10 @@ SERVICE = Service(
         Retention(name="announcements", prune=prune_announcements),
         Retention(name="notifications", prune=prune_notifications),
         Retention(name="outcomes", prune=prune_outcomes),
+        Retention(name="stream_tickets", prune=prune_stream_tickets, every=timedelta(minutes=1)),
         Retention(name="mails.token", prune=expire_mails, every=timedelta(minutes=1)),
         Retention(name="mails", prune=prune_mails),
     ],
+    sockets=[LIVE_FEED],
     ended_sessions=SessionRevoked,
 )

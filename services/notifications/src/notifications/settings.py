@@ -13,8 +13,8 @@ from notifications.mail_servers.models import Encryption
 class NotificationsSettings(ServiceSettings):
     """The settings of both processes.
 
-    Those named `feed_*` are for the live feed's sockets, and so for the API process. Those named
-    `smtp_*` and `mails_*` are for mails, and so for the worker.
+    Those named `feed_*` are for the live feed's sockets and streams, and so for the API process.
+    Those named `smtp_*` and `mails_*` are for mails, and so for the worker.
     """
 
     feed_auth_seconds: float = Field(
@@ -31,22 +31,35 @@ class NotificationsSettings(ServiceSettings):
         "tokens.",
     )
     feed_ping_seconds: float = Field(
-        default=20, gt=0, le=300, description="Seconds between two `ping` messages on a socket."
+        default=20,
+        gt=0,
+        le=300,
+        description="Seconds between two `ping` messages on a socket, or comments in a stream.",
     )
     feed_stall_seconds: float = Field(
-        default=10, gt=0, le=300, description="Seconds within which a socket must accept a message."
+        default=10,
+        gt=0,
+        le=300,
+        description="Seconds within which a socket or stream must accept a message.",
     )
     feed_sockets: int = Field(
         default=5_000,
         ge=1,
-        description="Sockets that one API process accepts, of about 60 KB each; a further one is "
-        "closed with 1013.",
+        description="Sockets and streams that one API process accepts, of about 60 KB each; a "
+        "further socket is closed with 1013, a further stream gets 503.",
     )
     feed_sockets_per_user: int = Field(
         default=200,
         ge=1,
-        description="Sockets of one user that one API process accepts; a further one is closed "
-        "with 4429.",
+        description="Sockets and streams of one user that one API process accepts; a further "
+        "socket is closed with 4429, a further stream gets 429.",
+    )
+    feed_reconnect_seconds: float = Field(
+        default=5,
+        gt=0,
+        le=60,
+        description="Seconds over which the clients of a process that stops spread their "
+        "reconnects.",
     )
     public_url: str = Field(
         default="http://127.0.0.1:8000",

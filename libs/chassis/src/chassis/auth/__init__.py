@@ -1,7 +1,13 @@
 """Authentication: keys, access tokens, the current principal, passwords."""
 
 from chassis.auth.compact import InvalidTokenError
-from chassis.auth.principal import CurrentPrincipal, InsufficientScope, Principal, require_scope
+from chassis.auth.principal import (
+    CurrentPrincipal,
+    InsufficientScope,
+    Principal,
+    accept_scope,
+    require_scope,
+)
 from chassis.auth.tokens import (
     ApiKeyGrant,
     SessionGrant,
@@ -18,5 +24,6 @@ __all__ = [
     "SessionGrant",
     "TokenSigner",
     "TokenVerifier",
+    "accept_scope",
     "require_scope",
 ]

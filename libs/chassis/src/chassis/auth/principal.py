@@ -110,10 +110,30 @@ async def current_principal(
     return principal
 
 
+async def optional_principal(
+    required: SecurityScopes,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    verifier: Annotated[Verifier, Depends(verifier_of)],
+) -> Principal | None:
+    """Return the caller, or None if the request has no access token; see `current_principal`."""
+    if credentials is None:
+        return None
+    return await current_principal(required, credentials, verifier)
+
+
 CurrentPrincipal = Annotated[Principal, Security(current_principal)]
 
 
 def require_scope(*scopes: str) -> SecurityParameter:
     """Return the metadata that requires scopes: ``Annotated[Principal, <this>]``."""
     parameter: SecurityParameter = Security(current_principal, scopes=list(scopes))
+    return parameter
+
+
+def accept_scope(*scopes: str) -> SecurityParameter:
+    """Return the metadata for a route that a caller may also use by other means than a token.
+
+    A token that is sent must be valid and have the scopes: ``Annotated[Principal | None, <this>]``.
+    """
+    parameter: SecurityParameter = Security(optional_principal, scopes=list(scopes))
     return parameter

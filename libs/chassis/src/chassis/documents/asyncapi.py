@@ -25,6 +25,7 @@ def facts_of(contracts: Path, services: Iterable[Service[Any]]) -> Facts:
             it holds ``schemas/`` and ``examples/``.
         services: the services whose subscriptions are described.
     """
+    services = list(services)
     declared = importlib.import_module(contracts.name)
     return Facts(
         title="Slipway's events",
@@ -33,4 +34,5 @@ def facts_of(contracts: Path, services: Iterable[Service[Any]]) -> Facts:
         schemas=_json_files(contracts / "schemas"),
         examples=_json_files(contracts / "examples"),
         subscriptions={service.name: service.subscriptions for service in services},
+        sockets=[socket for service in services for socket in service.sockets],
     )

@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Sequence
 from urllib.parse import quote
 
 import structlog
@@ -10,10 +11,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.database.models import new_id
 from chassis.http.metrics import HttpMetrics
-from chassis.wire_names import REQUEST_ID, raw_name
+from chassis.wire_names import EVENT_STREAM, REQUEST_ID, raw_name
 
 _RAW = raw_name(REQUEST_ID)
 _ACCEPTED = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_EVENT_STREAM = EVENT_STREAM.encode()
 _KEY = "chassis.request_id"
 _BEGINNINGS = frozenset(
     {"http.response.start", "websocket.accept", "websocket.http.response.start"}
@@ -44,8 +46,8 @@ class RequestContext:
 
     Args:
         app: the next layer.
-        metrics: records each HTTP request. WebSockets are not recorded: the duration of a
-            connection is not that of a request.
+        metrics: records each HTTP request. WebSockets are not recorded, and streams of events only
+            up to their head: the duration of a connection is not that of a request.
     """
 
     def __init__(self, app: ASGIApp, *, metrics: HttpMetrics) -> None:
@@ -59,12 +61,16 @@ class RequestContext:
             return
         scope[_KEY] = request_id = _accepted(scope) or str(new_id())
         status = 0
+        head_at = 0.0
+        fields: Sequence[tuple[bytes, bytes]] = ()
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, fields, head_at
             if message["type"] in _BEGINNINGS:
                 status = message.get("status", 101)
                 MutableHeaders(scope=message)[REQUEST_ID] = request_id
+                fields = message["headers"]
+                head_at = time.perf_counter()
             await send(message)
 
         is_request = scope["type"] == "http"
@@ -77,7 +83,8 @@ class RequestContext:
             finally:
                 seconds = time.perf_counter() - started
                 if is_request:
-                    self._metrics.ended(scope, status=status, seconds=seconds)
+                    measured = head_at - started if _is_stream(fields) else seconds
+                    self._metrics.ended(scope, status=status, seconds=measured)
                 log.info(
                     "request ended",
                     method=scope.get("method", "WS"),
@@ -85,6 +92,10 @@ class RequestContext:
                     status=status,
                     milliseconds=round(seconds * 1000, 1),
                 )
+
+
+def _is_stream(fields: Sequence[tuple[bytes, bytes]]) -> bool:
+    return any(name == b"content-type" and value == _EVENT_STREAM for name, value in fields)
 
 
 def _accepted(scope: Scope) -> str | None:

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from chassis.http.problems import Problem, problem_response
-from chassis.wire_names import PROBLEM
+from chassis.wire_names import EVENT_STREAM, JSON, PROBLEM
 
 CONVENTIONS = """\
 **Requests.** JSON is UTF-8. A number in a path or a query is written as JSON writes it: `20`, not
@@ -73,6 +73,7 @@ def _add_problems(operation: dict[str, Any]) -> None:
     if created is not None:
         created.setdefault("headers", {}).setdefault("Location", _LOCATION)
     responses = operation["responses"]
+    _keep_stream(responses.get("200", {}).get("content", {}))
     answers = dict(_ALWAYS)
     has_body = "requestBody" in operation
     if has_body:
@@ -89,6 +90,12 @@ def _add_problems(operation: dict[str, Any]) -> None:
             responses[status] = problem_response(description)
         elif PROBLEM in responses[status].get("content", {}):
             responses[status]["description"] += f" {description}"
+
+
+def _keep_stream(content: dict[str, Any]) -> None:
+    """Remove the JSON that FastAPI documents, too, where an endpoint returns a stream of events."""
+    if EVENT_STREAM in content:
+        content.pop(JSON, None)
 
 
 def _is_frameworks(response: dict[str, Any] | None) -> bool:

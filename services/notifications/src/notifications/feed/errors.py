@@ -1,26 +1,27 @@
-"""The errors for which the service closes a socket of the live feed."""
+"""The errors for which the service closes a connection of the live feed."""
 
-from chassis.errors import Malformed, TooManyRequests, Unauthenticated, Unavailable
-
-
-class MalformedMessage(Malformed):
-    """The message is not valid."""
-
-
-class MessageTooLarge(Malformed):
-    """The message is too large."""
-
-
-class AuthenticationMissing(Unauthenticated):
-    """No access token arrived in time."""
-
-
-class TooManyMessages(TooManyRequests):
-    """The client sends too many messages."""
+from chassis.errors import TooManyRequests, Unavailable
 
 
 class TooSlow(Unavailable):
     """The client reads too slowly."""
+
+
+class ServerStopping(Unavailable):
+    """The server process stops.
+
+    Args:
+        reconnect_ms: the milliseconds that the client should wait before it connects again. They
+            are random, so that the clients of a process do not all connect in the same moment.
+    """
+
+    def __init__(self, reconnect_ms: int) -> None:
+        detail = (
+            f"This server process stops. Connect again in {reconnect_ms} ms, with your "
+            "last_event_id."
+        )
+        super().__init__(detail, retry_after=max(1, -(-reconnect_ms // 1000)))
+        self.reconnect_ms = reconnect_ms
 
 
 class TooManySockets(TooManyRequests):
@@ -28,8 +29,8 @@ class TooManySockets(TooManyRequests):
 
     def __init__(self, limit: int) -> None:
         detail = (
-            f"You have {limit} sockets open, and one user may have no more than that in a server "
-            "process. Close one, then connect again."
+            f"You have {limit} sockets and streams open, and one user may have no more than that "
+            "in a server process. Close one, then connect again."
         )
         super().__init__(detail, retry_after=1)
 
@@ -39,7 +40,7 @@ class ProcessFull(Unavailable):
 
     def __init__(self, limit: int) -> None:
         detail = (
-            f"This server process holds {limit} sockets, and may hold no more. "
+            f"This server process holds {limit} sockets and streams, and may hold no more. "
             "Connect again in a moment, with your last_event_id."
         )
         super().__init__(detail, retry_after=5)

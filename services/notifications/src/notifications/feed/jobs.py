@@ -1,4 +1,4 @@
-"""The task of an API process that reads items for all of its sockets, and the feed's retention."""
+"""The tasks of an API process for all of its connections, and the feed's retention."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from chassis.loops import Failures, for_ever
 from notifications.feed.repository import FeedRepository
 from notifications.feed.service import PAGE, Announcements, Connections
 
-_BATCH = 200  # sockets in one query; bounds the memory that a burst of reconnects needs
+_BATCH = 200  # connections in one query; bounds the memory that a burst of reconnects needs
 
 
 async def prune_feed(unit: Unit, limit: int) -> int:
@@ -19,13 +19,19 @@ async def prune_feed(unit: Unit, limit: int) -> int:
     return await FeedRepository(unit).prune(limit=limit)
 
 
+async def drain_feed(connections: Connections, stopping: asyncio.Event) -> None:
+    """End all connections once the process is told to stop: a stream would hold it up."""
+    await stopping.wait()
+    connections.drain()
+
+
 class FeedReader:
     """Reads new items when a hint arrives, and polls in case a hint was lost.
 
     Args:
-        connections: the sockets.
+        connections: the connections.
         database: the database that holds the items.
-        verifier: checks whether a socket's token is still valid.
+        verifier: checks whether a connection's token is still valid.
         announcements: is woken when a poll finds a new announcement.
         poll_seconds: seconds between two polls: the longest that an item waits if its hint is lost.
     """
@@ -53,8 +59,8 @@ class FeedReader:
             every=self._poll_seconds,
             name="live feed",
             passes=is_infrastructure_error,
-            # Retry at the poll's interval, so that sockets with expired tokens are closed in time
-            # even while the database is unavailable.
+            # Retry at the poll's interval, so that connections with expired tokens are closed in
+            # time even while the database is unavailable.
             failures=Failures((self._poll_seconds,)),
         )
 
@@ -64,7 +70,6 @@ class FeedReader:
                 await self._read_always(FeedRepository(unit))
         except Exception:
             self._connections.end_expired(self._verifier)
-            self._connections.poll_wanted = True  # finds again what was due when the read failed
             raise
 
     async def _read_always(self, entries: FeedRepository) -> None:
@@ -76,21 +81,24 @@ class FeedReader:
 
     async def _read(self, entries: FeedRepository) -> None:
         self._connections.woken.clear()
-        if self._connections.poll_wanted or time.monotonic() >= self._poll_at:
-            self._connections.poll_wanted = False
-            self._poll_at = time.monotonic() + self._poll_seconds
+        if self._connections.take_poll_wanted() or time.monotonic() >= self._poll_at:
+            self._poll_at = 0.0  # until the poll has succeeded
             await self._poll(entries)
+            self._poll_at = time.monotonic() + self._poll_seconds
         batch = self._connections.take_due(_BATCH)
         if not batch:
             return
-        places = {(one.user_id, one.position) for one in batch if one.position is not None}
-        found = await entries.after(places, page=PAGE)
+        try:
+            found = await entries.after({(c.user_id, c.position) for c in batch}, page=PAGE)
+        except BaseException:
+            self._connections.release(batch)
+            raise
         self._connections.deliver(batch, found)
         if len(batch) == _BATCH:
             self._connections.woken.set()
 
     async def _poll(self, entries: FeedRepository) -> None:
-        """Close sockets with expired tokens, and find all users with new items in one query."""
+        """Close connections with expired tokens, and find all users with new items at once."""
         self._connections.end_expired(self._verifier)
         places = self._connections.places()
         if places:

@@ -1,6 +1,8 @@
-"""The tables of the live feed: each user's items, and the last event id of each user."""
+"""The tables of the live feed, and the states of a connection that follows it."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -46,3 +48,92 @@ class FeedEntry(Timestamped, Base):
     type: Mapped[str] = mapped_column(Text)
     data: Mapped[dict[str, Any]] = mapped_column(JSONB)
     traceparent: Mapped[str | None] = mapped_column(Text)
+
+
+class Transport(StrEnum):
+    """How a client follows the feed."""
+
+    WEBSOCKET = "websocket"
+    SSE = "sse"
+
+
+class CursorState(StrEnum):
+    """Where a connection is between the reader, which reads its items, and its writer."""
+
+    STARTING = "starting"
+    """Its position is not known yet. A hint needs no mark: the first read comes later."""
+    IDLE = "idle"
+    """The writer has taken all items that are known."""
+    DUE = "due"
+    """Newer items may exist. It waits for the reader."""
+    READING = "reading"
+    """The reader waits for the database."""
+    READING_AGAIN = "reading again"
+    """As READING, and a hint came after the query was sent, which may not see its items."""
+    HOLDING = "holding"
+    """A page waits for the writer. Nothing is read, so a slow client holds two pages at most."""
+    HOLDING_MORE = "holding more"
+    """As HOLDING, and newer items may exist."""
+    ENDED = "ended"
+    """It is about to be closed. Items are neither read nor sent."""
+
+
+class CursorStep(StrEnum):
+    """What happens to a connection: by a hint or poll, by the reader, by its writer."""
+
+    PLACED = "placed"
+    HINTED = "hinted"
+    READ = "read"
+    FOUND_NOTHING = "found nothing"
+    FOUND_ALL = "found all"
+    FOUND_PAGE = "found a page"
+    FAILED = "failed"
+    TAKEN = "taken"
+    ENDED = "ended"
+
+
+TRANSITIONS: Mapping[CursorState, Mapping[CursorStep, CursorState]] = {
+    CursorState.STARTING: {
+        CursorStep.HINTED: CursorState.STARTING,
+        CursorStep.PLACED: CursorState.DUE,
+        CursorStep.ENDED: CursorState.ENDED,
+    },
+    CursorState.IDLE: {
+        CursorStep.HINTED: CursorState.DUE,
+        CursorStep.ENDED: CursorState.ENDED,
+    },
+    CursorState.DUE: {
+        CursorStep.HINTED: CursorState.DUE,
+        CursorStep.READ: CursorState.READING,
+        CursorStep.ENDED: CursorState.ENDED,
+    },
+    CursorState.READING: {
+        CursorStep.HINTED: CursorState.READING_AGAIN,
+        CursorStep.FOUND_NOTHING: CursorState.IDLE,
+        CursorStep.FOUND_ALL: CursorState.HOLDING,
+        CursorStep.FOUND_PAGE: CursorState.HOLDING_MORE,
+        CursorStep.FAILED: CursorState.DUE,
+        CursorStep.ENDED: CursorState.ENDED,
+    },
+    CursorState.READING_AGAIN: {
+        CursorStep.HINTED: CursorState.READING_AGAIN,
+        CursorStep.FOUND_NOTHING: CursorState.DUE,
+        CursorStep.FOUND_ALL: CursorState.HOLDING_MORE,
+        CursorStep.FOUND_PAGE: CursorState.HOLDING_MORE,
+        CursorStep.FAILED: CursorState.DUE,
+        CursorStep.ENDED: CursorState.ENDED,
+    },
+    CursorState.HOLDING: {
+        CursorStep.HINTED: CursorState.HOLDING_MORE,
+        CursorStep.TAKEN: CursorState.IDLE,
+        CursorStep.ENDED: CursorState.ENDED,
+    },
+    CursorState.HOLDING_MORE: {
+        CursorStep.HINTED: CursorState.HOLDING_MORE,
+        CursorStep.TAKEN: CursorState.DUE,
+        CursorStep.ENDED: CursorState.ENDED,
+    },
+    # The reader or a hint may not know yet that it has ended.
+    CursorState.ENDED: dict.fromkeys(CursorStep, CursorState.ENDED),
+}
+"""The life of a connection's cursor. A step that is not listed is a fault of our code."""

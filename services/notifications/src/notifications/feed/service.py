@@ -1,26 +1,30 @@
-"""Use cases of the live feed: announce new items, resume a client, hold the sockets."""
+"""Use cases of the live feed: announce new items, resume a client, hold the connections."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import random
+from collections.abc import AsyncGenerator, Awaitable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-import prometheus_client
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from chassis.auth.principal import Principal, Verifier
 from chassis.database.unit import Unit
 from chassis.errors import DomainError, Unauthenticated
 from chassis.messaging import Wakeups
-from notifications.feed.errors import ProcessFull, TooManySockets
+from notifications.feed.errors import ProcessFull, ServerStopping, TooManySockets, TooSlow
+from notifications.feed.models import TRANSITIONS, CursorState, CursorStep, Transport
 from notifications.feed.repository import FeedPosition, FeedRepository, Item
 
 CHANNEL = "notifications_feed"
 TO_ALL = "*"
 """The hint that there is a new announcement, in place of users."""
-PAGE = 50  # items read for one socket at a time; a socket holds two pages at most
+PAGE = 50  # items read for one connection at a time; it holds two pages at most
+_PING_BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+# The system's generator: code that seeds Python's own must not be affected.
+_CHANCE = random.SystemRandom()
 _USERS_IN_HINT = 200  # 37 bytes each: below the 8,000 bytes of a NOTIFY payload
 
 
@@ -105,43 +109,98 @@ class Feed:
         return Start(position=extent.head, reset=True)
 
 
-class Connection:
-    """One socket: the items that wait to be sent, and the position up to which items were read.
+async def sent_in_time(sending: Awaitable[None], *, seconds: float) -> None:
+    """Wait until the client has accepted a message, or raise TooSlow after `seconds`."""
+    try:
+        async with asyncio.timeout(seconds):
+            await sending
+    except TimeoutError as error:
+        message = (
+            f"The client took over {seconds:g} s to read a message. Read faster, and connect "
+            "again with your last_event_id."
+        )
+        raise TooSlow(message) from error
 
-    No items are read for a socket while a page waits to be sent. So a slow client needs the memory
-    of two pages at most, and its backlog stays in the database.
+
+class FeedMetrics:
+    """The metrics of the connections."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.open = Gauge(
+            "feed_connections",
+            "Connections of the live feed that are authenticated, by transport.",
+            ("transport",),
+            registry=registry,
+        )
+        self.refused = Counter(
+            "feed_connections_refused",
+            "Connections that were refused because the process or the user had too many, by that "
+            "bound.",
+            ("bound",),
+            registry=registry,
+        )
+        self.closes = Counter(
+            "feed_closes",
+            "Connections that ended, by transport and close code; `client`: the client closed it.",
+            ("transport", "code"),
+            registry=registry,
+        )
+        self.dropped = Counter(
+            "feed_dropped_items",
+            "Items in the buffer of a connection that was closed because its client reads too "
+            "slowly. The client gets them when it resumes.",
+            registry=registry,
+        )
+        self.ping = Histogram(
+            "feed_ping_seconds",
+            "From a `ping` message on a socket to the client's `pong`.",
+            buckets=_PING_BUCKETS,
+            registry=registry,
+        )
+
+
+class Connection:
+    """One client that follows its feed: the items that wait for its writer, and its position.
+
+    Only ``Connections`` changes its state.
 
     Args:
-        principal: the socket's user. The token itself is not kept.
+        principal: the connection's user; ``renew`` replaces it. The token itself is not kept.
+        transport: how the client is connected.
     """
 
-    def __init__(self, *, principal: Principal) -> None:
+    def __init__(self, *, principal: Principal, transport: Transport = Transport.WEBSOCKET) -> None:
         self.user_id = principal.user_id
         self.principal = principal
-        self.position: int | None = None
-        self.behind = False
+        self.transport = transport
+        self.state = CursorState.STARTING
+        self.position = 0  # unknown while STARTING
         self._waiting: list[Item] = []
         self._end: DomainError | None = None
         self._changed = asyncio.Event()
 
     @property
-    def readable(self) -> bool:
-        """Whether items may be read for it: it has a position, and no page waits."""
-        return self.position is not None and not self._waiting
+    def held(self) -> int:
+        """How many items wait for the writer."""
+        return len(self._waiting)
+
+    def advance(self, step: CursorStep) -> None:
+        """Change the state, or raise KeyError if the step is impossible now."""
+        self.state = TRANSITIONS[self.state][step]
 
     def offer(self, items: Sequence[Item]) -> None:
-        """Add the items that follow its position, and advance the position."""
+        """Hold a page for the writer, and advance the position."""
         self._waiting.extend(items)
         self.position = items[-1].event_id
         self._changed.set()
 
     def end(self, reason: DomainError) -> None:
-        """Make `take` raise `reason`, so that the socket is closed. Waiting items are not sent."""
-        self._end = reason
+        """Make `take_items` raise `reason`. Items that wait are not sent."""
+        self._end = self._end or reason
         self._changed.set()
 
     async def take_items(self) -> list[Item]:
-        """Wait for items and return all of them, or raise the reason if the socket must close."""
+        """Wait for items and return all of them, or raise the reason if it must be closed."""
         await self._changed.wait()
         self._changed.clear()
         if self._end is not None:
@@ -150,39 +209,34 @@ class Connection:
         return items
 
 
-class SocketMetrics:
-    """The metrics of the sockets."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.open = Gauge(
-            "feed_sockets", "Sockets of the live feed that are authenticated.", registry=registry
-        )
-        self.refused = prometheus_client.Counter(
-            "feed_sockets_refused",
-            "Sockets that were closed because the process or the user had too many, by that bound.",
-            ("bound",),
-            registry=registry,
-        )
-
-
 class Connections:
-    """All sockets of this process, by user, and those for which new items may exist.
+    """All connections of this process, by user, and those for which new items may exist.
 
     Args:
-        limit: the most sockets of the process.
-        limit_per_user: the most sockets of one user in the process.
+        limit: the most connections of the process.
+        limit_per_user: the most connections of one user in the process.
         metrics: the metrics to update.
+        reconnect_seconds: the time over which clients spread their reconnects after ``drain``.
     """
 
-    def __init__(self, *, limit: int, limit_per_user: int, metrics: SocketMetrics) -> None:
+    def __init__(
+        self,
+        *,
+        limit: int,
+        limit_per_user: int,
+        metrics: FeedMetrics,
+        reconnect_seconds: float = 5.0,
+    ) -> None:
+        self.metrics = metrics
+        self.woken = asyncio.Event()
         self._limit = limit
         self._limit_per_user = limit_per_user
-        self._metrics = metrics
+        self._reconnect_seconds = reconnect_seconds
         self._count = 0
         self._by_user: dict[str, set[Connection]] = {}
-        self._due: dict[Connection, None] = {}
-        self.poll_wanted = False
-        self.woken = asyncio.Event()
+        self._due: dict[Connection, None] = {}  # exactly those whose state is DUE
+        self._poll_wanted = False
+        self._draining = False
 
     @contextmanager
     def joined(self, connection: Connection) -> Iterator[None]:
@@ -192,87 +246,130 @@ class Connections:
         would be lost.
 
         Raises:
-            ProcessFull: the process already holds `limit` sockets.
-            TooManySockets: the user already has `limit_per_user` sockets in this process.
+            ServerStopping: the process is about to stop.
+            ProcessFull: the process already holds `limit` connections.
+            TooManySockets: the user already has `limit_per_user` connections in this process.
         """
         user = str(connection.user_id)
         self._check_bounds(user)
         self._count += 1
-        self._metrics.open.set(self._count)
+        opened = self.metrics.open.labels(connection.transport)
+        opened.inc()
         self._by_user.setdefault(user, set()).add(connection)
         try:
             yield
+        except TooSlow:
+            self.metrics.dropped.inc(connection.held)
+            raise
         finally:
             self._count -= 1
-            self._metrics.open.set(self._count)
+            opened.dec()
             self._due.pop(connection, None)
+            connection.advance(CursorStep.ENDED)  # the reader may be reading for it
             self._by_user[user].discard(connection)
             if not self._by_user[user]:
                 del self._by_user[user]
 
     def _check_bounds(self, user: str) -> None:
+        if self._draining:
+            raise ServerStopping(self.reconnect_ms())
         if self._count >= self._limit:
-            self._metrics.refused.labels("process").inc()
+            self.metrics.refused.labels("process").inc()
             raise ProcessFull(self._limit)
         if len(self._by_user.get(user, ())) >= self._limit_per_user:
-            self._metrics.refused.labels("user").inc()
+            self.metrics.refused.labels("user").inc()
             raise TooManySockets(self._limit_per_user)
+
+    def reconnect_ms(self) -> int:
+        """Return a random time in milliseconds that a client waits before it connects again."""
+        return int(1000 * self._reconnect_seconds * _CHANCE.uniform(0.1, 1))
 
     def place(self, connection: Connection, position: int) -> None:
         """Start reading items after `position` for `connection`."""
         connection.position = position
-        self.mark([connection])
+        self._advance(connection, CursorStep.PLACED)
+
+    async def follow(
+        self, connection: Connection, *, ping_seconds: float
+    ) -> AsyncGenerator[list[Item]]:
+        """Yield a connection's items as they come, and an empty list each `ping_seconds`.
+
+        Raises:
+            DomainError: the reason for which the connection must be closed.
+        """
+        loop = asyncio.get_running_loop()
+        ping_at = loop.time() + ping_seconds
+        while True:
+            try:
+                async with asyncio.timeout_at(ping_at):
+                    items = await self.next_items(connection)
+            except TimeoutError:
+                ping_at = loop.time() + ping_seconds
+                items = []
+            yield items
 
     async def next_items(self, connection: Connection) -> list[Item]:
-        """Wait for a connection's items and return them.
-
-        If more items are in the database, mark the connection, so that the reader reads them.
-        """
+        """Wait for a connection's items and return them; the reader then reads those after them."""
         items = await connection.take_items()
-        if connection.behind:
-            connection.behind = False
-            self.mark([connection])
+        self._advance(connection, CursorStep.TAKEN)
         return items
 
     def hint(self, payload: str) -> None:
         """Handle a hint: user ids, comma-separated. An empty payload means that hints were lost."""
         if not payload:
-            self.poll_wanted = True
+            self._poll_wanted = True
             self.woken.set()
         for user in payload.split(","):
-            self.mark(self._by_user.get(user, ()))
+            self._mark_user(user)
 
-    def mark(self, connections: Iterable[Connection]) -> None:
-        """Mark `connections` as due: new items may exist for them."""
-        for connection in connections:
+    def mark_users(self, users: Iterable[UUID]) -> None:
+        """Mark the connections of `users`: new items may exist for them."""
+        for user in users:
+            self._mark_user(str(user))
+
+    def _mark_user(self, user: str) -> None:
+        for connection in self._by_user.get(user, ()):
+            self._advance(connection, CursorStep.HINTED)
+
+    def _advance(self, connection: Connection, step: CursorStep) -> None:
+        connection.advance(step)
+        if connection.state is CursorState.DUE:
             self._due[connection] = None
             self.woken.set()
 
-    def mark_users(self, users: Iterable[UUID]) -> None:
-        """Mark the connections of `users` as due."""
-        for user in users:
-            self.mark(self._by_user.get(str(user), ()))
+    def take_poll_wanted(self) -> bool:
+        """Return whether hints were lost since the last call."""
+        wanted, self._poll_wanted = self._poll_wanted, False
+        return wanted
 
     def take_due(self, limit: int) -> list[Connection]:
-        """Return at most `limit` due connections that can take items, longest waiting first."""
-        batch: list[Connection] = []
-        while self._due and len(batch) < limit:
-            connection = next(iter(self._due))
+        """Return at most `limit` due connections, longest waiting first.
+
+        Pass them to ``deliver``, or to ``release`` if the read failed.
+        """
+        batch = [connection for connection, _ in zip(self._due, range(limit), strict=False)]
+        for connection in batch:
             del self._due[connection]
-            if connection.readable:
-                batch.append(connection)
-            elif connection.position is not None:
-                connection.behind = True
+            connection.advance(CursorStep.READ)
         return batch
+
+    def release(self, batch: Iterable[Connection]) -> None:
+        """Make connections due again whose read failed."""
+        for connection in batch:
+            self._advance(connection, CursorStep.FAILED)
 
     def deliver(
         self, batch: Iterable[Connection], found: Mapping[FeedPosition, Sequence[Item]]
     ) -> None:
         """Give each connection the items that were found after its position."""
         for connection in batch:
-            items = found.get((connection.user_id, connection.position or 0))
-            if items:
-                connection.behind = len(items) == PAGE
+            items = found.get((connection.user_id, connection.position))
+            if not items:
+                self._advance(connection, CursorStep.FOUND_NOTHING)
+                continue
+            whole = len(items) == PAGE
+            self._advance(connection, CursorStep.FOUND_PAGE if whole else CursorStep.FOUND_ALL)
+            if connection.state is not CursorState.ENDED:
                 connection.offer(items)
 
     def users(self) -> list[UUID]:
@@ -283,21 +380,35 @@ class Connections:
         """Return the connected users, each with the lowest position of their connections."""
         places = []
         for connections in self._by_user.values():
-            placed = [c for c in connections if c.position is not None]
+            placed = [c for c in connections if c.state is not CursorState.STARTING]
             if placed:
-                least = min(placed, key=lambda c: c.position or 0)
-                places.append((least.user_id, least.position or 0))
+                least = min(placed, key=lambda c: c.position)
+                places.append((least.user_id, least.position))
         return places
 
     def end_expired(self, verifier: Verifier) -> None:
-        """Close the sockets whose token is no longer valid.
+        """Close the connections whose token is no longer valid.
 
-        It checks claims and verifies no signature, since it runs over all sockets at each poll (1 s
-        by default): 10,000 signatures would block the event loop for 0.6 s.
+        It checks claims and verifies no signature, since it runs over all connections at each poll
+        (1 s by default): 10,000 signatures would block the event loop for 0.6 s.
         """
+        for connection in self._all():
+            try:
+                verifier.check(connection.principal)
+            except ValueError as error:
+                self._end(connection, Unauthenticated(str(error)))
+
+    def drain(self) -> None:
+        """Close all connections, and accept no more, because the process stops."""
+        self._draining = True
+        for connection in self._all():
+            self._end(connection, ServerStopping(self.reconnect_ms()))
+
+    def _all(self) -> Iterator[Connection]:
         for connections in self._by_user.values():
-            for connection in connections:
-                try:
-                    verifier.check(connection.principal)
-                except ValueError as error:
-                    connection.end(Unauthenticated(str(error)))
+            yield from connections
+
+    def _end(self, connection: Connection, reason: DomainError) -> None:
+        self._due.pop(connection, None)
+        self._advance(connection, CursorStep.ENDED)
+        connection.end(reason)

@@ -2,5 +2,6 @@
 
 from chassis.messaging.asyncapi.document import Facts, asyncapi_document
 from chassis.messaging.asyncapi.page import page_of
+from chassis.messaging.asyncapi.sockets import Socket, SocketMessage
 
-__all__ = ["Facts", "asyncapi_document", "page_of"]
+__all__ = ["Facts", "Socket", "SocketMessage", "asyncapi_document", "page_of"]

@@ -12,6 +12,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from chassis.messaging.asyncapi import sockets as of_sockets
+from chassis.messaging.asyncapi.sockets import Socket
 from chassis.messaging.consuming.subscriptions import Subscriptions
 from chassis.messaging.events import SEQUENCE_DIGITS, PublicEvent
 from chassis.product import product
@@ -75,6 +77,7 @@ class Facts:
         schemas: the JSON Schema of each event's data, by type.
         examples: an example of each event's data, by type.
         subscriptions: the subscriptions of each service, by its name.
+        sockets: the WebSockets of all services.
     """
 
     title: str
@@ -83,6 +86,7 @@ class Facts:
     schemas: Mapping[str, Json]
     examples: Mapping[str, Json]
     subscriptions: Mapping[str, Subscriptions[Any]]
+    sockets: Sequence[Socket] = ()
 
 
 def asyncapi_document(facts: Facts) -> Json:
@@ -94,6 +98,14 @@ def asyncapi_document(facts: Facts) -> Json:
     schemas: Json = {}
     for event in facts.events:
         _take_schema(schemas, event.type, facts.schemas[event.type])
+    document = _of_events(facts)
+    for socket in facts.sockets:
+        _add_socket(document, schemas, socket)
+    document["components"]["schemas"] = dict(sorted(schemas.items()))
+    return document
+
+
+def _of_events(facts: Facts) -> Json:
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -119,9 +131,19 @@ def asyncapi_document(facts: Facts) -> Json:
         "operations": dict(_operations(facts)),
         "components": {
             "messages": {event.type: _message(event, facts) for event in facts.events},
-            "schemas": dict(sorted(schemas.items())),
         },
     }
+
+
+def _add_socket(document: Json, schemas: Json, socket: Socket) -> None:
+    name, server = of_sockets.server()
+    document["servers"][name] = server
+    document["channels"][socket.name] = of_sockets.channel_of(socket)
+    document["operations"].update(of_sockets.operations_of(socket))
+    for message in socket.messages:
+        key = socket.key(message)
+        document["components"]["messages"][key] = of_sockets.message_of(socket, message)
+        _take_schema(schemas, key, message.shape.model_json_schema())
 
 
 def _channel(topic: TopicFacts, events: Iterable[type[EventFacts]]) -> Json:
@@ -129,6 +151,7 @@ def _channel(topic: TopicFacts, events: Iterable[type[EventFacts]]) -> Json:
     return {
         "address": topic.name,
         "description": f"Published only by {topic.producer}. The key is {topic.key}.",
+        "servers": [_reference("servers", "kafka")],
         "messages": {kind: _reference("components", "messages", kind) for kind in types},
         "bindings": {
             "kafka": {

@@ -27,7 +27,9 @@ def page_of(document: Json) -> str:
     Args:
         document: the document that ``asyncapi_document`` returns.
     """
-    channels: Json = document["channels"]
+    channels: Json = {
+        name: channel for name, channel in document["channels"].items() if "x-key" in channel
+    }
     lines = [_HEAD.format(about=document["info"]["description"]).rstrip("\n")]
     for name, channel in channels.items():
         kafka = channel["bindings"]["kafka"]
@@ -45,7 +47,25 @@ def page_of(document: Json) -> str:
         lines += ["", f"## {name}", "", *_facts(channel)]
         for kind in channel["messages"]:
             lines += ["", *_event(document, kind)]
+    for name, channel in document["channels"].items():
+        if name not in channels:
+            lines += ["", f"## {name}", "", *_socket(document, channel)]
     return "\n".join(lines) + "\n"
+
+
+def _socket(document: Json, channel: Json) -> Iterator[str]:
+    """Yield the description of a WebSocket: its messages, and why it is closed."""
+    yield f"WebSocket `{channel['address']}`, served by {channel['x-producer']}."
+    yield ""
+    yield channel["description"]
+    yield ""
+    yield "| close code | reason |"
+    yield "|---|---|"
+    for code, reason in channel["x-close-codes"].items():
+        yield f"| {code} | {reason} |"
+    for kind in channel["messages"]:
+        yield ""
+        yield from _event(document, kind)
 
 
 def _facts(channel: Json) -> Iterator[str]:
@@ -64,7 +84,8 @@ def _event(document: Json, kind: str) -> Iterator[str]:
     yield ""
     yield message["description"]
     yield ""
-    yield f"Received by: {', '.join(_receivers(document, kind)) or 'no service of this system'}."
+    receivers = ", ".join(_receivers(document, kind)) or "no service of this system"
+    yield f"Received by: {receivers}."
     yield ""
     yield "| field | type | |"
     yield "|---|---|---|"
@@ -87,11 +108,15 @@ def _parts(document: Json, schema: Json) -> Iterator[str]:
     for name in names:
         names += [each for each in _references(schemas[name]) if each not in names]
     for name in dict.fromkeys(names):
-        fields = ", ".join(
-            f"`{field}` ({_type(part)})" for field, part in schemas[name]["properties"].items()
-        )
         yield ""
-        yield f"*{name}*: {schemas[name].get('description', '')} It has {fields}."
+        yield f"*{name}*: {schemas[name].get('description', '')} {_content(schemas[name])}."
+
+
+def _content(schema: Json) -> str:
+    if "enum" in schema:
+        return "One of " + ", ".join(f"`{value}`" for value in schema["enum"])
+    fields = (f"`{field}` ({_type(part)})" for field, part in schema["properties"].items())
+    return "It has " + ", ".join(fields)
 
 
 def _references(value: Any) -> Iterator[str]:  # noqa: ANN401  # any part of a JSON Schema
@@ -117,6 +142,8 @@ def _type(schema: Json) -> str:
         return f"*{schema['$ref'].rpartition('/')[2]}*"
     if "allOf" in schema:
         return _type(schema["allOf"][0])
+    if "const" in schema:
+        return f"`{schema['const']}`"
     if "anyOf" in schema:
         return " or ".join(_type(part) for part in schema["anyOf"])
     if schema.get("type") == "array":

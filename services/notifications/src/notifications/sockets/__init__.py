@@ -1,0 +1,1 @@
+"""The WebSocket of the live feed: authentication, items, and the client's commands."""
