@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import WebSocketException
 
 from chassis.database import is_infrastructure_error, new_id
-from notifications.feed.wiring import SCOPE
+from notifications.kinds.wiring import SCOPE
 from testkit.messages import record_of
 
 USERS, CLIENTS_PER_USER, ITEMS = 50, 4, 200  # 200 clients, 10,000 notifications

@@ -8,7 +8,7 @@ import pytest
 
 from chassis.database import new_id
 from chassis.database.errors import mark_infrastructure
-from notifications.feed.wiring import SCOPE
+from notifications.kinds.wiring import SCOPE
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from chassis.database import new_id
-from notifications.feed.wiring import SCOPE
+from notifications.kinds.wiring import SCOPE
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 PING_COMMAND = b'{"type":"ping","id":"\xc3\xa9\xe2\x82\xac\xf0\x9f\x99\x82"}'

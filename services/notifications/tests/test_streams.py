@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from chassis.database import new_id
 from notifications.feed.service import PAGE
-from notifications.feed.wiring import SCOPE
+from notifications.kinds.wiring import SCOPE
 
 SENT = re.compile(rb"^id: (\d+)\nevent: notification", re.MULTILINE)
 

@@ -85,11 +85,11 @@ from notifications.recipients.subscribers import (
     on_user_snapshot,
 )
 from notifications.settings import NotificationsSettings
-from notifications.unsubscriptions import routes as unsubscriptions
 from notifications.sockets import routes as sockets
 from notifications.sockets.schemas import LIVE_FEED
 from notifications.streams import routes as streams
 from notifications.streams.jobs import prune_stream_tickets
+from notifications.unsubscriptions import routes as unsubscriptions
 
 # Each request for a mail stands alone: one that fails must not hold up the next one.
 _MAIL_FAILURES = FailurePolicy(skip=True)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from chassis.database.unit import Unit
 from chassis.wiring import ServiceResources, use_case
-from notifications.feed.wiring import SCOPE
+from notifications.kinds.wiring import SCOPE
 from notifications.streams.repository import StreamTicketRepository
 from notifications.streams.service import StreamTickets
 
