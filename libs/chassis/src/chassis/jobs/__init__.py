@@ -1,7 +1,7 @@
 """Durable jobs: enqueued in the caller's transaction, run by the service's workers."""
 
 from chassis.jobs.arguments import JobArguments, Priority
-from chassis.jobs.enqueueing import ArgumentsTooLargeError, Jobs
+from chassis.jobs.enqueueing import ArgumentsTooLargeError, Jobs, insert_jobs
 from chassis.jobs.kinds import (
     BatchJob,
     InsideJob,
@@ -30,4 +30,5 @@ __all__ = [
     "Retry",
     "Schedule",
     "declare_job_tables",
+    "insert_jobs",
 ]

@@ -19,6 +19,17 @@ _INSERT = """
         WHERE unique_key IS NOT NULL AND state IN ('waiting', 'running') DO NOTHING
     RETURNING id
 """
+# The update locks the unfinished job until the commit. So a job that gives up its key waits for the
+# transactions that found it, and then sees what they wrote.
+_INSERT_FROM = """
+    INSERT INTO jobs (queue, kind, arguments, priority, unique_key, traceparent, run_at)
+    SELECT '{queue}', '{kind}', arguments, {priority}, unique_key, traceparent, run_at
+    FROM {source} ORDER BY unique_key
+    ON CONFLICT (kind, unique_key)
+        WHERE unique_key IS NOT NULL AND state IN ('waiting', 'running')
+        DO UPDATE SET run_at = least(jobs.run_at, excluded.run_at)
+"""
+_GIVE_UP_KEY = "UPDATE jobs SET unique_key = NULL WHERE id = $1"
 # Waits while the job's row is locked, as it is while the job runs inside a transaction.
 _CANCEL = """
     UPDATE jobs SET state = 'cancelled', finished_at = clock_timestamp(),
@@ -26,6 +37,23 @@ _CANCEL = """
     WHERE kind = $1 AND unique_key = $2 AND state IN ('waiting', 'running')
     RETURNING id
 """
+
+
+def insert_jobs(arguments: type[JobArguments], source: str) -> str:
+    """Return the part of a statement that enqueues a job for each row of `source`, by its key.
+
+    If the key has an unfinished job, nothing is enqueued: that job becomes due no later than the
+    row says. After the commit call ``Jobs.hint``.
+
+    Args:
+        arguments: the model of the arguments, which names the kind and the queue.
+        source: the name of a table expression of that statement, with the columns ``arguments``
+            (json), ``unique_key`` (text, unique in `source`), ``traceparent`` (text) and ``run_at``
+            (timestamptz). It becomes part of the SQL.
+    """
+    return _INSERT_FROM.format(
+        queue=arguments.queue, kind=arguments.kind, priority=int(Priority.NORMAL), source=source
+    )
 
 
 class ArgumentsTooLargeError(ValueError):
@@ -93,6 +121,45 @@ class Jobs:
         if not arguments:
             return []
         return await self._insert(arguments, run_at, delay, None, priority)
+
+    async def enqueue_soonest(
+        self, arguments: JobArguments, *, unique_key: str, delay: timedelta = timedelta()
+    ) -> None:
+        """Enqueue a job, or let the unfinished job of this kind and key be due no later.
+
+        A running job is not started again. Its handler calls ``give_up_key`` before it looks for
+        work the last time, and so finds what this transaction wrote.
+
+        Args:
+            arguments: their model names the kind and the queue.
+            unique_key: see ``enqueue``.
+            delay: added to the transaction's start.
+        """
+        kind = type(arguments)
+        source = (
+            "(SELECT $1::json AS arguments, $2::text AS unique_key, $3::text AS traceparent,"
+            " now() + $4::interval AS run_at) AS one"
+        )
+        await self._unit.execute(
+            insert_jobs(kind, source),
+            _json(arguments, kind),
+            unique_key,
+            current_traceparent(),
+            delay,
+        )
+        self.hint(kind)
+
+    def hint(self, arguments: type[JobArguments]) -> None:
+        """Wake the workers after the commit, for jobs that ``insert_jobs`` enqueued."""
+        self._unit.after_commit(lambda: self._wakeups.hint(self._channel, arguments.queue))
+
+    async def give_up_key(self, job_id: int) -> None:
+        """Give up the key of a running job, so that the next job with it can be enqueued.
+
+        It waits for all transactions that found this job in place of theirs. The next statement
+        sees what they wrote.
+        """
+        await self._unit.execute(_GIVE_UP_KEY, job_id)
 
     async def cancel(self, arguments: type[JobArguments], unique_key: str) -> bool:
         """Cancel the unfinished job of this kind and key; return whether there was one.
