@@ -88,6 +88,14 @@ KINDS: Mapping[str, NotificationKind] = {
             template="user-email-changed",
         ),
         NotificationKind(
+            type="webhook.disabled",
+            event=None,
+            recipient="the owner",
+            category=Category.SECURITY,
+            channels=_IN_APP,
+            template="webhook-disabled",
+        ),
+        NotificationKind(
             type="announcement",
             event=None,
             recipient="all users",

@@ -1,25 +1,27 @@
 """Jobs that change many rows of a user in small transactions, and the retention of the list."""
 
 from chassis.database.unit import Unit
-from chassis.jobs import OutsideRun
+from chassis.jobs import InsideRun, OutsideRun
 from chassis.messaging import erase_parked
 from chassis.wiring import ServiceResources
+from notifications.deliveries.wiring import deliveries
 from notifications.feed.wiring import feed
 from notifications.kinds.wiring import NotifyingResources
 from notifications.notifications.models import MarkAllRead
 from notifications.notifications.repository import NotificationRepository
-from notifications.notifications.wiring import notifications
+from notifications.notifications.wiring import notifications, notifier, write_notifications
 from notifications.outcomes.wiring import outcomes
 from notifications.recipients.models import EraseUserData
+from notifications.webhooks.models import TellWebhookDisabled
 
 _PAGE = 1000
 
 
 async def erase_user_data(arguments: EraseUserData, run: OutsideRun[NotifyingResources]) -> None:
-    """Delete all notifications, feed entries, outcomes and parked messages of a deleted account.
+    """Delete all that is kept for a deleted account but its recipient, and its parked messages.
 
-    The user's feed is closed by then, so no further rows are written. A job that was killed runs
-    again, and deletes what is left.
+    The user's feed is closed and the webhooks are gone by then, so no further rows are written. A
+    job that was killed runs again, and deletes what is left.
     """
     resources, user_id = run.resources, arguments.user_id
     rows = _PAGE
@@ -27,9 +29,23 @@ async def erase_user_data(arguments: EraseUserData, run: OutsideRun[NotifyingRes
         async with resources.database.transaction() as unit:
             rows = await notifications(resources, unit).erase(user_id, limit=_PAGE)
             rows += await feed(resources, unit).erase(user_id, limit=_PAGE)
+            rows += await deliveries(resources, unit).erase(user_id, limit=_PAGE)
             rows += await outcomes(resources, unit).erase(user_id, limit=_PAGE)
     async with resources.database.transaction() as unit:
         await erase_parked(unit, consumer=resources.service, key=str(user_id))
+
+
+async def tell_webhook_disabled(
+    arguments: TellWebhookDisabled, run: InsideRun[NotifyingResources]
+) -> None:
+    """Notify a user that a webhook of theirs was disabled because of its receiver."""
+    notifier(run.resources, run.unit).notify(
+        "webhook.disabled",
+        user_id=arguments.user_id,
+        source_event_id=f"webhook:{arguments.webhook_id}:{arguments.version}",
+        data={"webhook_id": str(arguments.webhook_id), "reason": arguments.reason.value},
+    )
+    await write_notifications(run.unit, run.resources)
 
 
 async def mark_all_read(arguments: MarkAllRead, run: OutsideRun[ServiceResources]) -> None:

@@ -1,6 +1,5 @@
 """The handlers of events that notify a user. A transaction writes all notifications at its end."""
 
-from chassis.database.unit import Unit
 from chassis.messaging import Delivery
 from contracts.base import Money
 from contracts.orders import (
@@ -69,11 +68,6 @@ async def on_user_email_changed(
         source_event_id=delivery.message.id,
         data={},
     )
-
-
-async def write_notifications(unit: Unit, resources: NotifyingResources) -> None:
-    """Write the notifications that the handlers of this transaction collected."""
-    await notifier(resources, unit).write_all()
 
 
 def _notify(

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from chassis.database.unit import Unit
 from chassis.wiring import ServiceResources, use_case
+from notifications.deliveries.wiring import deliveries
 from notifications.feed.wiring import feed
 from notifications.kinds.wiring import NotifyingResources
 from notifications.notifications.repository import NotificationRepository
@@ -33,6 +34,12 @@ def notifier(resources: NotifyingResources, unit: Unit) -> Notifier:
         )
 
     return unit.only(Notifier, make)
+
+
+async def write_notifications(unit: Unit, resources: NotifyingResources) -> None:
+    """Write what the transaction's notifier collected, and hand it on to the other channels."""
+    notices = await notifier(resources, unit).write_all()
+    await deliveries(resources, unit).enqueue(notices)
 
 
 Notifications = Annotated[NotificationService, use_case(notifications)]

@@ -10,6 +10,7 @@ from contracts.users import (
 )
 from notifications.mails.wiring import mails
 from notifications.recipients.wiring import recipients
+from notifications.webhooks.repository import WebhookRepository
 
 
 async def on_user_registered(event: UserRegistered, delivery: Delivery[ServiceResources]) -> None:
@@ -41,3 +42,4 @@ async def on_user_deleted(event: UserDeleted, delivery: Delivery[ServiceResource
         event.user_id, version=event.version
     )
     await mails(delivery.resources, delivery.unit).erase(event.user_id)
+    await WebhookRepository(delivery.unit).erase(event.user_id)
