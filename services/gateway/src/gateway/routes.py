@@ -219,6 +219,7 @@ ROUTES = (
     Route(prefix="/api/v1/products", service="orders"),
     Route(prefix="/api/v1/orders", service="orders"),
     Route(prefix="/api/v1/notifications", service="notifications"),
+    Route(prefix="/api/v1/webhooks", service="notifications"),
     Route(
         prefix="/api/v1/notifications/ws",
         service="notifications",
