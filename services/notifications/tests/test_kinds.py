@@ -19,7 +19,13 @@ from testkit.messages import record_of
 from testkit.services import batch_runner
 from testkit.statements import statements_in_transaction
 
-DATA = {"order_id": "7", "title": "Sale", "body": "All ropes."}
+DATA = {
+    "order_id": "7",
+    "title": "Sale",
+    "body": "All ropes.",
+    "webhook_id": "8",
+    "reason": "gone",
+}
 PLACED = KINDS["order.placed"]
 
 
@@ -39,10 +45,13 @@ def catalogue(tmp_path):
     return write
 
 
-def test_each_kind_is_made_by_an_event_that_is_handled_or_by_a_request():
+def test_each_kind_is_made_by_an_event_that_is_handled_or_by_this_service():
     events = {kind.event for kind in KINDS.values() if kind.event is not None}
     assert all(SERVICE.subscriptions.find(event) is not None for event in events)
-    assert {kind.type for kind in KINDS.values() if kind.event is None} == {"announcement"}
+    assert {kind.type for kind in KINDS.values() if kind.event is None} == {
+        "announcement",
+        "webhook.disabled",
+    }
     assert {f"{kind.type}.v1" for kind in KINDS.values() if kind.event is not None} == events
 
 

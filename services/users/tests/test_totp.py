@@ -318,7 +318,7 @@ async def test_a_log_in_encrypts_the_secret_with_the_newest_key(settings, secret
         answer = await client.post(LOGIN, json={**RIGHT, "totp": code_of(secret)})
         assert answer.status_code == 200
     row = await db.fetchrow("SELECT user_id, secret FROM totp")
-    assert SecretKeys([NEW]).unseal(row["secret"], user_id=row["user_id"])
+    assert SecretKeys([NEW]).unseal(row["secret"], owner=row["user_id"])
 
 
 async def test_without_its_key_a_secret_opens_nothing_and_recovery_codes_still_do(

@@ -9,9 +9,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from pydantic import ValidationError
 
+from chassis.auth.secret_keys import UnknownKeyError
 from chassis.database import new_id
 from users.settings import UsersSettings
-from users.totp.models import SecretKeys, UnknownKeyError, matching_step, provisioning_uri
+from users.totp.models import SecretKeys, matching_step, provisioning_uri
 
 RFC_SECRET = b"12345678901234567890"
 OLD, NEW = "o" * 32, "n" * 32
@@ -81,12 +82,12 @@ def test_the_uri_is_what_authenticator_apps_read():
 
 def test_a_secret_is_of_no_use_in_another_account_or_with_another_key():
     user_id = new_id()
-    sealed = SecretKeys([OLD]).seal(RFC_SECRET, user_id=user_id)
-    assert SecretKeys([NEW, OLD]).unseal(sealed, user_id=user_id) == RFC_SECRET
+    sealed = SecretKeys([OLD]).seal(RFC_SECRET, owner=user_id)
+    assert SecretKeys([NEW, OLD]).unseal(sealed, owner=user_id) == RFC_SECRET
     with pytest.raises(UnknownKeyError):
-        SecretKeys([OLD]).unseal(sealed, user_id=new_id())
+        SecretKeys([OLD]).unseal(sealed, owner=new_id())
     with pytest.raises(UnknownKeyError):
-        SecretKeys([NEW]).unseal(sealed, user_id=user_id)
+        SecretKeys([NEW]).unseal(sealed, owner=user_id)
 
 
 @pytest.mark.parametrize("keys", ["short", f"{NEW} short"])

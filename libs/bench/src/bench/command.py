@@ -22,6 +22,7 @@ from bench import (
     start,
     tokens,
     transitions,
+    webhooks,
 )
 from bench.builds import Build
 from bench.machine import Machine, Others
@@ -64,6 +65,7 @@ ROWS = (
     Row(name="relay", tools=(), measure=backbone.measure_relay),
     Row(name="consumer", tools=(), measure=backbone.measure_consumer),
     Row(name="jobs", tools=(), measure=jobs.measure),
+    Row(name="webhooks", tools=(), measure=webhooks.measure),
     Row(name="log-ins", tools=(), measure=log_ins.measure),
     Row(name="tokens", tools=(), measure=tokens.measure),
     Row(name="memory", tools=(), measure=backbone.measure_memory),

@@ -167,6 +167,10 @@ class SlipwaySettings(_ServicePorts, BrokerSettings, SeedSettings):
         default=SecretStr(f"{SAMPLE_SECRET}-{SAMPLE_SECRET}"),
         description="The keys that sign the links with which mails are switched off.",
     )
+    webhook_keys: SecretStr = Field(
+        default=SecretStr(f"{SAMPLE_SECRET}-{SAMPLE_SECRET}"),
+        description="The keys that encrypt the secrets of webhooks, the newest first.",
+    )
     slipway_state_dir: Path = Field(
         default=Path(".slipway"),
         description="The directory of data, keys and logs; relative to the top of the repository.",

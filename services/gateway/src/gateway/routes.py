@@ -225,6 +225,7 @@ ROUTES = (
     Route(prefix="/api/v1/orders", service="orders"),
     Route(prefix="/api/v1/announcements", service="notifications"),
     Route(prefix="/api/v1/notifications", service="notifications"),
+    Route(prefix="/api/v1/webhooks", service="notifications"),
     Route(
         prefix="/api/v1/notifications/unsubscribe",
         service="notifications",

@@ -4,26 +4,32 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from chassis.auth.secret_keys import keys_in
 from chassis.cancellation import closed_by
 from chassis.messaging.wakeup import listen
 from chassis.process import Process
+from chassis.product import product
 from chassis.wiring import ServiceResources
+from notifications.dispatch.models import SlowShare
+from notifications.dispatch.service import WebhookMetrics
+from notifications.dispatch.wiring import WorkerResources
 from notifications.feed.jobs import FeedReader, drain_feed
 from notifications.feed.service import CHANNEL, TO_ALL, Connections, FeedMetrics
-from notifications.feed.wiring import Resources
 from notifications.kinds.service import NotificationMetrics, NotificationTexts
 from notifications.kinds.wiring import NotifyingResources
 from notifications.mail_servers.models import SmtpServer
 from notifications.mail_servers.service import MailServer
 from notifications.mail_texts.service import MailTexts
 from notifications.mails.service import MailMetrics
-from notifications.mails.wiring import WorkerResources
 from notifications.notifications.jobs import AnnouncementReader
+from notifications.receivers.service import open_receivers
 from notifications.recipients.models import MailRate
 from notifications.settings import NotificationsSettings
 from notifications.unsubscriptions.models import UnsubscribeTokens
+from notifications.webhooks.models import SLOTS
+from notifications.webhooks.wiring import Resources
 
 _NO_SENDER = "no-reply@localhost"  # no mail is sent while SMTP_SERVER is not set
 
@@ -65,7 +71,12 @@ async def open_resources(
     process.start(announcements.run(), name="announcements")
     process.start(drain_feed(connections, process.stopping), name="feed-drain")
     yield notifying.extended(
-        Resources, settings=settings, connections=connections, announcements=announcements
+        Resources,
+        settings=settings,
+        connections=connections,
+        announcements=announcements,
+        call_rules=settings.call_rules,
+        webhook_keys=settings.webhook_secret_keys,
     )
 
 
@@ -73,14 +84,18 @@ async def open_resources(
 async def open_worker_resources(
     common: ServiceResources, settings: NotificationsSettings, process: Process
 ) -> AsyncIterator[WorkerResources]:
-    """Open the worker's resources: what writes notifications and sends mails."""
+    """Open the worker's resources: what writes notifications, and sends mails and webhooks."""
     sender = settings.smtp_from or _NO_SENDER
-    # All three read files.
+    # All of them read files.
     notification_texts = await asyncio.to_thread(NotificationTexts)
     texts = await asyncio.to_thread(MailTexts, sender=sender, public_url=settings.public_url)
     server = await asyncio.to_thread(_smtp_server, settings)
+    tls = await asyncio.to_thread(_authorities, settings.webhook_ca_file)
     mail_server = MailServer(server=server)
-    async with closed_by(mail_server.close):
+    receiving = open_receivers(
+        rules=settings.call_rules, tls=tls, user_agent=f"{product().name}-webhooks/1"
+    )
+    async with closed_by(mail_server.close), receiving as receivers:
         yield common.extended(
             WorkerResources,
             notification_texts=notification_texts,
@@ -90,6 +105,10 @@ async def open_worker_resources(
             mail_rate=MailRate(limit=settings.mails_per_minute),
             unsubscribe_tokens=UnsubscribeTokens(keys_in(settings.unsubscribe_keys)),
             mail_metrics=MailMetrics(process.registry),
+            receivers=receivers,
+            webhook_keys=settings.webhook_secret_keys,
+            webhook_metrics=WebhookMetrics(process.registry),
+            slow_webhooks=SlowShare(limit=SLOTS // 2),
         )
 
 
@@ -97,13 +116,17 @@ def _smtp_server(settings: NotificationsSettings) -> SmtpServer | None:
     if settings.smtp_server is None:
         return None
     host, _, port = settings.smtp_server.rpartition(":")
-    authorities = None if settings.smtp_ca_file is None else str(settings.smtp_ca_file)
     return SmtpServer(
         host=host,
         port=int(port),
         encryption=settings.smtp_tls,
-        tls_context=ssl.create_default_context(cafile=authorities),
+        tls_context=_authorities(settings.smtp_ca_file),
         username=settings.smtp_username,
         password=lambda: settings.secret("smtp_password"),
         timeout=settings.smtp_timeout,
     )
+
+
+def _authorities(file: Path | None) -> ssl.SSLContext:
+    """Return the context that trusts the authorities of a file; None: those of the system."""
+    return ssl.create_default_context(cafile=None if file is None else str(file))

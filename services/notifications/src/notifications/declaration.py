@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from chassis.exports import Export
-from chassis.jobs import JobKinds, OutsideJob, Retry
+from chassis.jobs import InsideJob, JobKinds, OutsideJob, Retry
 from chassis.jobs.retention import Retention
 from chassis.messaging import FailurePolicy, Subscription, Subscriptions
 from chassis.service import Composition, Service
@@ -38,24 +38,31 @@ from contracts.users import (
 from notifications.announcements import routes as announcements
 from notifications.announcements.jobs import prune_announcements
 from notifications.composition import open_resources, open_worker_resources
+from notifications.deliveries import routes as deliveries
+from notifications.deliveries.jobs import erase_deliveries, prune_deliveries
+from notifications.deliveries.repository import DeliveryRepository
+from notifications.deliveries.schemas import ExportedDelivery
+from notifications.dispatch.jobs import send_deliveries
+from notifications.dispatch.wiring import WorkerResources
 from notifications.feed.jobs import prune_feed
 from notifications.kinds.wiring import SCOPE
 from notifications.mail_servers.models import CONNECTIONS
 from notifications.mails.jobs import expire_mails, prune_mails, send_mail
-from notifications.mails.models import QUEUE, SendMail
+from notifications.mails.models import QUEUE as MAIL_QUEUE
+from notifications.mails.models import SendMail
 from notifications.mails.repository import MailRepository
 from notifications.mails.schemas import ExportedMail
 from notifications.mails.subscribers import (
     on_email_verification_requested,
     on_password_reset_requested,
 )
-from notifications.mails.wiring import WorkerResources
 from notifications.metadata import Base
 from notifications.notifications import routes as notifications
 from notifications.notifications.jobs import (
     erase_user_data,
     mark_all_read,
     prune_notifications,
+    tell_webhook_disabled,
 )
 from notifications.notifications.models import MarkAllRead
 from notifications.notifications.repository import NotificationRepository
@@ -69,8 +76,8 @@ from notifications.notifications.subscribers import (
     on_order_shipped,
     on_user_deleted,
     on_user_email_changed,
-    write_notifications,
 )
+from notifications.notifications.wiring import write_notifications
 from notifications.outcomes.jobs import prune_outcomes
 from notifications.preferences import routes as preferences
 from notifications.preferences.repository import PreferenceRepository
@@ -90,6 +97,17 @@ from notifications.sockets.schemas import LIVE_FEED
 from notifications.streams import routes as streams
 from notifications.streams.jobs import prune_stream_tickets
 from notifications.unsubscriptions import routes as unsubscriptions
+from notifications.webhooks import routes as webhooks
+from notifications.webhooks.jobs import forget_previous_secrets
+from notifications.webhooks.models import QUEUE as WEBHOOK_QUEUE
+from notifications.webhooks.models import (
+    SLOTS,
+    EraseDeliveries,
+    SendDeliveries,
+    TellWebhookDisabled,
+)
+from notifications.webhooks.repository import WebhookRepository
+from notifications.webhooks.schemas import WebhookOut
 
 # Each request for a mail stands alone: one that fails must not hold up the next one.
 _MAIL_FAILURES = FailurePolicy(skip=True)
@@ -140,9 +158,13 @@ _JOBS: JobKinds[WorkerResources] = JobKinds(
             time_limit=600,
         ),
         OutsideJob(EraseUserData, erase_user_data, time_limit=600),
+        # It fails only if the key of a secret is missing. The retries of a delivery are its own.
+        OutsideJob(SendDeliveries, send_deliveries, retry=Retry(attempts=300, longest_delay=300)),
+        OutsideJob(EraseDeliveries, erase_deliveries, time_limit=600),
+        InsideJob(TellWebhookDisabled, tell_webhook_disabled),
         OutsideJob(MarkAllRead, mark_all_read, time_limit=600),
     ],
-    slots={QUEUE: CONNECTIONS},
+    slots={MAIL_QUEUE: CONNECTIONS, WEBHOOK_QUEUE: SLOTS},
 )
 _EXPORTS: tuple[Export[ServiceResources], ...] = (
     Export(
@@ -169,12 +191,24 @@ _EXPORTS: tuple[Export[ServiceResources], ...] = (
         scope=SCOPE,
         read=lambda unit, _, person: MailRepository(unit).each_of(person),
     ),
+    Export(
+        name="webhooks",
+        item=WebhookOut,
+        scope=SCOPE,
+        read=lambda unit, _, person: WebhookRepository(unit).each_of(person),
+    ),
+    Export(
+        name="deliveries",
+        item=ExportedDelivery,
+        scope=SCOPE,
+        read=lambda unit, _, person: DeliveryRepository(unit).each_of(person),
+    ),
 )
 
 SERVICE = Service(
     name="notifications",
     title="Notifications",
-    about="What happened to a user's orders, as a list and as a live feed.",
+    about="What happened to a user's orders, as a list, as a live feed and by webhooks.",
     metadata=Base.metadata,
     routers=[
         preferences.router,
@@ -183,6 +217,8 @@ SERVICE = Service(
         sockets.router,
         streams.router,
         announcements.router,
+        webhooks.router,
+        deliveries.router,
     ],
     api=Composition(settings=NotificationsSettings, extend=open_resources),
     worker=Composition(settings=NotificationsSettings, extend=open_worker_resources),
@@ -197,6 +233,12 @@ SERVICE = Service(
         Retention(name="stream_tickets", prune=prune_stream_tickets, every=timedelta(minutes=1)),
         Retention(name="mails.token", prune=expire_mails, every=timedelta(minutes=1)),
         Retention(name="mails", prune=prune_mails),
+        Retention(
+            name="webhooks.previous_secret",
+            prune=forget_previous_secrets,
+            every=timedelta(minutes=1),
+        ),
+        Retention(name="deliveries", prune=prune_deliveries),
     ],
     sockets=[LIVE_FEED],
     ended_sessions=SessionRevoked,

@@ -3,18 +3,38 @@
 from email.utils import parseaddr
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, FilePath, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    FilePath,
+    IPvAnyNetwork,
+    SecretStr,
+    model_validator,
+)
+from pydantic_settings import NoDecode
 
-from chassis.auth.secret_keys import checked_keys
+from chassis.auth.secret_keys import SecretKeys, checked_keys, keys_in
+from chassis.settings import Environment
 from chassis.wiring import ServiceSettings
 from notifications.mail_servers.models import Encryption
+from notifications.receivers.models import CallRules
+
+_SECRETS_OF_WEBHOOKS = b"slipway notifications: webhook secret"
+
+
+def _networks(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
 
 
 class NotificationsSettings(ServiceSettings):
     """The settings of both processes.
 
     Those named `feed_*` are for the live feed's sockets and streams, and so for the API process.
-    Those named `smtp_*` and `mails_*` are for mails, and so for the worker.
+    Those named `smtp_*` and `mails_*` are for mails, and so for the worker. Those named `webhook_*`
+    are for both.
     """
 
     feed_auth_seconds: float = Field(
@@ -115,6 +135,38 @@ class NotificationsSettings(ServiceSettings):
         "texts of at least 32 characters, separated by spaces, the newest first. Both processes "
         "need the same. Unset: mails have no such link.",
     )
+
+    webhook_keys: Annotated[SecretStr, AfterValidator(checked_keys)] | None = Field(
+        default=None,
+        description="The keys that encrypt the secrets of webhooks: random texts of at least 32 "
+        "characters, separated by spaces, the newest first. Unset: no webhook can be created.",
+    )
+    webhook_allowed_networks: Annotated[
+        tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_networks)
+    ] = Field(
+        default=(),
+        description="Networks (comma-separated, `10.1.0.0/16`) that webhooks may call although "
+        "they are not public. Every user can then send requests there.",
+    )
+    webhook_ca_file: FilePath | None = Field(
+        default=None,
+        description="The certificates (PEM) of the authorities that sign the certificates of "
+        "webhooks' receivers; unset: those of the system.",
+    )
+
+    @property
+    def call_rules(self) -> CallRules:
+        """Which URLs and addresses webhooks may call; `http` in development alone."""
+        return CallRules(
+            insecure=self.environment is Environment.DEVELOPMENT,
+            networks=self.webhook_allowed_networks,
+        )
+
+    @property
+    def webhook_secret_keys(self) -> SecretKeys | None:
+        """The keys that encrypt the secrets of webhooks; None if there are none."""
+        keys = keys_in(self.webhook_keys)
+        return SecretKeys(keys, purpose=_SECRETS_OF_WEBHOOKS) if keys else None
 
     @model_validator(mode="after")
     def _refuse_mail_settings_that_do_not_fit(self) -> Self:

@@ -10,6 +10,7 @@ from pydantic_settings import NoDecode
 
 from chassis.auth.hashing import QUEUE_SECONDS
 from chassis.auth.passwords import MIN_MEMORY_KIB, MIN_PASSES, HashParameters
+from chassis.auth.secret_keys import checked_keys, keys_in
 from chassis.auth.signing import SETTLE_SECONDS
 from chassis.product import product
 from chassis.settings import Environment
@@ -18,7 +19,7 @@ from users.accounts.models import checked_email, new_password
 from users.log_ins.models import LogInLimits
 from users.passkeys.models import RelyingParty
 from users.throttling.models import RequestLimits
-from users.totp.models import MIN_KEY, SecretKeys
+from users.totp.models import SecretKeys
 
 
 def _origins(value: object) -> object:
@@ -32,13 +33,6 @@ Origin = Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+$")]
 
 def _prepared(password: SecretStr) -> SecretStr:
     return SecretStr(new_password(password.get_secret_value()))
-
-
-def _checked_keys(keys: SecretStr) -> SecretStr:
-    if any(len(key) < MIN_KEY for key in keys.get_secret_value().split()):
-        message = f"each key must have at least {MIN_KEY} characters: `openssl rand -hex 32`"
-        raise ValueError(message)
-    return keys
 
 
 class UsersSettings(ServiceSettings):
@@ -167,7 +161,7 @@ class UsersSettings(ServiceSettings):
         default=None, description="The password of that administrator."
     )
 
-    totp_keys: Annotated[SecretStr, AfterValidator(_checked_keys)] | None = Field(
+    totp_keys: Annotated[SecretStr, AfterValidator(checked_keys)] | None = Field(
         default=None,
         description="The keys that encrypt TOTP secrets: random texts of at least 32 characters, "
         "separated by spaces, the newest first. Unset: TOTP can't be set up.",
@@ -261,8 +255,8 @@ class UsersSettings(ServiceSettings):
     @property
     def totp_secret_keys(self) -> SecretKeys | None:
         """The keys that encrypt TOTP secrets; None if there are none."""
-        keys = "" if self.totp_keys is None else self.totp_keys.get_secret_value()
-        return SecretKeys(keys.split()) if keys.split() else None
+        keys = keys_in(self.totp_keys)
+        return SecretKeys(keys) if keys else None
 
     @property
     def relying_party(self) -> RelyingParty:

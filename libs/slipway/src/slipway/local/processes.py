@@ -141,6 +141,8 @@ class Surroundings:
             yield "SMTP_TLS", "none"
             yield "SMTP_FROM", "Slipway <no-reply@example.com>"
             yield "UNSUBSCRIBE_KEYS", settings.unsubscribe_keys.get_secret_value()
+            yield "WEBHOOK_KEYS", settings.webhook_keys.get_secret_value()
+            yield "WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8"
         if row.name == "gateway":
             yield "VALKEY_URL", f"valkey://{HOST}:{settings.valkey_port}/0"
             for service in SERVICES:

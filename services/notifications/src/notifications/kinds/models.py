@@ -38,7 +38,7 @@ class NotificationKind:
 
     Attributes:
         type: the notification's type, as the API shows it.
-        event: the type of the event that makes it; None if a request makes it.
+        event: the type of the event that makes it; None if a request or a job makes it.
         recipient: who gets it, in words.
         category: under which users switch its channels off.
         channels: its channels, unless the user has switched one off.
@@ -88,6 +88,14 @@ KINDS: Mapping[str, NotificationKind] = {
             template="user-email-changed",
         ),
         NotificationKind(
+            type="webhook.disabled",
+            event=None,
+            recipient="the owner",
+            category=Category.SECURITY,
+            channels=_IN_APP,
+            template="webhook-disabled",
+        ),
+        NotificationKind(
             type="announcement",
             event=None,
             recipient="all users",
@@ -103,7 +111,7 @@ KINDS: Mapping[str, NotificationKind] = {
 def table_of_kinds() -> str:
     """Return all kinds as a table in Markdown, for the API's document."""
     rows = [
-        f"| `{kind.type}` | {'a request' if kind.event is None else f'`{kind.event}`'} |"
+        f"| `{kind.type}` | {'this service' if kind.event is None else f'`{kind.event}`'} |"
         f" {kind.recipient} | `{kind.category}` |"
         f" {', '.join(f'`{channel}`' for channel in Channel if channel in kind.channels)} |"
         f" `{kind.template}` |"

@@ -11,19 +11,26 @@ from uuid import UUID
 from chassis.database import is_infrastructure_error
 from chassis.database.unit import Unit
 from chassis.http.idempotency import erase_stored_responses
-from chassis.jobs import OutsideRun
+from chassis.jobs import InsideRun, OutsideRun
 from chassis.loops import Failures, for_ever
 from chassis.messaging import erase_parked
 from chassis.wiring import ServiceResources
 from notifications.announcements.repository import AnnouncementRepository
+from notifications.deliveries.wiring import deliveries
 from notifications.feed.wiring import feed
 from notifications.kinds.wiring import NotifyingResources
 from notifications.mails.wiring import mails
 from notifications.notifications.models import MarkAllRead
 from notifications.notifications.repository import NotificationRepository
-from notifications.notifications.wiring import intake, notifications
+from notifications.notifications.wiring import (
+    intake,
+    notifications,
+    notifier,
+    write_notifications,
+)
 from notifications.outcomes.wiring import outcomes
 from notifications.recipients.models import EraseUserData
+from notifications.webhooks.models import TellWebhookDisabled
 
 _PAGE = 1000
 _USERS = 500  # whose feeds one transaction locks; others who write to them wait for its end
@@ -32,8 +39,8 @@ _USERS = 500  # whose feeds one transaction locks; others who write to them wait
 async def erase_user_data(arguments: EraseUserData, run: OutsideRun[NotifyingResources]) -> None:
     """Delete what is stored of a deleted account, also its parked messages and stored responses.
 
-    The user's feed is closed by then, so no further rows are written. A job that was killed runs
-    again, and deletes what is left.
+    The user's feed is closed and the webhooks are gone by then, so no further rows are written. A
+    job that was killed runs again, and deletes what is left.
     """
     resources, user_id = run.resources, arguments.user_id
     rows = _PAGE
@@ -41,11 +48,25 @@ async def erase_user_data(arguments: EraseUserData, run: OutsideRun[NotifyingRes
         async with resources.database.transaction() as unit:
             rows = await notifications(resources, unit).erase(user_id, limit=_PAGE)
             rows += await feed(resources, unit).erase(user_id, limit=_PAGE)
+            rows += await deliveries(resources, unit).erase(user_id, limit=_PAGE)
             rows += await outcomes(resources, unit).erase(user_id, limit=_PAGE)
             rows += await mails(resources, unit).erase(user_id, limit=_PAGE)
     async with resources.database.transaction() as unit:
         await erase_parked(unit, consumer=resources.service, key=str(user_id))
         await erase_stored_responses(unit, caller=user_id)
+
+
+async def tell_webhook_disabled(
+    arguments: TellWebhookDisabled, run: InsideRun[NotifyingResources]
+) -> None:
+    """Notify a user that a webhook of theirs was disabled because of its receiver."""
+    notifier(run.resources, run.unit).notify(
+        "webhook.disabled",
+        user_id=arguments.user_id,
+        source_event_id=f"webhook:{arguments.webhook_id}:{arguments.version}",
+        data={"webhook_id": str(arguments.webhook_id), "reason": arguments.reason.value},
+    )
+    await write_notifications(run.unit, run.resources)
 
 
 async def mark_all_read(arguments: MarkAllRead, run: OutsideRun[ServiceResources]) -> None:

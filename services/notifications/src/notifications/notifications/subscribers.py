@@ -1,6 +1,5 @@
 """The handlers of events that notify a user. A transaction writes all notifications at its end."""
 
-from chassis.database.unit import Unit
 from chassis.messaging import Delivery
 from contracts.base import Money
 from contracts.orders import (
@@ -17,6 +16,7 @@ from notifications.kinds.wiring import NotifyingResources
 from notifications.mails.wiring import mails
 from notifications.notifications.wiring import notifier
 from notifications.recipients.wiring import recipients
+from notifications.webhooks.repository import WebhookRepository
 
 
 async def on_order_placed(event: OrderPlaced, delivery: Delivery[NotifyingResources]) -> None:
@@ -77,12 +77,7 @@ async def on_user_deleted(event: UserDeleted, delivery: Delivery[NotifyingResour
         event.user_id, version=event.version
     )
     await mails(delivery.resources, delivery.unit).erase_waiting(event.user_id)
-
-
-async def write_notifications(unit: Unit, resources: NotifyingResources) -> None:
-    """Write the notifications that the handlers of this transaction collected, and their mails."""
-    notices = await notifier(resources, unit).write_all()
-    await mails(resources, unit).send_notices(notices)
+    await WebhookRepository(delivery.unit).erase(event.user_id)
 
 
 def _notify(

@@ -6,8 +6,10 @@ from chassis.database.unit import Unit
 from chassis.wiring import use_case
 from notifications.announcements.repository import AnnouncementRepository
 from notifications.announcements.service import Intake
+from notifications.deliveries.wiring import deliveries
 from notifications.feed.wiring import feed
 from notifications.kinds.wiring import NotifyingResources
+from notifications.mails.wiring import mails
 from notifications.notifications.repository import NotificationRepository
 from notifications.notifications.service import NotificationService, Notifier
 from notifications.preferences.repository import PreferenceRepository
@@ -42,6 +44,13 @@ def notifier(resources: NotifyingResources, unit: Unit) -> Notifier:
         )
 
     return unit.only(Notifier, make)
+
+
+async def write_notifications(unit: Unit, resources: NotifyingResources) -> None:
+    """Write what the transaction's notifier collected, and hand it on to the other channels."""
+    notices = await notifier(resources, unit).write_all()
+    await mails(resources, unit).send_notices(notices)
+    await deliveries(resources, unit).enqueue(notices)
 
 
 Notifications = Annotated[NotificationService, use_case(notifications)]

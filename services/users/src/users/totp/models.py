@@ -3,22 +3,19 @@
 import base64
 import hashlib
 import hmac
-import os
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA1, SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.hotp import HOTP
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, LargeBinary, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
+from chassis.auth import secret_keys
 from chassis.database import Timestamped
 from users.metadata import Base
 
@@ -26,17 +23,12 @@ CODE_DIGITS = 6
 PENDING_FOR = timedelta(minutes=15)
 """How long a setup can be confirmed."""
 
-MIN_KEY = 32
-"""The fewest characters of a key in the settings."""
-
 RECOVERY_CODES = 10
 
 _ALGORITHM = SHA1()  # noqa: S303 - as an HMAC it is not broken, and most apps know no other
 _PERIOD = 30  # seconds; RFC 6238 §5.2 recommends it, and authenticator apps know no other
 _DRIFT = 1  # periods that the app's clock may be ahead or behind (RFC 6238 §5.2)
 _SECRET_BYTES = 20  # RFC 4226 §4, R6
-_KEY_BYTES = 32
-_NONCE_BYTES = 12  # SP 800-38D §5.2.1.1
 _PURPOSE = b"slipway users: TOTP secret"
 
 # Five bits a character, without those that look alike: 0 and o, 1 and l. 24 characters have 120
@@ -139,38 +131,12 @@ def _grouped(text: str) -> str:
     return "-".join(text[start : start + _RECOVERY_GROUP] for start in starts)
 
 
-class UnknownKeyError(ValueError):
-    """A secret was encrypted with a key that the settings do not hold, or for another account."""
-
-
-class SecretKeys:
-    """The keys that encrypt TOTP secrets: the first one encrypts, each of them decrypts.
+class SecretKeys(secret_keys.SecretKeys):
+    """The keys that encrypt TOTP secrets, each for the account that owns it.
 
     Args:
-        keys: texts of at least MIN_KEY random characters, the newest first.
+        keys: see ``chassis.auth.secret_keys``.
     """
 
     def __init__(self, keys: Sequence[str]) -> None:
-        self._ciphers = [AESGCM(_derived(key)) for key in keys]
-
-    def seal(self, secret: bytes, *, user_id: UUID) -> bytes:
-        """Return a secret, encrypted so that it can be read only as that of this account."""
-        nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._ciphers[0].encrypt(nonce, secret, user_id.bytes)
-
-    def unseal(self, sealed: bytes, *, user_id: UUID) -> bytes:
-        """Return the secret that ``seal`` encrypted, or raise UnknownKeyError."""
-        nonce, encrypted = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
-        for cipher in self._ciphers:
-            try:
-                return cipher.decrypt(nonce, encrypted, user_id.bytes)
-            except InvalidTag:
-                continue
-        message = f"No key of TOTP_KEYS decrypts the secret of account {user_id}. Restore the key."
-        raise UnknownKeyError(message)
-
-
-def _derived(key: str) -> bytes:
-    """Return an AES key derived by HKDF (RFC 5869): the settings hold random text of any form."""
-    derivation = HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=_PURPOSE)
-    return derivation.derive(key.encode())
+        super().__init__(keys, purpose=_PURPOSE)

@@ -10,6 +10,7 @@ import structlog
 from chassis.actor import Actor
 from chassis.audit import AuditLog
 from chassis.auth.recency import RECENT, require_recent_log_in
+from chassis.auth.secret_keys import UnknownKeyError
 from chassis.errors import FieldError
 from users.accounts.errors import AccountNotFound
 from users.accounts.repository import AccountRepository
@@ -24,7 +25,6 @@ from users.totp.models import (
     PENDING_FOR,
     SecretKeys,
     Totp,
-    UnknownKeyError,
     is_code,
     matching_step,
     new_recovery_codes,
@@ -106,7 +106,7 @@ class TotpService:
             message = "The account was deleted. Register again."
             raise AccountNotFound(message)
         secret = new_secret()
-        sealed = self._keys.seal(secret, user_id=user_id)
+        sealed = self._keys.seal(secret, owner=user_id)
         if not await self._totp.begin(user_id, secret=sealed):
             message = "TOTP is on for this account. Remove it first, with DELETE."
             raise TotpAlreadyOn(message)
@@ -205,13 +205,13 @@ class TotpVerifier:
         if step is None or self._keys is None:
             return False
         # Encrypted again, so that an old key can be removed from the settings some time.
-        sealed = self._keys.seal(secret, user_id=user_id)
+        sealed = self._keys.seal(secret, owner=user_id)
         return await self._totp.use_step(user_id, step, secret=sealed)
 
 
 def _unsealed(totp: Totp, keys: SecretKeys | None) -> bytes:
     try:
-        return (keys or SecretKeys([])).unseal(totp.secret, user_id=totp.user_id)
+        return (keys or SecretKeys([])).unseal(totp.secret, owner=totp.user_id)
     except UnknownKeyError as error:
         log.exception("totp secret unreadable", user_id=str(totp.user_id))
         message = (

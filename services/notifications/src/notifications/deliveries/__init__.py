@@ -1,0 +1,1 @@
+"""Deliveries: the requests that carry notifications to webhooks, with their attempts."""

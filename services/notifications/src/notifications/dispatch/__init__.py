@@ -1,0 +1,1 @@
+"""Dispatch: sends what is due to one webhook after the other, outside of transactions."""

@@ -1,0 +1,1 @@
+"""The HTTP servers of users that receive webhooks: which may be called, and how."""

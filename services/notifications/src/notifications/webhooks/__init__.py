@@ -1,0 +1,1 @@
+"""Webhooks: the URLs to which users have their notifications sent."""
