@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 from fastapi import FastAPI
 from polyfactory.factories.pydantic_factory import ModelFactory
@@ -35,6 +36,11 @@ from testkit.tokens import TestTokens
 from testkit.waiting import until
 
 ABSENT = object()
+
+WAITING = (
+    "SELECT count(*) > 0 FROM pg_stat_activity"
+    " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+)
 
 type Consume = Callable[..., Awaitable[tuple[int, Exception | None]]]
 type Socket = Callable[..., AbstractAsyncContextManager["FeedClient"]]
@@ -225,3 +231,19 @@ def placed() -> Callable[..., OrderPlaced]:
 def eventually() -> Callable[..., Awaitable[None]]:
     """Poll for a condition that no event announces."""
     return until
+
+
+@pytest.fixture
+def until_blocked(
+    db: asyncpg.Connection, eventually: Callable[..., Awaitable[None]]
+) -> Callable[[], Awaitable[None]]:
+    """Wait until a transaction waits for a lock."""
+
+    async def wait() -> None:
+        async def blocked() -> bool:
+            waiting: bool = await db.fetchval(WAITING)
+            return waiting
+
+        await eventually(blocked)
+
+    return wait

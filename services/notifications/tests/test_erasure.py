@@ -20,10 +20,6 @@ from notifications.notifications.jobs import erase_user_data
 from notifications.recipients.models import EraseUserData
 from testkit.messages import record_of
 
-WAITING = (
-    "SELECT count(*) > 0 FROM pg_stat_activity"
-    " WHERE wait_event_type = 'Lock' AND datname = current_database()"
-)
 ROWS = ("notifications", "feed_entries")
 
 
@@ -41,19 +37,6 @@ def erase(resources, db):
         return len(jobs)
 
     return run
-
-
-@pytest.fixture
-def until_blocked(db, eventually):
-    """Wait until a transaction waits for a lock."""
-
-    async def wait():
-        async def blocked():
-            return await db.fetchval(WAITING)
-
-        await eventually(blocked)
-
-    return wait
 
 
 async def rows_of(db, user):

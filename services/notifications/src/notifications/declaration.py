@@ -22,17 +22,21 @@ from contracts.orders import (
 )
 from contracts.users import (
     USERS_PRIVATE,
+    EmailChangeNoticeRequested,
     EmailVerificationRequested,
     PasswordResetRequested,
     SessionRevoked,
+    UserApiKeyCreated,
     UserDeactivated,
     UserDeleted,
     UserEmailChanged,
     UserEmailVerified,
+    UserPasswordChanged,
     UserProfileUpdated,
     UserReactivated,
     UserRegistered,
     UserRolesChanged,
+    UserSecondFactorChanged,
     UserSnapshot,
 )
 from notifications.composition import open_resources, open_worker_resources
@@ -44,6 +48,7 @@ from notifications.mails.models import QUEUE, SendMail
 from notifications.mails.repository import MailRepository
 from notifications.mails.schemas import ExportedMail
 from notifications.mails.subscribers import (
+    on_email_change_notice_requested,
     on_email_verification_requested,
     on_password_reset_requested,
 )
@@ -89,12 +94,26 @@ _SUBSCRIPTIONS: Subscriptions[WorkerResources] = Subscriptions(
         Subscription(UserProfileUpdated, on_user_profile_updated),
         Subscription(UserEmailChanged, on_user_email_changed),
         Subscription(UserSnapshot, on_user_snapshot),
-        # It locks the head of a feed before other messages of a batch would lock theirs.
+        # These lock the head of a feed before other messages of a batch would lock theirs.
         Subscription(UserDeleted, on_user_deleted, overtakes=True, batched=False),
         Subscription(
-            EmailVerificationRequested, on_email_verification_requested, failure=_MAIL_FAILURES
+            EmailVerificationRequested,
+            on_email_verification_requested,
+            failure=_MAIL_FAILURES,
+            batched=False,
         ),
-        Subscription(PasswordResetRequested, on_password_reset_requested, failure=_MAIL_FAILURES),
+        Subscription(
+            PasswordResetRequested,
+            on_password_reset_requested,
+            failure=_MAIL_FAILURES,
+            batched=False,
+        ),
+        Subscription(
+            EmailChangeNoticeRequested,
+            on_email_change_notice_requested,
+            failure=_MAIL_FAILURES,
+            batched=False,
+        ),
     ],
     ignored=[
         # No notifications of products, roles or verified addresses; snapshots repeat old facts.
@@ -104,6 +123,9 @@ _SUBSCRIPTIONS: Subscriptions[WorkerResources] = Subscriptions(
         OrderSnapshot,
         UserRolesChanged,
         UserEmailVerified,
+        UserPasswordChanged,
+        UserSecondFactorChanged,
+        UserApiKeyCreated,
         # The recipient of an account that can't be used stays as it is.
         UserDeactivated,
         UserReactivated,

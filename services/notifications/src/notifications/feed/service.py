@@ -57,6 +57,14 @@ class Feed:
 
         self._unit.after_commit(send_hints)
 
+    async def lock_open(self, user_id: UUID) -> bool:
+        """Keep a user's feed from being closed until the transaction ends; see ``FeedRepository``.
+
+        Returns:
+            False if it is closed: the account was deleted.
+        """
+        return await self._entries.lock_open(user_id)
+
     async def close(self, user_id: UUID) -> None:
         """Give a user's feed no more items; see ``FeedRepository.close``."""
         await self._entries.close(user_id)

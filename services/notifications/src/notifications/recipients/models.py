@@ -13,8 +13,8 @@ from notifications.metadata import Base
 class Recipient(Timestamped, Base):
     """A user who may be notified.
 
-    ``version`` is the account's version in the newest event. ``email`` is null if the topic no
-    longer holds the event of the registration. Of a deleted account only the id and the version
+    ``version`` is the account's version in the newest event. ``email`` is null, or ``full_name`` empty,
+    if no event that the topic still held has it. Of a deleted account only the id and the version
     stay, so that older events do not bring its data back: the address is null, the name empty.
     """
 

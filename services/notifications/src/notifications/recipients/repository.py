@@ -10,14 +10,12 @@ from sqlalchemy.dialects.postgresql import insert
 from chassis.database.unit import Unit
 from notifications.recipients.models import Recipient
 
-# In one statement: the row is locked before its address is read, so no other event changes it.
+# The event has no name. If the user is not known, the name stays empty until another event has it.
 _CHANGE_EMAIL = """
-    WITH known AS (
-        SELECT email FROM recipients WHERE user_id = $1 AND version < $3 FOR UPDATE
-    )
-    UPDATE recipients SET email = $2, version = $3, updated_at = now()
-    FROM known WHERE user_id = $1
-    RETURNING known.email
+    INSERT INTO recipients (user_id, email, full_name, version) VALUES ($1, $2, '', $3)
+    ON CONFLICT (user_id) DO UPDATE
+    SET email = excluded.email, version = excluded.version, updated_at = now()
+    WHERE recipients.version < excluded.version
 """
 
 
@@ -54,11 +52,6 @@ class RecipientRepository:
         for recipient in await self._unit.session.scalars(statement):
             yield recipient
 
-    async def change_email(self, user_id: UUID, *, email: str, version: int) -> str | None:
-        """Store a user's new address, and return the one that it replaces.
-
-        It changes nothing and returns None if the user is not known, or known at this version or a
-        newer one.
-        """
-        rows = await self._unit.fetch(_CHANGE_EMAIL, user_id, email, version)
-        return rows[0]["email"] if rows else None
+    async def change_email(self, user_id: UUID, *, email: str, version: int) -> None:
+        """Store a user's new address. It changes nothing if this or a newer version is known."""
+        await self._unit.execute(_CHANGE_EMAIL, user_id, email, version)

@@ -47,14 +47,7 @@ async def on_user_deleted(event: UserDeleted, delivery: Delivery[ServiceResource
 async def on_user_email_changed(
     event: UserEmailChanged, delivery: Delivery[ServiceResources]
 ) -> None:
-    """Store a user's new address, and tell them at the previous one.
-
-    So the owner learns of it if somebody else has changed it.
-    """
-    previous = await recipients(delivery.resources, delivery.unit).email_changed(
+    """Store a user's new address."""
+    await recipients(delivery.resources, delivery.unit).email_changed(
         event.user_id, email=event.email, version=event.version
     )
-    if previous is not None:
-        await mails(delivery.resources, delivery.unit).tell_of_change(
-            event.user_id, previous_email=previous, source_event_id=delivery.message.id
-        )

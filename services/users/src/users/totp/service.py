@@ -13,6 +13,7 @@ from chassis.auth.recency import RECENT, require_recent_log_in
 from chassis.errors import FieldError
 from users.accounts.errors import AccountNotFound
 from users.accounts.repository import AccountRepository
+from users.security_events.service import Factor, FactorChange, SecurityEvents
 from users.totp.errors import (
     TotpAlreadyOn,
     TotpNotPending,
@@ -34,7 +35,7 @@ from users.totp.models import (
     recovery_hash,
     secret_text,
 )
-from users.totp.repository import TotpRepository
+from users.totp.repository import Removed, TotpRepository
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +70,7 @@ class TotpService:
         totp: the transaction's repository.
         accounts: the transaction's accounts.
         audit: the transaction's audit log.
+        events: publishes changes in the transaction.
         keys: encrypt the secrets; None if the settings hold none.
         issuer: the name that authenticator apps show.
     """
@@ -79,12 +81,14 @@ class TotpService:
         totp: TotpRepository,
         accounts: AccountRepository,
         audit: AuditLog,
+        events: SecurityEvents,
         keys: SecretKeys | None,
         issuer: str,
     ) -> None:
         self._totp = totp
         self._accounts = accounts
         self._audit = audit
+        self._events = events
         self._keys = keys
         self._issuer = issuer
 
@@ -126,10 +130,9 @@ class TotpService:
             TotpUnavailable: the settings do not hold the secret's key.
             WrongTotpCode: the code does not fit the secret.
         """
-        user_id = require_recent_log_in(owner, within=RECENT + PENDING_FOR)
-        await self._accounts.lock_person(owner, within=RECENT + PENDING_FOR)
-        pending = await self._totp.lock_pending(user_id)
-        if pending is None:
+        account = await self._accounts.lock_person(owner, within=RECENT + PENDING_FOR)
+        pending = None if account is None else await self._totp.lock_pending(account.id)
+        if account is None or pending is None:
             message = "There is no setup of TOTP to confirm, or it has expired. Begin a new one."
             raise TotpNotPending(message)
         secret = _unsealed(pending, self._keys)
@@ -139,8 +142,9 @@ class TotpService:
             raise WrongTotpCode(message, errors=[FieldError(detail=message, pointer="#/code")])
         codes = new_recovery_codes()
         hashes = [recovery_hash(code) for code in codes]
-        await self._totp.confirm(user_id, step=step, recovery_codes=hashes)
-        self._audit.append("totp.enabled", actor=owner, subject=f"user:{user_id}")
+        await self._totp.confirm(account.id, step=step, recovery_codes=hashes)
+        self._audit.append("totp.enabled", actor=owner, subject=f"user:{account.id}")
+        await self._events.second_factor_changed(account, Factor.TOTP, FactorChange.ADDED)
         return codes
 
     async def remove(self, owner: Actor) -> None:
@@ -150,12 +154,14 @@ class TotpService:
             ReauthenticationNeeded: the log-in is older than RECENT.
             TotpNotSetUp: there is none.
         """
-        user_id = require_recent_log_in(owner)
-        await self._accounts.lock_person(owner)
-        if not await self._totp.delete(user_id):
+        account = await self._accounts.lock_person(owner)
+        removed = None if account is None else await self._totp.delete(account.id)
+        if account is None or removed is None:
             message = "TOTP is not set up for this account, so there is nothing to remove."
             raise TotpNotSetUp(message)
-        self._audit.append("totp.removed", actor=owner, subject=f"user:{user_id}")
+        self._audit.append("totp.removed", actor=owner, subject=f"user:{account.id}")
+        if removed is Removed.ON:
+            await self._events.second_factor_changed(account, Factor.TOTP, FactorChange.REMOVED)
 
     async def status(self, user_id: UUID) -> TotpStatus:
         """Return whether TOTP is on for an account."""
