@@ -38,7 +38,7 @@ _WRITE = """
         FROM numbered
     ),
     published AS ({events})
-    SELECT user_id, event_id FROM numbered ORDER BY place
+    SELECT place, event_id FROM numbered ORDER BY place
 """
 _WRITE = _WRITE.replace("{items}", WRITE_ITEMS).replace("{events}", insert_events("numbered"))
 
@@ -66,7 +66,7 @@ class NotificationRepository:
     def __init__(self, unit: Unit) -> None:
         self._unit = unit
 
-    async def write(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[UUID, int]]:
+    async def write(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
         """Write notifications with their feed items and their events, in the order of `rows`.
 
         Those whose user was already notified of their event are left out.
@@ -75,11 +75,11 @@ class NotificationRepository:
             rows: the columns of the part ``draft`` of the statement, without ``place``.
 
         Returns:
-            The user and the event id of each that was written, in the same order.
+            The place in `rows` and the event id of each that was written, in the same order.
         """
         placed = [{**row, "place": place} for place, row in enumerate(rows)]
         written = await self._unit.fetch(_WRITE, json.dumps(placed, default=str))
-        return [(row["user_id"], row["event_id"]) for row in written]
+        return [(row["place"], row["event_id"]) for row in written]
 
     async def page(
         self, user_id: UUID, wanted: PageRequest[FeedPosition], *, unread: bool | None

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -13,6 +12,7 @@ from chassis.paging import PageRequest, PageRows
 from chassis.telemetry.tracing import current_traceparent, within_trace
 from contracts.notifications import NotificationCreated
 from notifications.feed.service import Feed
+from notifications.kinds.models import KINDS, Notice
 from notifications.notifications.errors import NotificationNotFound
 from notifications.notifications.models import Notification
 from notifications.notifications.repository import FeedPosition, NotificationRepository
@@ -20,31 +20,20 @@ from notifications.notifications.repository import FeedPosition, NotificationRep
 _FIRST_VERSION = 1
 
 
-class OrderNews(StrEnum):
-    """What happened to an order, as the type of a notification names it."""
-
-    PLACED = "order.placed"
-    CONFIRMED = "order.confirmed"
-    SHIPPED = "order.shipped"
-    DELIVERED = "order.delivered"
-    CANCELLED = "order.cancelled"
-    REFUNDED = "order.refunded"
-
-
 class _Text(NamedTuple):
     title: str
     body: str
 
 
-_ORDER_TEXTS: Mapping[OrderNews, _Text] = {
-    OrderNews.PLACED: _Text("Order placed", "We have received your order {order_id}."),
-    OrderNews.CONFIRMED: _Text(
+_ORDER_TEXTS: Mapping[str, _Text] = {
+    "order.placed": _Text("Order placed", "We have received your order {order_id}."),
+    "order.confirmed": _Text(
         "Order confirmed", "We have confirmed your order {order_id} and prepare it for shipping."
     ),
-    OrderNews.SHIPPED: _Text("Order shipped", "Your order {order_id} is on its way."),
-    OrderNews.DELIVERED: _Text("Order delivered", "Your order {order_id} has arrived."),
-    OrderNews.CANCELLED: _Text("Order cancelled", "Your order {order_id} was cancelled."),
-    OrderNews.REFUNDED: _Text(
+    "order.shipped": _Text("Order shipped", "Your order {order_id} is on its way."),
+    "order.delivered": _Text("Order delivered", "Your order {order_id} has arrived."),
+    "order.cancelled": _Text("Order cancelled", "Your order {order_id} was cancelled."),
+    "order.refunded": _Text(
         "Order refunded", "We have refunded the payment for your order {order_id}."
     ),
 }
@@ -90,7 +79,7 @@ class Notifier:
 
     def order_changed(
         self,
-        news: OrderNews,
+        type_: str,
         *,
         source_event_id: str,
         customer_id: UUID,
@@ -100,19 +89,19 @@ class Notifier:
         """Notify a customer of what happened to an order.
 
         Args:
-            news: what happened.
+            type_: what happened: a type of ``KINDS``.
             source_event_id: the event that says so; it never notifies a customer twice.
             customer_id: the user to notify.
             order_id: the order; also the first member of the notification's data.
             data: further members.
         """
-        text = _ORDER_TEXTS[news]
+        text = _ORDER_TEXTS[type_]
         self._add(
             Draft(
                 id=new_id(),
                 user_id=customer_id,
                 source_event_id=source_event_id,
-                type=news.value,
+                type=type_,
                 title=text.title,
                 body=text.body.format(order_id=order_id),
                 data={"order_id": str(order_id), **(data or {})},
@@ -123,22 +112,26 @@ class Notifier:
     def _add(self, draft: Draft) -> None:
         self._drafts.setdefault((draft.source_event_id, draft.user_id), draft)
 
-    async def write_all(self) -> list[tuple[UUID, int]]:
+    async def write_all(self) -> list[Notice]:
         """Write the notifications that were collected, their feed items and their events.
 
         Returns:
-            The user and the event id of each that was written. Those that were written before, by
-            another delivery of their event, are left out.
+            Those that were written, in order. Those that were written before, by another delivery
+            of their event, are left out.
         """
         drafts, self._drafts = self._drafts, {}
         if not drafts:
             return []
         created_at = datetime.now(UTC)
+        drafted = list(drafts.values())
         written = await self._notifications.write(
-            [self._row(draft, created_at) for draft in drafts.values()]
+            [self._row(draft, created_at) for draft in drafted]
         )
-        self._feed.announce_items(user_id for user_id, _ in written)
-        return written
+        self._feed.announce_items(drafted[place].user_id for place, _ in written)
+        return [
+            _notice(drafted[place], event_id=event_id, created_at=created_at)
+            for place, event_id in written
+        ]
 
     def _row(self, draft: Draft, created_at: datetime) -> dict[str, Any]:
         """Return what the statement needs of one notification: its row, item and event."""
@@ -158,6 +151,25 @@ class Notifier:
             "traceparent": draft.traceparent,
             "event": event,
         }
+
+
+def _notice(draft: Draft, *, event_id: int, created_at: datetime) -> Notice:
+    kind = KINDS[draft.type]
+    return Notice(
+        id=draft.id,
+        user_id=draft.user_id,
+        event_id=event_id,
+        source_event_id=draft.source_event_id,
+        type=draft.type,
+        category=kind.category,
+        channels=kind.channels,
+        locale="en",
+        title=draft.title,
+        body=draft.body,
+        data=draft.data,
+        created_at=created_at,
+        traceparent=draft.traceparent,
+    )
 
 
 def _item(draft: Draft, created_at: datetime) -> dict[str, Any]:

@@ -13,38 +13,37 @@ from contracts.orders import (
     OrderRefunded,
     OrderShipped,
 )
-from notifications.notifications.service import OrderNews
 from notifications.notifications.wiring import notifier
 
 
 async def on_order_placed(event: OrderPlaced, delivery: Delivery[ServiceResources]) -> None:
     """Notify the customer that we have received the order."""
-    _notify(OrderNews.PLACED, event, delivery, total=_amount(event.total))
+    _notify("order.placed", event, delivery, total=_amount(event.total))
 
 
 async def on_order_confirmed(event: OrderConfirmed, delivery: Delivery[ServiceResources]) -> None:
     """Notify the customer that the order is prepared."""
-    _notify(OrderNews.CONFIRMED, event, delivery)
+    _notify("order.confirmed", event, delivery)
 
 
 async def on_order_shipped(event: OrderShipped, delivery: Delivery[ServiceResources]) -> None:
     """Notify the customer that the order is on its way."""
-    _notify(OrderNews.SHIPPED, event, delivery)
+    _notify("order.shipped", event, delivery)
 
 
 async def on_order_delivered(event: OrderDelivered, delivery: Delivery[ServiceResources]) -> None:
     """Notify the customer that the order has arrived."""
-    _notify(OrderNews.DELIVERED, event, delivery)
+    _notify("order.delivered", event, delivery)
 
 
 async def on_order_cancelled(event: OrderCancelled, delivery: Delivery[ServiceResources]) -> None:
     """Notify the customer that the order was cancelled, and why."""
-    _notify(OrderNews.CANCELLED, event, delivery, reason=event.reason)
+    _notify("order.cancelled", event, delivery, reason=event.reason)
 
 
 async def on_order_refunded(event: OrderRefunded, delivery: Delivery[ServiceResources]) -> None:
     """Notify the customer of the refund."""
-    _notify(OrderNews.REFUNDED, event, delivery, amount=_amount(event.amount))
+    _notify("order.refunded", event, delivery, amount=_amount(event.amount))
 
 
 async def write_notifications(unit: Unit, resources: ServiceResources) -> None:
@@ -53,13 +52,13 @@ async def write_notifications(unit: Unit, resources: ServiceResources) -> None:
 
 
 def _notify(
-    news: OrderNews,
+    type_: str,
     event: OrderEvent,
     delivery: Delivery[ServiceResources],
     **data: object,
 ) -> None:
     notifier(delivery.resources, delivery.unit).order_changed(
-        news,
+        type_,
         source_event_id=delivery.message.id,
         customer_id=event.customer_id,
         order_id=event.order_id,
