@@ -66,8 +66,11 @@ async def test_the_new_password_logs_in_and_the_old_one_no_longer(
     assert await status_of(PASSWORD) == 401
     assert await status_of(NEW) == 200
     me = (await client.get(ME, headers=header_of(tokens))).json()
-    assert me["version"] == 1, "a version rises only with an event"
-    assert [kind for kind, *_ in await events()] == ["user.registered.v1"]
+    assert me["version"] == 2
+    assert [kind for kind, *_ in await events()] == [
+        "user.registered.v1",
+        "user.password_changed.v1",
+    ]
 
 
 async def test_all_sessions_end_but_the_one_that_changed_it(
@@ -80,7 +83,8 @@ async def test_all_sessions_end_but_the_one_that_changed_it(
 
     await change(mine)
 
-    ended = (await events())[-1]
+    *_, changed, ended = await events()
+    assert changed[0] == "user.password_changed.v1"
     assert ended[:2] == ("session.revoked.v1", None)
     assert sorted(ended[2]["sids"]) == sorted([sid_of(second), sid_of(third)])
     statuses = [

@@ -110,8 +110,8 @@ async def test_a_reset_verifies_the_address_once(register, reset_mail, confirm, 
     assert verified == [
         (
             "user.email_verified.v1",
-            "00000000000000000002",
-            {"version": 2, "user_id": user["id"], "email": "ada@example.com"},
+            "00000000000000000003",
+            {"version": 3, "user_id": user["id"], "email": "ada@example.com"},
         )
     ]
 

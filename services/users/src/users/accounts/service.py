@@ -10,7 +10,9 @@ from chassis.audit import AuditLog
 from chassis.auth.passwords import Passwords
 from chassis.auth.recency import require_recent_log_in
 from chassis.database import new_id
+from chassis.database.unit import Unit
 from chassis.errors import FieldError, Invalid
+from chassis.exports import ExportedJob, exported_jobs
 from chassis.messaging import Outbox
 from chassis.paging import PageRequest, PageRows, TimePosition
 from chassis.versions import Expected
@@ -285,6 +287,15 @@ async def account_export(accounts: AccountRepository, account_id: UUID) -> Async
     account = await accounts.find(account_id)
     if account is not None:
         yield account
+
+
+async def mail_request_export(
+    accounts: AccountRepository, unit: Unit, account_id: UUID
+) -> AsyncIterator[ExportedJob]:
+    """Yield the jobs that name a person's address: requests for mails, which name no account."""
+    async for account in account_export(accounts, account_id):
+        async for job in exported_jobs(unit, about=account.email):
+            yield job
 
 
 async def check_new_password(
