@@ -151,7 +151,7 @@ async def test_what_is_refused_is_not_published(client, bearer, published):
 
 
 async def test_nothing_is_changed_if_it_can_not_be_published(
-    client, bearer, create_key, published, db, monkeypatch
+    create_key, published, db, monkeypatch
 ):
     """Between the change and its event: both are in one transaction."""
 
