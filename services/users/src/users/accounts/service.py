@@ -316,7 +316,7 @@ async def check_new_password(
             does not quote it.
     """
     if is_made_of_own_words(password, email=email, full_name=full_name):
-        detail = "is made of the name, the e-mail address or the name of this system"
+        detail = "is made only of words of the name, the e-mail address and this system's name"
     elif await asyncio.to_thread(is_common_password, password):
         detail = "is one of the passwords that are used most"
     else:
@@ -339,7 +339,10 @@ def _keep_an_admin(account: Account, others: set[UUID]) -> None:
 def existing_account(account: Account | None, account_id: UUID) -> Account:
     """Return an account that was looked up, or raise AccountNotFound if there is none."""
     if account is None:
-        message = f"There is no account {account_id}. Take the id from the list of accounts."
+        message = (
+            f"There is no account {account_id}. If it was yours, it was deleted: register again. "
+            "Otherwise take the id from the list of accounts."
+        )
         raise AccountNotFound(message)
     return account
 

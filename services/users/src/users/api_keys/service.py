@@ -280,13 +280,15 @@ def _check_expiry(expires_at: datetime, now: datetime) -> None:
 
 def _check_scopes(scopes: Collection[str], allowed: Collection[str]) -> None:
     errors = [
-        FieldError(detail="is not a scope of your access token", pointer=f"#/scopes/{place}")
+        FieldError(
+            detail="is not a scope that you and your access token have", pointer=f"#/scopes/{place}"
+        )
         for place, scope in enumerate(scopes)
         if scope not in allowed
     ]
     if errors:
         message = (
-            "An API key can have only scopes that its owner has. Choose from: "
-            f"{' '.join(sorted(allowed)) or 'none'}."
+            "An API key can have only scopes that its owner and this access token have. Choose "
+            f"from: {' '.join(sorted(allowed)) or 'none'}."
         )
         raise Invalid(message, errors=errors)

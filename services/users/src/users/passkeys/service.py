@@ -264,8 +264,13 @@ def _check_room(known: Sequence[Passkey]) -> None:
 
 
 def _not_found(passkey_id: UUID) -> PasskeyNotFound:
-    return PasskeyNotFound(f"There is no passkey {passkey_id}. Take the id from your list.")
+    return PasskeyNotFound(
+        f"There is no passkey {passkey_id}. Take the id from the list of your passkeys."
+    )
 
 
 def _refused(error: RefusedCredentialError) -> PasskeyRefused:
-    return PasskeyRefused(f"The passkey can't be verified: {error} Get new options, and try again.")
+    reason = str(error).removesuffix(".")
+    return PasskeyRefused(
+        f"The passkey can't be verified: {reason}. Get new options, and try again."
+    )

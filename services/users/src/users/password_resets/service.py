@@ -196,7 +196,8 @@ class PasswordReset:
     async def run(self, token: str, *, new_password: str, origin: Origin, address: str) -> None:
         """Replace the password of the token's account. Nobody is logged in.
 
-        A second factor stays as it is, and the next log-in asks for it.
+        What else ends is said in ``PasswordResetService.complete``. If there is a second factor
+        afterwards, the next log-in asks for it.
 
         Args:
             token: the token of the mail.

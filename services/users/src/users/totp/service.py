@@ -112,7 +112,7 @@ class TotpService:
         secret = new_secret()
         sealed = self._keys.seal(secret, user_id=user_id)
         if not await self._totp.begin(user_id, secret=sealed):
-            message = "TOTP is on for this account. Remove it first, with DELETE."
+            message = "TOTP is on for this account. Remove it first: send DELETE to the same path."
             raise TotpAlreadyOn(message)
         return BegunSetup(
             secret=secret_text(secret),
