@@ -8,7 +8,7 @@ from testkit.problems import problem_kind
 from testkit.statements import statements_of_requests
 from users.declaration import SERVICE
 
-from .conftest import PASSWORD
+from .conftest import PASSWORD, bearer_of
 
 EXPORT = "/exports/me"
 LISTS = (
@@ -24,10 +24,6 @@ LISTS = (
 )
 
 
-def bearer(tokens):
-    return {"Authorization": f"Bearer {tokens['access_token']}"}
-
-
 async def test_an_export_has_the_account_and_its_sessions_without_secrets(
     client, register, log_in, db
 ):
@@ -35,7 +31,7 @@ async def test_an_export_has_the_account_and_its_sessions_without_secrets(
     await register("bob@example.com")
     await log_in("bob@example.com")
     first, second = [await log_in() for _ in range(2)]
-    answer = await client.get(EXPORT, headers=bearer(second))
+    answer = await client.get(EXPORT, headers=bearer_of(second))
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
     exported = answer.json()
@@ -54,7 +50,7 @@ async def test_an_ended_session_is_exported_until_it_is_deleted(client, register
     await register()
     tokens = await log_in()
     await db.execute("UPDATE sessions SET revoked_at = now()")
-    exported = (await client.get(EXPORT, headers=bearer(tokens))).json()
+    exported = (await client.get(EXPORT, headers=bearer_of(tokens))).json()
     assert [session["revoked_at"] is None for session in exported["sessions"]] == [False]
 
 
@@ -66,7 +62,7 @@ async def test_more_sessions_than_a_page_are_exported_each_once(client, register
         " FROM generate_series(1, 230)",
         account["id"],
     )
-    exported = (await client.get(EXPORT, headers=bearer(tokens))).json()["sessions"]
+    exported = (await client.get(EXPORT, headers=bearer_of(tokens))).json()["sessions"]
     assert len({session["id"] for session in exported}) == len(exported) == 231
 
 
@@ -119,10 +115,10 @@ async def test_a_pending_change_of_the_address_is_exported_without_its_token(
     await register()
     await mailed()
     tokens = await log_in()
-    headers = {**bearer(tokens), "Content-Type": "application/merge-patch+json"}
+    headers = {**bearer_of(tokens), "Content-Type": "application/merge-patch+json"}
     await client.patch("/api/v1/users/me", json={"email": "new@example.org"}, headers=headers)
     token = (await mailed())[-1]["token"]
-    answer = await client.get(EXPORT, headers=bearer(tokens))
+    answer = await client.get(EXPORT, headers=bearer_of(tokens))
     pending = {one["purpose"]: one for one in answer.json()["one_time_tokens"]}
     assert pending.keys() == {"verify_email", "change_email"}
     assert pending["change_email"]["new_email"] == "new@example.org"
@@ -134,7 +130,7 @@ async def test_jobs_are_exported_that_name_the_account_or_its_address(client, re
     await register("da@example.com")
     for email in ("Ada@Example.com", "da@example.com"):
         await client.post("/api/v1/password-resets", json={"email": email})
-    headers = bearer(await log_in())
+    headers = bearer_of(await log_in())
     exported = (await client.get(EXPORT, headers=headers)).json()
     [job] = exported["jobs"]
     assert (job["kind"], job["state"]) == ("users.mail-verification.v1", "waiting")
@@ -146,7 +142,7 @@ async def test_jobs_are_exported_that_name_the_account_or_its_address(client, re
 
 async def test_own_api_keys_are_in_the_audit_log_of_the_export(client, register, log_in):
     await register()
-    headers = bearer(await log_in())
+    headers = bearer_of(await log_in())
     body = {"name": "Warehouse", "scopes": ["orders:read"]}
     key = (await client.post("/api/v1/api-keys", json=body, headers=headers)).json()
     await client.delete(f"/api/v1/api-keys/{key['id']}", headers=headers)
