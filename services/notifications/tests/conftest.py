@@ -28,7 +28,7 @@ from contracts import Event
 from contracts.orders import OrderPlaced
 from notifications.declaration import SERVICE
 from notifications.feed.service import Connections, SocketMetrics
-from notifications.feed.wiring import SCOPE
+from notifications.kinds.wiring import SCOPE
 from notifications.mails.wiring import WorkerResources
 from notifications.settings import NotificationsSettings
 from testkit.messages import record_of

@@ -166,6 +166,7 @@ async def test_nothing_is_changed_if_it_can_not_be_published(
 
 
 async def test_the_previous_address_is_in_the_private_topic_alone(client, bearer, mailed, events):
+    await mailed()  # that of the registration
     headers = {**bearer, "Content-Type": "application/merge-patch+json"}
     await client.patch(ME, json={"email": "lovelace@example.org"}, headers=headers)
     token = (await mailed())[-1]["token"]

@@ -11,6 +11,7 @@ from chassis.wiring import ServiceResources
 from notifications.feed.jobs import FeedReader
 from notifications.feed.service import CHANNEL, Connections, SocketMetrics
 from notifications.feed.wiring import Resources
+from notifications.kinds.service import NotificationMetrics, NotificationTexts
 from notifications.mail_servers.models import SmtpServer
 from notifications.mail_servers.service import MailServer
 from notifications.mail_texts.service import MailTexts
@@ -48,13 +49,16 @@ async def open_resources(
 async def open_worker_resources(
     common: ServiceResources, settings: NotificationsSettings, process: Process
 ) -> AsyncIterator[WorkerResources]:
-    """Open the worker's resources: what sends mails."""
+    """Open the worker's resources: what writes notifications and sends mails."""
     sender = settings.smtp_from or _NO_SENDER
-    # Both read files.
+    # All three read files.
+    notification_texts = await asyncio.to_thread(NotificationTexts)
     texts = await asyncio.to_thread(MailTexts, sender=sender, public_url=settings.public_url)
     server = await asyncio.to_thread(_smtp_server, settings)
     yield common.extended(
         WorkerResources,
+        notification_texts=notification_texts,
+        notification_metrics=NotificationMetrics(process.registry),
         mail_texts=texts,
         mail_server=MailServer(server=server),
         mail_metrics=MailMetrics(process.registry),

@@ -42,7 +42,7 @@ from contracts.users import (
 from notifications.composition import open_resources, open_worker_resources
 from notifications.feed import routes as feed
 from notifications.feed.jobs import prune_feed
-from notifications.feed.wiring import SCOPE
+from notifications.kinds.wiring import SCOPE
 from notifications.mails.jobs import expire_mails, prune_mails, send_mail
 from notifications.mails.models import QUEUE, SendMail
 from notifications.mails.repository import MailRepository
@@ -55,7 +55,12 @@ from notifications.mails.subscribers import (
 from notifications.mails.wiring import WorkerResources
 from notifications.metadata import Base
 from notifications.notifications import routes as notifications
-from notifications.notifications.jobs import erase_user_data
+from notifications.notifications.jobs import (
+    erase_user_data,
+    mark_all_read,
+    prune_notifications,
+)
+from notifications.notifications.models import MarkAllRead
 from notifications.notifications.repository import NotificationRepository
 from notifications.notifications.schemas import NotificationOut
 from notifications.notifications.subscribers import (
@@ -65,14 +70,21 @@ from notifications.notifications.subscribers import (
     on_order_placed,
     on_order_refunded,
     on_order_shipped,
+    on_user_api_key_created,
+    on_user_email_changed,
+    on_user_password_changed,
+    on_user_second_factor_changed,
     write_notifications,
 )
+from notifications.outcomes.jobs import prune_outcomes
+from notifications.preferences import routes as preferences
+from notifications.preferences.repository import PreferenceRepository
+from notifications.preferences.schemas import ExportedPreferences
 from notifications.recipients.models import EraseUserData
 from notifications.recipients.repository import RecipientRepository
 from notifications.recipients.schemas import ExportedRecipient
 from notifications.recipients.subscribers import (
     on_user_deleted,
-    on_user_email_changed,
     on_user_profile_updated,
     on_user_registered,
     on_user_snapshot,
@@ -93,6 +105,9 @@ _SUBSCRIPTIONS: Subscriptions[WorkerResources] = Subscriptions(
         Subscription(UserRegistered, on_user_registered),
         Subscription(UserProfileUpdated, on_user_profile_updated),
         Subscription(UserEmailChanged, on_user_email_changed),
+        Subscription(UserPasswordChanged, on_user_password_changed),
+        Subscription(UserSecondFactorChanged, on_user_second_factor_changed),
+        Subscription(UserApiKeyCreated, on_user_api_key_created),
         Subscription(UserSnapshot, on_user_snapshot),
         # These lock the head of a feed before other messages of a batch would lock theirs.
         Subscription(UserDeleted, on_user_deleted, overtakes=True, batched=False),
@@ -116,16 +131,13 @@ _SUBSCRIPTIONS: Subscriptions[WorkerResources] = Subscriptions(
         ),
     ],
     ignored=[
-        # No notifications of products, roles or verified addresses; snapshots repeat old facts.
+        # No notifications of these; snapshots repeat old facts.
         ProductStockChanged,
         ProductUpdated,
         ProductSnapshot,
         OrderSnapshot,
         UserRolesChanged,
         UserEmailVerified,
-        UserPasswordChanged,
-        UserSecondFactorChanged,
-        UserApiKeyCreated,
         # The recipient of an account that can't be used stays as it is.
         UserDeactivated,
         UserReactivated,
@@ -145,6 +157,7 @@ _JOBS: JobKinds[WorkerResources] = JobKinds(
             time_limit=600,
         ),
         OutsideJob(EraseUserData, erase_user_data, time_limit=600),
+        OutsideJob(MarkAllRead, mark_all_read, time_limit=600),
     ],
     slots={QUEUE: 4},
 )
@@ -154,6 +167,12 @@ _EXPORTS: tuple[Export[ServiceResources], ...] = (
         item=ExportedRecipient,
         scope=SCOPE,
         read=lambda unit, _, person: RecipientRepository(unit).each_of(person),
+    ),
+    Export(
+        name="preferences",
+        item=ExportedPreferences,
+        scope=SCOPE,
+        read=lambda unit, _, person: PreferenceRepository(unit).each_of(person),
     ),
     Export(
         name="notifications",
@@ -174,7 +193,7 @@ SERVICE = Service(
     title="Notifications",
     about="What happened to a user's orders, as a list and as a live feed.",
     metadata=Base.metadata,
-    routers=[notifications.router, feed.router],
+    routers=[preferences.router, notifications.router, feed.router],
     api=Composition(settings=NotificationsSettings, extend=open_resources),
     worker=Composition(settings=NotificationsSettings, extend=open_worker_resources),
     subscriptions=_SUBSCRIPTIONS,
@@ -182,6 +201,8 @@ SERVICE = Service(
     exports=_EXPORTS,
     retention=[
         Retention(name="feed_entries", prune=prune_feed),
+        Retention(name="notifications", prune=prune_notifications),
+        Retention(name="outcomes", prune=prune_outcomes),
         Retention(name="mails.token", prune=expire_mails, every=timedelta(minutes=1)),
         Retention(name="mails", prune=prune_mails),
     ],

@@ -10,7 +10,7 @@ from notifications.feed.models import FEED_KEPT
 WRITE_ITEMS = """
     heads AS (
         INSERT INTO feed_heads (user_id, feed_seq)
-        SELECT user_id, count(*) FROM fresh GROUP BY user_id ORDER BY user_id
+        SELECT user_id, count(*) FILTER (WHERE listed) FROM fresh GROUP BY user_id ORDER BY user_id
         ON CONFLICT (user_id) DO UPDATE
         SET feed_seq = feed_heads.feed_seq + excluded.feed_seq, updated_at = now()
         WHERE NOT feed_heads.is_closed
@@ -20,6 +20,7 @@ WRITE_ITEMS = """
         SELECT fresh.*, feed_seq + 1
             - row_number() OVER (PARTITION BY user_id ORDER BY place DESC) AS event_id
         FROM fresh JOIN heads USING (user_id)
+        WHERE listed
     ),
     entries AS (
         INSERT INTO feed_entries (user_id, event_id, type, data, traceparent)
@@ -30,10 +31,13 @@ WRITE_ITEMS = """
 """
 """Parts of a statement that write items: they number the rows of its part ``fresh``.
 
-The columns of ``fresh`` are place, user_id, item_type, item (jsonb) and traceparent. The part
-``numbered`` has those rows with their event ids, which follow the order of the places. Rows of a
-closed feed are left out. The statement checks that under the lock of the user's head, so a feed
-that is closed while the statement waits gets no item.
+The columns of ``fresh`` are place, user_id, listed, item_type, item (jsonb) and traceparent. Rows
+that are not ``listed`` get no item. The part ``numbered`` has the listed rows with their event ids,
+which follow the order of the places.
+
+The part ``heads`` has the users of all rows, without those whose feed is closed. The statement
+checks that under the lock of the user's head. So nothing is written for a feed that is closed while
+the statement waits.
 
 The users' heads stay locked until the transaction ends, so write items last. Every transaction
 locks the heads in the order of user ids, so that two can't deadlock.

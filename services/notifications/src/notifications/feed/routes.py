@@ -26,7 +26,8 @@ from notifications.feed.errors import (
 )
 from notifications.feed.repository import Item
 from notifications.feed.service import Connection, Start
-from notifications.feed.wiring import SCOPE, Resources, ResourcesDep, feed
+from notifications.feed.wiring import Resources, ResourcesDep, feed
+from notifications.kinds.wiring import SCOPE
 
 router = Router(prefix="/api/v1/notifications", tags=["feed"])
 tracer = trace.get_tracer(__name__)

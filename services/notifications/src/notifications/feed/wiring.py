@@ -9,8 +9,6 @@ from notifications.feed.repository import FeedRepository
 from notifications.feed.service import Connections, Feed
 from notifications.settings import NotificationsSettings
 
-SCOPE = "notifications:read"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources(ServiceResources):

@@ -24,6 +24,14 @@ class Channel(StrEnum):
     WEBHOOK = "webhook"
 
 
+class Outcome(StrEnum):
+    """What became of a notification on one channel."""
+
+    CREATED = "created"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotificationKind:
     """What one event makes of it.
@@ -47,6 +55,8 @@ class NotificationKind:
 
 _IN_APP = frozenset({Channel.IN_APP})
 _NO_MAIL = frozenset({Channel.IN_APP, Channel.WEBHOOK})
+# An intruder may have added the webhook.
+_NO_WEBHOOK = frozenset({Channel.IN_APP, Channel.EMAIL})
 _ALL = frozenset(Channel)
 
 
@@ -61,6 +71,17 @@ def _order(change: str, channels: frozenset[Channel]) -> NotificationKind:
     )
 
 
+def _security(change: str, channels: frozenset[Channel]) -> NotificationKind:
+    return NotificationKind(
+        type=f"user.{change}",
+        event=f"user.{change}.v1",
+        recipient="the user",
+        category=Category.SECURITY,
+        channels=channels,
+        template=f"user-{change.replace('_', '-')}",
+    )
+
+
 KINDS: Mapping[str, NotificationKind] = {
     kind.type: kind
     for kind in (
@@ -70,15 +91,11 @@ KINDS: Mapping[str, NotificationKind] = {
         _order("delivered", _NO_MAIL),
         _order("cancelled", _ALL),
         _order("refunded", _ALL),
+        _security("password_changed", _NO_WEBHOOK),
+        _security("second_factor_changed", _NO_WEBHOOK),
+        _security("api_key_created", _NO_WEBHOOK),
         # No mail: the previous address gets one of its own, and this would go to the new one.
-        NotificationKind(
-            type="user.email_changed",
-            event="user.email_changed.v1",
-            recipient="the user",
-            category=Category.SECURITY,
-            channels=_IN_APP,
-            template="user-email-changed",
-        ),
+        _security("email_changed", _IN_APP),
         NotificationKind(
             type="announcement",
             event=None,
@@ -90,6 +107,31 @@ KINDS: Mapping[str, NotificationKind] = {
     )
 }
 """All kinds, by their type."""
+
+
+def table_of_kinds() -> str:
+    """Return all kinds as a table in Markdown, for the API's document."""
+    rows = [
+        f"| `{kind.type}` | {'a request' if kind.event is None else f'`{kind.event}`'} |"
+        f" {kind.recipient} | `{kind.category}` |"
+        f" {', '.join(f'`{channel}`' for channel in Channel if channel in kind.channels)} |"
+        f" `{kind.template}` |"
+        for kind in KINDS.values()
+    ]
+    heading = [
+        "| type | made by | goes to | category | channels | texts |",
+        "|---|---|---|---|---|---|",
+    ]
+    return "\n".join([*heading, *rows])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotificationText:
+    """The text of a notification in plain text, and its language."""
+
+    language: str
+    title: str
+    body: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

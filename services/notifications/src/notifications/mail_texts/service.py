@@ -11,13 +11,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import idna
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from chassis.product import product
+from notifications.catalogues.service import Catalogue
 from notifications.mail_texts.errors import UnfitAddressError
 from notifications.mail_texts.models import MailContent, MailKind
 
-DEFAULT_LANGUAGE = "en"
 _TEMPLATES = Path(__file__).with_name("templates")
 # The pages of the web front end that read the token. It is in the fragment, which a browser sends
 # to no server: it is in no access log and no Referer.
@@ -46,18 +45,7 @@ class MailTexts:
         self.sender_address = address
         self._sender = address_header(address, name=name)
         self._public_url = public_url.rstrip("/")
-        self._environment = Environment(
-            loader=FileSystemLoader(_TEMPLATES),
-            autoescape=select_autoescape(enabled_extensions=["html"], default=False),
-            undefined=StrictUndefined,
-            auto_reload=False,
-            cache_size=-1,
-            trim_blocks=True,
-        )
-        names = self._environment.list_templates(extensions=("subject", "txt", "html"))
-        for name in names:  # a template that is read later would block the event loop
-            self._environment.get_template(name)
-        self._languages = frozenset(name.partition("/")[0] for name in names if "/" in name)
+        self._catalogue = Catalogue(_TEMPLATES, forms=("subject", "txt", "html"))
 
     def message(self, content: MailContent) -> EmailMessage:
         """Return the message.
@@ -65,7 +53,7 @@ class MailTexts:
         Raises:
             UnfitAddressError: no mail can be addressed to the recipient.
         """
-        language = self._language(content.locale)
+        language = self._catalogue.closest(content.locale)
         values = self._values(content, language)
         made = EmailMessage(policy=_POLICY)
         made["From"] = self._sender
@@ -78,15 +66,6 @@ class MailTexts:
         made.add_alternative(self._render(content, language, "html", values), subtype="html")
         made["Content-Language"] = language  # add_alternative has moved such headers to the text
         return made
-
-    def _language(self, locale: str) -> str:
-        """Return the closest language that has templates: `de-CH`, then `de` (RFC 4647 §3.4)."""
-        parts = locale.lower().split("-")
-        while parts:
-            if (language := "-".join(parts)) in self._languages:
-                return language
-            parts.pop()
-        return DEFAULT_LANGUAGE
 
     def _values(self, content: MailContent, language: str) -> Mapping[str, str]:
         values = {
@@ -103,7 +82,7 @@ class MailTexts:
     def _render(
         self, content: MailContent, language: str, form: str, values: Mapping[str, str]
     ) -> str:
-        return self._environment.get_template(f"{language}/{content.kind}.{form}").render(values)
+        return self._catalogue.render(language, content.kind, form, values)
 
 
 def address_header(address: str, *, name: str = "") -> Address:

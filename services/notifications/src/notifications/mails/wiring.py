@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from chassis.database.unit import Unit
 from chassis.wiring import ServiceResources
 from notifications.feed.wiring import feed
+from notifications.kinds.wiring import NotifyingResources
 from notifications.mail_servers.service import MailServer
 from notifications.mail_texts.service import MailTexts
 from notifications.mails.repository import MailRepository
@@ -14,7 +15,7 @@ from notifications.mails.service import MailMetrics, MailSending, MailService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerResources(ServiceResources):
+class WorkerResources(NotifyingResources):
     """The worker's resources, with what sends mails."""
 
     mail_texts: MailTexts

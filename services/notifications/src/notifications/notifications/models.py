@@ -1,6 +1,6 @@
-"""The table of notifications, with whether each was read."""
+"""The table of notifications, with whether each was read, and the job that reads many."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +9,14 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chassis.database import Timestamped
+from chassis.jobs import JobArguments
 from notifications.metadata import Base
+
+NOTIFICATIONS_KEPT = timedelta(days=90)
+"""How long a notification is kept in the list: longer than an entry of the feed, which shows it."""
+
+READ_AT_ONCE = 10_000
+"""How many notifications one request marks as read; a job marks those beyond."""
 
 
 class Notification(Timestamped, Base):
@@ -30,6 +37,13 @@ class Notification(Timestamped, Base):
             "event_id",
             postgresql_where=text("read_at IS NULL"),
         ),
+        Index(
+            "ix_notifications_read",
+            "user_id",
+            "event_id",
+            postgresql_where=text("read_at IS NOT NULL"),
+        ),
+        Index("ix_notifications_created_at", "created_at"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -42,3 +56,12 @@ class Notification(Timestamped, Base):
     data: Mapped[dict[str, Any]] = mapped_column(JSONB)
     read_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     version: Mapped[int] = mapped_column(Integer, server_default=text("1"))
+
+
+class MarkAllRead(JobArguments):
+    """Mark the unread notifications of a user as read, up to a place in the feed."""
+
+    kind = "notifications.mark-all-read.v1"
+
+    user_id: UUID
+    last_event_id: int

@@ -2,16 +2,20 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select, update
 
 from chassis.database.unit import Unit
+from chassis.jobs.retention import rows_older_than
 from chassis.messaging import insert_events
 from chassis.paging import BigSerial, ListOrder, PageRequest, PageRows, Position, each_page
 from notifications.feed.repository import WRITE_ITEMS
-from notifications.notifications.models import Notification
+from notifications.kinds.models import Channel
+from notifications.notifications.models import NOTIFICATIONS_KEPT, Notification
+from notifications.preferences.repository import WANTED
 
 # One statement for any number of notifications, so that it is prepared once. Its parts share one
 # snapshot, which does not see what another transaction writes at the same time. Then the unique
@@ -20,14 +24,16 @@ _WRITE = """
     WITH draft AS (
         SELECT * FROM json_to_recordset($1::json) AS r (
             place integer, id uuid, user_id uuid, source_event_id text, type text, title text,
-            body text, data jsonb, created_at timestamptz, item_type text, item jsonb,
-            traceparent text, event json
+            body text, data jsonb, created_at timestamptz, category text, channels text[],
+            item_type text, item jsonb, traceparent text, event json
         )
     ),
+    {wanted},
     fresh AS (
-        SELECT * FROM draft AS d WHERE NOT EXISTS (
+        SELECT w.*, 'in_app' = ANY (w.wanted) AS listed FROM wanted AS w
+        WHERE w.wanted <> '{}' AND NOT EXISTS (
             SELECT FROM notifications AS n
-            WHERE n.source_event_id = d.source_event_id AND n.user_id = d.user_id
+            WHERE n.source_event_id = w.source_event_id AND n.user_id = w.user_id
         )
     ),
     {items},
@@ -38,16 +44,57 @@ _WRITE = """
         FROM numbered
     ),
     published AS ({events})
-    SELECT place, event_id FROM numbered ORDER BY place
+    SELECT fresh.place, fresh.wanted, numbered.event_id
+    FROM fresh JOIN heads USING (user_id) LEFT JOIN numbered USING (place)
+    ORDER BY place
 """
-_WRITE = _WRITE.replace("{items}", WRITE_ITEMS).replace("{events}", insert_events("numbered"))
-
-
+_WRITE = (
+    _WRITE.replace("{wanted}", WANTED)
+    .replace("{items}", WRITE_ITEMS)
+    .replace("{events}", insert_events("numbered"))
+)
+# The newest first: they are what the user sees. Two requests lock rows in the same order.
+_READ_ALL = """
+    WITH marked AS (
+        UPDATE notifications SET read_at = now(), updated_at = now()
+        WHERE id = ANY (ARRAY(
+            SELECT id FROM notifications
+            WHERE user_id = $1 AND read_at IS NULL AND event_id <= $2
+            ORDER BY event_id DESC LIMIT $3 FOR NO KEY UPDATE
+        ))
+        RETURNING event_id
+    )
+    SELECT count(*) AS count, max(event_id) AS newest FROM marked
+"""
+_prune = rows_older_than(NOTIFICATIONS_KEPT, "notifications", "created_at")
 _ERASE = """
     DELETE FROM notifications WHERE id = ANY (ARRAY(
         SELECT id FROM notifications WHERE user_id = $1 ORDER BY event_id LIMIT $2
     ))
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What became of one notification.
+
+    Attributes:
+        place: its place in the rows to write, from 0.
+        event_id: its place in the feed; None if the user has switched ``in_app`` off.
+        channels: those that the user wants; never empty.
+    """
+
+    place: int
+    event_id: int | None
+    channels: frozenset[Channel]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marked:
+    """How many notifications were marked as read, and the event id of the newest of them."""
+
+    count: int
+    newest: int | None
 
 
 class FeedPosition(Position):
@@ -66,20 +113,28 @@ class NotificationRepository:
     def __init__(self, unit: Unit) -> None:
         self._unit = unit
 
-    async def write(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
+    async def write(self, rows: Sequence[Mapping[str, Any]]) -> list[Written]:
         """Write notifications with their feed items and their events, in the order of `rows`.
 
-        Those whose user was already notified of their event are left out.
+        Left out are those whose user was already notified of their event, has switched all of their
+        channels off, or was deleted. Of a user who has switched ``in_app`` off nothing is written.
 
         Args:
             rows: the columns of the part ``draft`` of the statement, without ``place``.
 
         Returns:
-            The place in `rows` and the event id of each that was written, in the same order.
+            Those that are sent on a channel, in the same order.
         """
         placed = [{**row, "place": place} for place, row in enumerate(rows)]
         written = await self._unit.fetch(_WRITE, json.dumps(placed, default=str))
-        return [(row["place"], row["event_id"]) for row in written]
+        return [
+            Written(
+                place=row["place"],
+                event_id=row["event_id"],
+                channels=frozenset(map(Channel, row["wanted"])),
+            )
+            for row in written
+        ]
 
     async def page(
         self, user_id: UUID, wanted: PageRequest[FeedPosition], *, unread: bool | None
@@ -106,6 +161,18 @@ class NotificationRepository:
             Notification.user_id == user_id, Notification.read_at.is_(None)
         )
         return (await self._unit.session.execute(query)).scalar_one()
+
+    async def mark_all_read(self, user_id: UUID, *, last_event_id: int, limit: int) -> Marked:
+        """Mark unread notifications of a user as read, at most `limit`, the newest first.
+
+        Those after `last_event_id` stay as they are.
+        """
+        [row] = await self._unit.fetch(_READ_ALL, user_id, last_event_id, limit)
+        return Marked(count=row["count"], newest=row["newest"])
+
+    async def prune(self, *, limit: int) -> int:
+        """Delete notifications older than NOTIFICATIONS_KEPT, at most `limit`; return how many."""
+        return await _prune(self._unit, limit)
 
     async def mark_read(self, user_id: UUID, notification_id: UUID) -> Notification | None:
         """Mark a user's notification as read; return it, or None if the user has none such.

@@ -1,12 +1,13 @@
 """The shapes of notifications over HTTP."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field
 
 from chassis.http import BoundedInt, PageQuery, Shape
+from chassis.integers import MAX_INTEGER
 
 
 class NotificationOut(Shape):
@@ -27,6 +28,16 @@ class NotificationOut(Shape):
     created_at: datetime
     read_at: datetime | None = Field(
         description="When it was first marked as read; null: it is unread."
+    )
+
+
+class ReadAll(Shape):
+    """Which notifications to mark as read."""
+
+    last_event_id: Annotated[int, Field(ge=0, le=MAX_INTEGER)] | None = Field(
+        default=None,
+        description="The newest `event_id` that the user has seen: newer ones stay unread. Without "
+        "it, all are marked.",
     )
 
 

@@ -1,42 +1,36 @@
-"""Use cases of notifications: notify a user, list notifications, mark one as read."""
+"""Use cases of notifications: notify a user, list notifications, mark them as read."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from chassis.database import new_id
+from chassis.database.unit import Unit
+from chassis.integers import MAX_INTEGER
+from chassis.jobs import Jobs
 from chassis.messaging import Outbox
 from chassis.paging import PageRequest, PageRows
 from chassis.telemetry.tracing import current_traceparent, within_trace
 from contracts.notifications import NotificationCreated
+from notifications.catalogues.service import DEFAULT_LANGUAGE
 from notifications.feed.service import Feed
-from notifications.kinds.models import KINDS, Notice
+from notifications.kinds.models import (
+    KINDS,
+    Channel,
+    Notice,
+    NotificationKind,
+    NotificationText,
+    Outcome,
+)
+from notifications.kinds.service import NotificationMetrics, NotificationTexts
 from notifications.notifications.errors import NotificationNotFound
-from notifications.notifications.models import Notification
-from notifications.notifications.repository import FeedPosition, NotificationRepository
+from notifications.notifications.models import READ_AT_ONCE, MarkAllRead, Notification
+from notifications.notifications.repository import FeedPosition, NotificationRepository, Written
+from notifications.preferences.repository import PreferenceRepository
 
 _FIRST_VERSION = 1
-
-
-class _Text(NamedTuple):
-    title: str
-    body: str
-
-
-_ORDER_TEXTS: Mapping[str, _Text] = {
-    "order.placed": _Text("Order placed", "We have received your order {order_id}."),
-    "order.confirmed": _Text(
-        "Order confirmed", "We have confirmed your order {order_id} and prepare it for shipping."
-    ),
-    "order.shipped": _Text("Order shipped", "Your order {order_id} is on its way."),
-    "order.delivered": _Text("Order delivered", "Your order {order_id} has arrived."),
-    "order.cancelled": _Text("Order cancelled", "Your order {order_id} was cancelled."),
-    "order.refunded": _Text(
-        "Order refunded", "We have refunded the payment for your order {order_id}."
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +38,10 @@ class Draft:
     """A notification to be written, with the event that caused it and its trace."""
 
     id: UUID
+    kind: NotificationKind
     user_id: UUID
     source_event_id: str
-    type: str
-    title: str
-    body: str
-    data: dict[str, Any]
+    data: Mapping[str, Any] = field(repr=False)
     traceparent: str | None
 
 
@@ -60,139 +52,158 @@ class Notifier:
     statement writes all notifications of a batch, with their feed items and their events.
 
     Args:
+        unit: the transaction.
         notifications: the repository.
+        preferences: the preferences, for the languages of texts.
         feed: the feed of the same transaction.
         outbox: the outbox of the same transaction.
+        texts: renders titles and bodies.
+        metrics: counts what was created, after the commit.
     """
 
     def __init__(
         self,
         *,
+        unit: Unit,
         notifications: NotificationRepository,
+        preferences: PreferenceRepository,
         feed: Feed,
         outbox: Outbox,
+        texts: NotificationTexts,
+        metrics: NotificationMetrics,
     ) -> None:
+        self._unit = unit
         self._notifications = notifications
+        self._preferences = preferences
         self._feed = feed
         self._outbox = outbox
+        self._texts = texts
+        self._metrics = metrics
         self._drafts: dict[tuple[str, UUID], Draft] = {}
 
-    def order_changed(
-        self,
-        type_: str,
-        *,
-        source_event_id: str,
-        customer_id: UUID,
-        order_id: UUID,
-        data: Mapping[str, Any] | None = None,
+    def notify(
+        self, type_: str, *, user_id: UUID, source_event_id: str, data: Mapping[str, Any]
     ) -> None:
-        """Notify a customer of what happened to an order.
+        """Notify a user of an event, once the transaction ends.
 
         Args:
-            type_: what happened: a type of ``KINDS``.
-            source_event_id: the event that says so; it never notifies a customer twice.
-            customer_id: the user to notify.
-            order_id: the order; also the first member of the notification's data.
-            data: further members.
+            type_: the type of the notification, a key of ``KINDS``.
+            user_id: the user to notify.
+            source_event_id: the event that says so; it never notifies a user twice.
+            data: what the API shows, and what the templates of the kind may use.
         """
-        text = _ORDER_TEXTS[type_]
-        self._add(
-            Draft(
-                id=new_id(),
-                user_id=customer_id,
-                source_event_id=source_event_id,
-                type=type_,
-                title=text.title,
-                body=text.body.format(order_id=order_id),
-                data={"order_id": str(order_id), **(data or {})},
-                traceparent=current_traceparent(),
-            )
+        draft = Draft(
+            id=new_id(),
+            kind=KINDS[type_],
+            user_id=user_id,
+            source_event_id=source_event_id,
+            data=data,
+            traceparent=current_traceparent(),
         )
-
-    def _add(self, draft: Draft) -> None:
-        self._drafts.setdefault((draft.source_event_id, draft.user_id), draft)
+        self._drafts.setdefault((source_event_id, user_id), draft)
 
     async def write_all(self) -> list[Notice]:
         """Write the notifications that were collected, their feed items and their events.
 
+        It is one statement, and one more if there are texts in more than one language.
+
         Returns:
-            Those that were written, in order. Those that were written before, by another delivery
-            of their event, are left out.
+            Those that are sent on any channel, in order. Left out are those that were written
+            before, by another delivery of their event.
         """
-        drafts, self._drafts = self._drafts, {}
+        drafts, self._drafts = list(self._drafts.values()), {}
         if not drafts:
             return []
         created_at = datetime.now(UTC)
-        drafted = list(drafts.values())
-        written = await self._notifications.write(
-            [self._row(draft, created_at) for draft in drafted]
+        texts = await self._texts_of(drafts)
+        rows = [
+            self._row(draft, text, created_at) for draft, text in zip(drafts, texts, strict=True)
+        ]
+        notices = [
+            _notice(drafts[written.place], texts[written.place], written, created_at)
+            for written in await self._notifications.write(rows)
+        ]
+        listed = [notice.user_id for notice in notices if notice.event_id is not None]
+        self._feed.announce_items(listed)
+        self._unit.after_commit(
+            lambda: self._metrics.count(Channel.IN_APP, Outcome.CREATED, len(listed))
         )
-        self._feed.announce_items(drafted[place].user_id for place, _ in written)
+        return notices
+
+    async def _texts_of(self, drafts: Sequence[Draft]) -> list[NotificationText]:
+        locales: Mapping[UUID, str] = {}
+        if len(self._texts.languages) > 1:
+            locales = await self._preferences.locales({draft.user_id for draft in drafts})
         return [
-            _notice(drafted[place], event_id=event_id, created_at=created_at)
-            for place, event_id in written
+            self._texts.text(
+                draft.kind, draft.data, locale=locales.get(draft.user_id, DEFAULT_LANGUAGE)
+            )
+            for draft in drafts
         ]
 
-    def _row(self, draft: Draft, created_at: datetime) -> dict[str, Any]:
+    def _row(self, draft: Draft, text: NotificationText, created_at: datetime) -> dict[str, Any]:
         """Return what the statement needs of one notification: its row, item and event."""
         with within_trace(draft.traceparent):
-            event = self._outbox.row(_announcement(draft, created_at))
+            event = self._outbox.row(_announcement(draft, text, created_at))
         return {
             "id": draft.id,
             "user_id": draft.user_id,
             "source_event_id": draft.source_event_id,
-            "type": draft.type,
-            "title": draft.title,
-            "body": draft.body,
+            "type": draft.kind.type,
+            "title": text.title,
+            "body": text.body,
             "data": draft.data,
             "created_at": created_at,
+            "category": draft.kind.category,
+            "channels": sorted(draft.kind.channels),
             "item_type": "notification",
-            "item": _item(draft, created_at),
+            "item": _item(draft, text, created_at),
             "traceparent": draft.traceparent,
             "event": event,
         }
 
 
-def _notice(draft: Draft, *, event_id: int, created_at: datetime) -> Notice:
-    kind = KINDS[draft.type]
-    return Notice(
-        id=draft.id,
-        user_id=draft.user_id,
-        event_id=event_id,
-        source_event_id=draft.source_event_id,
-        type=draft.type,
-        category=kind.category,
-        channels=kind.channels,
-        locale="en",
-        title=draft.title,
-        body=draft.body,
-        data=draft.data,
-        created_at=created_at,
-        traceparent=draft.traceparent,
-    )
-
-
-def _item(draft: Draft, created_at: datetime) -> dict[str, Any]:
+def _item(draft: Draft, text: NotificationText, created_at: datetime) -> dict[str, Any]:
     """Return the feed's item: the notification as the list shows it, without its event id."""
     return {
         "id": draft.id,
-        "type": draft.type,
-        "title": draft.title,
-        "body": draft.body,
+        "type": draft.kind.type,
+        "title": text.title,
+        "body": text.body,
         "data": draft.data,
         "created_at": created_at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
         "read_at": None,
     }
 
 
-def _announcement(draft: Draft, created_at: datetime) -> NotificationCreated:
+def _announcement(
+    draft: Draft, text: NotificationText, created_at: datetime
+) -> NotificationCreated:
     return NotificationCreated(
         version=_FIRST_VERSION,
         notification_id=draft.id,
         user_id=draft.user_id,
-        kind=draft.type,
-        title=draft.title,
+        kind=draft.kind.type,
+        title=text.title,
         created_at=created_at,
+    )
+
+
+def _notice(draft: Draft, text: NotificationText, written: Written, created_at: datetime) -> Notice:
+    return Notice(
+        id=draft.id,
+        user_id=draft.user_id,
+        event_id=written.event_id,
+        source_event_id=draft.source_event_id,
+        type=draft.kind.type,
+        category=draft.kind.category,
+        channels=written.channels,
+        locale=text.language,
+        title=text.title,
+        body=text.body,
+        data=draft.data,
+        created_at=created_at,
+        traceparent=draft.traceparent,
     )
 
 
@@ -201,10 +212,12 @@ class NotificationService:
 
     Args:
         notifications: their repository.
+        jobs: the jobs of the same transaction.
     """
 
-    def __init__(self, *, notifications: NotificationRepository) -> None:
+    def __init__(self, *, notifications: NotificationRepository, jobs: Jobs) -> None:
         self._notifications = notifications
+        self._jobs = jobs
 
     async def page(
         self, user_id: UUID, wanted: PageRequest[FeedPosition], *, unread: bool | None
@@ -218,6 +231,25 @@ class NotificationService:
 
     async def count_unread(self, user_id: UUID) -> int:
         """Return how many notifications the user has not read."""
+        return await self._notifications.count_unread(user_id)
+
+    async def mark_all_read(self, user_id: UUID, *, last_event_id: int | None) -> int:
+        """Mark unread notifications as read; return how many are unread after that.
+
+        It marks the newest READ_AT_ONCE, and enqueues a job for others.
+
+        Args:
+            user_id: whose.
+            last_event_id: newer ones stay unread; None marks all that there are.
+        """
+        marked = await self._notifications.mark_all_read(
+            user_id,
+            last_event_id=MAX_INTEGER if last_event_id is None else last_event_id,
+            limit=READ_AT_ONCE,
+        )
+        if marked.count == READ_AT_ONCE and marked.newest is not None:
+            # Up to the newest of them: what is written later was not there when the user asked.
+            await self._jobs.enqueue(MarkAllRead(user_id=user_id, last_event_id=marked.newest))
         return await self._notifications.count_unread(user_id)
 
     async def mark_read(self, user_id: UUID, notification_id: UUID) -> Notification:

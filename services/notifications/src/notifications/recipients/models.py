@@ -27,7 +27,7 @@ class Recipient(Timestamped, Base):
 
 
 class EraseUserData(JobArguments):
-    """Delete the notifications and feed entries of a deleted account, and its parked messages."""
+    """Delete the notifications, feed entries and parked messages of a deleted account."""
 
     kind = "notifications.erase-user-data.v1"
 

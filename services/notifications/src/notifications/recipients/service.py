@@ -4,6 +4,7 @@ from uuid import UUID
 
 from chassis.jobs import Jobs
 from notifications.feed.service import Feed
+from notifications.preferences.service import PreferenceService
 from notifications.recipients.models import EraseUserData
 from notifications.recipients.repository import RecipientRepository
 
@@ -14,12 +15,21 @@ class RecipientService:
     Args:
         recipients: their repository.
         feed: closes the feed of a deleted account.
+        preferences: erases its preferences.
         jobs: enqueues the erasure of its data.
     """
 
-    def __init__(self, *, recipients: RecipientRepository, feed: Feed, jobs: Jobs) -> None:
+    def __init__(
+        self,
+        *,
+        recipients: RecipientRepository,
+        feed: Feed,
+        preferences: PreferenceService,
+        jobs: Jobs,
+    ) -> None:
         self._recipients = recipients
         self._feed = feed
+        self._preferences = preferences
         self._jobs = jobs
 
     async def registered(self, user_id: UUID, *, email: str, full_name: str, version: int) -> None:
@@ -45,6 +55,7 @@ class RecipientService:
         erased = await self._recipients.upsert(user_id, version=version, email=None, full_name="")
         if erased:
             await self._feed.close(user_id)
+            await self._preferences.close(user_id)
             await self._jobs.enqueue(EraseUserData(user_id=user_id))
 
     async def email_changed(self, user_id: UUID, *, email: str, version: int) -> None:

@@ -4,7 +4,6 @@ from chassis.messaging import Delivery
 from chassis.wiring import ServiceResources
 from contracts.users import (
     UserDeleted,
-    UserEmailChanged,
     UserProfileUpdated,
     UserRegistered,
     UserSnapshot,
@@ -42,12 +41,3 @@ async def on_user_deleted(event: UserDeleted, delivery: Delivery[ServiceResource
         event.user_id, version=event.version
     )
     await mails(delivery.resources, delivery.unit).erase(event.user_id)
-
-
-async def on_user_email_changed(
-    event: UserEmailChanged, delivery: Delivery[ServiceResources]
-) -> None:
-    """Store a user's new address."""
-    await recipients(delivery.resources, delivery.unit).email_changed(
-        event.user_id, email=event.email, version=event.version
-    )

@@ -3,6 +3,7 @@
 from chassis.database.unit import Unit
 from chassis.wiring import ServiceResources
 from notifications.feed.wiring import feed
+from notifications.preferences.wiring import preferences
 from notifications.recipients.repository import RecipientRepository
 from notifications.recipients.service import RecipientService
 
@@ -12,5 +13,6 @@ def recipients(resources: ServiceResources, unit: Unit) -> RecipientService:
     return RecipientService(
         recipients=RecipientRepository(unit),
         feed=feed(resources, unit),
+        preferences=preferences(resources, unit),
         jobs=resources.jobs(unit),
     )

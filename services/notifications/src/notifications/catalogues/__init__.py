@@ -1,0 +1,1 @@
+"""Catalogues of texts: templates in a folder for each language."""

@@ -1,0 +1,53 @@
+"""Find the template of a text in the reader's language, and render it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+DEFAULT_LANGUAGE = "en"
+
+
+class Catalogue:
+    """Templates named ``LANGUAGE/NAME.FORM``: ``en/password-reset.subject``.
+
+    It reads and compiles all of them once, so construct it outside the event loop.
+
+    Args:
+        directory: the folder of the languages' folders. A template in it has no language.
+        forms: the extensions of the templates. HTML is escaped, and other forms are plain text.
+
+    Attributes:
+        languages: those that have templates.
+    """
+
+    def __init__(self, directory: Path, *, forms: Sequence[str]) -> None:
+        self._environment = Environment(
+            loader=FileSystemLoader(directory),
+            autoescape=select_autoescape(enabled_extensions=["html"], default=False),
+            undefined=StrictUndefined,
+            auto_reload=False,
+            cache_size=-1,
+            trim_blocks=True,
+        )
+        names = self._environment.list_templates(extensions=list(forms))
+        for name in names:  # a template that is read later would block the event loop
+            self._environment.get_template(name)
+        self.languages = frozenset(name.partition("/")[0] for name in names if "/" in name)
+
+    def closest(self, locale: str) -> str:
+        """Return the closest language that has templates: `de-CH`, then `de` (RFC 4647 §3.4)."""
+        parts = locale.lower().split("-")
+        while parts:
+            if (language := "-".join(parts)) in self.languages:
+                return language
+            parts.pop()
+        return DEFAULT_LANGUAGE
+
+    def render(self, language: str, name: str, form: str, values: Mapping[str, object]) -> str:
+        """Return a text.
+
+        Raises:
+            jinja2.UndefinedError: the template uses a name that `values` lacks.
+        """
+        return self._environment.get_template(f"{language}/{name}.{form}").render(values)

@@ -1,0 +1,1 @@
+"""What becomes of a notification on the channels that deliver it: announced and counted."""
