@@ -4,8 +4,9 @@ import pytest
 
 from testkit.problems import problem_kind
 from users.security_events.service import SecurityEvents
+from users.totp.models import recovery_hash
 
-from .conftest import PASSKEYS, PASSWORD
+from .conftest import PASSKEYS, PASSWORD, logged_in, status_and_kind
 from .test_totp_codes import code_of
 
 ME = "/api/v1/users/me"
@@ -117,6 +118,34 @@ async def test_totp_is_published_once_it_is_on_and_when_it_is_removed(
         ("user.second_factor_changed.v1", "totp", "added"),
         ("user.second_factor_changed.v1", "totp", "removed"),
     ]
+
+
+async def test_new_recovery_codes_are_published_and_end_the_earlier_ones(
+    client, bearer, turn_totp_on, published, db
+):
+    path = f"{TOTP}/recovery-codes"
+    none = await client.post(path, headers=bearer)
+    assert status_and_kind(none) == (404, "totp-not-set-up")
+    await turn_totp_on()
+    before = await db.fetchval("SELECT recovery_codes FROM totp")
+
+    answer = await client.post(path, headers=bearer)
+
+    assert answer.headers["cache-control"] == "no-store"
+    codes = answer.json()["recovery_codes"]
+    after = await db.fetchval("SELECT recovery_codes FROM totp")
+    assert after == [recovery_hash(code) for code in codes]
+    assert not set(before) & set(after)
+    assert (await published())[1:] == [
+        ("user.second_factor_changed.v1", "recovery_codes", "replaced")
+    ]
+    assert await db.fetchval("SELECT count(*) FROM audit_log WHERE action ~ 'replaced'") == 1
+
+
+async def test_new_recovery_codes_need_a_recent_log_in(client, turn_totp_on, signed):
+    await turn_totp_on()
+    answer = await client.post(f"{TOTP}/recovery-codes", headers=await signed(logged_in(6)))
+    assert status_and_kind(answer) == (401, "reauthentication-needed")
 
 
 async def test_an_added_and_a_removed_passkey_are_published(client, bearer, enrolled, published):

@@ -68,6 +68,17 @@ class TotpRepository:
             .execution_options(synchronize_session=False)
         )
 
+    async def replace_recovery_codes(self, user_id: UUID, hashes: Sequence[bytes]) -> bool:
+        """Replace the recovery codes of an account, and return whether its TOTP is on."""
+        statement = (
+            update(Totp)
+            .where(Totp.user_id == user_id, Totp.pending_until.is_(None))
+            .values(recovery_codes=list(hashes))
+            .returning(Totp.user_id)
+            .execution_options(synchronize_session=False)
+        )
+        return await self._unit.session.scalar(statement) is not None
+
     async def find(self, user_id: UUID) -> Totp | None:
         """Return the TOTP of an account, on or not, or None."""
         return await self._unit.session.scalar(select(Totp).where(Totp.user_id == user_id))

@@ -1,6 +1,7 @@
 """The use cases of TOTP: set it up, remove it, and verify the code of a log-in."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import UUID
@@ -141,10 +142,31 @@ class TotpService:
             message = "The code does not fit the secret. Check the clock of the app's device."
             raise WrongTotpCode(message, errors=[FieldError(detail=message, pointer="#/code")])
         codes = new_recovery_codes()
-        hashes = [recovery_hash(code) for code in codes]
-        await self._totp.confirm(account.id, step=step, recovery_codes=hashes)
+        await self._totp.confirm(account.id, step=step, recovery_codes=_hashes(codes))
         self._audit.append("totp.enabled", actor=owner, subject=f"user:{account.id}")
         await self._events.second_factor_changed(account, Factor.TOTP, FactorChange.ADDED)
+        return codes
+
+    async def replace_recovery_codes(self, owner: Actor) -> list[str]:
+        """Replace the recovery codes, used or not, and return the new ones.
+
+        Raises:
+            ReauthenticationNeeded: the log-in is older than RECENT.
+            TotpNotSetUp: TOTP is not on.
+        """
+        account = await self._accounts.lock_person(owner)
+        codes = new_recovery_codes()
+        if account is None or not await self._totp.replace_recovery_codes(
+            account.id, _hashes(codes)
+        ):
+            message = "TOTP is not on for this account, so it has no recovery codes. Set it up."
+            raise TotpNotSetUp(message)
+        self._audit.append(
+            "totp.recovery_codes_replaced", actor=owner, subject=f"user:{account.id}"
+        )
+        await self._events.second_factor_changed(
+            account, Factor.RECOVERY_CODES, FactorChange.REPLACED
+        )
         return codes
 
     async def remove(self, owner: Actor) -> None:
@@ -213,6 +235,10 @@ class TotpVerifier:
         # Encrypted again, so that an old key can be removed from the settings some time.
         sealed = self._keys.seal(secret, user_id=user_id)
         return await self._totp.use_step(user_id, step, secret=sealed)
+
+
+def _hashes(codes: Sequence[str]) -> list[bytes]:
+    return [recovery_hash(code) for code in codes]
 
 
 def _unsealed(totp: Totp, keys: SecretKeys | None) -> bytes:
