@@ -290,7 +290,7 @@ async def test_head_and_options_are_offered_and_other_methods_refused(
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["content-length"] == got.headers["content-length"]
     asked = len(parts["users"].requests)
-    for headers in ({}, bearer):
+    for headers in (None, bearer):
         options = await gateway.http.options(EXPORT, headers=headers)
         assert (options.status_code, options.content) == (204, b"")
         assert options.headers["allow"] == "GET, HEAD, OPTIONS"

@@ -6,8 +6,8 @@ import pytest
 
 from users.sessions.service import Refusal
 
-from .conftest import count_living
-from .test_sessions import bearer_of, claims_of
+from .conftest import bearer_of, count_living
+from .test_sessions import claims_of
 from .test_tokens import FORM, assert_refused
 
 LOGIN = "/api/v1/auth/login"

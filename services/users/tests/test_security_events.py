@@ -174,8 +174,8 @@ async def test_what_is_refused_is_not_published(client, bearer, published):
     body = {"current_password": "wrong horse battery", "new_password": NEW}
     wrong = await client.put(f"{ME}/password", json=body, headers=bearer)
     assert problem_kind(wrong) == "wrong-password"
-    body = {"name": "x", "scopes": ["users:write"]}
-    assert (await client.post(KEYS, json=body, headers=bearer)).status_code == 422
+    beyond = {"name": "x", "scopes": ["users:write"]}
+    assert (await client.post(KEYS, json=beyond, headers=bearer)).status_code == 422
     assert await published() == []
 
 
