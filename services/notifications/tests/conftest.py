@@ -37,11 +37,6 @@ from testkit.waiting import until
 
 ABSENT = object()
 
-WAITING = (
-    "SELECT count(*) > 0 FROM pg_stat_activity"
-    " WHERE wait_event_type = 'Lock' AND datname = current_database()"
-)
-
 type Consume = Callable[..., Awaitable[tuple[int, Exception | None]]]
 type Socket = Callable[..., AbstractAsyncContextManager["FeedClient"]]
 
@@ -234,16 +229,14 @@ def eventually() -> Callable[..., Awaitable[None]]:
 
 
 @pytest.fixture
-def until_blocked(
-    db: asyncpg.Connection, eventually: Callable[..., Awaitable[None]]
-) -> Callable[[], Awaitable[None]]:
+def until_blocked(db: asyncpg.Connection) -> Callable[[], Awaitable[None]]:
     """Wait until a transaction waits for a lock."""
 
-    async def wait() -> None:
-        async def blocked() -> bool:
-            waiting: bool = await db.fetchval(WAITING)
-            return waiting
+    async def blocked() -> bool:
+        found: bool = await db.fetchval(
+            "SELECT count(*) > 0 FROM pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        return found
 
-        await eventually(blocked)
-
-    return wait
+    return lambda: until(blocked)

@@ -22,8 +22,11 @@ async def test_no_request_gets_a_5xx_or_an_undocumented_response(server, headers
     tried = await asyncio.to_thread(fuzz, server.url, headers(user))
     assert tried == {
         "GET /api/v1/notifications",
+        "GET /api/v1/notifications/preferences",
         "GET /api/v1/notifications/unread-count",
+        "POST /api/v1/notifications/read-all",
         "POST /api/v1/notifications/{notification_id}/read",
+        "PUT /api/v1/notifications/preferences",
         "GET /exports/me",
     }
 

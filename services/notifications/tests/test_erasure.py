@@ -17,11 +17,17 @@ from contracts.users import (
     UserRegistered,
     UserSnapshot,
 )
+from notifications.kinds.models import Channel
 from notifications.notifications.jobs import erase_user_data
+from notifications.outcomes.models import ChannelOutcome
+from notifications.outcomes.wiring import outcomes
+from notifications.preferences.models import Preferences
+from notifications.preferences.wiring import preferences
 from notifications.recipients.models import EraseUserData
 from testkit.messages import record_of
 
 ROWS = ("notifications", "feed_entries")
+PREFERENCES = "/api/v1/notifications/preferences"
 
 
 @pytest.fixture
@@ -101,6 +107,40 @@ async def test_an_open_socket_of_a_deleted_account_gets_nothing_more(feed, consu
             await socket.next(seconds=0.5)
 
 
+async def test_the_preferences_of_a_deleted_account_go_and_cannot_come_back(
+    client, headers, consume, erase, db
+):
+    """Its access token is valid until the end of its session has arrived everywhere."""
+    user, other = new_id(), new_id()
+    chosen = {"orders": {"email": False}, "locale": "de"}
+    for one in (user, other):
+        answer = await client.put(PREFERENCES, headers=headers(one), json=chosen)
+        assert answer.status_code == 200
+    await consume(deleted(user))
+    assert await erase() == 1
+    for one, status in ((user, 404), (new_id(), 200), (other, 200)):
+        answer = await client.put(PREFERENCES, headers=headers(one), json=chosen)
+        assert answer.status_code == status, answer.text
+    row = await db.fetchrow("SELECT * FROM preferences WHERE user_id = $1", user)
+    assert (row["muted"], row["locale"], row["is_closed"]) == ([], None, True)
+    assert await db.fetchval("SELECT muted FROM preferences WHERE user_id = $1", other)
+
+
+async def test_while_preferences_are_changed_the_deletion_waits_and_then_erases_them(
+    consume, resources, db, until_blocked
+):
+    """Between the lock of the preferences and their commit."""
+    user = new_id()
+    async with resources.database.transaction() as unit:
+        mine = Preferences(muted=frozenset(), locale="de")
+        await preferences(resources, unit).replace(user, mine, expected=[])
+        deleting = asyncio.create_task(consume(deleted(user)))
+        await until_blocked()
+    assert await deleting == (1, None)
+    row = await db.fetchrow("SELECT locale, is_closed FROM preferences")
+    assert tuple(row) == (None, True)
+
+
 async def test_a_deletion_in_a_batch_takes_effect_between_its_neighbours(consume, erase, db):
     user, other = new_id(), new_id()
     before, after = [example(UserRegistered, user_id=one) for one in (user, other)]
@@ -174,6 +214,17 @@ async def test_while_a_notification_is_written_the_deletion_waits_and_then_erase
     assert await deleting == (1, None)
     assert await erase() == 1
     assert await rows_of(db, user) == [0, 0]
+
+
+async def test_the_counts_of_outcomes_of_a_deleted_account_go(consume, erase, resources, db):
+    user, other = new_id(), new_id()
+    for one in (user, other):
+        done = ChannelOutcome(notification_id=new_id(), user_id=one, channel=Channel.EMAIL)
+        async with resources.database.transaction() as unit:
+            await outcomes(resources, unit).announce([done])
+    await consume(deleted(user))
+    assert await erase() == 1
+    assert await db.fetchval("SELECT array_agg(user_id) FROM outcomes") == [other]
 
 
 async def test_more_rows_than_a_page_are_erased_by_a_job_that_was_killed_before(

@@ -57,6 +57,16 @@ async def test_a_stranger_has_empty_lists(export):
     }
 
 
+async def test_an_export_has_what_the_caller_has_chosen(client, headers, export):
+    user = new_id()
+    chosen = {"orders": {"email": False}, "locale": "de-CH"}
+    path = "/api/v1/notifications/preferences"
+    assert (await client.put(path, headers=headers(user), json=chosen)).status_code == 200
+    [preferences] = (await export(user))["preferences"]
+    assert (preferences["muted"], preferences["locale"]) == (["orders.email"], "de-CH")
+    assert (await export(new_id()))["preferences"] == []
+
+
 async def test_a_parked_message_about_the_users_order_is_exported(export, batches):
     user = new_id()
     event = example(OrderConfirmed, customer_id=user)

@@ -18,7 +18,13 @@ from contracts.orders import (
     OrderShipped,
     ProductStockChanged,
 )
-from contracts.users import UserProfileUpdated, UserRegistered, UserRolesChanged, UserSnapshot
+from contracts.users import (
+    UserEmailChanged,
+    UserProfileUpdated,
+    UserRegistered,
+    UserRolesChanged,
+    UserSnapshot,
+)
 from notifications.recipients.models import Recipient
 
 
@@ -144,6 +150,15 @@ async def test_orders_of_one_user_keep_the_order_of_their_messages(consume, plac
     await consume(*orders)
     rows = await db.fetch("SELECT data ->> 'order_id' AS id FROM notifications ORDER BY event_id")
     assert [row["id"] for row in rows] == [str(order.order_id) for order in orders]
+
+
+async def test_a_changed_address_is_a_security_notification_even_to_an_unknown_user(consume, db):
+    user = new_id()
+    assert await consume(example(UserEmailChanged, user_id=user)) == (1, None)
+    row = await db.fetchrow("SELECT * FROM notifications")
+    assert (row["user_id"], row["type"]) == (user, "user.email_changed")
+    assert row["title"] == "E-mail address changed"
+    assert json.loads(row["data"]) == {}, "an address would be personal data in a push"
 
 
 async def test_stock_and_roles_change_nothing(consume, db):
