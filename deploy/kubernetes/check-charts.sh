@@ -16,8 +16,18 @@ EXISTING+=,notifications.smtp.username=mailer,notifications.smtp.existingSecret=
 EXISTING+=,global.image.registry=registry.example.com/team,topics.replicationFactor=3,topics.partitions.slipway\\.orders=12,global.database.parameters=sslmode=require
 STRIMZI=global.kafka.strimziCluster=events,global.kafka.bootstrapServers=events-kafka-bootstrap:9093,global.kafka.topicPrefix=prod.
 
+# What the umbrella chart needs in production.
+NEEDED=(--set global.publicUrl=https://shop.example.com:8443/front)
+
 # Each line: a chart and a wrong value.
 WRONG=(
+  "slipway global.publicUrl=" # in production
+  "slipway global.publicUrl=http://shop.example.com" # likewise
+  "slipway global.publicUrl=https://192.0.2.1" # no domain for passkeys
+  "slipway global.publicUrl=https://user@shop.example.com"
+  "slipway global.publicUrl=,users.settings.PASSKEY_RP_ID=example.com" # without origins
+  "service name=users,accounts=true" # without a public address
+  "service name=notifications,smtp.server=mail.example.com:587,smtp.from=shop@example.com" # likewise
   "slipway global.environment=staging"
   "slipway global.kafka.bootstrapServers=kafka"
   "slipway global.kafka.strimziCluster=No_Name"
@@ -67,12 +77,14 @@ rendered=$(mktemp -d)
 trap 'rm -rf "$rendered"' EXIT
 bring_together
 
-for chart in gateway slipway slipway-infra; do lint_and_render "$chart" "$chart"; done
+for chart in gateway slipway-infra; do lint_and_render "$chart" "$chart"; done
+lint_and_render slipway slipway "${NEEDED[@]}"
 for service in "${SERVICES[@]}"; do lint_and_render "$service" service --set "name=$service"; done
 render development slipway --set "$DEVELOPMENT"
-render strimzi slipway --set "$STRIMZI"
+render strimzi slipway "${NEEDED[@]}" --set "$STRIMZI"
 .venv/bin/python deploy/kubernetes/check_secrets.py "$rendered"/*.yaml
-render existing slipway --set "$EXISTING" # its Valkey has no password
+render existing slipway "${NEEDED[@]}" --set "$EXISTING" # its Valkey has no password
+.venv/bin/python deploy/kubernetes/check_public_url.py "$rendered/existing.yaml" https://shop.example.com:8443/front
 .venv/bin/python deploy/kubernetes/check_strimzi.py "$rendered/strimzi.yaml" helm/slipway/topics.json
 "$UV" tool run --quiet --from "$VALIDATOR" kubernetes-validate --strict --quiet \
   --kubernetes-version "$KUBERNETES_VERSION" "$rendered"/*.yaml
@@ -80,7 +92,9 @@ renderings=$(find "$rendered" -type f | wc -l)
 
 for wrong in "${WRONG[@]}"; do
   read -r chart value <<< "$wrong"
-  if render refused "$chart" --set "$value" 2>/dev/null; then
+  needed=()
+  [[ $chart == slipway ]] && needed=("${NEEDED[@]}")
+  if render refused "$chart" "${needed[@]}" --set "$value" 2>/dev/null; then
     die "helm/$chart accepts $value. Correct its values.schema.json, which must reject it."
   fi
 done

@@ -5,10 +5,12 @@ import json
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
-from gateway.exports import MAX_PART_BYTES
+from chassis.database import new_id
+from chassis.http.limits import MAX_EXPORT_BYTES
 from gateway.settings import EXPORTS_AT_A_TIME
 from testkit.waiting import until
 
@@ -126,7 +128,7 @@ async def test_without_one_service_there_is_no_export(exporting, bearer, name, a
         {"status": 302, "fields": ((b"location", b"/elsewhere"),)},
         {"kind": b"text/html"},
         {"breaks_off": True},
-        {"content": b"x" * (MAX_PART_BYTES + 1)},
+        {"content": b"x" * (MAX_EXPORT_BYTES + 1)},
     ],
     ids=["500", "503", "404", "302", "HTML", "breaks off", "too large"],
 )
@@ -141,10 +143,10 @@ async def test_a_part_that_is_not_whole_is_none(exporting, parts, bearer, broken
 
 
 async def test_a_part_as_large_as_allowed_is_passed_on(exporting, parts, bearer):
-    parts["orders"].content = b'"%b"' % (b"x" * (MAX_PART_BYTES - 2))
+    parts["orders"].content = b'"%b"' % (b"x" * (MAX_EXPORT_BYTES - 2))
     gateway = await exporting()
     answer = await gateway.http.get(EXPORT, headers=bearer)
-    assert len(answer.json()["orders"]) == MAX_PART_BYTES - 2
+    assert len(answer.json()["orders"]) == MAX_EXPORT_BYTES - 2
 
 
 async def test_a_service_that_is_too_slow_is_503_and_is_not_waited_for(
@@ -209,12 +211,14 @@ async def test_two_exports_at_once_are_both_whole(exporting, parts, tokens):
     assert answers[0].json() == answers[1].json() == {name: {"of": [name]} for name in NAMES}
 
 
-async def test_more_exports_than_fit_into_memory_are_503(exporting, parts, bearer, assert_problem):
+async def test_more_exports_than_fit_into_memory_are_503(
+    exporting, parts, bearer, tokens, assert_problem
+):
     gate = asyncio.Event()
     parts["orders"].gate = gate
     gateway = await exporting()
     first = [
-        asyncio.create_task(gateway.http.get(EXPORT, headers=bearer))
+        asyncio.create_task(gateway.http.get(EXPORT, headers=tokens.headers()))
         for _ in range(EXPORTS_AT_A_TIME)
     ]
     await until(lambda: len(parts["orders"].requests) == EXPORTS_AT_A_TIME)
@@ -225,21 +229,46 @@ async def test_more_exports_than_fit_into_memory_are_503(exporting, parts, beare
     assert (await gateway.http.get(EXPORT, headers=bearer)).status_code == 200
 
 
-async def test_clients_that_do_not_read_keep_no_places(exporting, parts, bearer):
+async def test_one_user_holds_one_place_and_leaves_the_others_to_other_users(
+    exporting, parts, tokens, assert_problem
+):
+    gate = asyncio.Event()
+    parts["orders"].gate = gate
+    gateway = await exporting()
+    user, bob = new_id(), tokens.headers()
+    first = asyncio.create_task(gateway.http.get(EXPORT, headers=tokens.headers(subject=user)))
+    await until(lambda: len(parts["orders"].requests) == 1)
+    for _ in range(EXPORTS_AT_A_TIME):
+        refused = await gateway.http.get(EXPORT, headers=tokens.headers(subject=user))
+        assert_problem(refused, 429, "too-many-requests")
+        assert int(refused.headers["retry-after"]) >= 1
+    other = asyncio.create_task(gateway.http.get(EXPORT, headers=bob))
+    await until(lambda: len(parts["orders"].requests) == 2)
+    gate.set()
+    assert (await first).status_code == (await other).status_code == 200
+    again = await gateway.http.get(EXPORT, headers=tokens.headers(subject=user))
+    assert again.status_code == 200
+
+
+async def test_clients_that_do_not_read_keep_no_places(exporting, parts, bearer, tokens):
     """The response to the first of them is aborted at its deadline."""
     for name in ("users", "orders"):
-        parts[name].content = b'"%b"' % (b"x" * (MAX_PART_BYTES - 2))
+        parts[name].content = b'"%b"' % (b"x" * (MAX_EXPORT_BYTES - 2))
     gateway = await exporting(seconds=1)
-    head = f"GET {EXPORT} HTTP/1.1\r\nHost: x\r\nAuthorization: {bearer['Authorization']}\r\n\r\n"
     silent = []
     for _ in range(EXPORTS_AT_A_TIME):
+        token = tokens.headers()["Authorization"]
+        head = f"GET {EXPORT} HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n\r\n"
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, limit=1024)
         writer.write(head.encode())
         assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
         silent.append((reader, writer))
 
     async def served():
-        return (await gateway.http.get(EXPORT, headers=bearer)).status_code == 200
+        try:
+            return (await gateway.http.get(EXPORT, headers=bearer)).status_code == 200
+        except httpx.RemoteProtocolError:  # this client was too slow itself, and was cut off
+            return False
 
     await until(served)
     first, _ = silent[0]
@@ -249,24 +278,38 @@ async def test_clients_that_do_not_read_keep_no_places(exporting, parts, bearer)
     for _, writer in silent:
         writer.close()
         await writer.wait_closed()
-    assert received < 2 * MAX_PART_BYTES
+    assert received < 2 * MAX_EXPORT_BYTES
 
 
 async def test_head_and_options_are_offered_and_other_methods_refused(
-    exporting, bearer, assert_problem
+    exporting, parts, bearer, assert_problem
 ):
     gateway = await exporting()
     got = await gateway.http.get(EXPORT, headers=bearer)
     head = await gateway.http.head(EXPORT, headers=bearer)
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["content-length"] == got.headers["content-length"]
-    options = await gateway.http.options(EXPORT)
-    assert options.status_code == 204
-    assert options.headers["allow"] == "GET, HEAD, OPTIONS"
+    asked = len(parts["users"].requests)
+    for headers in (None, bearer):
+        options = await gateway.http.options(EXPORT, headers=headers)
+        assert (options.status_code, options.content) == (204, b"")
+        assert options.headers["allow"] == "GET, HEAD, OPTIONS"
+    assert len(parts["users"].requests) == asked
     for method in ("POST", "PUT", "PATCH", "DELETE"):
         answer = await gateway.http.request(method, EXPORT, headers=bearer)
         assert_problem(answer, 405, "method-not-allowed")
         assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+async def test_options_is_no_other_way_to_read_an_export(
+    exporting, parts, bearer, assert_problem, monkeypatch
+):
+    """If the gateway's file of methods lacked the path, OPTIONS would come to the export itself."""
+    monkeypatch.setattr("gateway.app.read_methods", dict)
+    gateway = await exporting()
+    answer = await gateway.http.options(EXPORT, headers=bearer)
+    assert_problem(answer, 405, "method-not-allowed")
+    assert not any(part.requests for part in parts.values())
 
 
 async def test_exports_have_a_limit_for_each_user(exporting, valkey, tokens, assert_problem):

@@ -11,6 +11,7 @@ from contracts.examples import example
 from contracts.orders import OrderCancelled
 from contracts.users import (
     UserDeleted,
+    UserEmailChanged,
     UserEmailVerified,
     UserProfileUpdated,
     UserRegistered,
@@ -154,6 +155,7 @@ async def test_a_deletion_in_a_batch_takes_effect_between_its_neighbours(consume
     [
         example(UserRegistered, version=1),
         example(UserProfileUpdated, version=3),
+        example(UserEmailChanged, version=4),
         example(UserSnapshot, version=8),
         example(UserDeleted, version=9),
     ],

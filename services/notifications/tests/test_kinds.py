@@ -25,6 +25,10 @@ DATA = {
     "body": "All ropes.",
     "webhook_id": "8",
     "reason": "gone",
+    "method": "change",
+    "factor": "totp",
+    "change": "added",
+    "expires_at": "2026-04-15T10:30:00+00:00",
 }
 PLACED = KINDS["order.placed"]
 

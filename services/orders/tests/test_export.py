@@ -111,11 +111,11 @@ async def test_more_orders_than_a_page_are_exported_each_once(export, place, pro
     assert set(exported) == ids
 
 
-@pytest.mark.parametrize(("orders", "lines", "statements"), [(1, 1, 6), (1, 30, 6), (5, 1, 6)])
+@pytest.mark.parametrize(("orders", "lines", "statements"), [(1, 1, 7), (1, 30, 7), (5, 1, 7)])
 async def test_a_page_of_orders_with_lines_and_history_is_three_statements(
     settings, tokens, orders, lines, statements
 ):
-    """The other three are stored responses, parked messages and the audit log."""
+    """The other four are stored responses, parked messages, the audit log and jobs."""
     app = create_api(SERVICE, settings)
     user = new_id()
     clerk = tokens.headers(scopes=["catalog:write"])

@@ -2,15 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
 import httpx
 import pytest
 
-from chassis.auth import TokenSigner
+from chassis.auth import SessionGrant, TokenSigner
+from chassis.database import new_id
 from chassis.jobs import InsideJob, InsideRun
 from chassis.service import Service
 from chassis.wiring import ServiceResources
@@ -33,6 +34,42 @@ type LockWaiters = Callable[[int], Awaitable[None]]
 type HeldAccounts = Callable[..., Awaitable[list[Any]]]
 type Register = Callable[..., Awaitable[dict[str, Any]]]
 type LogIn = Callable[..., Awaitable[dict[str, Any]]]
+
+
+def bearer_of(tokens: Mapping[str, Any]) -> dict[str, str]:
+    """Return the Authorization header of the tokens of a log-in."""
+    return {"Authorization": f"Bearer {tokens['access_token']}"}
+
+
+def logged_in(minutes_ago: int) -> SessionGrant:
+    """Return the grant of a log-in some minutes ago."""
+    at = datetime.now(UTC) - timedelta(minutes=minutes_ago)
+    return SessionGrant(session_id=new_id(), authenticated_at=at)
+
+
+def status_and_kind(answer: httpx.Response) -> tuple[int, str]:
+    """Return a problem's status and the name of its type."""
+    return answer.status_code, answer.json()["type"].rpartition("/")[2]
+
+
+def assert_invalid_token(answer: httpx.Response) -> None:
+    """Check that a mailed token was not accepted."""
+    assert status_and_kind(answer) == (422, "invalid-one-time-token"), answer.text
+
+
+async def count_living(db: asyncpg.Connection) -> int:
+    """Return the number of sessions that were not revoked."""
+    count: int = await db.fetchval("SELECT count(*) FROM sessions WHERE revoked_at IS NULL")
+    return count
+
+
+async def pass_time(db: asyncpg.Connection, seconds: float) -> None:
+    """Change all buckets as if this much time had passed."""
+    await db.execute(
+        "UPDATE log_in_buckets SET empty_at = empty_at - $1::interval,"
+        " expires_at = expires_at - $1::interval",
+        timedelta(seconds=seconds),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -150,6 +187,28 @@ def log_in(client: httpx.AsyncClient) -> LogIn:
         answer = await client.post("/api/v1/auth/login", json=body)
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+    return post
+
+
+@pytest.fixture
+def log_in_status(client: httpx.AsyncClient) -> Callable[..., Awaitable[int]]:
+    """Try to log in with a password, and return the status."""
+
+    async def post(password, email="ada@example.com"):
+        body = {"email": email, "password": password}
+        return (await client.post("/api/v1/auth/login", json=body)).status_code
+
+    return post
+
+
+@pytest.fixture
+def confirm_email(client: httpx.AsyncClient) -> Callable[..., Awaitable[httpx.Response]]:
+    """Redeem a mailed token that verifies or changes an address."""
+
+    async def post(token, **headers):
+        path = "/api/v1/email-verifications/confirm"
+        return await client.post(path, json={"token": token}, headers=headers)
 
     return post
 

@@ -76,7 +76,7 @@ async def test_a_key_is_shown_once_and_stored_as_a_hash(client, bearer, create, 
 async def test_a_new_key_is_on_record_without_its_secret(create, db):
     created = (await create(headers=None)).json()
     (entry,) = await audited(db, "api_key.created")
-    assert entry["subject"] == f"api_key:{created['id']}"
+    assert entry["subject"] == f"user:{entry['actor_id']}"
     assert entry["session_id"] is not None
     owner = await db.fetchval("SELECT id FROM users")
     assert entry["actor_id"] == owner
@@ -85,8 +85,7 @@ async def test_a_new_key_is_on_record_without_its_secret(create, db):
         created["expires_at"]
     )
     assert details == {
-        "owner": str(owner),
-        "name": "Warehouse",
+        "api_key_id": created["id"],
         "prefix": created["prefix"],
         "scopes": ["orders:read"],
     }
@@ -218,8 +217,9 @@ async def test_a_revoked_key_stays_in_the_list_and_is_on_record(client, create, 
     (key,) = await listed()
     assert key["revoked_at"] is not None
     (entry,) = await audited(db, "api_key.revoked")
-    assert (entry["actor_kind"], entry["subject"]) == ("user", f"api_key:{key_id}")
-    assert entry["actor_id"] == await db.fetchval("SELECT id FROM users")
+    owner = await db.fetchval("SELECT id FROM users")
+    assert (entry["actor_id"], entry["subject"]) == (owner, f"user:{owner}")
+    assert entry["details"] == {"api_key_id": key_id}
 
 
 async def test_a_key_is_revoked_once_however_often_it_is_asked_for(

@@ -6,7 +6,8 @@ import pytest
 
 from users.sessions.service import Refusal
 
-from .test_sessions import bearer_of, claims_of
+from .conftest import bearer_of, count_living
+from .test_sessions import claims_of
 from .test_tokens import FORM, assert_refused
 
 LOGIN = "/api/v1/auth/login"
@@ -108,10 +109,6 @@ def post(client):
     return send
 
 
-async def living(db):
-    return await db.fetchval("SELECT count(*) FROM sessions WHERE revoked_at IS NULL")
-
-
 async def test_the_refresh_token_is_in_the_cookie_and_not_in_the_body(opened):
     cookie = cookie_in(opened)
     assert len(cookie.value) == 43
@@ -156,7 +153,7 @@ async def test_another_origin_can_neither_refresh_nor_log_out_by_the_cookie(open
         answer = await post(path, form, first, **page)
         assert_refused(answer, "invalid_request")
         assert "set-cookie" not in answer.headers
-    assert await living(db) == 1
+    assert await count_living(db) == 1
     assert await db.fetchval("SELECT count(*) FROM refresh_tokens WHERE used_at IS NULL") == 1
     assert (await post(TOKEN, GRANT, first, **PAGE)).status_code == 200
 
@@ -168,7 +165,7 @@ async def test_another_origin_can_not_log_a_browser_in(client, register, page, d
     answer = await client.post(LOGIN, json=BODY, headers=page)
     assert (answer.status_code, answer.json()["type"].rsplit("/")[-1]) == (403, "cross-origin")
     assert "set-cookie" not in answer.headers
-    assert await living(db) == 0
+    assert await count_living(db) == 0
 
 
 async def test_a_token_in_the_form_precedes_the_cookie(opened, log_in, post):
@@ -186,7 +183,7 @@ async def test_a_page_logs_out_by_the_cookie_alone(opened, post, db):
     answer = await post(REVOKE, {}, kept, **PAGE)
     assert answer.status_code == 200
     assert (cookie_in(answer).value, cookie_in(answer)["max-age"]) == ("", "0")
-    assert await living(db) == 0
+    assert await count_living(db) == 0
     refused = await post(TOKEN, GRANT, kept, **PAGE)
     assert refused.json()["error_description"] == Refusal.REVOKED
 

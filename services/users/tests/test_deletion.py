@@ -5,14 +5,11 @@ import asyncio
 import asyncpg
 import pytest
 
+from .conftest import bearer_of
 from .test_accounts import ME, USERS, sid_of
 
 LOGIN = "/api/v1/auth/login"
 PERSONAL = ("ada@example.com", "Ada", "Lovelace", "argon2")
-
-
-def header_of(tokens):
-    return {"Authorization": f"Bearer {tokens['access_token']}"}
 
 
 @pytest.fixture
@@ -40,10 +37,10 @@ async def rows_of(db):
 
 async def test_the_account_is_gone_and_its_end_is_announced(client, register, log_in, events):
     user = await register()
-    await client.patch(ME, json={"full_name": "Ada King"}, headers=header_of(await log_in()))
+    await client.patch(ME, json={"full_name": "Ada King"}, headers=bearer_of(await log_in()))
     tokens = await log_in()
 
-    answer = await client.delete(ME, headers=header_of(tokens))
+    answer = await client.delete(ME, headers=bearer_of(tokens))
 
     assert (answer.status_code, answer.content) == (204, b"")
     [(sequence, data)] = [
@@ -52,7 +49,7 @@ async def test_the_account_is_gone_and_its_end_is_announced(client, register, lo
     assert sequence == "00000000000000000003"
     assert data.keys() == {"version", "user_id", "deleted_at"}
     assert (data["user_id"], data["version"]) == (user["id"], 3)
-    assert (await client.get(ME, headers=header_of(tokens))).status_code == 404
+    assert (await client.get(ME, headers=bearer_of(tokens))).status_code == 404
     body = {"email": user["email"], "password": "correct horse battery"}
     assert (await client.post(LOGIN, json=body)).status_code == 401
 
@@ -63,7 +60,7 @@ async def test_no_personal_data_stays(client, register, log_in, db):
     before = str(await rows_of(db))
     assert all(word in before for word in PERSONAL)
 
-    await client.delete(ME, headers=header_of(tokens))
+    await client.delete(ME, headers=bearer_of(tokens))
 
     for table, rows in (await rows_of(db)).items():
         found = [word for word in PERSONAL if word in rows]
@@ -75,7 +72,7 @@ async def test_no_personal_data_stays(client, register, log_in, db):
 async def test_the_deletion_is_on_record_by_the_id_alone(client, register, log_in, db):
     user = await register()
     tokens = await log_in()
-    await client.delete(ME, headers=header_of(tokens))
+    await client.delete(ME, headers=bearer_of(tokens))
     [entry] = await db.fetch("SELECT * FROM audit_log WHERE action = 'user.deleted'")
     assert entry["subject"] == f"user:{user['id']}"
     assert (str(entry["actor_id"]), str(entry["session_id"])) == (user["id"], sid_of(tokens))
@@ -87,7 +84,7 @@ async def test_all_sessions_end_also_the_one_that_deleted_it(
 ):
     await register()
     tokens, other = await log_in(), await log_in()
-    await client.delete(ME, headers=header_of(tokens))
+    await client.delete(ME, headers=bearer_of(tokens))
     [revoked] = [data for kind, _, data in await events() if kind == "session.revoked.v1"]
     assert sorted(revoked["sids"]) == sorted([sid_of(tokens), sid_of(other)])
     for one in (tokens, other):
@@ -97,7 +94,7 @@ async def test_all_sessions_end_also_the_one_that_deleted_it(
 
 async def test_the_address_can_be_registered_again_and_is_another_account(client, register, log_in):
     first = await register()
-    await client.delete(ME, headers=header_of(await log_in()))
+    await client.delete(ME, headers=bearer_of(await log_in()))
     second = await register("ADA@example.com")
     assert second["id"] != first["id"]
     assert second["version"] == 1
@@ -107,8 +104,8 @@ async def test_another_account_stays(client, register, log_in, refresh):
     await register()
     grace = await register("grace@example.com")
     others = await log_in("grace@example.com")
-    await client.delete(ME, headers=header_of(await log_in()))
-    assert (await client.get(ME, headers=header_of(others))).json() == grace
+    await client.delete(ME, headers=bearer_of(await log_in()))
+    assert (await client.get(ME, headers=bearer_of(others))).json() == grace
     assert (await refresh(others["refresh_token"])).status_code == 200
 
 
@@ -119,7 +116,7 @@ async def test_a_log_in_of_long_ago_is_not_enough_although_its_token_is_new(
     await register()
     tokens = await make_older(await log_in(), seconds)
 
-    answer = await client.delete(ME, headers=header_of(tokens))
+    answer = await client.delete(ME, headers=bearer_of(tokens))
 
     assert answer.status_code == status
     assert await db.fetchval("SELECT count(*) FROM users") == (status == 401)
@@ -133,7 +130,7 @@ async def test_a_log_in_of_long_ago_is_not_enough_although_its_token_is_new(
 
 async def test_an_old_version_is_refused(client, register, log_in):
     await register()
-    headers = {**header_of(await log_in()), "If-Match": '"7"'}
+    headers = {**bearer_of(await log_in()), "If-Match": '"7"'}
     assert (await client.delete(ME, headers=headers)).status_code == 412
 
 
@@ -144,13 +141,13 @@ async def test_the_last_admin_stays_until_there_is_another(client, register, log
     tokens = await log_in()
     before = await events()
 
-    refused = await client.delete(ME, headers=header_of(tokens))
+    refused = await client.delete(ME, headers=bearer_of(tokens))
 
     assert (refused.status_code, await events()) == (409, before)
     assert refused.json()["type"].endswith("/last-admin")
     promote = {"roles": ["admin"]}
-    await client.patch(f"{USERS}/{other['id']}", json=promote, headers=header_of(tokens))
-    assert (await client.delete(ME, headers=header_of(tokens))).status_code == 204
+    await client.patch(f"{USERS}/{other['id']}", json=promote, headers=bearer_of(tokens))
+    assert (await client.delete(ME, headers=bearer_of(tokens))).status_code == 204
 
 
 async def test_of_two_admins_who_delete_themselves_at_once_one_stays(
@@ -163,7 +160,7 @@ async def test_of_two_admins_who_delete_themselves_at_once_one_stays(
     await db.execute("UPDATE users SET roles = ARRAY['admin']")
     tokens = [await log_in(email) for email in emails]
 
-    answers = await held_accounts(*(client.delete(ME, headers=header_of(one)) for one in tokens))
+    answers = await held_accounts(*(client.delete(ME, headers=bearer_of(one)) for one in tokens))
 
     assert sorted(answer.status_code for answer in answers) == [204, 409]
     assert await db.fetchval("SELECT count(*) FROM users") == 1
@@ -174,7 +171,7 @@ async def test_an_account_is_deleted_once(client, register, log_in, held_account
     one, other = await log_in(), await log_in()
 
     answers = await held_accounts(
-        *(client.delete(ME, headers=header_of(each)) for each in (one, other))
+        *(client.delete(ME, headers=bearer_of(each)) for each in (one, other))
     )
 
     assert [answer.status_code for answer in answers] == [204, 404]
@@ -189,7 +186,7 @@ async def test_between_the_verification_of_a_log_in_and_its_session_the_account_
     body = {"email": user["email"], "password": "correct horse battery"}
 
     deleted, logged_in = await held_accounts(
-        client.delete(ME, headers=header_of(tokens)), client.post(LOGIN, json=body)
+        client.delete(ME, headers=bearer_of(tokens)), client.post(LOGIN, json=body)
     )
 
     assert (deleted.status_code, logged_in.status_code) == (204, 401)

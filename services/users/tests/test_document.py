@@ -7,7 +7,7 @@ from testkit.clients import serving
 from testkit.conformance import conforms
 from users.declaration import SERVICE
 
-OPERATIONS = 38
+OPERATIONS = 39
 
 
 async def test_every_response_is_as_documented(settings, tokens, register):

@@ -8,6 +8,8 @@ import pytest
 from users.one_time_tokens.jobs import prune_one_time_tokens
 from users.one_time_tokens.models import hash_of
 
+from .conftest import assert_invalid_token
+
 REQUEST = "/api/v1/email-verifications"
 CONFIRM = "/api/v1/email-verifications/confirm"
 RESET = "/api/v1/password-resets"
@@ -15,21 +17,8 @@ ME = "/api/v1/users/me"
 ADA = {"email": "ada@example.com"}
 
 
-@pytest.fixture
-def confirm(client):
-    async def post(token):
-        return await client.post(CONFIRM, json={"token": token})
-
-    return post
-
-
-def assert_invalid(answer):
-    assert answer.status_code == 422, answer.text
-    assert answer.json()["type"].endswith("/invalid-one-time-token")
-
-
 async def test_a_registration_mails_a_token_that_verifies_the_address(
-    register, mailed, confirm, events, client, db, log_in
+    register, mailed, confirm_email, events, client, db, log_in
 ):
     user = await register()
     [mail] = await mailed()
@@ -43,7 +32,7 @@ async def test_a_registration_mails_a_token_that_verifies_the_address(
     }
     assert user["email_verified"] is False
 
-    answer = await confirm(mail["token"])
+    answer = await confirm_email(mail["token"])
 
     assert (answer.status_code, answer.content) == (204, b"")
     assert (await events())[-1] == (
@@ -73,19 +62,19 @@ async def test_a_token_has_256_bits_and_is_stored_as_a_hash(register, mailed, db
     assert mail["token"] not in str(await db.fetch("SELECT * FROM jobs"))
 
 
-async def test_a_token_is_accepted_once(register, mailed, confirm, events):
+async def test_a_token_is_accepted_once(register, mailed, confirm_email, events):
     await register()
     [mail] = await mailed()
-    assert (await confirm(mail["token"])).status_code == 204
-    assert_invalid(await confirm(mail["token"]))
+    assert (await confirm_email(mail["token"])).status_code == 204
+    assert_invalid_token(await confirm_email(mail["token"]))
     assert [event for event, _, _ in await events()].count("user.email_verified.v1") == 1
 
 
 @pytest.mark.parametrize("token", ["x", "\u00fc" * 43, "a" * 512])
-async def test_a_token_that_was_never_issued_is_invalid(register, mailed, confirm, token):
+async def test_a_token_that_was_never_issued_is_invalid(register, mailed, confirm_email, token):
     await register()
     await mailed()
-    assert_invalid(await confirm(token))
+    assert_invalid_token(await confirm_email(token))
 
 
 @pytest.mark.parametrize(
@@ -100,14 +89,14 @@ async def test_a_body_that_is_not_valid_is_pointed_to(client, body):
 
 
 async def test_a_token_that_expired_is_invalid_and_deleted(
-    register, mailed, confirm, db, resources
+    register, mailed, confirm_email, db, resources
 ):
     await register()
     [mail] = await mailed()
     async with resources.database.transaction() as unit:
         assert await prune_one_time_tokens(unit, 10) == 0
     await db.execute("UPDATE one_time_tokens SET expires_at = now()")
-    assert_invalid(await confirm(mail["token"]))
+    assert_invalid_token(await confirm_email(mail["token"]))
     async with resources.database.transaction() as unit:
         assert await prune_one_time_tokens(unit, 10) == 1
     assert await db.fetchval("SELECT count(*) FROM one_time_tokens") == 0
@@ -127,7 +116,7 @@ async def test_expired_tokens_are_deleted_in_batches(register, mailed, client, d
 
 
 async def test_another_mail_can_be_asked_for_and_the_earlier_one_stays_valid(
-    register, mailed, confirm, client
+    register, mailed, confirm_email, client
 ):
     """Whoever asked for the second may be a stranger."""
     await register()
@@ -139,17 +128,17 @@ async def test_another_mail_can_be_asked_for_and_the_earlier_one_stays_valid(
     earlier, later = await mailed()
     assert {earlier["email"], later["email"]} == {"ada@example.com"}
     assert earlier["token"] != later["token"]
-    assert (await confirm(earlier["token"])).status_code == 204
+    assert (await confirm_email(earlier["token"])).status_code == 204
 
 
 async def test_a_second_mail_of_a_verified_address_changes_nothing(
-    register, mailed, confirm, client, events
+    register, mailed, confirm_email, client, events
 ):
     await register()
     await client.post(REQUEST, json=ADA)
     earlier, later = await mailed()
-    await confirm(earlier["token"])
-    assert (await confirm(later["token"])).status_code == 204
+    await confirm_email(earlier["token"])
+    assert (await confirm_email(later["token"])).status_code == 204
     assert [event for event, _, _ in await events()].count("user.email_verified.v1") == 1
 
 
@@ -174,11 +163,13 @@ async def test_an_account_that_needs_no_verification_gets_no_mail(
     "change",
     ["UPDATE users SET is_active = false", "UPDATE users SET email = 'eve@example.com'"],
 )
-async def test_a_token_ends_with_its_account_or_address(register, mailed, confirm, db, change):
+async def test_a_token_ends_with_its_account_or_address(
+    register, mailed, confirm_email, db, change
+):
     await register()
     [mail] = await mailed()
     await db.execute(change)
-    assert_invalid(await confirm(mail["token"]))
+    assert_invalid_token(await confirm_email(mail["token"]))
 
 
 async def test_a_token_goes_with_its_account(register, mailed, db):
@@ -188,20 +179,20 @@ async def test_a_token_goes_with_its_account(register, mailed, db):
     assert await db.fetchval("SELECT count(*) FROM one_time_tokens") == 0
 
 
-async def test_a_token_is_accepted_for_its_purpose_alone(register, mailed, confirm, client):
+async def test_a_token_is_accepted_for_its_purpose_alone(register, mailed, confirm_email, client):
     await register()
     await client.post(RESET, json=ADA)
     verification, reset = await mailed()
-    assert_invalid(await confirm(reset["token"]))
+    assert_invalid_token(await confirm_email(reset["token"]))
     body = {"token": verification["token"], "new_password": "another horse battery"}
-    assert_invalid(await client.post(f"{RESET}/confirm", json=body))
-    assert (await confirm(verification["token"])).status_code == 204
+    assert_invalid_token(await client.post(f"{RESET}/confirm", json=body))
+    assert (await confirm_email(verification["token"])).status_code == 204
 
 
-async def test_no_event_but_the_private_one_carries_the_token(register, mailed, confirm, db):
+async def test_no_event_but_the_private_one_carries_the_token(register, mailed, confirm_email, db):
     await register()
     [mail] = await mailed()
-    await confirm(mail["token"])
+    await confirm_email(mail["token"])
     rows = await db.fetch("SELECT topic, headers, payload FROM outbox")
     holding = {
         row["topic"] for row in rows if mail["token"] in f"{row['payload']} {row['headers']}"

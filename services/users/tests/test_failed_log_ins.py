@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import AsyncExitStack
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -24,6 +23,8 @@ from users.log_ins.wiring import log_in_transaction
 from users.resources import Resources
 from users.settings import UsersSettings
 from users.throttling.jobs import prune_buckets
+
+from .conftest import pass_time
 
 LOGIN = "/api/v1/auth/login"
 PASSWORD = "correct horse battery"
@@ -49,13 +50,6 @@ def try_(client: httpx.AsyncClient):
         ]
 
     return post
-
-
-async def pass_time(db, seconds):
-    """Change all buckets as if this much time had passed."""
-    by = timedelta(seconds=seconds)
-    await db.execute("UPDATE log_in_buckets SET empty_at = empty_at - $1::interval", by)
-    await db.execute("UPDATE log_in_buckets SET expires_at = expires_at - $1::interval", by)
 
 
 async def test_after_too_many_the_next_must_wait_and_the_right_password_as_well(

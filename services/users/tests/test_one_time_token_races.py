@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-CONFIRM = "/api/v1/email-verifications/confirm"
 RESET = "/api/v1/password-resets"
 USERS = "/api/v1/users"
 ME = "/api/v1/users/me"
@@ -38,27 +37,10 @@ def while_locked(database, lock_waiters):
 
 
 @pytest.fixture
-def confirm(client):
-    async def post(token):
-        return await client.post(CONFIRM, json={"token": token})
-
-    return post
-
-
-@pytest.fixture
 def reset(client):
     async def post(token, password):
         body = {"token": token, "new_password": password}
         return await client.post(f"{RESET}/confirm", json=body)
-
-    return post
-
-
-@pytest.fixture
-def log_in_status(client):
-    async def post(password):
-        body = {"email": "ada@example.com", "password": password}
-        return (await client.post(LOGIN, json=body)).status_code
 
     return post
 
@@ -73,12 +55,12 @@ async def reset_tokens(register, client, mailed):
 
 
 async def test_between_look_up_and_lock_another_confirms_the_same_token(
-    register, mailed, confirm, while_locked, events
+    register, mailed, confirm_email, while_locked, events
 ):
     await register()
     [mail] = await mailed()
     token = mail["token"]
-    assert await while_locked(None, confirm(token), confirm(token)) == [204, 422]
+    assert await while_locked(None, confirm_email(token), confirm_email(token)) == [204, 422]
     assert [event for event, _, _ in await events()].count("user.email_verified.v1") == 1
 
 
@@ -148,10 +130,10 @@ def changing(register, log_in, client, mailed):
 
 
 async def test_of_two_accounts_that_confirm_one_address_at_once_one_gets_it(
-    changing, confirm, while_locked, db
+    changing, confirm_email, while_locked, db
 ):
     tokens = [await changing(f"{name}@example.com", "new@example.com") for name in ("ada", "bob")]
-    statuses = await while_locked(None, *map(confirm, tokens))
+    statuses = await while_locked(None, *map(confirm_email, tokens))
     assert sorted(statuses) == [204, 409]
     loser = ("ada", "bob")[statuses.index(409)]
     emails = {row["email"] for row in await db.fetch("SELECT email FROM users")}
@@ -159,21 +141,23 @@ async def test_of_two_accounts_that_confirm_one_address_at_once_one_gets_it(
 
 
 async def test_a_registration_and_a_change_to_one_address_at_once_make_one_account_of_it(
-    changing, confirm, client, db
+    changing, confirm_email, client, db
 ):
     for number in range(5):
         new = f"new{number}@example.com"
         token = await changing(f"ada{number}@example.com", new)
         body = {"email": new, "password": OLD, "full_name": "X"}
-        registered, confirmed = await asyncio.gather(client.post(USERS, json=body), confirm(token))
+        registered, confirmed = await asyncio.gather(
+            client.post(USERS, json=body), confirm_email(token)
+        )
         assert (registered.status_code, confirmed.status_code) in {(201, 409), (409, 204)}
         assert await db.fetchval("SELECT count(*) FROM users WHERE email = $1", new) == 1
 
 
 async def test_between_look_up_and_lock_a_later_request_ends_the_change(
-    changing, confirm, while_locked, db
+    changing, confirm_email, while_locked, db
 ):
     token = await changing("ada@example.com", "new@example.com")
     end = "DELETE FROM one_time_tokens WHERE purpose = 'change_email'"
-    assert await while_locked(end, confirm(token)) == [422]
+    assert await while_locked(end, confirm_email(token)) == [422]
     assert await db.fetchval("SELECT email FROM users") == "ada@example.com"

@@ -10,6 +10,7 @@ import pytest
 from chassis.api import create_api
 from chassis.auth.passwords import Passwords
 from testkit.clients import client_of, serving
+from testkit.waiting import until
 from users.declaration import SERVICE
 
 LOGIN, REGISTRATION = "/api/v1/auth/login", "/api/v1/users"
@@ -31,13 +32,6 @@ async def held(app, **bounds):
         await passwords.queue.take_turn()
         yield passwords.queue
     app.state.resources = resources
-
-
-async def until(condition):
-    while True:
-        if condition():
-            return
-        await asyncio.sleep(0.005)
 
 
 async def test_those_beyond_the_queue_are_503_and_all_other_requests_go_on(app, bearer, db):

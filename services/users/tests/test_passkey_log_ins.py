@@ -11,7 +11,8 @@ from chassis.database import new_id
 from testkit.authenticator import Browser, SoftwarePasskey, base64url, cbor
 from users.passkeys.models import Passkey, RefusedCredentialError, RelyingParty
 
-from .test_passkeys import PASSKEYS, WRONG_PAGES, kind
+from .conftest import status_and_kind
+from .test_passkeys import PASSKEYS, WRONG_PAGES
 
 ORIGIN = "http://localhost:8000"
 PARTY = RelyingParty(rp_id="localhost", origins=(ORIGIN,), name="slipway")
@@ -62,7 +63,7 @@ async def test_nobody_is_logged_in_by_a_page(
 ):
     passkey, _ = await enrolled()
     credential = replace(browser, **change).get(await request_options(), passkey)
-    assert kind(await log_in_with(credential)) == (401, "invalid-passkey")
+    assert status_and_kind(await log_in_with(credential)) == (401, "invalid-passkey")
 
 
 FORGERIES = {
@@ -82,7 +83,7 @@ async def test_a_forged_log_in_is_refused(
     passkey, _ = await enrolled()
     sessions = await db.fetchval("SELECT count(*) FROM sessions")
     answer = await log_in_with(browser.get(await request_options(), forged(passkey)))
-    assert kind(answer) == (401, "invalid-passkey")
+    assert status_and_kind(answer) == (401, "invalid-passkey")
     assert await db.fetchval("SELECT count(*) FROM sessions") == sessions
 
 
@@ -92,7 +93,7 @@ async def test_a_log_in_without_a_user_handle_is_refused(
     passkey, _ = await enrolled()
     credential = browser.get(await request_options(), passkey)
     del credential["response"]["userHandle"]
-    assert kind(await log_in_with(credential)) == (401, "invalid-passkey")
+    assert status_and_kind(await log_in_with(credential)) == (401, "invalid-passkey")
 
 
 async def test_a_counter_that_does_not_rise_shows_a_copied_key(
@@ -102,7 +103,7 @@ async def test_a_counter_that_does_not_rise_shows_a_copied_key(
     copy = replace(passkey)
     assert (await log_in_with(browser.get(await request_options(), passkey))).status_code == 200
     answer = await log_in_with(browser.get(await request_options(), copy))
-    assert kind(answer) == (401, "invalid-passkey")
+    assert status_and_kind(answer) == (401, "invalid-passkey")
 
 
 async def test_an_account_that_is_not_active_gets_the_response_of_an_unknown_passkey(

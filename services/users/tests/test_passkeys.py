@@ -2,29 +2,21 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import ValidationError
 
-from chassis.auth import ApiKeyGrant, SessionGrant
+from chassis.auth import ApiKeyGrant
 from chassis.database import new_id
 from testkit.authenticator import base64url
 from users.passkeys.jobs import prune_passkey_challenges
 from users.passkeys.models import MAX_PASSKEYS
 from users.settings import UsersSettings
 
+from .conftest import logged_in, status_and_kind
+
 PASSKEYS = "/api/v1/auth/passkeys"
 ORIGIN = "http://localhost:8000"
-
-
-def kind(answer):
-    return (answer.status_code, answer.json()["type"].rpartition("/")[2])
-
-
-def logged_in(minutes_ago):
-    at = datetime.now(UTC) - timedelta(minutes=minutes_ago)
-    return SessionGrant(session_id=new_id(), authenticated_at=at)
 
 
 async def test_the_options_ask_for_what_is_verified(creation_options, request_options, enrolled):
@@ -60,9 +52,9 @@ async def test_an_account_has_several_which_can_be_renamed_and_removed(
     assert listed["next_cursor"] is None
 
     assert (await client.delete(path, headers=bearer)).status_code == 204
-    assert kind(await client.delete(path, headers=bearer)) == (404, "passkey-not-found")
+    assert status_and_kind(await client.delete(path, headers=bearer)) == (404, "passkey-not-found")
     refused = await log_in_with(browser.get(await request_options(), first))
-    assert kind(refused) == (401, "invalid-passkey")
+    assert status_and_kind(refused) == (401, "invalid-passkey")
     assert (await log_in_with(browser.get(await request_options(), second))).status_code == 200
     actions = await db.fetch(
         "SELECT action, details FROM audit_log WHERE action <> 'session.opened' ORDER BY id"
@@ -94,7 +86,7 @@ WRONG_PAGES = {
 @pytest.mark.parametrize("change", WRONG_PAGES.values(), ids=WRONG_PAGES)
 async def test_no_passkey_is_added_by_a_page(browser, creation_options, add_passkey, change, db):
     credential = replace(browser, **change).create(await creation_options())
-    assert kind(await add_passkey(credential)) == (422, "passkey-refused")
+    assert status_and_kind(await add_passkey(credential)) == (422, "passkey-refused")
     assert await db.fetchval("SELECT count(*) FROM passkeys") == 0
 
 
@@ -102,11 +94,11 @@ async def test_a_passkey_of_another_domain_is_refused(
     browser, creation_options, add_passkey, enrolled, request_options, log_in_with
 ):
     credential = browser.create(await creation_options(), rp_id="evil.example")
-    assert kind(await add_passkey(credential)) == (422, "passkey-refused")
+    assert status_and_kind(await add_passkey(credential)) == (422, "passkey-refused")
     passkey, _ = await enrolled()
     other = replace(passkey, rp_id="evil.example")
     answer = await log_in_with(browser.get(await request_options(), other))
-    assert kind(answer) == (401, "invalid-passkey")
+    assert status_and_kind(answer) == (401, "invalid-passkey")
 
 
 async def test_a_challenge_is_used_up_by_an_addition_that_is_refused(
@@ -163,7 +155,7 @@ async def test_challenges_expire_and_are_deleted(
 async def test_a_credential_is_registered_once(browser, enrolled, creation_options, add_passkey):
     passkey, _ = await enrolled()
     again = browser.create(await creation_options(), credential_id=passkey.credential_id)
-    assert kind(await add_passkey(again)) == (409, "passkey-exists")
+    assert status_and_kind(await add_passkey(again)) == (409, "passkey-exists")
 
 
 async def test_an_account_cannot_have_more_than_the_limit(
@@ -180,7 +172,7 @@ async def test_an_account_cannot_have_more_than_the_limit(
     answers = await asyncio.gather(*(add_passkey(browser.create(one)) for one in (last, too_many)))
     assert sorted(answer.status_code for answer in answers) == [201, 409]
     answer = await client.post(f"{PASSKEYS}/registration-options", headers=bearer)
-    assert kind(answer) == (409, "too-many-passkeys")
+    assert status_and_kind(answer) == (409, "too-many-passkeys")
 
 
 async def test_a_token_of_an_old_log_in_cannot_change_them(
@@ -189,13 +181,13 @@ async def test_a_token_of_an_old_log_in_cannot_change_them(
     _, shown = await enrolled()
     old = await signed(logged_in(6))
     answer = await client.post(f"{PASSKEYS}/registration-options", headers=old)
-    assert kind(answer) == (401, "reauthentication-needed")
+    assert status_and_kind(answer) == (401, "reauthentication-needed")
     assert answer.json()["max_age"] == 300
     answer = await client.delete(f"{PASSKEYS}/{shown['id']}", headers=old)
-    assert kind(answer) == (401, "reauthentication-needed")
+    assert status_and_kind(answer) == (401, "reauthentication-needed")
     credential = browser.create(await creation_options())
     answer = await add_passkey(credential, headers=await signed(logged_in(11)))
-    assert kind(answer) == (401, "reauthentication-needed")
+    assert status_and_kind(answer) == (401, "reauthentication-needed")
     credential = browser.create(await creation_options())
     assert (await add_passkey(credential, headers=await signed(logged_in(9)))).status_code == 201
 
@@ -210,14 +202,14 @@ async def test_an_api_key_cannot_change_them(
         await add_passkey(browser.create(await creation_options()), headers=key),
         await client.delete(f"{PASSKEYS}/{shown['id']}", headers=key),
     ]
-    assert [kind(answer) for answer in answers] == [(403, "log-in-required")] * 3
+    assert [status_and_kind(answer) for answer in answers] == [(403, "log-in-required")] * 3
 
 
 async def test_a_malformed_member_is_pointed_to(browser, creation_options, add_passkey):
     credential = browser.create(await creation_options())
     credential["response"]["attestationObject"] = "not base64!"
     answer = await add_passkey(credential)
-    assert kind(answer) == (422, "validation-failed")
+    assert status_and_kind(answer) == (422, "validation-failed")
     pointers = [error["pointer"] for error in answer.json()["errors"]]
     assert pointers == ["#/credential/response/attestationObject"]
 

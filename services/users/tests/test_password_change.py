@@ -13,17 +13,13 @@ from users.passwords.service import PasswordChange
 from users.passwords.wiring import password_transaction
 from users.settings import UsersSettings
 
-from .conftest import PASSWORD
+from .conftest import PASSWORD, bearer_of
 from .test_accounts import ME, USERS, sid_of
 
 PATH = f"{ME}/password"
 LOGIN = "/api/v1/auth/login"
 NEW = "a quite different phrase"
 OTHER = "yet another long phrase"
-
-
-def header_of(tokens):
-    return {"Authorization": f"Bearer {tokens['access_token']}"}
 
 
 @pytest.fixture
@@ -37,25 +33,14 @@ def change(client):
 
     async def put(tokens, *, current=PASSWORD, new=NEW, headers=None):
         body = {"current_password": current, "new_password": new}
-        sent = {**header_of(tokens), **(headers or {})}
+        sent = {**bearer_of(tokens), **(headers or {})}
         return await client.put(PATH, json=body, headers=sent)
 
     return put
 
 
-@pytest.fixture
-def status_of(client):
-    """Try to log in with a password; return the status."""
-
-    async def post(password, email="ada@example.com"):
-        body = {"email": email, "password": password}
-        return (await client.post(LOGIN, json=body)).status_code
-
-    return post
-
-
 async def test_the_new_password_logs_in_and_the_old_one_no_longer(
-    client, register, log_in, change, status_of, events
+    client, register, log_in, change, log_in_status, events
 ):
     await register()
     tokens = await log_in()
@@ -63,11 +48,14 @@ async def test_the_new_password_logs_in_and_the_old_one_no_longer(
     answer = await change(tokens)
 
     assert (answer.status_code, answer.content) == (204, b"")
-    assert await status_of(PASSWORD) == 401
-    assert await status_of(NEW) == 200
-    me = (await client.get(ME, headers=header_of(tokens))).json()
-    assert me["version"] == 1, "a version rises only with an event"
-    assert [kind for kind, *_ in await events()] == ["user.registered.v1"]
+    assert await log_in_status(PASSWORD) == 401
+    assert await log_in_status(NEW) == 200
+    me = (await client.get(ME, headers=bearer_of(tokens))).json()
+    assert me["version"] == 2
+    assert [kind for kind, *_ in await events()] == [
+        "user.registered.v1",
+        "user.password_changed.v1",
+    ]
 
 
 async def test_all_sessions_end_but_the_one_that_changed_it(
@@ -80,7 +68,8 @@ async def test_all_sessions_end_but_the_one_that_changed_it(
 
     await change(mine)
 
-    ended = (await events())[-1]
+    *_, changed, ended = await events()
+    assert changed[0] == "user.password_changed.v1"
     assert ended[:2] == ("session.revoked.v1", None)
     assert sorted(ended[2]["sids"]) == sorted([sid_of(second), sid_of(third)])
     statuses = [
@@ -112,7 +101,9 @@ async def test_the_change_is_on_record_without_the_passwords(register, log_in, c
     assert (json.loads(entry["details"]), entry["address"]) == ({}, "192.0.2.7")
 
 
-async def test_a_wrong_password_changes_nothing(register, log_in, change, status_of, refresh, db):
+async def test_a_wrong_password_changes_nothing(
+    register, log_in, change, log_in_status, refresh, db
+):
     await register()
     tokens, other = await log_in(), await log_in()
     before = await db.fetchval("SELECT password_hash FROM users")
@@ -124,23 +115,23 @@ async def test_a_wrong_password_changes_nothing(register, log_in, change, status
     assert "www-authenticate" not in answer.headers
     assert NEW not in answer.text
     assert await db.fetchval("SELECT password_hash FROM users") == before
-    assert await status_of(PASSWORD) == 200
+    assert await log_in_status(PASSWORD) == 200
     assert (await refresh(other["refresh_token"])).status_code == 200
 
 
 async def test_guesses_are_counted_together_with_the_log_ins_that_fail(
-    register, log_in, change, status_of
+    register, log_in, change, log_in_status
 ):
     await register()
     tokens = await log_in()
-    assert await status_of("wrong horse battery") == 401
+    assert await log_in_status("wrong horse battery") == 401
     guesses = [(await change(tokens, current="wrong horse battery")) for _ in range(3)]
     assert [answer.status_code for answer in guesses] == [403, 403, 429]
     assert guesses[-1].json()["type"].endswith("/too-many-failed-log-ins")
     assert int(guesses[-1].headers["retry-after"]) >= 1
     right = await change(tokens)
     assert right.status_code == 429, "the password is not looked at"
-    assert await status_of(PASSWORD) == 429
+    assert await log_in_status(PASSWORD) == 429
 
 
 async def test_a_change_that_succeeds_forgives_the_wrong_ones(register, log_in, change):
@@ -172,7 +163,9 @@ async def test_a_wrong_field_is_pointed_to(client, bearer, fields, pointer):
     assert NEW not in answer.text
 
 
-async def test_both_passwords_are_accepted_in_every_spelling(register, log_in, change, status_of):
+async def test_both_passwords_are_accepted_in_every_spelling(
+    register, log_in, change, log_in_status
+):
     await register(password="Schlüssel-Über-Café")
     tokens = await log_in(password="Schlüssel-Über-Café")
     answer = await change(
@@ -181,7 +174,7 @@ async def test_both_passwords_are_accepted_in_every_spelling(register, log_in, c
         new="\uff37ide and o\ufb03cial",
     )
     assert answer.status_code == 204
-    assert await status_of("Wide and official") == 200
+    assert await log_in_status("Wide and official") == 200
 
 
 async def test_an_account_that_does_not_exist_is_404(client, tokens: TestTokens):
@@ -199,7 +192,7 @@ async def test_the_scope_is_needed(client, tokens: TestTokens):
 
 
 async def test_between_the_verification_and_the_new_hash_another_change_is_committed(
-    register, log_in, change, status_of, held_accounts
+    register, log_in, change, log_in_status, held_accounts
 ):
     """Both verified the old password. Only one of them may replace it."""
     await register()
@@ -209,31 +202,31 @@ async def test_between_the_verification_and_the_new_hash_another_change_is_commi
 
     assert [answer.status_code for answer in answers] == [204, 403]
     assert answers[1].json()["type"].endswith("/wrong-password")
-    assert await status_of(NEW) == 200
-    assert await status_of(OTHER) == 401
+    assert await log_in_status(NEW) == 200
+    assert await log_in_status(OTHER) == 401
 
 
 async def test_between_the_verification_of_a_log_in_and_its_session_the_password_changes(
-    register, log_in, change, status_of, held_accounts, db
+    register, log_in, change, log_in_status, held_accounts, db
 ):
     """The log-in verified the old password, and must not open a session with it."""
     await register()
     tokens = await log_in()
 
-    changed, logged_in = await held_accounts(change(tokens), status_of(PASSWORD))
+    changed, logged_in = await held_accounts(change(tokens), log_in_status(PASSWORD))
 
     assert (changed.status_code, logged_in) == (204, 401)
     assert await db.fetchval("SELECT count(*) FROM sessions WHERE revoked_at IS NULL") == 1
 
 
 async def test_between_the_change_and_its_commit_a_log_in_with_the_old_password_opens_a_session(
-    register, log_in, change, status_of, held_accounts, db
+    register, log_in, change, log_in_status, held_accounts, db
 ):
     """The session of the log-in that was first must end, too."""
     await register()
     tokens = await log_in()
 
-    logged_in, changed = await held_accounts(status_of(PASSWORD), change(tokens))
+    logged_in, changed = await held_accounts(log_in_status(PASSWORD), change(tokens))
 
     assert (logged_in, changed.status_code) == (200, 204)
     assert await db.fetchval("SELECT id::text FROM sessions WHERE revoked_at IS NULL") == sid_of(
@@ -266,7 +259,7 @@ async def test_between_the_verification_and_the_new_hash_the_account_is_deleted(
     tokens = await log_in()
 
     deleted, changed = await held_accounts(
-        client.delete(ME, headers=header_of(tokens)), change(tokens)
+        client.delete(ME, headers=bearer_of(tokens)), change(tokens)
     )
 
     assert (deleted.status_code, changed.status_code) == (204, 404)

@@ -13,7 +13,7 @@ from users.one_time_tokens.errors import InvalidOneTimeToken
 from users.password_resets.service import PasswordReset
 from users.password_resets.wiring import password_reset_transaction
 
-from .conftest import PASSWORD
+from .conftest import PASSWORD, assert_invalid_token
 
 RESET = "/api/v1/password-resets"
 LOGIN = "/api/v1/auth/login"
@@ -47,21 +47,8 @@ def reset_mail(client, mailed):
     return ask
 
 
-@pytest.fixture
-def status_of_log_in(client):
-    async def post(password):
-        return (await client.post(LOGIN, json={**ADA, "password": password})).status_code
-
-    return post
-
-
-def assert_invalid(answer):
-    assert answer.status_code == 422, answer.text
-    assert answer.json()["type"].endswith("/invalid-one-time-token")
-
-
 async def test_a_user_chooses_a_new_password_with_the_token_of_a_mail(
-    register, reset_mail, confirm, status_of_log_in, db
+    register, reset_mail, confirm, log_in_status, db
 ):
     user = await register()
     mail = await reset_mail("Ada@Example.com")
@@ -82,8 +69,8 @@ async def test_a_user_chooses_a_new_password_with_the_token_of_a_mail(
 
     assert (answer.status_code, answer.content) == (204, b""), answer.text
     assert "set-cookie" not in answer.headers
-    assert await status_of_log_in(PASSWORD) == 401
-    assert await status_of_log_in(NEW) == 200
+    assert await log_in_status(PASSWORD) == 401
+    assert await log_in_status(NEW) == 200
 
 
 async def test_a_reset_ends_all_sessions_and_announces_it(
@@ -110,25 +97,25 @@ async def test_a_reset_verifies_the_address_once(register, reset_mail, confirm, 
     assert verified == [
         (
             "user.email_verified.v1",
-            "00000000000000000002",
-            {"version": 2, "user_id": user["id"], "email": "ada@example.com"},
+            "00000000000000000003",
+            {"version": 3, "user_id": user["id"], "email": "ada@example.com"},
         )
     ]
 
 
-async def test_a_token_is_accepted_once(register, reset_mail, confirm, status_of_log_in):
+async def test_a_token_is_accepted_once(register, reset_mail, confirm, log_in_status):
     await register()
     mail = await reset_mail()
     assert (await confirm(mail["token"])).status_code == 204
-    assert_invalid(await confirm(mail["token"], "yet another horse"))
-    assert await status_of_log_in(NEW) == 200
+    assert_invalid_token(await confirm(mail["token"], "yet another horse"))
+    assert await log_in_status(NEW) == 200
 
 
 async def test_one_reset_ends_all_other_tokens_of_the_account(register, reset_mail, confirm):
     await register()
     earlier, later = await reset_mail(), await reset_mail()
     assert (await confirm(earlier["token"])).status_code == 204
-    assert_invalid(await confirm(later["token"], "yet another horse"))
+    assert_invalid_token(await confirm(later["token"], "yet another horse"))
 
 
 async def test_a_stranger_who_asks_again_does_not_end_the_token_of_a_mail(
@@ -144,7 +131,7 @@ async def test_a_token_that_expired_is_invalid(register, reset_mail, confirm, db
     await register()
     mail = await reset_mail()
     await db.execute("UPDATE one_time_tokens SET expires_at = now()")
-    assert_invalid(await confirm(mail["token"]))
+    assert_invalid_token(await confirm(mail["token"]))
 
 
 @pytest.mark.parametrize(
@@ -162,7 +149,7 @@ async def test_a_token_ends_with_its_account_address_or_password(
     mail = await reset_mail()
     await db.execute(change)
     before = await db.fetchval("SELECT password_hash FROM users")
-    assert_invalid(await confirm(mail["token"]))
+    assert_invalid_token(await confirm(mail["token"]))
     assert await db.fetchval("SELECT password_hash FROM users") == before
 
 

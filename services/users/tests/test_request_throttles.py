@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import AsyncExitStack
-from datetime import timedelta
 
 import pytest
 
@@ -10,6 +9,8 @@ from chassis.api import create_api
 from testkit.clients import client_of
 from users.declaration import SERVICE
 from users.settings import UsersSettings
+
+from .conftest import pass_time
 
 USERS = "/api/v1/users"
 VERIFY = "/api/v1/email-verifications"
@@ -58,12 +59,6 @@ def enrol(client):
         return answer.status_code
 
     return post
-
-
-async def pass_time(db, seconds):
-    """Change all buckets as if this much time had passed."""
-    by = timedelta(seconds=seconds)
-    await db.execute("UPDATE log_in_buckets SET empty_at = empty_at - $1::interval", by)
 
 
 @BOTH

@@ -13,6 +13,7 @@ from testkit.tokens import AUDIENCE, ISSUER
 from users.sessions.service import IssuedTokens, Refusal
 from users.sessions.wiring import sessions as make_sessions
 
+from .conftest import count_living
 from .test_sessions import claims_of
 from .test_tokens import FORM, assert_refused
 
@@ -27,10 +28,6 @@ def revoke(client):
         return await client.post(REVOKE, data={"token": token, **more})
 
     return post
-
-
-async def living(db):
-    return await db.fetchval("SELECT count(*) FROM sessions WHERE revoked_at IS NULL")
 
 
 @pytest.mark.parametrize("name", ["access_token", "refresh_token"])
@@ -59,7 +56,7 @@ async def test_either_token_ends_its_session_whatever_the_hint(
 async def test_a_used_refresh_token_ends_its_session_too(first, refresh, revoke, db, which):
     chain = [first, (await refresh(first)).json()["refresh_token"]]
     assert (await revoke(chain[which])).status_code == 200
-    assert await living(db) == 0
+    assert await count_living(db) == 0
 
 
 @pytest.mark.parametrize(
@@ -69,7 +66,7 @@ async def test_a_used_refresh_token_ends_its_session_too(first, refresh, revoke,
 async def test_a_token_that_is_not_valid_gets_the_same_response(revoke, db, token):
     answer = await revoke(token)
     assert (answer.status_code, answer.json()) == (200, {})
-    assert await living(db) == 1
+    assert await count_living(db) == 1
 
 
 async def test_a_parameter_that_is_too_long_is_refused(revoke):
@@ -82,7 +79,7 @@ async def test_an_access_token_with_a_changed_signature_ends_nothing(register, l
     head, body, signature = (await log_in())["access_token"].split(".")
     forged = f"{head}.{body}.{'A' * len(signature)}"
     assert (await revoke(forged)).status_code == 200
-    assert await living(db) == 1
+    assert await count_living(db) == 1
 
 
 async def test_a_second_revocation_announces_nothing(first, revoke, events):

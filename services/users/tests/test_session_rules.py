@@ -30,7 +30,8 @@ from users.sessions.models import new_refresh_token
 from users.sessions.service import IssuedTokens, Refusal
 from users.sessions.wiring import sessions as make_sessions
 
-from .test_sessions import SESSIONS, bearer_of, claims_of
+from .conftest import bearer_of
+from .test_sessions import SESSIONS, claims_of
 
 REVOKE = "/api/v1/auth/revoke"
 TOKEN = "/api/v1/auth/token"

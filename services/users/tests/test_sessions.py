@@ -13,6 +13,8 @@ from chassis.database import new_id
 from users.sessions.models import device_of
 from users.sessions.wiring import sessions as make_sessions
 
+from .conftest import bearer_of
+
 SESSIONS = "/api/v1/auth/sessions"
 TOKEN = "/api/v1/auth/token"
 LOGIN = "/api/v1/auth/login"
@@ -20,10 +22,6 @@ ME = "/api/v1/users/me"
 BODY = {"email": "ada@example.com", "password": "correct horse battery"}
 FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0"
 FROM = {"X-Real-IP": "192.0.2.7", "User-Agent": FIREFOX, "X-Request-ID": "r-1"}
-
-
-def bearer_of(tokens):
-    return {"Authorization": f"Bearer {tokens['access_token']}"}
 
 
 def claims_of(tokens):

@@ -6,7 +6,8 @@ import pytest
 
 from users.sessions.service import Refusal
 
-from .test_sessions import bearer_of, claims_of
+from .conftest import bearer_of
+from .test_sessions import claims_of
 from .test_tokens import FORM, assert_refused
 
 TOKEN = "/api/v1/auth/token"

@@ -3,14 +3,14 @@
 import asyncio
 import base64
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 import pytest
 from pydantic import SecretStr
 
 from chassis.api import create_api
-from chassis.auth import ApiKeyGrant, SessionGrant
+from chassis.auth import ApiKeyGrant
 from chassis.auth.passwords import Passwords
 from chassis.database import new_id
 from testkit.clients import client_of
@@ -21,6 +21,7 @@ from users.log_ins.wiring import log_in_transaction
 from users.totp.jobs import prune_pending_totp
 from users.totp.models import SecretKeys
 
+from .conftest import logged_in, status_and_kind
 from .test_totp_codes import code_of
 
 TOTP = "/api/v1/auth/totp"
@@ -32,10 +33,6 @@ NEW = "n" * 32
 
 def other_than(code):
     return f"{(int(code) + 1) % 1_000_000:06}"
-
-
-def kind(answer):
-    return (answer.status_code, answer.json()["type"].rpartition("/")[2])
 
 
 @pytest.fixture
@@ -69,11 +66,6 @@ def try_(client):
     return post
 
 
-def logged_in(minutes_ago):
-    at = datetime.now(UTC) - timedelta(minutes=minutes_ago)
-    return SessionGrant(session_id=new_id(), authenticated_at=at)
-
-
 @pytest.fixture
 def audited(db):
     async def read():
@@ -102,7 +94,7 @@ async def test_a_setup_takes_effect_when_a_code_confirms_it(client, bearer, try_
     assert {len(code) for code in codes} == {29}
     state = (await client.get(TOTP, headers=bearer)).json()
     assert state == {"enabled": True, "recovery_codes_left": 10}
-    assert kind(await try_()) == (401, "totp-required")
+    assert status_and_kind(await try_()) == (401, "totp-required")
 
 
 @pytest.mark.usefixtures("recovery_codes")
@@ -123,7 +115,7 @@ async def test_a_code_may_be_typed_with_a_space(try_, secret):
 async def test_a_code_is_not_looked_at_if_the_password_is_wrong(try_, secret):
     code = code_of(secret)
     wrong = await try_(code, password="wrong horse battery")
-    assert kind(wrong) == (401, "invalid-credentials")
+    assert status_and_kind(wrong) == (401, "invalid-credentials")
     assert (await try_(code)).status_code == 200
 
 
@@ -136,7 +128,7 @@ async def test_an_account_without_totp_needs_no_code(register, try_):
 async def test_a_wrong_code_is_refused_and_recorded(try_, secret, audited, db):
     sessions = await db.fetchval("SELECT count(*) FROM sessions")
     answer = await try_(other_than(code_of(secret)), address="192.0.2.7")
-    assert kind(answer) == (401, "invalid-totp")
+    assert status_and_kind(answer) == (401, "invalid-totp")
     assert await db.fetchval("SELECT count(*) FROM sessions") == sessions
     assert (await audited())[-1] == ("totp.code_refused", "192.0.2.7")
 
@@ -154,7 +146,7 @@ async def test_the_code_that_confirmed_the_setup_is_not_accepted_again(
 ):
     code = code_of(secret)
     await client.post(CONFIRM, json={"code": code}, headers=bearer)
-    assert kind(await try_(code)) == (401, "invalid-totp")
+    assert status_and_kind(await try_(code)) == (401, "invalid-totp")
 
 
 async def test_a_recovery_code_is_accepted_once(client, bearer, try_, recovery_codes, audited):
@@ -176,7 +168,7 @@ async def test_wrong_codes_are_limited_for_the_account_from_all_addresses(
         assert (await try_(wrong, address=f"192.0.2.{number}")).status_code == 401
 
     answer = await try_(code_of(secret), address="198.51.100.7")
-    assert kind(answer) == (429, "too-many-wrong-codes")
+    assert status_and_kind(answer) == (429, "too-many-wrong-codes")
     wait = int(answer.headers["retry-after"])
     assert 0 < wait <= 24 * 360  # seconds: ten a day
     assert (await try_(recovery_codes[0], address="198.51.100.7")).status_code == 200
@@ -200,7 +192,7 @@ async def test_wrong_and_missing_codes_count_as_failed_log_ins(try_, secret):
     for number in range(5):
         assert (await try_(wrong if number else None)).status_code == 401
         assert (await try_()).status_code == 401
-    assert kind(await try_(code_of(secret))) == (429, "too-many-failed-log-ins")
+    assert status_and_kind(await try_(code_of(secret))) == (429, "too-many-failed-log-ins")
 
 
 async def test_totp_that_is_turned_on_while_the_password_is_verified_is_asked_for(
@@ -225,7 +217,7 @@ async def test_totp_that_is_turned_on_while_the_password_is_verified_is_asked_fo
 async def test_removal_ends_the_need_for_a_code(client, bearer, try_, audited):
     assert (await client.delete(TOTP, headers=bearer)).status_code == 204
     assert (await try_()).status_code == 200
-    assert kind(await client.delete(TOTP, headers=bearer)) == (404, "totp-not-set-up")
+    assert status_and_kind(await client.delete(TOTP, headers=bearer)) == (404, "totp-not-set-up")
     assert [action for action, _ in await audited()] == ["totp.enabled", "totp.removed"]
 
 
@@ -240,7 +232,7 @@ async def test_a_token_of_an_old_log_in_cannot_change_it(
 
     old = await signed(logged_in(minutes))
     answer = await client.request(method, path, headers=old, **body)
-    assert kind(answer) == (401, "reauthentication-needed")
+    assert status_and_kind(answer) == (401, "reauthentication-needed")
     assert answer.json()["max_age"] == max_age
     challenge = f'Bearer error="insufficient_user_authentication", max_age="{max_age}"'
     assert answer.headers["www-authenticate"] == challenge
@@ -254,12 +246,12 @@ async def test_an_api_key_cannot_change_it(client, secret, signed, method, path)
     key = await signed(ApiKeyGrant(api_key_id=new_id()))
     body = {"json": {"code": code_of(secret)}} if path == CONFIRM else {}
     answer = await client.request(method, path, headers=key, **body)
-    assert kind(answer) == (403, "log-in-required")
+    assert status_and_kind(answer) == (403, "log-in-required")
 
 
 @pytest.mark.usefixtures("recovery_codes")
 async def test_while_it_is_on_no_other_secret_replaces_it(client, bearer, try_, secret):
-    assert kind(await client.post(TOTP, headers=bearer)) == (409, "totp-already-on")
+    assert status_and_kind(await client.post(TOTP, headers=bearer)) == (409, "totp-already-on")
     assert (await try_(code_of(secret))).status_code == 200
 
 
@@ -267,7 +259,7 @@ async def test_a_new_setup_replaces_one_that_was_not_confirmed(client, bearer, s
     other = (await client.post(TOTP, headers=bearer)).json()["secret"]
     assert other != secret
     answer = await client.post(CONFIRM, json={"code": code_of(secret)}, headers=bearer)
-    assert kind(answer) == (422, "wrong-totp-code")
+    assert status_and_kind(answer) == (422, "wrong-totp-code")
     assert answer.json()["errors"][0]["pointer"] == "#/code"
     answer = await client.post(CONFIRM, json={"code": code_of(other)}, headers=bearer)
     assert answer.status_code == 200
@@ -284,7 +276,7 @@ async def test_of_parallel_confirmations_one_succeeds(client, bearer, secret):
 async def test_a_setup_expires(client, bearer, secret, db, resources):
     await db.execute("UPDATE totp SET pending_until = now() - interval '1 second'")
     answer = await client.post(CONFIRM, json={"code": code_of(secret)}, headers=bearer)
-    assert kind(answer) == (409, "totp-not-pending")
+    assert status_and_kind(answer) == (409, "totp-not-pending")
     async with resources.database.transaction() as unit:
         assert await prune_pending_totp(unit, 10) == 1
     assert await db.fetchval("SELECT count(*) FROM totp") == 0
@@ -299,7 +291,7 @@ async def test_what_is_on_does_not_expire(resources):
 @pytest.mark.parametrize("code", ["12345", "1234567", "12345a", "१२३४५६"])
 async def test_a_malformed_code_is_pointed_to(client, bearer, code):
     answer = await client.post(CONFIRM, json={"code": code}, headers=bearer)
-    assert kind(answer) == (422, "validation-failed")
+    assert status_and_kind(answer) == (422, "validation-failed")
     assert [error["pointer"] for error in answer.json()["errors"]] == ["#/code"]
 
 
@@ -327,7 +319,7 @@ async def test_without_its_key_a_secret_opens_nothing_and_recovery_codes_still_d
     keyless = settings.model_copy(update={"totp_keys": None})
     async with client_of(create_api(SERVICE, keyless)) as client:
         answer = await client.post(LOGIN, json={**RIGHT, "totp": code_of(secret)})
-        assert kind(answer) == (503, "totp-unavailable")
-        assert kind(await client.post(TOTP, headers=bearer)) == (503, "totp-unavailable")
+        assert status_and_kind(answer) == (503, "totp-unavailable")
+        assert status_and_kind(await client.post(TOTP, headers=bearer)) == (503, "totp-unavailable")
         answer = await client.post(LOGIN, json={**RIGHT, "totp": recovery_codes[0]})
         assert answer.status_code == 200

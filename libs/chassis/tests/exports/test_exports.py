@@ -24,6 +24,7 @@ async def test_a_part_has_a_list_for_each_export_and_of_the_caller_alone(export,
     assert answer.json() == {
         "notes": [{"number": n, "text": f"note {n}"} for n in (1, 2, 3)],
         "stored_responses": [],
+        "jobs": [],
         "audit_log": [],
     }
     assert answer.headers["cache-control"] == "no-store"
@@ -143,7 +144,7 @@ async def test_the_snapshot_begins_with_the_transaction(client, export, add_note
         await export(person)
     assert sent[0] == "BEGIN; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
     assert sent[-1] == "COMMIT"
-    assert len(sent) == 2 + 2 + 2  # two pages of notes, then stored responses and audit log
+    assert len(sent) == 2 + 2 + 3  # two pages of notes, then the lists of the chassis
 
 
 def test_the_document_has_the_shape_of_each_list(client):
@@ -152,5 +153,5 @@ def test_the_document_has_the_shape_of_each_list(client):
     assert operation["security"] == [{"accessToken": ["notes:read"]}]
     assert {"200", "401", "403", "409", "503"} <= operation["responses"].keys()
     schema = document["components"]["schemas"]["NotesExport"]
-    assert set(schema["required"]) == {"notes", "stored_responses", "audit_log"}
+    assert set(schema["required"]) == {"notes", "stored_responses", "jobs", "audit_log"}
     assert json.dumps(schema["properties"]["notes"]).count("#/components/schemas/Note") == 1

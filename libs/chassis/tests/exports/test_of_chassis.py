@@ -105,6 +105,24 @@ async def test_the_audit_log_is_read_page_after_page(read, db, person):
     assert [one["action"] for one in found] == [str(number) for number in range(250)]
 
 
+async def test_jobs_are_those_that_have_the_persons_id_as_a_whole_text(read, db, person):
+    arguments = {
+        "own": {"user_id": str(person), "note": "a secret"},
+        "nested": {"of": [{"user": str(person).upper()}]},
+        "longer": {"user_id": f"{person}0"},
+        "theirs": {"user_id": str(uuid.uuid4())},
+        "nobodys": {},
+    }
+    await db.executemany(
+        "INSERT INTO jobs (queue, kind, arguments, priority) VALUES ('q', $1, $2, 0)",
+        [(kind, json.dumps(given)) for kind, given in arguments.items()],
+    )
+    own, nested = await read("jobs", person)
+    assert (own["kind"], own["state"], own["finished_at"]) == ("own", "waiting", None)
+    assert own["arguments"] == {"user_id": str(person), "note": "<8 characters>"}
+    assert nested["kind"] == "nested"
+
+
 def test_a_table_that_a_service_lacks_is_not_exported():
     assert [export.name for export in chassis_exports(["audit_log", "x"])] == ["audit_log"]
     assert chassis_exports([]) == ()

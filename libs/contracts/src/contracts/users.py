@@ -28,8 +28,8 @@ SESSIONS = Topic(
     personal_data=True,
 )
 
-# It holds secrets, so it is kept for a short time by the broker's clock, and only one service may
-# read it.
+# It holds secrets and former addresses. So it is kept for a short time by the broker's clock, and
+# only one service may read it.
 USERS_PRIVATE = Topic(
     name="slipway.users.private",
     producer="users",
@@ -88,6 +88,38 @@ class UserEmailChanged(UserEvent):
     type: ClassVar[str] = "user.email_changed.v1"
 
     email: str = Field(description="The new address; it is verified.")
+
+
+class UserPasswordChanged(UserEvent):
+    """The account has another password; other log-in sessions of the user have ended."""
+
+    type: ClassVar[str] = "user.password_changed.v1"
+
+    method: str = Field(
+        description="`change`: with the former password; `reset`: with the token of a mail; others "
+        "may come."
+    )
+    changed_at: AwareDatetime
+
+
+class UserSecondFactorChanged(UserEvent):
+    """A second factor of the account was added or removed."""
+
+    type: ClassVar[str] = "user.second_factor_changed.v1"
+
+    factor: str = Field(description="`totp`, `passkey` or `recovery_codes`; others may come.")
+    change: str = Field(description="`added`, `removed` or `replaced`; others may come.")
+    changed_at: AwareDatetime
+
+
+class UserApiKeyCreated(UserEvent):
+    """The user has a new API key. The event contains neither the key nor its name."""
+
+    type: ClassVar[str] = "user.api_key_created.v1"
+
+    api_key_id: UUID
+    expires_at: AwareDatetime
+    created_at: AwareDatetime
 
 
 class UserRolesChanged(UserEvent):
@@ -158,15 +190,13 @@ class SessionRevoked(Event):
 
 
 class MailRequest(Event):
-    """A request to send a mail with a secret; it contains all data that the sender needs."""
+    """A request to send a mail; it contains all data that the sender needs."""
 
     topic: ClassVar[Topic] = USERS_PRIVATE
 
     user_id: UUID
     email: str = Field(description="Where the mail goes.")
     locale: str = Field(description="The user's language, as in BCP 47: `en`, `de-CH`.")
-    token: str = Field(description="A secret: it is never logged, and erased once it is sent.")
-    expires_at: AwareDatetime = Field(description="When the token expires; it is not kept longer.")
 
     @property
     def subject(self) -> str:
@@ -174,13 +204,32 @@ class MailRequest(Event):
         return str(self.user_id)
 
 
-class EmailVerificationRequested(MailRequest):
+class TokenMailRequest(MailRequest):
+    """A request to send a mail with a secret."""
+
+    token: str = Field(description="A secret: it is never logged, and erased once it is sent.")
+    expires_at: AwareDatetime = Field(description="When the token expires; it is not kept longer.")
+
+
+class EmailVerificationRequested(TokenMailRequest):
     """A request for a mail by which the user proves that mails to the address arrive."""
 
     type: ClassVar[str] = "email_verification.requested.v1"
 
 
-class PasswordResetRequested(MailRequest):
+class PasswordResetRequested(TokenMailRequest):
     """A request for a mail by which the user chooses a new password."""
 
     type: ClassVar[str] = "password_reset.requested.v1"
+
+
+class EmailChangeNoticeRequested(MailRequest):
+    """A request to tell a user at the previous address that the account has another one.
+
+    The address is not in the public `user.email_changed.v1`: the user no longer uses it here, and
+    consumers other than the sender of mails do not need it.
+    """
+
+    type: ClassVar[str] = "email_change_notice.requested.v1"
+
+    changed_at: AwareDatetime

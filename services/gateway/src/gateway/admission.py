@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from uuid import UUID
 
 from starlette.types import Scope
 
@@ -41,10 +42,17 @@ class LimitReached(TooManyRequests):
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A request that may pass: its origin, and header fields for its response."""
+    """A request that may pass.
+
+    Attributes:
+        origin: where it came from.
+        fields: header fields for its response.
+        user_id: the user who sent it; None if the route needs no token and none was sent.
+    """
 
     origin: Origin
     fields: list[tuple[bytes, bytes]]
+    user_id: UUID | None
 
 
 class Admission:
@@ -97,7 +105,7 @@ class Admission:
         if isinstance(caller, Unauthenticated):
             self._check_method(scope)
             raise caller
-        return Admitted(origin, fields)
+        return Admitted(origin, fields, None if caller is None else caller.user_id)
 
     async def _caller_of_key(
         self, key: str, scope: Scope, head: RequestHead, route: Route, origin: Origin

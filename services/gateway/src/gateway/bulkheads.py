@@ -5,11 +5,14 @@ Without them, slow requests that anybody may send would hold all of the service'
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from uuid import UUID
 
 from prometheus_client import CollectorRegistry, Counter
 
-from chassis.errors import Unavailable
+from chassis.errors import TooManyRequests, Unavailable
 from gateway.routes import Route
+
+_WAIT_SECONDS = 5
 
 
 class Bulkhead:
@@ -17,21 +20,34 @@ class Bulkhead:
 
     Args:
         places: the number of places.
-        refused: counts the requests that were rejected because no place was free.
+        refused: counts the requests that were rejected because no place was free for them.
     """
 
     def __init__(self, *, places: int, refused: Counter) -> None:
         self._places = places
         self._free = places
+        self._holders: set[UUID] = set()
         self._refused = refused
 
     @contextmanager
-    def place(self) -> Iterator[None]:
+    def place(self, holder: UUID | None = None) -> Iterator[None]:
         """Hold a place until the context ends.
 
+        Args:
+            holder: the user who holds it, if one user may hold only one place. Otherwise a few
+                requests of one user could refuse all others.
+
         Raises:
+            TooManyRequests: `holder` holds a place.
             Unavailable: no place is free. Waiting requests would only pile up in the gateway.
         """
+        if holder is not None and holder in self._holders:
+            self._refused.inc()
+            message = (
+                "The gateway is still serving your last request of this kind, and serves one at a "
+                f"time. Wait for its response, or send this one again in {_WAIT_SECONDS} s."
+            )
+            raise TooManyRequests(message, retry_after=_WAIT_SECONDS)
         if self._free == 0:
             self._refused.inc()
             message = (
@@ -40,10 +56,13 @@ class Bulkhead:
             )
             raise Unavailable(message)
         self._free -= 1
+        held: set[UUID] = set() if holder is None else {holder}
+        self._holders |= held
         try:
             yield
         finally:
             self._free += 1
+            self._holders -= held
 
 
 class Bulkheads:
@@ -57,7 +76,7 @@ class Bulkheads:
     def __init__(self, *, places: Mapping[str, int], registry: CollectorRegistry) -> None:
         refused = Counter(
             "gateway_bulkhead_refusals",
-            "Requests that were rejected: their share of a service's connections was in use.",
+            "Requests that were rejected: all places of their kind, or their user's, were in use.",
             ("bulkhead",),
             registry=registry,
         )

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from chassis.errors import DomainError, Unavailable
 from chassis.http.caching import NO_STORE
 from chassis.http.context import path_of, request_id_of
+from chassis.http.limits import MAX_EXPORT_BYTES
 from chassis.wire_names import JSON
 from gateway.admission import Admission, Admitted
 from gateway.answers import answer_to
@@ -24,15 +25,14 @@ from gateway.routes import Route
 from gateway.tracing import ROUTE, Traces
 from gateway.upstreams import Upstream
 
-MAX_PART_BYTES = 8 * 1024 * 1024
-"""The largest part of one service. All parts of a document are in memory at the same time."""
-
 _OK = 200
 # The reason is the caller's token or the amount of data, so waiting is no help.
 _FOR_THE_CALLER = frozenset({401, 403, 409})
 # A client that does not read leaves no more than some pieces in the server's buffer.
 _PIECE_BYTES = 64 * 1024
-_METHODS = ("GET", "HEAD", "OPTIONS")
+_SERVED = ("GET", "HEAD")
+_ALLOWED = ", ".join((*_SERVED, "OPTIONS"))
+"""`Options` responds to OPTIONS. A request with this method that comes here is not served."""
 
 log = structlog.get_logger(__name__)
 
@@ -88,7 +88,7 @@ class Exports:
         admitted = await self._admission.admit(scope, head, route)
         _check_method(scope)
         bulkhead = self._bulkheads.of(route)
-        with nullcontext() if bulkhead is None else bulkhead.place():
+        with nullcontext() if bulkhead is None else bulkhead.place(admitted.user_id):
             fields = self._upstream_fields(scope, head, admitted)
             parts = await self._parts(route.parts or "", fields, at)
             await _send_document(parts, admitted.fields, send, at)
@@ -155,8 +155,8 @@ async def _bounded(answer: aiohttp.ClientResponse) -> bytes:
     text = bytearray()
     while part := await answer.content.readany():
         text += part
-        if len(text) > MAX_PART_BYTES:
-            message = f"the part has more than {MAX_PART_BYTES} bytes"
+        if len(text) > MAX_EXPORT_BYTES:
+            message = f"the part has more than {MAX_EXPORT_BYTES} bytes"
             raise ValueError(message)
     return bytes(text)
 
@@ -170,10 +170,9 @@ def _missing(name: str) -> Unavailable:
 
 
 def _check_method(scope: Scope) -> None:
-    if scope["method"] not in _METHODS:
-        allowed = ", ".join(_METHODS)
-        message = f"{path_of(scope)} does not accept {scope['method']}. Use one of: {allowed}."
-        raise Refused(405, message, headers={"Allow": allowed})
+    if scope["method"] not in _SERVED:
+        message = f"{path_of(scope)} does not accept {scope['method']}. Use one of: {_ALLOWED}."
+        raise Refused(405, message, headers={"Allow": _ALLOWED})
 
 
 def _pieces(content: Sequence[bytes]) -> Iterator[bytes]:

@@ -22,17 +22,21 @@ from contracts.orders import (
 )
 from contracts.users import (
     USERS_PRIVATE,
+    EmailChangeNoticeRequested,
     EmailVerificationRequested,
     PasswordResetRequested,
     SessionRevoked,
+    UserApiKeyCreated,
     UserDeactivated,
     UserDeleted,
     UserEmailChanged,
     UserEmailVerified,
+    UserPasswordChanged,
     UserProfileUpdated,
     UserReactivated,
     UserRegistered,
     UserRolesChanged,
+    UserSecondFactorChanged,
     UserSnapshot,
 )
 from notifications.announcements import routes as announcements
@@ -53,6 +57,7 @@ from notifications.mails.models import SendMail
 from notifications.mails.repository import MailRepository
 from notifications.mails.schemas import ExportedMail
 from notifications.mails.subscribers import (
+    on_email_change_notice_requested,
     on_email_verification_requested,
     on_password_reset_requested,
 )
@@ -74,8 +79,11 @@ from notifications.notifications.subscribers import (
     on_order_placed,
     on_order_refunded,
     on_order_shipped,
+    on_user_api_key_created,
     on_user_deleted,
     on_user_email_changed,
+    on_user_password_changed,
+    on_user_second_factor_changed,
 )
 from notifications.notifications.wiring import write_notifications
 from notifications.outcomes.jobs import prune_outcomes
@@ -124,13 +132,30 @@ _SUBSCRIPTIONS: Subscriptions[WorkerResources] = Subscriptions(
         Subscription(UserEmailVerified, on_user_email_verified),
         Subscription(UserProfileUpdated, on_user_profile_updated),
         Subscription(UserEmailChanged, on_user_email_changed),
+        Subscription(UserPasswordChanged, on_user_password_changed),
+        Subscription(UserSecondFactorChanged, on_user_second_factor_changed),
+        Subscription(UserApiKeyCreated, on_user_api_key_created),
         Subscription(UserSnapshot, on_user_snapshot),
-        # It locks the head of a feed before other messages of a batch would lock theirs.
+        # These lock the head of a feed before other messages of a batch would lock theirs.
         Subscription(UserDeleted, on_user_deleted, overtakes=True, batched=False),
         Subscription(
-            EmailVerificationRequested, on_email_verification_requested, failure=_MAIL_FAILURES
+            EmailVerificationRequested,
+            on_email_verification_requested,
+            failure=_MAIL_FAILURES,
+            batched=False,
         ),
-        Subscription(PasswordResetRequested, on_password_reset_requested, failure=_MAIL_FAILURES),
+        Subscription(
+            PasswordResetRequested,
+            on_password_reset_requested,
+            failure=_MAIL_FAILURES,
+            batched=False,
+        ),
+        Subscription(
+            EmailChangeNoticeRequested,
+            on_email_change_notice_requested,
+            failure=_MAIL_FAILURES,
+            batched=False,
+        ),
     ],
     ignored=[
         # No notifications of these; snapshots repeat old facts.

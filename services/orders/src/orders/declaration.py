@@ -11,14 +11,17 @@ from chassis.wiring import ServiceResources
 from contracts.orders import OrderSnapshot, ProductSnapshot
 from contracts.users import (
     SessionRevoked,
+    UserApiKeyCreated,
     UserDeactivated,
     UserDeleted,
     UserEmailChanged,
     UserEmailVerified,
+    UserPasswordChanged,
     UserProfileUpdated,
     UserReactivated,
     UserRegistered,
     UserRolesChanged,
+    UserSecondFactorChanged,
     UserSnapshot,
 )
 from orders.catalog import routes as catalog
@@ -81,11 +84,15 @@ _SUBSCRIPTIONS: Subscriptions[WorkerResources] = Subscriptions(
         Subscription(UserDeleted, user_deleted, overtakes=True),
     ],
     ignored=[
-        # Orders needs no names or roles: the token carries the scopes, the order the address.
+        # Orders needs no names, roles or credentials: the token carries the scopes, the order the
+        # address.
         UserEmailVerified,
         UserProfileUpdated,
         UserEmailChanged,
         UserRolesChanged,
+        UserPasswordChanged,
+        UserSecondFactorChanged,
+        UserApiKeyCreated,
     ],
 )
 

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from chassis.exports import Export
+from chassis.exports import Export, ExportedJob
 from chassis.jobs import InsideJob, JobKinds
 from chassis.jobs.retention import Retention
 from chassis.operations.replays import Snapshot
@@ -12,7 +12,7 @@ from contracts.users import SessionRevoked, UserSnapshot
 from users.accounts import routes as accounts
 from users.accounts.repository import AccountRepository
 from users.accounts.schemas import User
-from users.accounts.service import account_export, account_snapshots
+from users.accounts.service import account_export, account_snapshots, mail_request_export
 from users.api_keys import routes as api_keys
 from users.api_keys.jobs import prune_ended_keys
 from users.api_keys.repository import ApiKeyRepository
@@ -25,6 +25,8 @@ from users.email_verifications.models import MailVerification
 from users.log_ins import routes as log_ins
 from users.metadata import URGENT_TOPICS, Base
 from users.one_time_tokens.jobs import prune_one_time_tokens
+from users.one_time_tokens.repository import OneTimeTokenRepository
+from users.one_time_tokens.schemas import ExportedOneTimeToken
 from users.passkeys import routes as passkeys
 from users.passkeys.jobs import prune_passkey_challenges
 from users.passkeys.repository import PasskeyRepository
@@ -87,6 +89,18 @@ _EXPORTS: tuple[Export[ServiceResources], ...] = (
         item=ExportedTotp,
         scope="profile",
         read=lambda unit, _, person: TotpRepository(unit).each_of(person),
+    ),
+    Export(
+        name="one_time_tokens",
+        item=ExportedOneTimeToken,
+        scope="profile",
+        read=lambda unit, _, person: OneTimeTokenRepository(unit).each_of(person),
+    ),
+    Export(
+        name="mail_requests",
+        item=ExportedJob,
+        scope="profile",
+        read=lambda unit, _, person: mail_request_export(AccountRepository(unit), unit, person),
     ),
 )
 _RETENTION = (

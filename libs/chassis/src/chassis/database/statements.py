@@ -3,7 +3,7 @@
 A statement costs asyncpg about 0.03 ms of CPU, and SQLAlchemy 0.13 ms.
 """
 
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import NoReturn, override
 
 import asyncpg
@@ -123,6 +123,33 @@ class Statements:
         finally:  # whatever SQLAlchemy raises: a connection that is not given back blocks the pool
             if held is not None:
                 await self._pool.release(held)
+
+
+async def each_row(
+    unit: Statements,
+    sql: str,
+    *arguments: object,
+    after: Mapping[str, object],
+    page: int = 100,
+) -> AsyncIterator[asyncpg.Record]:
+    """Yield the rows of a statement in SQL, page by page. Lists of models use ``each_page``.
+
+    Args:
+        unit: the transaction.
+        sql: returns a page: the rows after a position, in its order, and at most a number of them.
+            Its last parameters are the values of the position, and the number.
+        arguments: its other parameters.
+        after: the position before the first row, by the names of the columns.
+        page: the number of rows of a page.
+    """
+    place = tuple(after.values())
+    while True:
+        rows = await unit.fetch(sql, *arguments, *place, page)
+        for row in rows:
+            yield row
+        if len(rows) < page:
+            return
+        place = tuple(rows[-1][name] for name in after)
 
 
 class _SyncSession(Session):

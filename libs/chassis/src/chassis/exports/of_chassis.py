@@ -8,12 +8,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from chassis.database.statements import each_row
 from chassis.database.unit import Unit
 from chassis.exports.declared import Export
 from chassis.operations.redaction import redacted_payload
 from chassis.wiring import ServiceResources
-
-_PAGE = 100
 
 _RESPONSES = """
     SELECT endpoint, key, status, body, created_at FROM idempotency_keys
@@ -37,6 +36,13 @@ _AUDIT = """
     FROM audit_log
     WHERE (actor_id = $1 OR subject = $2) AND id > $3
     ORDER BY id LIMIT $4
+"""
+# The arguments are JSON without a fixed shape, and the texts in them are quoted: a person's id or
+# address is a whole text. Finished jobs are deleted after a day, so no index serves this.
+_JOBS = """
+    SELECT id, kind, state, enqueued_at, finished_at, arguments::text AS arguments FROM jobs
+    WHERE id > $2 AND position($1 IN lower(arguments::text)) > 0
+    ORDER BY id LIMIT $3
 """
 
 
@@ -76,57 +82,70 @@ class ExportedAuditEntry(BaseModel):
     ]
 
 
+class ExportedJob(BaseModel):
+    """Work about the person that waits or was done; it is kept for a day after its end."""
+
+    kind: str
+    state: str
+    enqueued_at: datetime
+    finished_at: datetime | None
+    arguments: Annotated[
+        Any, Field(description="Texts are shown by their length: they may hold a secret.")
+    ]
+
+
 async def _stored_responses(
     unit: Unit, _: ServiceResources, person: UUID
 ) -> AsyncIterator[ExportedResponse]:
-    after = ("", "")
-    while True:
-        rows = await unit.fetch(_RESPONSES, person, *after, _PAGE)
-        for row in rows:
-            yield ExportedResponse(
-                request=row["endpoint"],
-                idempotency_key=row["key"],
-                status=row["status"],
-                body=json.loads(row["body"]),
-                created_at=row["created_at"],
-            )
-        if len(rows) < _PAGE:
-            return
-        after = (rows[-1]["endpoint"], rows[-1]["key"])
+    async for row in each_row(unit, _RESPONSES, person, after={"endpoint": "", "key": ""}):
+        yield ExportedResponse(
+            request=row["endpoint"],
+            idempotency_key=row["key"],
+            status=row["status"],
+            body=json.loads(row["body"]),
+            created_at=row["created_at"],
+        )
 
 
 async def _parked_messages(
     unit: Unit, _: ServiceResources, person: UUID
 ) -> AsyncIterator[ExportedMessage]:
-    after = 0
-    while True:
-        rows = await unit.fetch(_PARKED, str(person), after, _PAGE)
-        for row in rows:
-            yield ExportedMessage(
-                topic=row["topic"],
-                type=row["type"],
-                id=row["id"],
-                parked_at=row["parked_at"],
-                data=redacted_payload(row["payload"]),
-            )
-        if len(rows) < _PAGE:
-            return
-        after = rows[-1]["seq"]
+    async for row in each_row(unit, _PARKED, str(person), after={"seq": 0}):
+        yield ExportedMessage(
+            topic=row["topic"],
+            type=row["type"],
+            id=row["id"],
+            parked_at=row["parked_at"],
+            data=redacted_payload(row["payload"]),
+        )
 
 
 async def _audit_entries(
     unit: Unit, _: ServiceResources, person: UUID
 ) -> AsyncIterator[ExportedAuditEntry]:
-    after = 0
-    while True:
-        rows = await unit.fetch(_AUDIT, person, f"user:{person}", after, _PAGE)
-        for row in rows:
-            yield ExportedAuditEntry(
-                **{name: row[name] for name in ExportedAuditEntry.model_fields}
-            )
-        if len(rows) < _PAGE:
-            return
-        after = rows[-1]["id"]
+    async for row in each_row(unit, _AUDIT, person, f"user:{person}", after={"id": 0}):
+        yield ExportedAuditEntry(**{name: row[name] for name in ExportedAuditEntry.model_fields})
+
+
+def _jobs(unit: Unit, _: ServiceResources, person: UUID) -> AsyncIterator[ExportedJob]:
+    return exported_jobs(unit, about=str(person))
+
+
+async def exported_jobs(unit: Unit, *, about: str) -> AsyncIterator[ExportedJob]:
+    """Yield the jobs that have a text among their arguments, in any case, oldest first.
+
+    Args:
+        unit: a transaction.
+        about: the whole text: a person's id or address.
+    """
+    async for row in each_row(unit, _JOBS, f'"{about}"'.lower(), after={"id": 0}):
+        yield ExportedJob(
+            kind=row["kind"],
+            state=row["state"],
+            enqueued_at=row["enqueued_at"],
+            finished_at=row["finished_at"],
+            arguments=redacted_payload(row["arguments"].encode()),
+        )
 
 
 _OF_TABLES: Mapping[str, Export[ServiceResources]] = {
@@ -137,6 +156,7 @@ _OF_TABLES: Mapping[str, Export[ServiceResources]] = {
         name="parked_messages", item=ExportedMessage, scope=None, read=_parked_messages
     ),
     "audit_log": Export(name="audit_log", item=ExportedAuditEntry, scope=None, read=_audit_entries),
+    "jobs": Export(name="jobs", item=ExportedJob, scope=None, read=_jobs),
 }
 
 

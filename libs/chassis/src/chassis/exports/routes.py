@@ -16,13 +16,11 @@ from chassis.errors import Conflict
 from chassis.exports.declared import Export
 from chassis.http import Router, UnitDep, problems
 from chassis.http.caching import NO_STORE
+from chassis.http.limits import MAX_EXPORT_BYTES
 from chassis.wire_names import JSON
 from chassis.wiring import ServiceResources, resource
 
 PATH = "/exports/me"
-
-MAX_EXPORT_BYTES = 8 * 1024 * 1024
-"""The largest part of one service. The gateway holds the parts of all services in memory."""
 
 # All statements see one state, so that an order and its history fit together.
 _SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"

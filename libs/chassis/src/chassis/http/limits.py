@@ -1,4 +1,4 @@
-"""Limits on a request's body: a maximum size, and no Content-Encoding."""
+"""Limits on bodies: of a request, a maximum size and no Content-Encoding; of an export's part."""
 
 from starlette.exceptions import HTTPException  # noqa: TID251 - FastAPI lets nothing else through
 from starlette.requests import Request
@@ -7,6 +7,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chassis.http.problems import problem_of_status
 
 MAX_BODY_BYTES = 1024 * 1024
+MAX_EXPORT_BYTES = 8 * 1024 * 1024
+"""The largest part of one service in the export of a person's data.
+
+The gateway holds the parts of all services in memory at the same time.
+"""
 _TOO_LARGE = 413
 _MAX_DIGITS = 20  # Python's int() raises for a text of more than 4,300 digits
 _CLOSE = {"Connection": "close"}  # the rest of the body is not read

@@ -81,6 +81,12 @@ _PRUNE = """
     RETURNING 1
 """
 
+# It also inserts the head of a user who was never notified. Without a row, nothing would be locked.
+_LOCK_OPEN = """
+    INSERT INTO feed_heads (user_id, feed_seq) VALUES ($1, 0)
+    ON CONFLICT (user_id) DO UPDATE SET updated_at = now() WHERE NOT feed_heads.is_closed
+    RETURNING user_id
+"""
 _CLOSE = """
     INSERT INTO feed_heads (user_id, feed_seq, is_closed) VALUES ($1, 0, true)
     ON CONFLICT (user_id) DO UPDATE SET is_closed = true, updated_at = now()
@@ -144,6 +150,13 @@ class FeedRepository:
     async def prune(self, *, limit: int) -> int:
         """Delete entries older than FEED_KEPT, oldest first; return how many, about `limit`."""
         return len(await self._unit.fetch(_PRUNE, FEED_KEPT, limit))
+
+    async def lock_open(self, user_id: UUID) -> bool:
+        """Lock the head of a user's feed if it is open, and return whether it is.
+
+        Use a transaction that locks no other user's head, since all lock them in the order of ids.
+        """
+        return bool(await self._unit.fetch(_LOCK_OPEN, user_id))
 
     async def close(self, user_id: UUID) -> None:
         """Give a user's feed no more items: transactions that write one end first, or write none.

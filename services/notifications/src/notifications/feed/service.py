@@ -84,6 +84,14 @@ class Feed:
         """Send a hint after the commit: a new announcement was stored, for every user."""
         self._unit.after_commit(lambda: self._wakeups.hint(CHANNEL, TO_ALL))
 
+    async def lock_open(self, user_id: UUID) -> bool:
+        """Keep a user's feed from being closed until the transaction ends; see ``FeedRepository``.
+
+        Returns:
+            False if it is closed: the account was deleted.
+        """
+        return await self._entries.lock_open(user_id)
+
     async def close(self, user_id: UUID) -> None:
         """Give a user's feed no more items; see ``FeedRepository.close``."""
         await self._entries.close(user_id)

@@ -55,6 +55,8 @@ class NotificationKind:
 
 _IN_APP = frozenset({Channel.IN_APP})
 _NO_MAIL = frozenset({Channel.IN_APP, Channel.WEBHOOK})
+# An intruder may have added the webhook.
+_NO_WEBHOOK = frozenset({Channel.IN_APP, Channel.EMAIL})
 _ALL = frozenset(Channel)
 
 
@@ -69,6 +71,17 @@ def _order(change: str, channels: frozenset[Channel]) -> NotificationKind:
     )
 
 
+def _security(change: str, channels: frozenset[Channel]) -> NotificationKind:
+    return NotificationKind(
+        type=f"user.{change}",
+        event=f"user.{change}.v1",
+        recipient="the user",
+        category=Category.SECURITY,
+        channels=channels,
+        template=f"user-{change.replace('_', '-')}",
+    )
+
+
 KINDS: Mapping[str, NotificationKind] = {
     kind.type: kind
     for kind in (
@@ -78,15 +91,11 @@ KINDS: Mapping[str, NotificationKind] = {
         _order("delivered", _NO_MAIL),
         _order("cancelled", _ALL),
         _order("refunded", _ALL),
+        _security("password_changed", _NO_WEBHOOK),
+        _security("second_factor_changed", _NO_WEBHOOK),
+        _security("api_key_created", _NO_WEBHOOK),
         # No mail: the previous address gets one of its own, and this would go to the new one.
-        NotificationKind(
-            type="user.email_changed",
-            event="user.email_changed.v1",
-            recipient="the user",
-            category=Category.SECURITY,
-            channels=_IN_APP,
-            template="user-email-changed",
-        ),
+        _security("email_changed", _IN_APP),
         NotificationKind(
             type="webhook.disabled",
             event=None,

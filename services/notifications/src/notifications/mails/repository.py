@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from chassis.database import new_id
+from chassis.database.statements import each_row
 from chassis.database.unit import Unit
 from chassis.jobs import insert_jobs
 from chassis.jobs.retention import rows_older_than
@@ -80,7 +81,6 @@ _OF_USER = """
     SELECT id, kind, state, recipient, created_at, settled_at FROM mails
     WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3
 """
-_PAGE = 100
 _ERASE_WAITING = "DELETE FROM mails WHERE user_id = $1 AND state = 'waiting'"
 _ERASE = """
     DELETE FROM mails WHERE id = ANY (ARRAY(SELECT id FROM mails WHERE user_id = $1 LIMIT $2))
@@ -147,11 +147,8 @@ class MailRepository:
 
     async def each_of(self, user_id: UUID) -> AsyncIterator[Mapping[str, Any]]:
         """Yield what is kept of the mails to a user, oldest first, without their tokens."""
-        after = UUID(int=0)
-        while rows := await self._unit.fetch(_OF_USER, user_id, after, _PAGE):
-            for row in rows:
-                yield dict(row)
-            after = rows[-1]["id"]
+        async for row in each_row(self._unit, _OF_USER, user_id, after={"id": UUID(int=0)}):
+            yield dict(row)
 
     async def erase_waiting(self, user_id: UUID) -> None:
         """Delete the mails of a user that are not sent yet. Their jobs then find nothing."""

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter
 from chassis.database import is_infrastructure_error, new_id
 from chassis.jobs import Jobs, PostponedError
 from chassis.loops import until_success
-from notifications.catalogues.service import DEFAULT_LANGUAGE
+from notifications.feed.service import Feed
 from notifications.kinds.models import KINDS, Category, Channel, Notice
 from notifications.mail_servers.errors import MailDeferredError, MailRejectedError
 from notifications.mail_servers.service import MailServer
@@ -44,15 +44,24 @@ class MailService:
 
     Args:
         mails: their repository.
+        feed: knows whether the account of a user was deleted.
         jobs: the jobs of the same transaction.
     """
 
-    def __init__(self, *, mails: MailRepository, jobs: Jobs) -> None:
+    def __init__(self, *, mails: MailRepository, feed: Feed, jobs: Jobs) -> None:
         self._mails = mails
+        self._feed = feed
         self._jobs = jobs
 
     async def request(self, draft: MailDraft) -> None:
-        """Have a mail sent if the transaction commits; once for each event."""
+        """Have a mail sent if the transaction commits; once for each event.
+
+        Nothing is stored for a user whose account was deleted: the request may come from another
+        topic or be redriven, and so be handled later than the deletion. The lock keeps the account
+        from being deleted between this check and the commit.
+        """
+        if not await self._feed.lock_open(draft.user_id):
+            return
         mail_id = await self._mails.insert(draft)
         if mail_id is not None:
             await self._jobs.enqueue(SendMail(mail_id=mail_id))
@@ -68,7 +77,7 @@ class MailService:
             self._jobs.hint(SendMail)
 
     async def tell_of_change(
-        self, user_id: UUID, *, previous_email: str, source_event_id: str
+        self, user_id: UUID, *, previous_email: str, locale: str, source_event_id: str
     ) -> None:
         """Tell a user at their previous address that the account has another one.
 
@@ -80,7 +89,7 @@ class MailService:
             user_id=user_id,
             source_event_id=source_event_id,
             recipient=previous_email,
-            locale=DEFAULT_LANGUAGE,
+            locale=locale,
             token=None,
             expires_at=datetime.now(UTC) + NOTICE_KEPT,
         )

@@ -2,7 +2,12 @@
 
 from chassis.messaging import Delivery
 from chassis.wiring import ServiceResources
-from contracts.users import EmailVerificationRequested, MailRequest, PasswordResetRequested
+from contracts.users import (
+    EmailChangeNoticeRequested,
+    EmailVerificationRequested,
+    PasswordResetRequested,
+    TokenMailRequest,
+)
 from notifications.mail_texts.models import MailKind
 from notifications.mails.models import MailDraft
 from notifications.mails.wiring import mails
@@ -22,8 +27,20 @@ async def on_password_reset_requested(
     await _request(MailKind.PASSWORD_RESET, event, delivery)
 
 
+async def on_email_change_notice_requested(
+    event: EmailChangeNoticeRequested, delivery: Delivery[ServiceResources]
+) -> None:
+    """Have the user told at the previous address that the account has another one."""
+    await mails(delivery.resources, delivery.unit).tell_of_change(
+        event.user_id,
+        previous_email=event.email,
+        locale=event.locale,
+        source_event_id=delivery.message.id,
+    )
+
+
 async def _request(
-    kind: MailKind, event: MailRequest, delivery: Delivery[ServiceResources]
+    kind: MailKind, event: TokenMailRequest, delivery: Delivery[ServiceResources]
 ) -> None:
     draft = MailDraft(
         kind=kind,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from chassis.database.unit import Unit
 from chassis.wiring import ServiceResources
+from notifications.feed.wiring import feed
 from notifications.kinds.wiring import NotifyingResources
 from notifications.mail_servers.service import MailServer
 from notifications.mail_texts.service import MailTexts
@@ -30,7 +31,9 @@ class WorkerResources(NotifyingResources):
 
 def mails(resources: ServiceResources, unit: Unit) -> MailService:
     """Return the use cases of mails for one transaction."""
-    return MailService(mails=MailRepository(unit), jobs=resources.jobs(unit))
+    return MailService(
+        mails=MailRepository(unit), feed=feed(resources, unit), jobs=resources.jobs(unit)
+    )
 
 
 def mail_sending(resources: WorkerResources) -> MailSending:

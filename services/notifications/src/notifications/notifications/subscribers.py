@@ -11,7 +11,14 @@ from contracts.orders import (
     OrderRefunded,
     OrderShipped,
 )
-from contracts.users import UserDeleted, UserEmailChanged
+from contracts.users import (
+    UserApiKeyCreated,
+    UserDeleted,
+    UserEmailChanged,
+    UserEvent,
+    UserPasswordChanged,
+    UserSecondFactorChanged,
+)
 from notifications.kinds.wiring import NotifyingResources
 from notifications.mails.wiring import mails
 from notifications.notifications.wiring import notifier
@@ -52,22 +59,39 @@ async def on_order_refunded(event: OrderRefunded, delivery: Delivery[NotifyingRe
 async def on_user_email_changed(
     event: UserEmailChanged, delivery: Delivery[NotifyingResources]
 ) -> None:
-    """Store a user's new address, and tell them in the app and at the previous one.
-
-    So the owner learns of it if somebody else has changed it.
-    """
-    previous = await recipients(delivery.resources, delivery.unit).email_changed(
+    """Store a user's new address, and tell them of it."""
+    await recipients(delivery.resources, delivery.unit).email_changed(
         event.user_id, email=event.email, version=event.version
     )
-    if previous is not None:
-        await mails(delivery.resources, delivery.unit).tell_of_change(
-            event.user_id, previous_email=previous, source_event_id=delivery.message.id
-        )
-    notifier(delivery.resources, delivery.unit).notify(
-        "user.email_changed",
-        user_id=event.user_id,
-        source_event_id=delivery.message.id,
-        data={},
+    _notify_user("user.email_changed", event, delivery)
+
+
+async def on_user_password_changed(
+    event: UserPasswordChanged, delivery: Delivery[NotifyingResources]
+) -> None:
+    """Tell a user that the account has another password."""
+    _notify_user("user.password_changed", event, delivery, method=event.method)
+
+
+async def on_user_second_factor_changed(
+    event: UserSecondFactorChanged, delivery: Delivery[NotifyingResources]
+) -> None:
+    """Tell a user that a second factor was added, removed or replaced."""
+    _notify_user(
+        "user.second_factor_changed", event, delivery, factor=event.factor, change=event.change
+    )
+
+
+async def on_user_api_key_created(
+    event: UserApiKeyCreated, delivery: Delivery[NotifyingResources]
+) -> None:
+    """Tell a user that the account has a new API key."""
+    _notify_user(
+        "user.api_key_created",
+        event,
+        delivery,
+        api_key_id=str(event.api_key_id),
+        expires_at=event.expires_at.isoformat(),
     )
 
 
@@ -91,6 +115,14 @@ def _notify(
         user_id=event.customer_id,
         source_event_id=delivery.message.id,
         data={"order_id": str(event.order_id), **data},
+    )
+
+
+def _notify_user(
+    type_: str, event: UserEvent, delivery: Delivery[NotifyingResources], **data: object
+) -> None:
+    notifier(delivery.resources, delivery.unit).notify(
+        type_, user_id=event.user_id, source_event_id=delivery.message.id, data=data
     )
 
 

@@ -15,10 +15,9 @@ from notifications.metadata import Base
 class Recipient(Timestamped, Base):
     """A user who may be notified.
 
-    ``version`` is the account's version in the newest event. ``email`` is null, or ``full_name``
-    empty, if the topic no longer holds the event that says it. Of a deleted account only the id and
-    the version stay, so that older events do not bring its data back: the address is null, the name
-    empty.
+    ``version`` is the account's version in the newest event. ``email`` is null and ``full_name`` is
+    empty until an event has them. Of a deleted account only the id and the version stay, so that
+    older events do not bring its data back.
 
     Attributes:
         joined_at: when the account was registered, by the event that says so; without that event,

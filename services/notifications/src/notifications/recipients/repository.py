@@ -11,15 +11,14 @@ from sqlalchemy.dialects.postgresql import insert
 from chassis.database.unit import Unit
 from notifications.recipients.models import MailRate, Recipient
 
-# In one statement: the row is locked before its address is read, so no other event changes it.
+# The event has no name. If the user is not known, the name stays empty until another event has it.
 _CHANGE_EMAIL = """
-    WITH known AS (
-        SELECT email FROM recipients WHERE user_id = $1 AND version < $3 FOR UPDATE
-    )
-    UPDATE recipients SET email = $2, version = $3, email_verified = true, email_refused_at = NULL,
-        updated_at = now()
-    FROM known WHERE user_id = $1
-    RETURNING known.email
+    INSERT INTO recipients (user_id, email, email_verified, full_name, version)
+    VALUES ($1, $2, true, '', $3)
+    ON CONFLICT (user_id) DO UPDATE
+    SET email = excluded.email, email_verified = true, email_refused_at = NULL,
+        version = excluded.version, updated_at = now()
+    WHERE recipients.version < excluded.version
 """
 _REFUSE_EMAIL = """
     UPDATE recipients SET email_refused_at = now(), updated_at = now()
@@ -88,14 +87,12 @@ class RecipientRepository:
         for recipient in await self._unit.session.scalars(statement):
             yield recipient
 
-    async def change_email(self, user_id: UUID, *, email: str, version: int) -> str | None:
-        """Store a user's new address, and return the one that it replaces.
+    async def change_email(self, user_id: UUID, *, email: str, version: int) -> None:
+        """Store a user's new address, which is verified.
 
-        It changes nothing and returns None if the user is not known, or known at this version or a
-        newer one.
+        It changes nothing if this or a newer version is known.
         """
-        rows = await self._unit.fetch(_CHANGE_EMAIL, user_id, email, version)
-        return rows[0]["email"] if rows else None
+        await self._unit.execute(_CHANGE_EMAIL, user_id, email, version)
 
     async def refuse_email(self, user_id: UUID, email: str) -> None:
         """Record that a mail server refused a user's address for good; ignore another address."""

@@ -78,6 +78,6 @@ class RecipientService:
             await self._preferences.close(user_id)
             await self._jobs.enqueue(EraseUserData(user_id=user_id))
 
-    async def email_changed(self, user_id: UUID, *, email: str, version: int) -> str | None:
-        """Store a user's new address; return the previous one, or None if it is not known."""
-        return await self._recipients.change_email(user_id, email=email, version=version)
+    async def email_changed(self, user_id: UUID, *, email: str, version: int) -> None:
+        """Store a user's new address, even if nothing else is known of the user."""
+        await self._recipients.change_email(user_id, email=email, version=version)

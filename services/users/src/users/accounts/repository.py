@@ -60,6 +60,7 @@ class _Changes(TypedDict, total=False):
     email: str
     email_key: str
     email_verified: bool
+    password_hash: str
 
 
 class AccountRepository:
@@ -204,7 +205,10 @@ class AccountRepository:
         )
 
     async def replace_hash(self, account: Account, password_hash: str) -> None:
-        """Store the hash of a locked account. Its version stays, since no event is published."""
+        """Store another hash of the same password of a locked account.
+
+        The account's version stays, since nothing is published.
+        """
         await self._unit.session.execute(
             update(Account)
             .where(Account.id == account.id)

@@ -141,7 +141,8 @@ async def delete_me(
     """Delete one's own account, with all personal data; this can't be undone.
 
     The log-in must be at most 5 minutes ago. A refreshed access token has the time of its log-in,
-    so log in again first. All log-in sessions end. The e-mail address can be registered again.
+    so log in again first. All log-in sessions and API keys end. The e-mail address can be
+    registered again.
     """
     await accounts.delete(by=owner, expected=expected)
 
@@ -188,8 +189,8 @@ async def update_user(
 ) -> User:
     """Change the roles of an account, deactivate or reactivate it, by JSON Merge Patch (RFC 7396).
 
-    Administrators only. A change of the roles and a deactivation end the account's log-in sessions.
-    The last active administrator stays one.
+    Administrators only. A change of the roles and a deactivation end the account's log-in sessions,
+    and its API keys with scopes that it no longer has. The last active administrator stays one.
     """
     account = await accounts.administer(
         user_id,

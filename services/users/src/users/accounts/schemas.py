@@ -42,8 +42,8 @@ Password = Annotated[
             "maxLength": MAX_NEW_PASSWORD,
             "description": "Lengths are in Unicode code points after normalisation (NFKC). Spaces "
             "count, also at the ends. Control, invisible and unassigned characters are refused "
-            "(RFC 8265, OpaqueString), and so are the most common passwords. There are no other "
-            "rules.",
+            "(RFC 8265, OpaqueString), and so are the most common passwords and those made only of "
+            "words of the account's name, its address and this system's name.",
         },
         mode="validation",
     ),
@@ -132,8 +132,8 @@ class AccountPatch(Shape):
         bool,
         Field(
             default_factory=bool,
-            description="`false` deactivates the account: its log-in sessions end, and nobody can "
-            "log in. `true` reactivates it.",
+            description="`false` deactivates the account: its log-in sessions and API keys end, "
+            "and nobody can log in. `true` reactivates it.",
         ),
     ]
     roles: Annotated[

@@ -10,7 +10,9 @@ from chassis.audit import AuditLog
 from chassis.auth.passwords import Passwords
 from chassis.auth.recency import require_recent_log_in
 from chassis.database import new_id
+from chassis.database.unit import Unit
 from chassis.errors import FieldError, Invalid
+from chassis.exports import ExportedJob, exported_jobs
 from chassis.messaging import Outbox
 from chassis.paging import PageRequest, PageRows, TimePosition
 from chassis.versions import Expected
@@ -287,6 +289,15 @@ async def account_export(accounts: AccountRepository, account_id: UUID) -> Async
         yield account
 
 
+async def mail_request_export(
+    accounts: AccountRepository, unit: Unit, account_id: UUID
+) -> AsyncIterator[ExportedJob]:
+    """Yield the jobs that name a person's address: requests for mails, which name no account."""
+    async for account in account_export(accounts, account_id):
+        async for job in exported_jobs(unit, about=account.email):
+            yield job
+
+
 async def check_new_password(
     password: str, *, email: str, full_name: str, pointer: str = "#/password"
 ) -> None:
@@ -305,7 +316,7 @@ async def check_new_password(
             does not quote it.
     """
     if is_made_of_own_words(password, email=email, full_name=full_name):
-        detail = "is made of the name, the e-mail address or the name of this system"
+        detail = "is made only of words of the name, the e-mail address and this system's name"
     elif await asyncio.to_thread(is_common_password, password):
         detail = "is one of the passwords that are used most"
     else:
@@ -328,7 +339,10 @@ def _keep_an_admin(account: Account, others: set[UUID]) -> None:
 def existing_account(account: Account | None, account_id: UUID) -> Account:
     """Return an account that was looked up, or raise AccountNotFound if there is none."""
     if account is None:
-        message = f"There is no account {account_id}. Take the id from the list of accounts."
+        message = (
+            f"There is no account {account_id}. If it was yours, it was deleted: register again. "
+            "Otherwise take the id from the list of accounts."
+        )
         raise AccountNotFound(message)
     return account
 

@@ -16,7 +16,9 @@ from chassis.errors import FieldError, Invalid, Unauthenticated
 from chassis.messaging import Outbox
 from chassis.paging import PageRequest, PageRows, TimePosition
 from contracts.users import SessionRevoked
+from users.accounts.models import Account
 from users.accounts.repository import AccountRepository
+from users.accounts.service import existing_account
 from users.api_keys.errors import ApiKeyNotFound, TooManyApiKeys
 from users.api_keys.models import (
     LONGEST_LIFETIME,
@@ -26,6 +28,7 @@ from users.api_keys.models import (
     entitled_scopes,
 )
 from users.api_keys.repository import ApiKeyRepository, RevokedKey
+from users.security_events.service import SecurityEvents
 from users.sessions.models import hash_of
 
 _REFUSED = (
@@ -90,8 +93,8 @@ class ApiKeyRevoker:
             self._audit.append(
                 "api_key.revoked",
                 actor=by,
-                subject=f"api_key:{key.id}",
-                details={"owner": str(user_id)},
+                subject=f"user:{user_id}",
+                details={"api_key_id": str(key.id)},
             )
         now = datetime.now(UTC)
         since = now - self._token_lifetime - MARGIN
@@ -107,6 +110,7 @@ class ApiKeyService:
         keys: the transaction's keys.
         accounts: the transaction's accounts.
         revoker: revokes keys in the transaction.
+        events: publishes that a key was created, in the transaction.
         audit: the transaction's audit log.
     """
 
@@ -116,11 +120,13 @@ class ApiKeyService:
         keys: ApiKeyRepository,
         accounts: AccountRepository,
         revoker: ApiKeyRevoker,
+        events: SecurityEvents,
         audit: AuditLog,
     ) -> None:
         self._keys = keys
         self._accounts = accounts
         self._revoker = revoker
+        self._events = events
         self._audit = audit
 
     async def create(
@@ -157,6 +163,7 @@ class ApiKeyService:
         _check_expiry(expires_at, now)
         account = await self._accounts.lock_person(by)
         _check_scopes(scopes, entitled_scopes(account) & set(granted))
+        account = existing_account(account, owner_id)
         if await self._keys.count_valid(owner_id) >= MAX_KEYS:
             message = (
                 f"The account has {MAX_KEYS} valid API keys, the largest number that it may have. "
@@ -164,16 +171,16 @@ class ApiKeyService:
             )
             raise TooManyApiKeys(message)
         return await self._added(
-            owner_id, name=name, scopes=sorted(set(scopes)), expires_at=expires_at, by=by
+            account, name=name, scopes=sorted(set(scopes)), expires_at=expires_at, by=by
         )
 
     async def _added(
-        self, owner_id: UUID, *, name: str, scopes: list[str], expires_at: datetime, by: Actor
+        self, account: Account, *, name: str, scopes: list[str], expires_at: datetime, by: Actor
     ) -> CreatedApiKey:
         secret = new_api_key()
         new = ApiKey(
             id=new_id(),
-            user_id=owner_id,
+            user_id=account.id,
             name=name,
             prefix=visible_prefix(secret),
             key_hash=hash_of(secret),
@@ -181,18 +188,19 @@ class ApiKeyService:
             expires_at=expires_at,
         )
         key = await self._keys.add(new)
+        # Without the name: the log outlives an account, and its rows can't be erased.
         self._audit.append(
             "api_key.created",
             actor=by,
-            subject=f"api_key:{key.id}",
+            subject=f"user:{account.id}",
             details={
-                "owner": str(owner_id),
-                "name": name,
+                "api_key_id": str(key.id),
                 "prefix": key.prefix,
                 "scopes": scopes,
                 "expires_at": expires_at.isoformat(),
             },
         )
+        await self._events.api_key_created(account, key.id, expires_at=expires_at)
         return CreatedApiKey(key=key, secret=secret)
 
     async def get(self, key_id: UUID, *, owner_id: UUID) -> ApiKey:
@@ -272,13 +280,15 @@ def _check_expiry(expires_at: datetime, now: datetime) -> None:
 
 def _check_scopes(scopes: Collection[str], allowed: Collection[str]) -> None:
     errors = [
-        FieldError(detail="is not a scope of your access token", pointer=f"#/scopes/{place}")
+        FieldError(
+            detail="is not a scope that you and your access token have", pointer=f"#/scopes/{place}"
+        )
         for place, scope in enumerate(scopes)
         if scope not in allowed
     ]
     if errors:
         message = (
-            "An API key can have only scopes that its owner has. Choose from: "
-            f"{' '.join(sorted(allowed)) or 'none'}."
+            "An API key can have only scopes that its owner and this access token have. Choose "
+            f"from: {' '.join(sorted(allowed)) or 'none'}."
         )
         raise Invalid(message, errors=errors)

@@ -10,6 +10,7 @@ from users.accounts.repository import AccountRepository
 from users.api_keys.repository import ApiKeyRepository
 from users.api_keys.service import ApiKeyExchange, ApiKeyRevoker, ApiKeyService
 from users.resources import Resources
+from users.security_events.wiring import security_events
 
 
 def revoker(resources: ServiceResources, unit: Unit, *, token_lifetime: timedelta) -> ApiKeyRevoker:
@@ -29,6 +30,7 @@ def api_keys(resources: Resources, unit: Unit) -> ApiKeyService:
         keys=ApiKeyRepository(unit),
         accounts=AccountRepository(unit),
         revoker=revoker(resources, unit, token_lifetime=resources.signer.lifetime),
+        events=security_events(resources, unit),
         audit=AuditLog(unit),
     )
 

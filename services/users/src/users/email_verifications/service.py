@@ -1,5 +1,6 @@
 """Use cases of e-mail verifications: ask for one, mail it, confirm it; change one's address."""
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 from chassis.actor import Actor, Origin
@@ -8,7 +9,12 @@ from chassis.auth.recency import require_recent_log_in
 from chassis.jobs import Jobs
 from chassis.messaging import Outbox
 from chassis.versions import Expected
-from contracts.users import EmailVerificationRequested, UserEmailChanged, UserEmailVerified
+from contracts.users import (
+    EmailChangeNoticeRequested,
+    EmailVerificationRequested,
+    UserEmailChanged,
+    UserEmailVerified,
+)
 from users.accounts.errors import AccountNotFound
 from users.accounts.models import Account, email_key
 from users.accounts.repository import AccountRepository
@@ -102,9 +108,22 @@ class EmailVerifications:
         )
 
     async def _change(self, account: Account, email: str, *, origin: Origin) -> None:
+        """Change the address, and have the previous one told of it.
+
+        So the user learns of it if somebody else has changed the address.
+        """
+        previous = account.email  # `change_email` refreshes the account
         changed = await self._accounts.change_email(account, email)
         self._outbox.add(
             UserEmailChanged(version=changed.version, user_id=changed.id, email=changed.email)
+        )
+        self._outbox.add(
+            EmailChangeNoticeRequested(
+                user_id=changed.id,
+                email=previous,
+                locale=MAIL_LOCALE,
+                changed_at=datetime.now(UTC),
+            )
         )
         # Without the addresses: the log outlives an account, and its rows can't be erased.
         self._audit.append(

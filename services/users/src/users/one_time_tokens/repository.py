@@ -1,6 +1,6 @@
 """All SQL on one-time tokens."""
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -45,6 +45,16 @@ class OneTimeTokenRepository:
                 OneTimeToken.expires_at > func.now(),
             )
         )
+
+    async def each_of(self, user_id: UUID) -> AsyncIterator[OneTimeToken]:
+        """Yield the tokens of an account, oldest first. The throttle of mails bounds them."""
+        statement = (
+            select(OneTimeToken)
+            .where(OneTimeToken.user_id == user_id)
+            .order_by(OneTimeToken.created_at)
+        )
+        for token in await self._unit.session.scalars(statement):
+            yield token
 
     async def take(self, token_hash: bytes) -> bool:
         """Delete a token, and return whether this transaction did: only one can."""

@@ -1,5 +1,6 @@
-"""The parts of request bodies that concern mailed tokens."""
+"""The parts of request bodies that concern mailed tokens, and their shape in an export."""
 
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
@@ -30,3 +31,14 @@ class MailAccepted(Shape):
         default="A mail is sent if the address has an account that needs it.",
         description="What happens now, for a person.",
     )
+
+
+class ExportedOneTimeToken(Shape):
+    """A mailed token that was not used yet, in the export of a person's data; it stays secret."""
+
+    purpose: str = Field(description="`verify_email`, `change_email` or `reset_password`.")
+    new_email: str | None = Field(
+        description="The address that the account gets when the token is used; null: its own stays."
+    )
+    created_at: datetime
+    expires_at: datetime

@@ -94,6 +94,6 @@ class OneTimeTokens:
 
 def _invalid() -> InvalidOneTimeToken:
     return InvalidOneTimeToken(
-        "The token is unknown, was used, or has expired. Each one is accepted once, as long as the "
-        "account's address and password stay the same. Ask for a new mail."
+        "The token is unknown, was used, has expired or was replaced by a later one, or its "
+        "account has changed since. Ask for a new mail."
     )

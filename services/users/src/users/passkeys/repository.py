@@ -111,9 +111,10 @@ class PasskeyRepository:
         )
         return await self._unit.session.scalar(statement) is not None
 
-    async def delete_all(self, user_id: UUID) -> None:
-        """Delete all passkeys of an account."""
-        await self._unit.session.execute(delete(Passkey).where(Passkey.user_id == user_id))
+    async def delete_all(self, user_id: UUID) -> int:
+        """Delete all passkeys of an account, and return how many."""
+        statement = delete(Passkey).where(Passkey.user_id == user_id).returning(Passkey.id)
+        return len((await self._unit.session.scalars(statement)).all())
 
 
 class ChallengeRepository:

@@ -10,7 +10,7 @@ import structlog
 
 from chassis.actor import Actor
 from chassis.audit import AuditLog
-from chassis.auth.recency import RECENT, require_recent_log_in
+from chassis.auth.recency import RECENT
 from users.accounts.errors import AccountNotFound
 from users.accounts.models import Account
 from users.accounts.repository import AccountRepository
@@ -34,6 +34,7 @@ from users.passkeys.models import (
     new_challenge,
 )
 from users.passkeys.repository import ChallengeRepository, PasskeyRepository
+from users.security_events.service import Factor, FactorChange, SecurityEvents
 from users.sessions.models import Client
 from users.sessions.service import IssuedTokens, SessionService
 
@@ -51,6 +52,7 @@ class PasskeyService:
         accounts: the transaction's accounts.
         sessions: the transaction's use cases of log-in sessions.
         audit: the transaction's audit log.
+        events: publishes changes in the transaction.
         relying_party: the rules of WebAuthn.
     """
 
@@ -62,6 +64,7 @@ class PasskeyService:
         accounts: AccountRepository,
         sessions: SessionService,
         audit: AuditLog,
+        events: SecurityEvents,
         relying_party: RelyingParty,
     ) -> None:
         self._passkeys = passkeys
@@ -69,6 +72,7 @@ class PasskeyService:
         self._accounts = accounts
         self._sessions = sessions
         self._audit = audit
+        self._events = events
         self._relying_party = relying_party
 
     async def registration_options(self, owner: Actor) -> dict[str, Any]:
@@ -130,6 +134,7 @@ class PasskeyService:
             message = "This passkey is registered already. Create another one."
             raise PasskeyExists(message)
         self._record("passkey.added", owner, account.id, added.id)
+        await self._events.second_factor_changed(account, Factor.PASSKEY, FactorChange.ADDED)
         return added
 
     async def of_user(self, user_id: UUID) -> Sequence[Passkey]:
@@ -154,11 +159,11 @@ class PasskeyService:
             ReauthenticationNeeded: the log-in is older than RECENT.
             PasskeyNotFound: the account has no such passkey.
         """
-        user_id = require_recent_log_in(owner)
-        await self._accounts.lock_person(owner)
-        if not await self._passkeys.delete(passkey_id, user_id=user_id):
+        account = await self._accounts.lock_person(owner)
+        if account is None or not await self._passkeys.delete(passkey_id, user_id=account.id):
             raise _not_found(passkey_id)
-        self._record("passkey.removed", owner, user_id, passkey_id)
+        self._record("passkey.removed", owner, account.id, passkey_id)
+        await self._events.second_factor_changed(account, Factor.PASSKEY, FactorChange.REMOVED)
 
     async def log_in(
         self, credential: Mapping[str, Any], *, challenge: bytes, client: Client
@@ -259,8 +264,13 @@ def _check_room(known: Sequence[Passkey]) -> None:
 
 
 def _not_found(passkey_id: UUID) -> PasskeyNotFound:
-    return PasskeyNotFound(f"There is no passkey {passkey_id}. Take the id from your list.")
+    return PasskeyNotFound(
+        f"There is no passkey {passkey_id}. Take the id from the list of your passkeys."
+    )
 
 
 def _refused(error: RefusedCredentialError) -> PasskeyRefused:
-    return PasskeyRefused(f"The passkey can't be verified: {error} Get new options, and try again.")
+    reason = str(error).removesuffix(".")
+    return PasskeyRefused(
+        f"The passkey can't be verified: {reason}. Get new options, and try again."
+    )

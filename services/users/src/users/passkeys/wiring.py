@@ -11,6 +11,7 @@ from users.accounts.repository import AccountRepository
 from users.passkeys.repository import ChallengeRepository, PasskeyRepository
 from users.passkeys.service import PasskeyCeremony, PasskeyService
 from users.resources import Resources
+from users.security_events.wiring import security_events
 from users.sessions.wiring import sessions
 
 
@@ -22,6 +23,7 @@ def passkeys(resources: Resources, unit: Unit) -> PasskeyService:
         accounts=AccountRepository(unit),
         sessions=sessions(resources, unit),
         audit=AuditLog(unit),
+        events=security_events(resources, unit),
         relying_party=resources.relying_party,
     )
 

@@ -36,7 +36,10 @@ async def request_reset(
     responses=problems(InvalidOneTimeToken, PasswordsBusy),
 )
 async def reset(body: NewPassword, use_case: PasswordResetDep, origin: OriginDep) -> None:
-    """Choose a new password with the token of a mail; all log-in sessions of the account end.
+    """Choose a new password with the token of a mail.
+
+    All log-in sessions and API keys of the account end. If its address was never verified, its
+    passkeys and TOTP are removed as well: a stranger may have added them.
 
     A token is valid once, for 30 minutes. The response has no tokens: log in with the new password,
     and with the second factor if there is one.

@@ -1,6 +1,6 @@
 """Use cases of password resets: ask for one, mail it, complete it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from uuid import UUID
 
@@ -17,6 +17,12 @@ from users.log_ins.service import LogInThrottle
 from users.one_time_tokens.models import MAIL_LOCALE, Purpose
 from users.one_time_tokens.service import OneTimeTokens
 from users.password_resets.models import MailPasswordReset
+from users.security_events.service import (
+    Factor,
+    FactorChange,
+    PasswordMethod,
+    SecurityEvents,
+)
 from users.throttling.service import RequestThrottle
 
 
@@ -109,7 +115,9 @@ class PasswordResetService:
         outbox: the transaction's outbox.
         end_credentials: ends all sessions and API keys of an account. The account's row must be
             locked.
-        remove_factors: removes all passkeys and the TOTP of an account.
+        remove_factors: removes all passkeys and the TOTP of an account, and returns which of these
+            it had.
+        events: publishes the changes in the transaction.
         log_ins: throttles log-ins.
         audit: the transaction's audit log.
     """
@@ -121,7 +129,8 @@ class PasswordResetService:
         tokens: OneTimeTokens,
         outbox: Outbox,
         end_credentials: Callable[[UUID], Awaitable[None]],
-        remove_factors: Callable[[UUID], Awaitable[None]],
+        remove_factors: Callable[[UUID], Awaitable[Collection[Factor]]],
+        events: SecurityEvents,
         log_ins: LogInThrottle,
         audit: AuditLog,
     ) -> None:
@@ -130,6 +139,7 @@ class PasswordResetService:
         self._outbox = outbox
         self._end_credentials = end_credentials
         self._remove_factors = remove_factors
+        self._events = events
         self._log_ins = log_ins
         self._audit = audit
 
@@ -151,9 +161,10 @@ class PasswordResetService:
             InvalidOneTimeToken: the token is not valid.
         """
         account = (await self._tokens.redeem(token, Purpose.RESET_PASSWORD)).account
-        await self._accounts.replace_hash(account, new_hash)
+        await self._events.change_password(account, new_hash, method=PasswordMethod.RESET)
         if not account.email_verified:
-            await self._remove_factors(account.id)
+            for factor in await self._remove_factors(account.id):
+                await self._events.second_factor_changed(account, factor, FactorChange.REMOVED)
             changed = await self._accounts.change(account, email_verified=True)
             self._outbox.add(
                 UserEmailVerified(version=changed.version, user_id=changed.id, email=changed.email)
@@ -185,7 +196,8 @@ class PasswordReset:
     async def run(self, token: str, *, new_password: str, origin: Origin, address: str) -> None:
         """Replace the password of the token's account. Nobody is logged in.
 
-        A second factor stays as it is, and the next log-in asks for it.
+        What else ends is said in ``PasswordResetService.complete``. If there is a second factor
+        afterwards, the next log-in asks for it.
 
         Args:
             token: the token of the mail.

@@ -1,6 +1,6 @@
 """Construct the password reset."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Annotated
 from uuid import UUID
@@ -20,9 +20,11 @@ from users.password_resets.service import (
     PasswordResetService,
 )
 from users.resources import Resources
+from users.security_events.service import Factor
+from users.security_events.wiring import security_events
 from users.throttling.repository import BucketRepository
 from users.throttling.service import RequestThrottle
-from users.totp.repository import TotpRepository
+from users.totp.repository import Removed, TotpRepository
 
 
 def reset_requests(resources: Resources, unit: Unit) -> PasswordResetRequests:
@@ -43,10 +45,13 @@ def password_reset_mails(resources: ServiceResources, unit: Unit) -> PasswordRes
     )
 
 
-def _factors_removed(unit: Unit) -> Callable[[UUID], Awaitable[None]]:
-    async def remove(user_id: UUID) -> None:
-        await PasskeyRepository(unit).delete_all(user_id)
-        await TotpRepository(unit).delete(user_id)
+def _factors_removed(unit: Unit) -> Callable[[UUID], Awaitable[Collection[Factor]]]:
+    async def remove(user_id: UUID) -> Collection[Factor]:
+        removed = {
+            Factor.PASSKEY: await PasskeyRepository(unit).delete_all(user_id) > 0,
+            Factor.TOTP: await TotpRepository(unit).delete(user_id) is Removed.ON,
+        }
+        return [factor for factor, had in removed.items() if had]
 
     return remove
 
@@ -63,6 +68,7 @@ async def password_reset_transaction(
             outbox=resources.outbox(unit),
             end_credentials=end_all_credentials(resources, unit),
             remove_factors=_factors_removed(unit),
+            events=security_events(resources, unit),
             log_ins=LogInThrottle(buckets=BucketRepository(unit), limits=resources.log_in_limits),
             audit=AuditLog(unit),
         )

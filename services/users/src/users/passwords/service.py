@@ -14,6 +14,7 @@ from users.accounts.service import check_new_password, existing_account
 from users.log_ins.models import LogInAttempt
 from users.log_ins.service import LogInThrottle
 from users.passwords.errors import WrongPassword
+from users.security_events.service import PasswordMethod, SecurityEvents
 from users.sessions.service import SessionRevoker
 
 
@@ -24,6 +25,7 @@ class PasswordService:
         accounts: the transaction's accounts.
         revoker: ends sessions in the transaction.
         throttle: counts guesses of passwords in the transaction.
+        events: publishes the change in the transaction.
         audit: the transaction's audit log.
     """
 
@@ -33,11 +35,13 @@ class PasswordService:
         accounts: AccountRepository,
         revoker: SessionRevoker,
         throttle: LogInThrottle,
+        events: SecurityEvents,
         audit: AuditLog,
     ) -> None:
         self._accounts = accounts
         self._revoker = revoker
         self._throttle = throttle
+        self._events = events
         self._audit = audit
 
     async def account(self, user_id: UUID) -> Account:
@@ -62,7 +66,7 @@ class PasswordService:
     async def replace(
         self, user_id: UUID, *, attempt: LogInAttempt, verified_hash: str, new_hash: str, by: Actor
     ) -> bool:
-        """Store the hash of a new password, and end all sessions but that of `by`.
+        """Store the hash of a new password, end all sessions but that of `by`, and publish it.
 
         Returns False, and changes nothing, if the account's hash is no longer `verified_hash`.
 
@@ -77,7 +81,7 @@ class PasswordService:
             raise Unauthenticated(message)
         if account.password_hash != verified_hash:
             return False
-        await self._accounts.replace_hash(account, new_hash)
+        await self._events.change_password(account, new_hash, method=PasswordMethod.CHANGE)
         await self._revoker.revoke_all(user_id, but=by.session_id)
         await self._throttle.succeed(attempt)
         self._audit.append("user.password_changed", actor=by, subject=f"user:{user_id}")

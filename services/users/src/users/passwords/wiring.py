@@ -10,6 +10,7 @@ from users.accounts.repository import AccountRepository
 from users.log_ins.service import LogInThrottle
 from users.passwords.service import PasswordChange, PasswordService
 from users.resources import Resources
+from users.security_events.wiring import security_events
 from users.sessions.wiring import revoker
 from users.throttling.repository import BucketRepository
 
@@ -23,6 +24,7 @@ async def password_transaction(resources: Resources) -> AsyncIterator[PasswordSe
             accounts=AccountRepository(unit),
             revoker=revoker(resources, unit, token_lifetime=resources.signer.lifetime),
             throttle=LogInThrottle(buckets=buckets, limits=resources.log_in_limits),
+            events=security_events(resources, unit),
             audit=AuditLog(unit),
         )
 

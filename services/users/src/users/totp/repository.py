@@ -1,6 +1,7 @@
 """All SQL on TOTP."""
 
 from collections.abc import AsyncIterator, Sequence
+from enum import Enum, auto
 from uuid import UUID
 
 from sqlalchemy import delete, func, or_, select, update
@@ -8,6 +9,13 @@ from sqlalchemy.dialects.postgresql import insert
 
 from chassis.database.unit import Unit
 from users.totp.models import PENDING_FOR, Totp
+
+
+class Removed(Enum):
+    """What was removed: TOTP that was on, or a setup that was not confirmed."""
+
+    ON = auto()
+    PENDING = auto()
 
 
 class TotpRepository:
@@ -59,6 +67,17 @@ class TotpRepository:
             .values(pending_until=None, last_step=step, recovery_codes=list(recovery_codes))
             .execution_options(synchronize_session=False)
         )
+
+    async def replace_recovery_codes(self, user_id: UUID, hashes: Sequence[bytes]) -> bool:
+        """Replace the recovery codes of an account, and return whether its TOTP is on."""
+        statement = (
+            update(Totp)
+            .where(Totp.user_id == user_id, Totp.pending_until.is_(None))
+            .values(recovery_codes=list(hashes))
+            .returning(Totp.user_id)
+            .execution_options(synchronize_session=False)
+        )
+        return await self._unit.session.scalar(statement) is not None
 
     async def find(self, user_id: UUID) -> Totp | None:
         """Return the TOTP of an account, on or not, or None."""
@@ -117,10 +136,14 @@ class TotpRepository:
         remaining: int | None = await self._unit.session.scalar(statement)
         return remaining
 
-    async def delete(self, user_id: UUID) -> bool:
-        """Delete the TOTP of an account, on or not. Return whether there was any."""
-        statement = delete(Totp).where(Totp.user_id == user_id).returning(Totp.user_id)
-        return await self._unit.session.scalar(statement) is not None
+    async def delete(self, user_id: UUID) -> Removed | None:
+        """Delete the TOTP of an account, on or not. Return what there was; None if nothing."""
+        is_on = Totp.pending_until.is_(None)
+        statement = delete(Totp).where(Totp.user_id == user_id).returning(is_on)
+        was_on = await self._unit.session.scalar(statement)
+        if was_on is None:
+            return None
+        return Removed.ON if was_on else Removed.PENDING
 
     async def delete_expired(self, *, limit: int) -> int:
         """Delete setups that were not confirmed in time, at most `limit`, and return how many."""

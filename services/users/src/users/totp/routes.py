@@ -63,6 +63,20 @@ async def confirm(
     return RecoveryCodes(recovery_codes=await totp.confirm(owner, body.code))
 
 
+@router.post(
+    "/recovery-codes",
+    operation_id="replaceRecoveryCodes",
+    responses=problems(LogInRequired, ReauthenticationNeeded, TotpNotSetUp),
+)
+async def replace_recovery_codes(owner: Owner, totp: TotpDep, response: Response) -> RecoveryCodes:
+    """Get new recovery codes. All earlier ones end. The log-in must be at most 5 minutes ago.
+
+    They can't be read again.
+    """
+    response.headers["Cache-Control"] = NO_STORE
+    return RecoveryCodes(recovery_codes=await totp.replace_recovery_codes(owner))
+
+
 @router.get("", operation_id="readTotp")
 async def read_state(reader: Reader, totp: TotpDep) -> TotpState:
     """Read whether TOTP is on, and how many recovery codes are left."""

@@ -1,6 +1,7 @@
 """The use cases of TOTP: set it up, remove it, and verify the code of a log-in."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import UUID
@@ -14,6 +15,7 @@ from chassis.auth.secret_keys import UnknownKeyError
 from chassis.errors import FieldError
 from users.accounts.errors import AccountNotFound
 from users.accounts.repository import AccountRepository
+from users.security_events.service import Factor, FactorChange, SecurityEvents
 from users.totp.errors import (
     TotpAlreadyOn,
     TotpNotPending,
@@ -34,7 +36,7 @@ from users.totp.models import (
     recovery_hash,
     secret_text,
 )
-from users.totp.repository import TotpRepository
+from users.totp.repository import Removed, TotpRepository
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +71,7 @@ class TotpService:
         totp: the transaction's repository.
         accounts: the transaction's accounts.
         audit: the transaction's audit log.
+        events: publishes changes in the transaction.
         keys: encrypt the secrets; None if the settings hold none.
         issuer: the name that authenticator apps show.
     """
@@ -79,12 +82,14 @@ class TotpService:
         totp: TotpRepository,
         accounts: AccountRepository,
         audit: AuditLog,
+        events: SecurityEvents,
         keys: SecretKeys | None,
         issuer: str,
     ) -> None:
         self._totp = totp
         self._accounts = accounts
         self._audit = audit
+        self._events = events
         self._keys = keys
         self._issuer = issuer
 
@@ -108,7 +113,7 @@ class TotpService:
         secret = new_secret()
         sealed = self._keys.seal(secret, owner=user_id)
         if not await self._totp.begin(user_id, secret=sealed):
-            message = "TOTP is on for this account. Remove it first, with DELETE."
+            message = "TOTP is on for this account. Remove it first: send DELETE to the same path."
             raise TotpAlreadyOn(message)
         return BegunSetup(
             secret=secret_text(secret),
@@ -126,10 +131,9 @@ class TotpService:
             TotpUnavailable: the settings do not hold the secret's key.
             WrongTotpCode: the code does not fit the secret.
         """
-        user_id = require_recent_log_in(owner, within=RECENT + PENDING_FOR)
-        await self._accounts.lock_person(owner, within=RECENT + PENDING_FOR)
-        pending = await self._totp.lock_pending(user_id)
-        if pending is None:
+        account = await self._accounts.lock_person(owner, within=RECENT + PENDING_FOR)
+        pending = None if account is None else await self._totp.lock_pending(account.id)
+        if account is None or pending is None:
             message = "There is no setup of TOTP to confirm, or it has expired. Begin a new one."
             raise TotpNotPending(message)
         secret = _unsealed(pending, self._keys)
@@ -138,9 +142,31 @@ class TotpService:
             message = "The code does not fit the secret. Check the clock of the app's device."
             raise WrongTotpCode(message, errors=[FieldError(detail=message, pointer="#/code")])
         codes = new_recovery_codes()
-        hashes = [recovery_hash(code) for code in codes]
-        await self._totp.confirm(user_id, step=step, recovery_codes=hashes)
-        self._audit.append("totp.enabled", actor=owner, subject=f"user:{user_id}")
+        await self._totp.confirm(account.id, step=step, recovery_codes=_hashes(codes))
+        self._audit.append("totp.enabled", actor=owner, subject=f"user:{account.id}")
+        await self._events.second_factor_changed(account, Factor.TOTP, FactorChange.ADDED)
+        return codes
+
+    async def replace_recovery_codes(self, owner: Actor) -> list[str]:
+        """Replace the recovery codes, used or not, and return the new ones.
+
+        Raises:
+            ReauthenticationNeeded: the log-in is older than RECENT.
+            TotpNotSetUp: TOTP is not on.
+        """
+        account = await self._accounts.lock_person(owner)
+        codes = new_recovery_codes()
+        if account is None or not await self._totp.replace_recovery_codes(
+            account.id, _hashes(codes)
+        ):
+            message = "TOTP is not on for this account, so it has no recovery codes. Set it up."
+            raise TotpNotSetUp(message)
+        self._audit.append(
+            "totp.recovery_codes_replaced", actor=owner, subject=f"user:{account.id}"
+        )
+        await self._events.second_factor_changed(
+            account, Factor.RECOVERY_CODES, FactorChange.REPLACED
+        )
         return codes
 
     async def remove(self, owner: Actor) -> None:
@@ -150,12 +176,14 @@ class TotpService:
             ReauthenticationNeeded: the log-in is older than RECENT.
             TotpNotSetUp: there is none.
         """
-        user_id = require_recent_log_in(owner)
-        await self._accounts.lock_person(owner)
-        if not await self._totp.delete(user_id):
+        account = await self._accounts.lock_person(owner)
+        removed = None if account is None else await self._totp.delete(account.id)
+        if account is None or removed is None:
             message = "TOTP is not set up for this account, so there is nothing to remove."
             raise TotpNotSetUp(message)
-        self._audit.append("totp.removed", actor=owner, subject=f"user:{user_id}")
+        self._audit.append("totp.removed", actor=owner, subject=f"user:{account.id}")
+        if removed is Removed.ON:
+            await self._events.second_factor_changed(account, Factor.TOTP, FactorChange.REMOVED)
 
     async def status(self, user_id: UUID) -> TotpStatus:
         """Return whether TOTP is on for an account."""
@@ -207,6 +235,10 @@ class TotpVerifier:
         # Encrypted again, so that an old key can be removed from the settings some time.
         sealed = self._keys.seal(secret, owner=user_id)
         return await self._totp.use_step(user_id, step, secret=sealed)
+
+
+def _hashes(codes: Sequence[str]) -> list[bytes]:
+    return [recovery_hash(code) for code in codes]
 
 
 def _unsealed(totp: Totp, keys: SecretKeys | None) -> bytes:

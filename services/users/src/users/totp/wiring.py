@@ -8,6 +8,7 @@ from chassis.product import product
 from chassis.wiring import use_case
 from users.accounts.repository import AccountRepository
 from users.resources import Resources
+from users.security_events.wiring import security_events
 from users.totp.repository import TotpRepository
 from users.totp.service import TotpService, TotpVerifier
 
@@ -18,6 +19,7 @@ def totp(resources: Resources, unit: Unit) -> TotpService:
         totp=TotpRepository(unit),
         accounts=AccountRepository(unit),
         audit=AuditLog(unit),
+        events=security_events(resources, unit),
         keys=resources.totp_keys,
         issuer=product().name,
     )

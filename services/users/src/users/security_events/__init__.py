@@ -1,0 +1,1 @@
+"""Security events: what the owner of an account must be told of."""
