@@ -8,6 +8,7 @@ import pytest
 
 from chassis.api import create_api
 from chassis.auth.api_keys import is_well_formed, new_api_key
+from chassis.auth.opaque import token_hash
 from chassis.auth.recency import RECENT
 from chassis.database import new_id
 from testkit.clients import client_of
@@ -20,7 +21,6 @@ from users.api_keys.models import (
     USUAL_LIFETIME,
 )
 from users.declaration import SERVICE
-from users.sessions.models import hash_of
 
 KEYS = "/api/v1/api-keys"
 MINUTE = timedelta(minutes=1)
@@ -69,7 +69,7 @@ async def test_a_key_is_shown_once_and_stored_as_a_hash(client, bearer, create, 
     assert (read.status_code, read.json()) == (200, created)
     assert created["last_used_at"] is created["revoked_at"] is None
     (row,) = await db.fetch("SELECT * FROM api_keys")
-    assert row["key_hash"] == hash_of(secret)
+    assert row["key_hash"] == token_hash(secret)
     assert secret.rpartition("_")[2] not in repr(dict(row))
 
 

@@ -12,6 +12,8 @@ from users.passkeys.repository import ChallengeRepository, PasskeyRepository
 from users.passkeys.service import PasskeyCeremony, PasskeyService
 from users.resources import Resources
 from users.sessions.wiring import sessions
+from users.throttling.repository import BucketRepository
+from users.throttling.service import RefusalRecords
 
 
 def passkeys(resources: Resources, unit: Unit) -> PasskeyService:
@@ -23,6 +25,7 @@ def passkeys(resources: Resources, unit: Unit) -> PasskeyService:
         sessions=sessions(resources, unit),
         audit=AuditLog(unit),
         relying_party=resources.relying_party,
+        refusals=RefusalRecords(buckets=BucketRepository(unit)),
     )
 
 

@@ -1,24 +1,22 @@
 """The table of TOTP secrets, and the rules for codes (RFC 6238) and recovery codes."""
 
 import base64
-import hashlib
 import hmac
-import os
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA1, SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.hotp import HOTP
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, LargeBinary, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
+from chassis.auth.encryption import DerivedCipher
+from chassis.auth.opaque import token_hash
 from chassis.database import Timestamped
 from users.metadata import Base
 
@@ -35,8 +33,6 @@ _ALGORITHM = SHA1()  # noqa: S303 - as an HMAC it is not broken, and most apps k
 _PERIOD = 30  # seconds; RFC 6238 §5.2 recommends it, and authenticator apps know no other
 _DRIFT = 1  # periods that the app's clock may be ahead or behind (RFC 6238 §5.2)
 _SECRET_BYTES = 20  # RFC 4226 §4, R6
-_KEY_BYTES = 32
-_NONCE_BYTES = 12  # SP 800-38D §5.2.1.1
 _PURPOSE = b"slipway users: TOTP secret"
 
 # Five bits a character, without those that look alike: 0 and o, 1 and l. 24 characters have 120
@@ -55,6 +51,8 @@ class Totp(Base, Timestamped):
         last_step: the time step of the code that was accepted last. No code of this or an earlier
             step is accepted again (RFC 6238 §5.2).
         recovery_codes: the hashes of the recovery codes that were not used yet.
+        sealed_at: when `secret` was encrypted last. A recovery code does not change it, so it says
+            which accounts still need a former key. None if an earlier release encrypted it.
     """
 
     __tablename__ = "totp"
@@ -74,6 +72,7 @@ class Totp(Base, Timestamped):
     pending_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     last_step: Mapped[int | None] = mapped_column(BigInteger)
     recovery_codes: Mapped[list[bytes]] = mapped_column(ARRAY(LargeBinary))
+    sealed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 def new_secret() -> bytes:
@@ -127,7 +126,7 @@ def new_recovery_codes() -> list[str]:
 
 def recovery_hash(code: str) -> bytes:
     """Return the hash under which a recovery code is stored. It accepts any text."""
-    return hashlib.sha256(normalised(code).encode("utf-8", "surrogatepass")).digest()
+    return token_hash(normalised(code))
 
 
 def _random_text() -> str:
@@ -151,26 +150,18 @@ class SecretKeys:
     """
 
     def __init__(self, keys: Sequence[str]) -> None:
-        self._ciphers = [AESGCM(_derived(key)) for key in keys]
+        self._ciphers = [DerivedCipher(key, purpose=_PURPOSE) for key in keys]
 
     def seal(self, secret: bytes, *, user_id: UUID) -> bytes:
         """Return a secret, encrypted so that it can be read only as that of this account."""
-        nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._ciphers[0].encrypt(nonce, secret, user_id.bytes)
+        return self._ciphers[0].encrypt(secret, context=user_id.bytes)
 
     def unseal(self, sealed: bytes, *, user_id: UUID) -> bytes:
         """Return the secret that ``seal`` encrypted, or raise UnknownKeyError."""
-        nonce, encrypted = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
         for cipher in self._ciphers:
             try:
-                return cipher.decrypt(nonce, encrypted, user_id.bytes)
+                return cipher.decrypt(sealed, context=user_id.bytes)
             except InvalidTag:
                 continue
         message = f"No key of TOTP_KEYS decrypts the secret of account {user_id}. Restore the key."
         raise UnknownKeyError(message)
-
-
-def _derived(key: str) -> bytes:
-    """Return an AES key derived by HKDF (RFC 5869): the settings hold random text of any form."""
-    derivation = HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=_PURPOSE)
-    return derivation.derive(key.encode())

@@ -11,7 +11,6 @@ from chassis.actor import Actor
 from chassis.audit import AuditLog
 from chassis.auth.recency import RECENT, require_recent_log_in
 from chassis.errors import FieldError
-from users.accounts.errors import AccountNotFound
 from users.accounts.repository import AccountRepository
 from users.totp.errors import (
     TotpAlreadyOn,
@@ -92,6 +91,8 @@ class TotpService:
         """Store a new secret, and return it. Log-ins need no code until the secret is confirmed.
 
         Raises:
+            AccountNotFound: the account was deleted.
+            EmailNotVerified: the account's address is not verified.
             ReauthenticationNeeded: the log-in is older than RECENT.
             TotpAlreadyOn: TOTP is on.
             TotpUnavailable: the settings hold no key.
@@ -101,10 +102,7 @@ class TotpService:
             message = "This system has no TOTP_KEYS. Ask its operator to set them."
             raise TotpUnavailable(message)
         # The lock keeps the account from being deleted before this transaction ends.
-        account = await self._accounts.lock_person(owner)
-        if account is None:
-            message = "The account was deleted. Register again."
-            raise AccountNotFound(message)
+        account = await self._accounts.lock_verified_person(owner)
         secret = new_secret()
         sealed = self._keys.seal(secret, user_id=user_id)
         if not await self._totp.begin(user_id, secret=sealed):
@@ -121,13 +119,15 @@ class TotpService:
         The log-in may be as old as the setup can be: a person needs some minutes for the app.
 
         Raises:
+            AccountNotFound: the account was deleted.
+            EmailNotVerified: the account's address is not verified.
             ReauthenticationNeeded: the log-in is older than RECENT and PENDING_FOR together.
             TotpNotPending: there is nothing to confirm.
             TotpUnavailable: the settings do not hold the secret's key.
             WrongTotpCode: the code does not fit the secret.
         """
         user_id = require_recent_log_in(owner, within=RECENT + PENDING_FOR)
-        await self._accounts.lock_person(owner, within=RECENT + PENDING_FOR)
+        await self._accounts.lock_verified_person(owner, within=RECENT + PENDING_FOR)
         pending = await self._totp.lock_pending(user_id)
         if pending is None:
             message = "There is no setup of TOTP to confirm, or it has expired. Begin a new one."
