@@ -175,9 +175,10 @@ async def test_an_account_has_a_bounded_number_of_valid_keys(create, bearer, db)
 
 
 async def test_a_list_shows_ones_own_keys_the_newest_first_in_pages(
-    client, create, bearer, register, log_in
+    client, create, bearer, register, log_in, verify_address
 ):
     await register("grace@example.com")
+    await verify_address("grace@example.com")
     grace = {"Authorization": f"Bearer {(await log_in('grace@example.com'))['access_token']}"}
     await create(headers=grace)
     names = [f"key {number}" for number in range(3)]
@@ -236,9 +237,10 @@ async def test_a_key_is_revoked_once_however_often_it_is_asked_for(
 
 
 async def test_nobody_reads_or_revokes_another_accounts_key(
-    client, create, bearer, register, log_in, db
+    client, create, bearer, register, log_in, verify_address, db
 ):
     await register("grace@example.com")
+    await verify_address("grace@example.com")
     grace = {"Authorization": f"Bearer {(await log_in('grace@example.com'))['access_token']}"}
     foreign = (await create(headers=grace)).json()["id"]
     for key_id in (foreign, new_id()):
@@ -281,7 +283,7 @@ async def test_an_old_log_in_creates_no_key_even_if_its_session_was_refreshed(
 
 async def test_a_deleted_account_has_no_keys_to_create(create, tokens):
     headers = tokens.headers(scopes=["profile"])
-    assert (await create(headers=headers, scopes=["profile"])).status_code == 422
+    assert (await create(headers=headers, scopes=["profile"])).status_code == 404
 
 
 async def test_ended_keys_are_deleted_after_a_while(create, resources, db):
