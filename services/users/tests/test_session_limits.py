@@ -23,7 +23,7 @@ LIFETIME = timedelta(days=90)
 
 @pytest.fixture
 def settings(settings: UsersSettings) -> UsersSettings:
-    return settings.model_copy(update={"sessions_per_account": 3, "password_queue_seconds": 60})
+    return settings.model_copy(update={"sessions_per_account": 3})
 
 
 @pytest.fixture
