@@ -115,19 +115,23 @@ async def test_a_key_has_only_scopes_of_its_owner(create, listed, db, scopes, po
     assert await audited(db, "api_key.created") == []
 
 
-async def test_a_key_has_only_scopes_of_the_token_that_asks_for_it(create, register, tokens):
+async def test_a_key_has_only_scopes_of_the_token_that_asks_for_it(
+    create, register, verify_address, tokens
+):
     """A token with few scopes must not make itself a key with more."""
     user = await register("grace@example.com")
+    await verify_address("grace@example.com")
     narrow = tokens.headers(subject=UUID(user["id"]), scopes=["profile"])
     assert (await create(headers=narrow)).status_code == 422
     assert (await create(headers=narrow, scopes=["profile"])).status_code == 201
 
 
 async def test_a_token_with_more_scopes_than_its_owner_makes_no_key_with_them(
-    create, register, tokens
+    create, register, verify_address, tokens
 ):
     """The roles changed a moment ago, and the token is not rejected yet."""
     user = await register("grace@example.com")
+    await verify_address("grace@example.com")
     stale = tokens.headers(subject=UUID(user["id"]), scopes=["profile", "users:write"])
     assert (await create(headers=stale, scopes=["users:write"])).status_code == 422
 
