@@ -2,11 +2,15 @@
 
 import asyncio
 import time
+import uuid
 
 import httpx
 import pytest
 
 from client import ProblemError
+
+from .conftest import PASSWORD, Customer
+from .test_mail import mail_to
 
 
 async def refused_after(http, key):
@@ -19,6 +23,20 @@ async def refused_after(http, key):
             if status != 200:
                 return time.monotonic() - began, status
             await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def customer(system, client):
+    """A customer with a verified address: others can't have API keys."""
+    email = f"{uuid.uuid4().hex}@example.com"
+    await client.register(email=email, password=PASSWORD, full_name="Ada Lovelace")
+    [mail] = await mail_to(system, email)
+    token = mail.text.partition("/verify-email#token=")[2].split()[0]
+    async with httpx.AsyncClient(base_url=system.gateway_url, trust_env=False) as http:
+        answer = await http.post("/api/v1/email-verifications/confirm", json={"token": token})
+    assert answer.status_code == 204, answer.text
+    tokens = await client.login(email=email, password=PASSWORD)
+    return Customer(token=tokens.access_token, client=client)
 
 
 async def test_a_key_places_orders_and_is_refused_within_a_second_once_revoked(

@@ -123,9 +123,10 @@ async def chromium(tmp_path):
 
 
 async def test_chromium_adds_a_passkey_and_logs_in_with_it(
-    settings, register, chromium, api_resources
+    settings, register, verify_address, chromium, api_resources
 ):
     user = await register()
+    await verify_address(user["email"])
     credentials = json.dumps({"email": user["email"], "password": PASSWORD})
     async with (
         serving(create_api(SERVICE, settings)) as url,

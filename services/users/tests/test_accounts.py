@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from chassis.auth.opaque import token_hash
 from chassis.database import new_id
-from users.sessions.models import hash_of
 
 ME = "/api/v1/users/me"
 USERS = "/api/v1/users"
@@ -162,7 +162,7 @@ async def test_other_roles_end_the_sessions(client, register, log_in, writer, ev
     old = (await log_in())["refresh_token"]
     await db.execute(
         "UPDATE refresh_tokens SET created_at = now() - interval '12 min' WHERE token_hash = $1",
-        hash_of(old),
+        token_hash(old),
     )
 
     await client.patch(f"{USERS}/{user['id']}", json={"roles": ["support"]}, headers=writer)

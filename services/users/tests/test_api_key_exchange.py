@@ -25,7 +25,7 @@ LOG_IN = {"email": "ada@example.com", "password": PASSWORD}
 async def owner(register, log_in, db):
     """Register an account with the role of support, and return its id and headers."""
     user_id = UUID((await register())["id"])
-    await db.execute("UPDATE users SET roles = '{support}'")
+    await db.execute("UPDATE users SET roles = '{support}', email_verified = true")
     tokens = await log_in()
     return user_id, {"Authorization": f"Bearer {tokens['access_token']}"}
 

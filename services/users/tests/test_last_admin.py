@@ -59,6 +59,24 @@ def held(database, lock_waiters):
     return hold
 
 
+@pytest.fixture
+def held_row(database, lock_waiters):
+    """Change a row, wait until the requests wait for it, and commit."""
+
+    async def hold(user_id, change, *requests):
+        holder = await asyncpg.connect(database.runtime_url)
+        try:
+            async with holder.transaction():
+                await holder.execute(change, UUID(user_id))
+                waiting = [asyncio.create_task(one) for one in requests]
+                await lock_waiters(len(requests))
+        finally:
+            await holder.close()
+        return await asyncio.gather(*waiting)
+
+    return hold
+
+
 async def admins(db):
     return await db.fetchval("SELECT count(*) FROM users WHERE 'admin' = ANY(roles)")
 
@@ -151,6 +169,43 @@ async def test_an_admin_who_is_made_while_the_other_leaves_is_enough_once_commit
     assert await admins(db) >= 1
     assert (await give(one, "support")).status_code == 200
     assert await admins(db) == 1
+
+
+async def test_between_the_locks_of_the_admins_a_customer_is_changed_and_deleted(
+    make_admins, register, log_in, give, client, writer, database
+):
+    """They wait for no administrator: a customer can't be the last one."""
+    admin_ids = [UUID(one) for one in await make_admins("ada", "grace")]
+    customer = (await register("bob@example.com"))["id"]
+    holder = await asyncpg.connect(database.runtime_url)
+    try:
+        async with holder.transaction():
+            await holder.execute("SELECT FROM users WHERE id = ANY($1) FOR UPDATE", admin_ids)
+            assert (await give(customer, "support")).status_code == 200
+            for active in (False, True):
+                answer = await client.patch(
+                    f"{USERS}/{customer}", json={"is_active": active}, headers=writer
+                )
+                assert answer.status_code == 200
+            tokens = await log_in("bob@example.com")
+            own = {"Authorization": f"Bearer {tokens['access_token']}"}
+            assert (await client.delete(f"{USERS}/me", headers=own)).status_code == 204
+    finally:
+        await holder.close()
+
+
+async def test_between_the_look_up_and_the_lock_an_account_becomes_an_admin_and_stays_one(
+    make_admins, register, give, held_row, db
+):
+    await make_admins("ada")
+    other = (await register("grace@example.com"))["id"]
+
+    promotion = "UPDATE users SET roles = '{admin}', version = 2 WHERE id = $1"
+    [answer] = await held_row(other, promotion, give(other, "support"))
+
+    assert_refused(answer)
+    assert await admins(db) == 2
+    assert (await give(other, "support")).status_code == 200
 
 
 async def test_an_admin_who_demotes_themselves_twice_at_once_leaves_the_other(

@@ -162,7 +162,12 @@ async def test_no_transaction_is_open_while_a_new_password_is_hashed(resources):
     async with resources.database.transaction() as unit:
         accounts = make_accounts(resources, unit)
         with Watched() as accounts._passwords:
-            await accounts.register(email=BODY["email"], password=BODY["password"], full_name="Ada")
+            await accounts.register(
+                email=BODY["email"],
+                password=BODY["password"],
+                full_name="Ada",
+                address="203.0.113.9",
+            )
 
     assert seen == [False]
 

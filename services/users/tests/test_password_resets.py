@@ -182,7 +182,9 @@ async def test_asking_and_resetting_are_on_record_without_secrets(
     user = await register()
     mail = await reset_mail(**{"X-Real-IP": "203.0.113.9", "X-Request-ID": "asked"})
     await confirm(mail["token"], **{"X-Real-IP": "198.51.100.7", "X-Request-ID": "reset"})
-    asked, reset = await db.fetch("SELECT * FROM audit_log ORDER BY id")
+    asked, reset = await db.fetch(
+        "SELECT * FROM audit_log WHERE action LIKE 'user.password%' ORDER BY id"
+    )
     assert (asked["action"], asked["actor_kind"]) == ("user.password_reset_requested", "system")
     assert (asked["address"], asked["request_id"]) == ("203.0.113.9", "asked")
     assert (reset["action"], reset["actor_kind"]) == ("user.password_reset", "user")

@@ -7,10 +7,11 @@ from datetime import timedelta
 import pytest
 from cryptography.exceptions import InvalidTag
 
+from chassis.auth.opaque import new_token, token_hash
 from chassis.worker import create_worker
 from users.declaration import SERVICE
 from users.sessions.jobs import erase_successors
-from users.sessions.models import hash_of, new_refresh_token, seal, unseal
+from users.sessions.models import seal, unseal
 from users.sessions.repository import SessionRepository
 from users.sessions.service import IssuedTokens, Refusal
 from users.sessions.wiring import revoker
@@ -193,13 +194,13 @@ async def test_the_kept_successor_can_be_read_by_the_holder_of_its_predecessor_a
     (copy,) = await kept()
     assert second.encode() not in copy["successor"]
     assert unseal(copy["successor"], predecessor=first) == second
-    for stranger in (second, new_refresh_token(), copy["successor_of"].hex()):
+    for stranger in (second, new_token(), copy["successor_of"].hex()):
         with pytest.raises(InvalidTag):
             unseal(copy["successor"], predecessor=stranger)
 
 
 def test_two_copies_of_one_token_differ():
-    token, other = new_refresh_token(), new_refresh_token()
+    token, other = new_token(), new_token()
     assert seal(token, predecessor=other) != seal(token, predecessor=other)
 
 
@@ -243,10 +244,10 @@ async def test_a_family_that_is_being_refreshed_holds_no_erasure_up(
         await refresh(token)
     await pass_time(timedelta(seconds=10))
     async with resources.database.transaction() as unit:
-        assert await SessionRepository(unit).lock_family(hash_of(first)) is not None
+        assert await SessionRepository(unit).lock_family(token_hash(first)) is not None
         await erase()
         (left,) = await kept()
-        assert left["successor_of"] == hash_of(first)
+        assert left["successor_of"] == token_hash(first)
     await erase()
     assert await kept() == []
 

@@ -17,6 +17,7 @@ VERIFY = "/api/v1/email-verifications"
 RESET = "/api/v1/password-resets"
 ME = "/api/v1/users/me"
 MERGE = {"Content-Type": "application/merge-patch+json"}
+PASSWORD = "correct horse battery"
 HERE, THERE = "203.0.113.9", "198.51.100.7"
 BOTH = pytest.mark.parametrize("path", [VERIFY, RESET])
 
@@ -157,6 +158,76 @@ async def test_requests_for_another_address_count_for_that_address(ask, client, 
         assert answer.status_code == expected
     assert await ask(VERIFY, email="bob@example.com") == [429]
     assert await ask(VERIFY, 3, email="bob@example.com", address=THERE) == [202, 202, 429]
+
+
+async def test_the_mail_of_a_registration_counts_for_its_address(client, mailed, log_in, ask):
+    """Registered and deleted again and again, an address would get any number of mails."""
+    sent = []
+    for number in range(3):
+        headers = {"X-Real-IP": f"192.0.2.{number // 2}"}
+        body = {"email": "ada@example.com", "password": PASSWORD, "full_name": "X"}
+        assert (await client.post(USERS, json=body, headers=headers)).status_code == 201
+        sent.append(len(await mailed()))
+        bearer = {"Authorization": f"Bearer {(await log_in())['access_token']}"}
+        assert (await client.delete(ME, headers=bearer)).status_code == 204
+    assert sent == [1, 2, 3]
+    assert await ask(VERIFY, 2, address=THERE) == [202, 429]
+    assert len(await mailed()) == 3, "there was no account"
+    body = {"email": "ada@example.com", "password": PASSWORD, "full_name": "X"}
+    headers = {"X-Real-IP": THERE}
+    assert (await client.post(USERS, json=body, headers=headers)).status_code == 201
+    assert len(await mailed()) == 3, "the account is there, and no further mail was sent"
+
+
+async def test_a_mail_that_is_not_sent_does_not_count(enrol, ask):
+    assert await ask(VERIFY, 2) == [202, 202]
+    assert await enrol("ada@example.com") == 201, "its mail is not sent"
+    assert await ask(VERIFY, 2, email="bob@example.com") == [202, 202]
+    assert await ask(VERIFY, 2, email="eve@example.com") == [202, 429], "five from one client"
+
+
+@pytest.mark.parametrize("changes", [False, True])
+async def test_whoever_confirms_an_address_logs_in_though_strangers_keep_failing(
+    client, bearer, mailed, db, *, changes
+):
+    email = "ada@example.com"
+    if changes:
+        email = "lovelace@example.org"
+        await client.patch(ME, json={"email": email}, headers={**bearer, **MERGE})
+    else:
+        await db.execute("UPDATE users SET email_verified = false")
+
+    async def log_in_from(address, password=PASSWORD):
+        body = {"email": email, "password": password}
+        headers = {"X-Real-IP": address}
+        return (await client.post("/api/v1/auth/login", json=body, headers=headers)).status_code
+
+    token = [mail for mail in await mailed() if mail["email"] == email][-1]["token"]
+    for n in range(6):
+        await log_in_from(f"192.0.2.{n}", "wrong horse battery")
+    assert await log_in_from(THERE) == 429
+    headers = {"X-Real-IP": THERE}
+    body = {"token": token}
+    assert (await client.post(f"{VERIFY}/confirm", json=body, headers=headers)).status_code == 204
+    assert await log_in_from(THERE) == 200
+    assert await log_in_from(HERE) == 429
+
+
+async def test_a_registration_whose_turn_to_be_hashed_comes_too_late_does_not_count(settings):
+    impatient = settings.model_copy(update={"password_queue_seconds": 0.01})
+    app = create_api(SERVICE, impatient)
+    async with client_of(app) as client:
+        queue = app.state.resources.passwords.queue
+        for _ in range(queue.turns):
+            await queue.take_turn()
+        body = {"email": "ada@example.com", "password": PASSWORD, "full_name": "X"}
+        headers = {"X-Real-IP": HERE}
+        for _ in range(6):
+            answer = await client.post(USERS, json=body, headers=headers)
+            assert answer.json()["type"].endswith("/passwords-busy")
+        for _ in range(queue.turns):
+            queue.end_turn()
+        assert (await client.post(USERS, json=body, headers=headers)).status_code == 201
 
 
 async def test_one_client_makes_few_accounts(enrol):

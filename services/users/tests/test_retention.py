@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from chassis.auth.opaque import token_hash
 from users.sessions.jobs import prune_ended_sessions, prune_refresh_tokens
-from users.sessions.models import ENDED_SESSIONS_KEPT, REUSE_SEEN, hash_of
+from users.sessions.models import ENDED_SESSIONS_KEPT, REUSE_SEEN
 from users.sessions.repository import SessionRepository
 from users.sessions.service import Refusal
 
@@ -94,7 +95,7 @@ async def test_an_ended_session_is_kept_for_a_while_and_goes_with_its_tokens(
     other = await log_in()
     async with resources.database.transaction() as unit:
         sessions = SessionRepository(unit)
-        family = await sessions.lock_family(hash_of(first))
+        family = await sessions.lock_family(token_hash(first))
         assert family is not None
         await sessions.revoke(family.id)
     await db.execute(

@@ -25,8 +25,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from chassis.auth.opaque import new_token
 from users.resources import Resources
-from users.sessions.models import new_refresh_token
 from users.sessions.service import IssuedTokens, Refusal
 from users.sessions.wiring import sessions as make_sessions
 
@@ -148,7 +148,7 @@ class Sessions(RuleBasedStateMachine):
 
     @rule()
     def present_an_unknown_token(self):
-        (answer,) = self.place.wait(self.place.refresh(new_refresh_token(), 1))
+        (answer,) = self.place.wait(self.place.refresh(new_token(), 1))
         assert answer.json()["error_description"] == Refusal.UNKNOWN
 
     @rule(given=presented)

@@ -323,3 +323,31 @@ async def test_without_its_key_a_secret_opens_nothing_and_recovery_codes_still_d
         assert status_and_kind(await client.post(TOTP, headers=bearer)) == (503, "totp-unavailable")
         answer = await client.post(LOGIN, json={**RIGHT, "totp": recovery_codes[0]})
         assert answer.status_code == 200
+
+
+async def test_codes_that_can_not_be_verified_do_not_count_as_guesses(
+    settings, secret, recovery_codes, db
+):
+    """Neither as wrong codes nor as failed log-ins: the owner still logs in with either kind."""
+    keyless = settings.model_copy(update={"totp_keys": None, "login_failures_per_address": 3})
+    async with client_of(create_api(SERVICE, keyless)) as client:
+        for _ in range(12):
+            answer = await client.post(LOGIN, json={**RIGHT, "totp": code_of(secret)})
+            assert status_and_kind(answer) == (503, "totp-unavailable")
+        answer = await client.post(LOGIN, json={**RIGHT, "totp": recovery_codes[0]})
+        assert answer.status_code == 200
+    await forget_step(db)
+    async with client_of(create_api(SERVICE, settings)) as client:
+        answer = await client.post(LOGIN, json={**RIGHT, "totp": code_of(secret)})
+        assert answer.status_code == 200, answer.text
+
+
+async def test_a_code_says_when_its_secret_was_encrypted_and_a_recovery_code_does_not(
+    try_, secret, recovery_codes, db
+):
+    """The runbook of the keys counts the accounts that still need a former key."""
+    await db.execute("UPDATE totp SET sealed_at = NULL")
+    assert (await try_(recovery_codes[0])).status_code == 200
+    assert await db.fetchval("SELECT sealed_at FROM totp") is None
+    assert (await try_(code_of(secret))).status_code == 200
+    assert await db.fetchval("SELECT sealed_at IS NOT NULL FROM totp")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import argon2
 import pytest
 
-from chassis.auth.passwords import Passwords, PasswordsBusy
+from chassis.auth.passwords import HashParameters, Passwords, PasswordsBusy
 from chassis.deadline import Deadline, DeadlineExceeded
 
 
@@ -48,6 +48,55 @@ async def test_an_unknown_account_takes_the_same_path(passwords: Passwords):
             times.append(time.perf_counter() - started)
     # Without its hash, one would take a hundredth of the time.
     assert 0.4 < min(unknown) / min(known) < 2.5
+
+
+class WatchedHasher:
+    """Argon2id, which records the parameters of each verified hash."""
+
+    def __init__(self) -> None:
+        self._hasher = argon2.PasswordHasher()
+        self.verified: list[str] = []
+
+    def hash(self, password: str) -> str:
+        return self._hasher.hash(password)
+
+    def verify(self, stored: str, password: str) -> bool:
+        self.verified.append(stored.split("$")[3] if stored else "")
+        return self._hasher.verify(stored, password)
+
+    def check_needs_rehash(self, stored: str) -> bool:
+        return self._hasher.check_needs_rehash(stored)
+
+
+OLD = HashParameters(memory_kib=8, passes=1)
+NEW = HashParameters(memory_kib=16, passes=2)
+COSTS = ["m=16,t=2,p=1", "m=8,t=1,p=1"]
+
+
+@pytest.mark.parametrize("stored", [OLD.hasher().hash("x"), NEW.hasher().hash("x"), None, ""])
+async def test_a_wrong_password_costs_the_same_hashes_for_old_new_and_no_accounts(
+    stored: str | None,
+):
+    hasher = WatchedHasher()
+    with Passwords(threads=1, parameters=NEW, former=[OLD], hasher=hasher) as passwords:
+        assert not await passwords.verify("wrong", stored)
+    assert sorted(one for one in hasher.verified if one) == COSTS
+
+
+async def test_parameters_that_no_setting_names_are_known_once_a_hash_with_them_was_met():
+    hasher = WatchedHasher()
+    with Passwords(threads=1, parameters=NEW, hasher=hasher) as passwords:
+        assert not await passwords.verify("wrong", OLD.hasher().hash("x"))
+        hasher.verified.clear()
+        assert not await passwords.verify("wrong", None)
+    assert sorted(hasher.verified) == COSTS
+
+
+async def test_a_right_password_costs_one_hash():
+    hasher = WatchedHasher()
+    with Passwords(threads=1, parameters=NEW, former=[OLD], hasher=hasher) as passwords:
+        assert await passwords.verify("x", OLD.hasher().hash("x"))
+    assert hasher.verified == ["m=8,t=1,p=1"]
 
 
 async def test_a_hash_of_older_parameters_is_accepted_and_reported(passwords: Passwords):

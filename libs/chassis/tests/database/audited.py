@@ -98,15 +98,15 @@ def verify(pool):
     """Verify page by page; return the faults, and the last page."""
 
     async def verify(*, known=None, entries=1000):
-        verifier, after = AuditVerifier(entries=entries), None
+        verifier, after, compared = AuditVerifier(entries=entries), None, None
         faults: list[Fault] = []
         while True:
             async with pool.transaction() as unit:
-                page = await verifier.verify_page(unit, after=after, known=known)
+                page = await verifier.verify_page(unit, after=after, compared=compared, known=known)
             faults += page.faults
             if not page.more:
                 return faults, page
-            after = page.end
+            after, compared = page.end, page.compared
 
     return verify
 

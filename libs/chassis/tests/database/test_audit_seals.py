@@ -12,6 +12,7 @@ from chassis.audit import AuditLog
 from chassis.audit.chain import ENTRY_COLUMNS
 from chassis.database.migrations import downgrade, upgrade
 from chassis.jobs.sealing import _add_seal
+from testkit.waiting import until
 
 from .audited import (
     INSERT,
@@ -203,3 +204,34 @@ async def test_entries_from_before_the_seals_are_sealed_too(
     await seal_all(sealing)
     faults, page = await verify()
     assert (faults, page.entries, page.waiting) == ([], 3, 0)
+
+
+async def test_between_two_tries_for_the_lock_the_release_before_writes_entries(
+    package, urls, insert, db
+):
+    """A transaction writes an entry for a long time, and others must not wait for it."""
+    await asyncio.to_thread(downgrade, package.directory, urls.owner_url, "chassis_0005")
+    writer = await asyncpg.connect(urls.runtime_url)
+    waiting = """
+        SELECT count(*) FROM pg_locks
+        WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND relation = 'audit_log'::regclass AND NOT granted
+    """
+    try:
+        writing = writer.transaction()
+        await writing.start()
+        await writer.execute(INSERT, NOW, "long")
+        upgrading = asyncio.create_task(
+            asyncio.to_thread(upgrade, package.directory, urls.owner_url)
+        )
+
+        async def migration_waits():
+            return await db.fetchval(waiting) == 1
+
+        await until(migration_waits)
+        await insert("short")  # behind a lock that is waited for, it would wait for "long"
+        await writing.commit()
+        await upgrading
+    finally:
+        await writer.close()
+    assert await db.fetchval("SELECT count(*) FROM audit_unsealed") == 2

@@ -5,10 +5,12 @@ from datetime import timedelta
 import pytest
 
 from chassis.audit.chain import ENTRY_COLUMNS, SealMark
-from chassis.audit.verification import AuditVerifier
+from chassis.audit.verification import _COVERED, AuditVerifier
 from chassis.jobs.sealing import _add_seal
 
 from .audited import (
+    INSERT,
+    NOW,
     db,
     insert,
     intruder,
@@ -178,6 +180,35 @@ async def test_an_entry_that_avoided_the_queue_is_named(sealing, verify, insert,
     assert found == [(None, hidden - 1), (None, hidden)]
 
 
+async def test_entries_are_looked_up_in_the_seals_page_by_page(pool, sealing, insert, intruder):
+    """In one statement for all entries, a large log would exceed the time of a transaction."""
+    await insert(*"abcd")
+    await seal_all(sealing)
+    await insert("e")
+    for subject in "fg":
+        await intruder.execute(INSERT, NOW, subject)
+    verifier, compared, places, found = AuditVerifier(entries=3), None, [], []
+    more, after = True, None
+    while more:
+        async with pool.transaction() as unit:
+            page = await verifier.verify_page(unit, after=after, compared=compared)
+        after, compared, more = page.end, page.compared, page.more
+        places.append(compared)
+        found += [fault.entry for fault in page.faults]
+    assert places == [None, 3, 6, 7]
+    assert found == [6, 7]
+
+
+async def test_the_seal_of_an_entry_is_found_by_an_index(intruder):
+    await intruder.execute(
+        "INSERT INTO audit_seals SELECT n, now(), now(), ARRAY[2 * n, 2 * n + 1], '{}', '', ''"
+        " FROM generate_series(1, 100000) AS n"
+    )
+    await intruder.execute("VACUUM ANALYZE audit_seals")
+    plan = await intruder.fetch(f"EXPLAIN {_COVERED.replace('$1', '0').replace('$2', '1000')}")
+    assert any("ix_audit_seals_entry_ids" in row[0] for row in plan), plan
+
+
 async def test_more_than_what_has_expired_was_removed(pool, sealing, verify, insert, intruder):
     """The start of a chain is known: only expired seals may be missing before it."""
     await insert(*"abc", age=timedelta(days=400))
@@ -204,14 +235,17 @@ async def test_between_two_pages_expired_seals_are_deleted(pool, sealing, insert
     assert (list(second.faults), second.more) == ([], True)
     async with pool.transaction() as unit:
         third = await verifier.verify_page(unit, after=second.end)
-    assert (list(third.faults), third.more, third.waiting) == ([], False, 0)
+    assert (list(third.faults), third.compared, third.more) == ([], 9, True)
+    async with pool.transaction() as unit:
+        last = await verifier.verify_page(unit, after=third.end, compared=third.compared)
+    assert (list(last.faults), last.more, last.waiting) == ([], False, 0)
 
 
 async def test_a_page_has_at_least_one_seal(sealing, verify, insert):
     await insert(*map(str, range(10)))
     await seal_all(sealing)
     faults, page = await verify(entries=1)
-    assert (faults, page.seals, page.waiting) == ([], 1, 0)
+    assert (faults, page.end.number, page.compared, page.waiting) == ([], 4, 10, 0)
 
 
 def test_a_mark_is_read_as_it_is_written():

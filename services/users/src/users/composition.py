@@ -33,6 +33,7 @@ async def open_resources(
         threads=settings.password_threads,
         seconds=settings.password_queue_seconds,
         parameters=settings.hash_parameters,
+        former=settings.former_hash_parameters,
         registry=process.registry,
     ) as passwords:
         resources = common.extended(
@@ -40,7 +41,7 @@ async def open_resources(
             passwords=passwords,
             signer=_signer(settings, signing_keys),
             public_keys=public_keys,
-            refresh_lifetime=settings.refresh_lifetime,
+            session_limits=settings.session_limits,
             refresh_cookie=_refresh_cookie(settings),
             issuer=settings.auth_issuer,
             log_in_limits=settings.log_in_limits,
@@ -66,7 +67,7 @@ def _signer(settings: UsersSettings, keys: SigningKeys) -> TokenSigner:
 def _refresh_cookie(settings: UsersSettings) -> HostCookie:
     return HostCookie(
         name="refresh-token",
-        lifetime=settings.refresh_lifetime,
+        lifetime=settings.session_limits.idle,
         origins={origin_of(settings.auth_issuer), *settings.browser_origins},
     )
 

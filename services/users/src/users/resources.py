@@ -1,16 +1,15 @@
 """The API process's resources beyond the common ones. The worker needs only the common ones."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 from chassis.auth import TokenSigner
 from chassis.auth.keys import PublicKeys
 from chassis.auth.passwords import Passwords
 from chassis.http.host_cookie import HostCookie
 from chassis.wiring import ServiceResources
-from users.log_ins.models import LogInLimits
 from users.passkeys.models import RelyingParty
-from users.throttling.models import RequestLimits
+from users.sessions.models import SessionLimits
+from users.throttling.models import LogInLimits, RequestLimits
 from users.totp.models import SecretKeys
 
 
@@ -21,7 +20,7 @@ class Resources(ServiceResources):
     passwords: Passwords
     signer: TokenSigner
     public_keys: PublicKeys
-    refresh_lifetime: timedelta
+    session_limits: SessionLimits
     refresh_cookie: HostCookie
     issuer: str
     log_in_limits: LogInLimits | None

@@ -16,9 +16,9 @@ from chassis.product import product
 from chassis.settings import Environment
 from chassis.wiring import ServiceSettings
 from users.accounts.models import checked_email, new_password
-from users.log_ins.models import LogInLimits
 from users.passkeys.models import RelyingParty
-from users.throttling.models import RequestLimits
+from users.sessions.models import SessionLimits
+from users.throttling.models import LogInLimits, RequestLimits
 from users.totp.models import SecretKeys
 
 
@@ -55,6 +55,18 @@ class UsersSettings(ServiceSettings):
         ge=3600,
         le=365 * 24 * 3600,
         description="Seconds that a refresh token may stay unused before its log-in session ends.",
+    )
+    session_lifetime: int = Field(
+        default=90 * 24 * 3600,
+        ge=3600,
+        le=5 * 365 * 24 * 3600,
+        description="Seconds from a log-in to the end of its session, however much it is used.",
+    )
+    sessions_per_account: int = Field(
+        default=100,
+        ge=1,
+        le=10_000,
+        description="Live log-in sessions of one account. A further log-in ends the oldest one.",
     )
     browser_origins: Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_origins)] = Field(
         default=(),
@@ -139,6 +151,14 @@ class UsersSettings(ServiceSettings):
         le=100,
         description="Passes of Argon2id over that memory.",
     )
+    password_former: str = Field(
+        default="",
+        max_length=200,
+        pattern=r"^([1-9][0-9]{0,6}:[1-9][0-9]?( [1-9][0-9]{0,6}:[1-9][0-9]?)*)?$",
+        description="Former values of PASSWORD_MEMORY and PASSWORD_PASSES, as `KiB:passes`, "
+        "separated by spaces. Name them for as long as hashes with them are stored: a log-in that "
+        "fails then costs a hash of each, so that its time does not reveal which accounts exist.",
+    )
     password_threads: int | None = Field(
         default=None,
         ge=1,
@@ -220,6 +240,12 @@ class UsersSettings(ServiceSettings):
         return HashParameters(memory_kib=self.password_memory, passes=self.password_passes)
 
     @property
+    def former_hash_parameters(self) -> list[HashParameters]:
+        """The parameters of Argon2id that stored hashes may have, too."""
+        pairs = (one.split(":") for one in self.password_former.split())
+        return [HashParameters(memory_kib=int(kib), passes=int(passes)) for kib, passes in pairs]
+
+    @property
     def log_in_limits(self) -> LogInLimits | None:
         """The limits of failed log-ins; None if the limits are off."""
         if self.slipway_limits == "off":
@@ -266,6 +292,10 @@ class UsersSettings(ServiceSettings):
         )
 
     @property
-    def refresh_lifetime(self) -> timedelta:
-        """The lifetime of refresh tokens."""
-        return timedelta(seconds=self.refresh_token_lifetime)
+    def session_limits(self) -> SessionLimits:
+        """How long sessions live, and how many an account has."""
+        return SessionLimits(
+            idle=timedelta(seconds=self.refresh_token_lifetime),
+            lifetime=timedelta(seconds=self.session_lifetime),
+            per_account=self.sessions_per_account,
+        )

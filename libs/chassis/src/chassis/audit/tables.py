@@ -77,5 +77,7 @@ def declare_audit_table(metadata: MetaData) -> None:
         Column("entry_hashes", ARRAY(LargeBinary), nullable=False),
         Column("previous", LargeBinary, nullable=False),
         Column("hash", LargeBinary, nullable=False),
+        # For the search of entries that no seal covers.
+        Index("ix_audit_seals_entry_ids", "entry_ids", postgresql_using="gin"),
         info=CHASSIS_TABLE,
     )

@@ -35,10 +35,14 @@ _ENTRIES = f"SELECT {ENTRY_COLUMNS} FROM audit_log WHERE id = ANY($1::bigint[])"
 _HASH = "SELECT hash FROM audit_seals WHERE number = $1"
 _WAITING = "SELECT count(*) AS waiting FROM audit_unsealed"
 # One statement, so one snapshot: between two, the job could move an entry from one to the other.
-_STRAY = """
-    SELECT id FROM audit_log
-    EXCEPT (SELECT id FROM audit_unsealed UNION ALL SELECT unnest(entry_ids) FROM audit_seals)
-    ORDER BY id LIMIT $1
+_COVERED = """
+    WITH page AS MATERIALIZED (SELECT id FROM audit_log WHERE id > $1 ORDER BY id LIMIT $2),
+    covered AS (
+        SELECT unnest(entry_ids) AS id FROM audit_seals
+        WHERE entry_ids && (SELECT array_agg(id) FROM page)
+        UNION ALL SELECT id FROM audit_unsealed WHERE id IN (SELECT id FROM page)
+    )
+    SELECT id, id IN (SELECT id FROM covered) AS covered FROM page ORDER BY id
 """
 
 
@@ -51,7 +55,9 @@ class Verification:
         entries: how many sealed entries of theirs are present.
         faults: what was changed or removed.
         end: the last seal of the page; None if there is no seal.
-        more: whether the chain continues after it.
+        compared: up to which id entries were looked up in the seals; None before that begins, at
+            the end of the chain.
+        more: whether there is more to verify.
         waiting: how many entries are not sealed yet; None before the last page.
     """
 
@@ -59,6 +65,7 @@ class Verification:
     entries: int
     faults: Sequence[Fault]
     end: SealMark | None
+    compared: int | None
     more: bool
     waiting: int | None
 
@@ -76,15 +83,22 @@ class AuditVerifier:
         self._entries = entries
 
     async def verify_page(
-        self, unit: Unit, *, after: SealMark | None = None, known: SealMark | None = None
+        self,
+        unit: Unit,
+        *,
+        after: SealMark | None = None,
+        compared: int | None = None,
+        known: SealMark | None = None,
     ) -> Verification:
         """Verify the next seals with their entries.
 
-        The last page also finds entries that are neither sealed nor waiting.
+        After the last seal, pages of entries follow: those that are neither sealed nor waiting are
+        faults.
 
         Args:
             unit: the transaction.
             after: the end of the page before; None for the first page.
+            compared: that of the page before; None for the first page.
             known: a seal that was noted elsewhere before. The last page compares it, so that a
                 chain that was made anew or cut off at its end is found.
         """
@@ -97,14 +111,17 @@ class AuditVerifier:
         more = len(seals) < len(rows) or len(rows) == _PAGE_SEALS
         waiting = None
         if not more:
+            strays, compared, more = await self._strays(unit, after=compared or 0)
+            faults += strays
+        if not more:
             faults += await self._known_faults(unit, known)
-            faults += await self._strays(unit)
             waiting = (await unit.fetch(_WAITING))[0]["waiting"]
         return Verification(
             seals=len(seals),
             entries=len(present),
             faults=faults,
             end=seals[-1].mark if seals else after,
+            compared=compared,
             more=more,
             waiting=waiting,
         )
@@ -129,13 +146,23 @@ class AuditVerifier:
             return []
         return [Fault(seal=known.number, entry=None, reason=reason)]
 
-    async def _strays(self, unit: Unit) -> list[Fault]:
+    async def _strays(self, unit: Unit, *, after: int) -> tuple[list[Fault], int, bool]:
+        """Look the next entries up in the seals.
+
+        Returns:
+            The faults, the last id, and whether to go on: not after _STRAYS faults, since more of
+            them would say nothing new.
+        """
+        rows = await unit.fetch(_COVERED, after, self._entries)
         reason = (
             "The entry is neither sealed nor waiting: its seal was removed, or it was inserted "
             "with the trigger off."
         )
-        rows = await unit.fetch(_STRAY, _STRAYS)
-        return [Fault(seal=None, entry=row["id"], reason=reason) for row in rows]
+        faults = [
+            Fault(seal=None, entry=row["id"], reason=reason) for row in rows if not row["covered"]
+        ]
+        more = len(rows) == self._entries and len(faults) < _STRAYS
+        return faults[:_STRAYS], rows[-1]["id"] if rows else after, more
 
 
 def _stored(row: asyncpg.Record) -> StoredSeal:

@@ -7,14 +7,14 @@ verified, too; ``needs_rehash`` reports it, so that the caller can replace it.
 import asyncio
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
-from argon2 import PasswordHasher
-from argon2.exceptions import VerificationError
+from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import InvalidHashError, VerificationError
 from prometheus_client import CollectorRegistry
 
 from chassis.auth.hashing import QUEUE_SECONDS, HashQueue, PasswordsBusy
@@ -84,6 +84,8 @@ class Passwords:
         seconds: how long each may wait for its turn.
         parameters: those of Argon2id. Hashes with others are verified, and ``needs_rehash`` reports
             them.
+        former: the parameters of hashes that are still stored. A wrong password costs a hash of
+            each, whichever the account has; see ``verify``.
         hasher: the hash function; Argon2id with `parameters` by default.
         registry: where the queue's metrics are registered.
 
@@ -98,6 +100,7 @@ class Passwords:
         waiting: int | None = None,
         seconds: float = QUEUE_SECONDS,
         parameters: HashParameters = _USUAL,
+        former: Iterable[HashParameters] = (),
         hasher: Hasher | None = None,
         registry: CollectorRegistry | None = None,
     ) -> None:
@@ -106,7 +109,7 @@ class Passwords:
         self.queue = HashQueue(turns=threads, waiting=room, seconds=seconds, registry=registry)
         self._hasher = hasher or parameters.hasher()
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="argon2")
-        self._nobody = parameters.hasher().hash(secrets.token_urlsafe())
+        self._nobodies = {one: _hash_of_nobody(one) for one in (parameters, *former)}
 
     def __enter__(self) -> Self:
         return self
@@ -131,15 +134,18 @@ class Passwords:
     async def verify(self, password: str, stored: str | None) -> bool:
         """Return whether `stored` is the hash of `password`.
 
-        If `stored` is None (the account does not exist), return False after the same time, so that
-        the duration does not reveal which accounts exist.
+        A wrong password costs one hash with each set of parameters that stored hashes have: that of
+        `stored` and, for the others, a hash that nobody has. If `stored` is None (the account does
+        not exist), all are those of nobody. So neither the number of hashes nor their parameters,
+        and thus not the duration, reveal which accounts exist or how old their hashes are.
+
+        A set that is neither `parameters` nor in `former` is known once a hash with it was met.
 
         Raises:
             PasswordsBusy: the queue is full, or the wait exceeded its limit.
             DeadlineExceeded: the request's deadline has passed.
         """
-        good = await self._run(self._check, self._nobody if stored is None else stored, password)
-        return good and stored is not None
+        return await self._run(self._check, stored, password)
 
     def check_room(self) -> None:
         """Raise PasswordsBusy if the queue is full now.
@@ -152,7 +158,7 @@ class Passwords:
         """Return whether `stored` was made with other parameters than the current ones."""
         return self._hasher.check_needs_rehash(stored)
 
-    async def _run[T](self, work: Callable[..., T], *arguments: str) -> T:
+    async def _run[T](self, work: Callable[..., T], *arguments: str | None) -> T:
         """Return the result of `work`, run on a thread in its turn.
 
         If the caller is cancelled before its turn, `work` does not start.
@@ -171,8 +177,35 @@ class Passwords:
         working.add_done_callback(lambda _: self.queue.end_turn())
         return await asyncio.shield(working)
 
-    def _check(self, stored: str, password: str) -> bool:
+    def _check(self, stored: str | None, password: str) -> bool:
+        if stored is not None and self._verifies(stored, password):
+            return True
+        own = None if stored is None else _parameters_of(stored)
+        if own is not None and own not in self._nobodies:
+            self._nobodies[own] = _hash_of_nobody(own)
+        for parameters, nobody in list(self._nobodies.items()):  # other threads may add one
+            if parameters != own:
+                self._verifies(nobody, password)
+        return False
+
+    def _verifies(self, stored: str, password: str) -> bool:
         try:
             return self._hasher.verify(stored, password)
         except (VerificationError, ValueError):  # ValueError: not a hash, or not text
             return False
+
+
+def _hash_of_nobody(parameters: HashParameters) -> str:
+    """Return the hash of a password that nobody knows."""
+    return parameters.hasher().hash(secrets.token_urlsafe())
+
+
+def _parameters_of(stored: str) -> HashParameters | None:
+    """Return the parameters of a hash; None if it is no hash of Argon2."""
+    try:
+        found = extract_parameters(stored)
+    except (InvalidHashError, ValueError):
+        return None
+    return HashParameters(
+        memory_kib=found.memory_cost, passes=found.time_cost, lanes=found.parallelism
+    )

@@ -25,6 +25,10 @@ class VerificationQuery(QueryShape):
     after: Annotated[
         Mark | None, Field(description="`end` of the page before; without it, from the start.")
     ] = None
+    compared: Annotated[
+        int | None,
+        Field(ge=0, lt=2**63, description="`compared` of the page before, unless it was null."),
+    ] = None
     known: Annotated[
         Mark | None,
         Field(
@@ -49,11 +53,25 @@ class AuditPage(Shape):
     entries: int = Field(description="How many sealed entries of this page are present.")
     faults: list[AuditFault]
     end: str | None = Field(description="The last seal of the page, as `number:hash`.")
-    more: bool = Field(description="Whether the chain continues. Pass `end` as `after`.")
+    compared: int | None = Field(
+        description="Up to which id entries were looked up in the seals; null: not begun."
+    )
+    more: bool = Field(
+        description="Whether there is more. Pass `end` as `after`, and `compared`, unless null."
+    )
     waiting: int | None = Field(description="Entries without a seal yet; null: see the last page.")
 
 
-_NONE = AuditPage(kept=False, seals=0, entries=0, faults=[], end=None, more=False, waiting=None)
+_NONE = AuditPage(
+    kept=False,
+    seals=0,
+    entries=0,
+    faults=[],
+    end=None,
+    compared=None,
+    more=False,
+    waiting=None,
+)
 
 
 async def _verifier(connection: HTTPConnection) -> AuditVerifier | None:
@@ -71,13 +89,16 @@ async def verify_audit(
     """Verify the next seals of the audit log, and the entries that they cover."""
     if verifier is None:
         return _NONE
-    page = await verifier.verify_page(unit, after=_mark(query.after), known=_mark(query.known))
+    page = await verifier.verify_page(
+        unit, after=_mark(query.after), compared=query.compared, known=_mark(query.known)
+    )
     return AuditPage(
         kept=True,
         seals=page.seals,
         entries=page.entries,
         faults=[AuditFault.model_validate(fault) for fault in page.faults],
         end=None if page.end is None else str(page.end),
+        compared=page.compared,
         more=page.more,
         waiting=page.waiting,
     )

@@ -55,6 +55,7 @@ class Report(BaseModel):
 
 class _Page(Report):
     more: bool
+    compared: int | None = None  # the worker of an earlier release does not send it
 
 
 @app.callback()
@@ -111,9 +112,10 @@ async def verified(api: WorkerApi, *, known: str | None = None) -> Report:
         whole.entries += page.entries
         whole.faults += page.faults
         whole.kept, whole.end, whole.waiting = page.kept, page.end, page.waiting
-        if not page.more or page.end is None:
+        place = {"after": page.end, "compared": page.compared}
+        after = {name: str(value) for name, value in place.items() if value is not None}
+        if not page.more or not after:
             return whole
-        after = {"after": page.end}
 
 
 def _show(reports: Mapping[str, Report]) -> None:

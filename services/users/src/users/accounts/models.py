@@ -52,6 +52,16 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+class Occasion(StrEnum):
+    """A change of an account that ends some of its credentials."""
+
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - no password
+    PASSWORD_RESET = "password_reset"  # noqa: S105 - no password
+    UNVERIFIED_PASSWORD_RESET = "unverified_password_reset"  # noqa: S105 - no password
+    RIGHTS_CHANGED = "rights_changed"
+    DELETED = "deleted"
+
+
 class Account(Base, Timestamped):
     """A person who can log in.
 

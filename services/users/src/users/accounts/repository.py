@@ -24,7 +24,7 @@ from chassis.database.searching import condition_of_search
 from chassis.database.unit import Unit
 from chassis.errors import Unauthenticated
 from chassis.paging import ListOrder, PageRequest, PageRows, TimePosition, locked_rows
-from users.accounts.errors import EmailTaken
+from users.accounts.errors import AccountNotFound, EmailNotVerified, EmailTaken
 from users.accounts.models import SEARCH_VECTOR, STAFF, Account, Role, email_key
 
 _NEWEST_FIRST = ListOrder(TimePosition, Account.created_at, Account.id, descending=True)
@@ -104,16 +104,40 @@ class AccountRepository:
             statement = statement.with_for_update(key_share=True)
         return await self._unit.session.scalar(statement.execution_options(populate_existing=True))
 
-    async def lock_person(self, by: Actor, *, within: timedelta = RECENT) -> Account | None:
-        """Lock and return the account of a person who acts, or return None if it was deleted.
+    async def lock_person(self, by: Actor, *, within: timedelta = RECENT) -> Account:
+        """Lock and return the account of a person who acts.
 
         Raises:
+            AccountNotFound: the account was deleted.
             LogInRequired: see ``require_recent_log_in``.
             ReauthenticationNeeded: likewise.
             Unauthenticated: see ``refuse_ended_session``.
         """
         account = await self.find(require_recent_log_in(by, within=within), lock=True)
         await self.refuse_ended_session(by)
+        if account is None:
+            message = f"The account {by.user_id} was deleted. Register again."
+            raise AccountNotFound(message)
+        return account
+
+    async def lock_verified_person(self, by: Actor, *, within: timedelta = RECENT) -> Account:
+        """Lock and return the account of a person who adds something lasting to it (ADR 44).
+
+        Raises:
+            AccountNotFound: see ``lock_person``.
+            EmailNotVerified: the account's address is not verified.
+            LogInRequired: see ``lock_person``.
+            ReauthenticationNeeded: likewise.
+            Unauthenticated: likewise.
+        """
+        account = await self.lock_person(by, within=within)
+        if not account.email_verified:
+            message = (
+                "The e-mail address of this account is not verified, so no passkey, authenticator "
+                "app or API key can be added. Confirm the mail that was sent to it, or ask for "
+                "another one: POST /api/v1/email-verifications."
+            )
+            raise EmailNotVerified(message)
         return account
 
     async def refuse_ended_session(self, by: Actor) -> None:

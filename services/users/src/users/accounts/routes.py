@@ -62,13 +62,15 @@ async def register(
     request: Request,
     response: Response,
 ) -> User:
-    """Make an account with the role of a customer, and have a mail sent to verify its address."""
-    await throttle.count(
-        email_key=email_key(body.email), address=limit_key(client_address(request))
-    )
-    account = await accounts.register(
-        email=body.email, password=body.password, full_name=body.full_name
-    )
+    """Make an account with the role of a customer, and have a mail sent to verify its address.
+
+    No mail is sent if too many were sent to the address. Ask for one later.
+    """
+    address = limit_key(client_address(request))
+    async with throttle.counted(email_key=email_key(body.email), address=address):
+        account = await accounts.register(
+            email=body.email, password=body.password, full_name=body.full_name, address=address
+        )
     response.headers["Location"] = f"{router.prefix}/{account.id}"
     return User.model_validate(account)
 

@@ -19,6 +19,7 @@ from chassis.versions import Expected
 from contracts.users import (
     UserDeactivated,
     UserDeleted,
+    UserEmailVerified,
     UserProfileUpdated,
     UserReactivated,
     UserRegistered,
@@ -28,6 +29,7 @@ from contracts.users import (
 from users.accounts.errors import AccountNotFound, EmailTaken, LastAdmin
 from users.accounts.models import (
     Account,
+    Occasion,
     Role,
     is_common_password,
     is_made_of_own_words,
@@ -43,9 +45,9 @@ class AccountService:
         accounts: the transaction's repository.
         outbox: the transaction's outbox.
         passwords: hashes passwords off the event loop.
-        end_sessions: ends all sessions of an account. The account's row must be locked.
-        end_credentials: ends all sessions and API keys of an account that is about to be deleted.
-        mail_verification: has a verification mailed to an account.
+        end_credentials: ends what an account's change ends. Its row must be locked.
+        mail_verification: has a verification mailed to a new account, which a client at the given
+            address registered; None: the settings did.
         audit: the transaction's audit log.
     """
 
@@ -55,15 +57,13 @@ class AccountService:
         accounts: AccountRepository,
         outbox: Outbox,
         passwords: Passwords,
-        end_sessions: Callable[[UUID], Awaitable[None]],
-        end_credentials: Callable[[UUID], Awaitable[None]],
-        mail_verification: Callable[[UUID], Awaitable[None]],
+        end_credentials: Callable[[UUID, Occasion], Awaitable[object]],
+        mail_verification: Callable[[Account, str | None], Awaitable[None]],
         audit: AuditLog,
     ) -> None:
         self._accounts = accounts
         self._outbox = outbox
         self._passwords = passwords
-        self._end_sessions = end_sessions
         self._end_credentials = end_credentials
         self._mail_verification = mail_verification
         self._audit = audit
@@ -78,21 +78,30 @@ class AccountService:
         account = await self._create(
             email=email, password=password, full_name="Administrator", roles=[Role.ADMIN]
         )
+        await self._mail_verification(account, None)
         self._audit.append(
             "user.first_admin_registered", actor=SYSTEM, subject=f"user:{account.id}"
         )
         return account
 
-    async def register(self, *, email: str, password: str, full_name: str) -> Account:
+    async def register(self, *, email: str, password: str, full_name: str, address: str) -> Account:
         """Create the account of a customer, and return it.
+
+        Args:
+            email: the account's e-mail address.
+            password: its password.
+            full_name: its name.
+            address: the client's address, by which mails are counted.
 
         Raises:
             EmailTaken: the address already has an account.
             Invalid: see ``check_new_password``.
         """
-        return await self._create(
+        account = await self._create(
             email=email, password=password, full_name=full_name, roles=[Role.CUSTOMER]
         )
+        await self._mail_verification(account, address)
+        return account
 
     async def _create(
         self, *, email: str, password: str, full_name: str, roles: Iterable[Role]
@@ -125,7 +134,6 @@ class AccountService:
                 roles=added.roles,
             )
         )
-        await self._mail_verification(added.id)
         return added
 
     async def get(self, account_id: UUID) -> Account:
@@ -179,8 +187,10 @@ class AccountService:
         """
         wanted = None if roles is None else _written(roles)
         may_remove = is_active is False or (wanted is not None and Role.ADMIN not in wanted)
-        account, others = await self._locked_with_admins(account_id, expected, needed=may_remove)
-        if may_remove:
+        if not may_remove:
+            account = await self._locked(account_id, expected)
+        else:
+            account, others = await self._locked_with_admins(account_id, expected)
             _keep_an_admin(account, others)
         ends = False
         if wanted is not None and wanted != account.roles:
@@ -190,7 +200,7 @@ class AccountService:
             account = await self._set_active(account, by=by, to=is_active)
             ends = ends or not is_active
         if ends:
-            await self._end_sessions(account_id)
+            await self._end_credentials(account_id, Occasion.RIGHTS_CHANGED)
         return account
 
     async def _change_roles(self, account: Account, wanted: list[str], *, by: Actor) -> Account:
@@ -232,10 +242,10 @@ class AccountService:
             ReauthenticationNeeded: `by` did not log in within RECENT.
         """
         account_id = require_recent_log_in(by)
-        account, others = await self._locked_with_admins(account_id, expected, needed=True)
+        account, others = await self._locked_with_admins(account_id, expected)
         await self._accounts.refuse_ended_session(by)
         _keep_an_admin(account, others)
-        await self._end_credentials(account_id)
+        await self._end_credentials(account_id, Occasion.DELETED)
         version = account.version + 1
         await self._accounts.delete(account)
         self._outbox.add(
@@ -248,13 +258,20 @@ class AccountService:
         return await self._accounts.has_admin()
 
     async def _locked_with_admins(
-        self, account_id: UUID, expected: Expected, *, needed: bool
+        self, account_id: UUID, expected: Expected
     ) -> tuple[Account, set[UUID]]:
-        """Lock an account, after the active administrators if `needed`; return it and the others.
+        """Lock an account that may stop being an administrator; return it and the others.
 
-        Only a change that may remove an administrator needs them.
+        Active administrators are locked before it, but only if it is one of them. Otherwise each
+        deletion of a customer would wait for the changes of all administrators.
+
+        If the account becomes an administrator between the look-up and its lock, no others are
+        returned, although there may be some. The change is then refused, which is safe.
         """
-        locked = await self._accounts.lock_admins(also=account_id) if needed else set[UUID]()
+        found = await self._accounts.find(account_id)
+        locked = set[UUID]()
+        if found is not None and found.is_active_admin:
+            locked = await self._accounts.lock_admins(also=account_id)
         return await self._locked(account_id, expected), locked - {account_id}
 
     async def _locked(self, account_id: UUID, expected: Expected) -> Account:
@@ -280,6 +297,12 @@ async def account_snapshots(
         )
         for account in await accounts.lock_page(after=after, limit=limit)
     ]
+
+
+def record_verified_email(changed: Account, *, by: Actor, outbox: Outbox, audit: AuditLog) -> None:
+    """Publish that an account's address has been verified, and record who did it."""
+    outbox.add(UserEmailVerified(version=changed.version, user_id=changed.id, email=changed.email))
+    audit.append("user.email_verified", actor=by, subject=f"user:{changed.id}")
 
 
 async def account_export(accounts: AccountRepository, account_id: UUID) -> AsyncIterator[Account]:
@@ -331,7 +354,8 @@ def _keep_an_admin(account: Account, others: set[UUID]) -> None:
     """Raise LastAdmin if `account` is an active administrator and there are no others."""
     if account.is_active_admin and not others:
         message = (
-            f"{account.id} is the only active administrator. Give another account that role first."
+            f"{account.id} is the only active administrator, or has just become one. Give another "
+            "account that role first, or repeat the request."
         )
         raise LastAdmin(message)
 

@@ -1,20 +1,18 @@
 """Construct the use cases of accounts for one transaction."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
-from uuid import UUID
 
 from chassis.audit import AuditLog
 from chassis.database.unit import Unit
 from chassis.wiring import resource, use_case
 from users.accounts.repository import AccountRepository
 from users.accounts.service import AccountService
-from users.api_keys.wiring import revoker as key_revoker
+from users.credentials.wiring import credential_ender
 from users.email_verifications.service import EmailChanges
-from users.email_verifications.wiring import email_changes, mail_verification_later
+from users.email_verifications.wiring import email_changes, verification_requests
 from users.resources import Resources
-from users.sessions.wiring import revoker as session_revoker
 from users.throttling.repository import BucketRepository
 from users.throttling.service import HashingThrottle, RequestThrottle
 
@@ -25,39 +23,12 @@ def accounts(resources: Resources, unit: Unit) -> AccountService:
         accounts=AccountRepository(unit),
         outbox=resources.outbox(unit),
         passwords=resources.passwords,
-        end_sessions=end_sessions_and_keys(resources, unit),
-        end_credentials=end_all_credentials(resources, unit),
-        mail_verification=mail_verification_later(resources, unit),
+        end_credentials=credential_ender(
+            resources, unit, token_lifetime=resources.signer.lifetime
+        ).end,
+        mail_verification=verification_requests(resources, unit).request_for_new,
         audit=AuditLog(unit),
     )
-
-
-def end_sessions_and_keys(resources: Resources, unit: Unit) -> Callable[[UUID], Awaitable[None]]:
-    """Return the function that ends an account's sessions, and the keys that it may not have."""
-    lifetime = resources.signer.lifetime
-    sessions = session_revoker(resources, unit, token_lifetime=lifetime)
-    keys = key_revoker(resources, unit, token_lifetime=lifetime)
-
-    async def end(user_id: UUID) -> None:
-        await sessions.revoke_all(user_id)
-        # Keys depend on the account as it is at the commit. The use case may still change it.
-        unit.before_commit(lambda _: keys.revoke_unentitled(user_id))
-
-    return end
-
-
-def end_all_credentials(resources: Resources, unit: Unit) -> Callable[[UUID], Awaitable[None]]:
-    """Return the function that ends and announces all sessions and keys of an account.
-
-    If the account is deleted, call it before: the deletion takes the rows of both with it.
-    """
-    lifetime = resources.signer.lifetime
-
-    async def end(user_id: UUID) -> None:
-        await session_revoker(resources, unit, token_lifetime=lifetime).revoke_all(user_id)
-        await key_revoker(resources, unit, token_lifetime=lifetime).revoke_all(user_id)
-
-    return end
 
 
 @asynccontextmanager

@@ -13,9 +13,7 @@ from users.metadata import Base
 from users.sessions.models import scopes_of
 
 MAX_KEYS = 50
-"""The largest number of valid API keys of one account.
-
-It also bounds the list of revoked keys in one event."""
+"""The largest number of valid API keys of one account."""
 
 LONGEST_LIFETIME = timedelta(days=366)
 """The longest time from a key's creation to its expiry."""
@@ -30,8 +28,8 @@ ENDED_KEYS_KEPT = timedelta(days=30)
 class ApiKey(Base, Timestamped):
     """An API key of an account.
 
-    Only the key's SHA-256 is stored: a fast hash is enough for 256 random bits. A key that expired
-    or was revoked stays for a while, so that its owner sees what became of it.
+    Only the key's hash is stored; see ``token_hash``. A key that expired or was revoked stays for a
+    while, so that its owner sees what became of it.
     """
 
     __tablename__ = "api_keys"

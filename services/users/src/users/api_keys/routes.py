@@ -18,6 +18,7 @@ from chassis.http import (
 )
 from chassis.http.caching import NO_STORE
 from chassis.paging import TimePosition
+from users.accounts.errors import AccountNotFound, EmailNotVerified
 from users.api_keys.errors import ApiKeyNotFound, TooManyApiKeys
 from users.api_keys.schemas import (
     ApiKeyProof,
@@ -40,7 +41,14 @@ Person = Annotated[Actor, acting_in_person("profile")]
     "",
     status_code=201,
     operation_id="createApiKey",
-    responses=problems(Invalid, TooManyApiKeys, LogInRequired, ReauthenticationNeeded),
+    responses=problems(
+        Invalid,
+        AccountNotFound,
+        EmailNotVerified,
+        TooManyApiKeys,
+        LogInRequired,
+        ReauthenticationNeeded,
+    ),
 )
 async def create(
     body: NewApiKey, caller: Caller, person: Person, keys: ApiKeys, response: Response

@@ -9,16 +9,15 @@ from chassis.actor import SYSTEM, Actor
 from chassis.audit import AuditLog
 from chassis.auth import ApiKeyGrant, TokenSigner
 from chassis.auth.api_keys import new_api_key, visible_prefix
+from chassis.auth.opaque import token_hash
 from chassis.auth.recency import require_recent_log_in
 from chassis.auth.revocation import MARGIN
 from chassis.database import new_id
 from chassis.errors import FieldError, Invalid, Unauthenticated
 from chassis.messaging import Outbox
 from chassis.paging import PageRequest, PageRows, TimePosition
-from contracts.users import SessionRevoked
 from users.accounts.models import Account
 from users.accounts.repository import AccountRepository
-from users.accounts.service import existing_account
 from users.api_keys.errors import ApiKeyNotFound, TooManyApiKeys
 from users.api_keys.models import (
     LONGEST_LIFETIME,
@@ -29,7 +28,7 @@ from users.api_keys.models import (
 )
 from users.api_keys.repository import ApiKeyRepository, RevokedKey
 from users.security_events.service import SecurityEvents
-from users.sessions.models import hash_of
+from users.sessions.service import announce_ended
 
 _REFUSED = (
     "The API key is unknown, has expired or was revoked, or its owner's account is not active. "
@@ -96,11 +95,9 @@ class ApiKeyRevoker:
                 subject=f"user:{user_id}",
                 details={"api_key_id": str(key.id)},
             )
-        now = datetime.now(UTC)
-        since = now - self._token_lifetime - MARGIN
+        since = datetime.now(UTC) - self._token_lifetime - MARGIN
         recent = [key.id for key in revoked if key.last_used_at and key.last_used_at >= since]
-        if recent:
-            self._outbox.add(SessionRevoked(user_id=user_id, sids=recent, revoked_at=now))
+        announce_ended(self._outbox, user_id, recent)
 
 
 class ApiKeyService:
@@ -153,6 +150,8 @@ class ApiKeyService:
             by: who acts.
 
         Raises:
+            AccountNotFound: the account was deleted.
+            EmailNotVerified: the account's address is not verified.
             ReauthenticationNeeded: the owner logged in too long ago.
             Invalid: the owner does not have one of the scopes, or the time is out of bounds.
             TooManyApiKeys: the account has ``MAX_KEYS`` valid keys.
@@ -161,9 +160,8 @@ class ApiKeyService:
         require_recent_log_in(by)  # before the request's other rules
         expires_at = now + USUAL_LIFETIME if expires_at is None else expires_at
         _check_expiry(expires_at, now)
-        account = await self._accounts.lock_person(by)
+        account = await self._accounts.lock_verified_person(by)
         _check_scopes(scopes, entitled_scopes(account) & set(granted))
-        account = existing_account(account, owner_id)
         if await self._keys.count_valid(owner_id) >= MAX_KEYS:
             message = (
                 f"The account has {MAX_KEYS} valid API keys, the largest number that it may have. "
@@ -183,7 +181,7 @@ class ApiKeyService:
             user_id=account.id,
             name=name,
             prefix=visible_prefix(secret),
-            key_hash=hash_of(secret),
+            key_hash=token_hash(secret),
             scopes=scopes,
             expires_at=expires_at,
         )
@@ -251,7 +249,7 @@ class ApiKeyExchange:
         Raises:
             Unauthenticated: the key is not valid, or its owner is not active.
         """
-        key = await self._keys.use(hash_of(api_key))
+        key = await self._keys.use(token_hash(api_key))
         if key is None:
             raise Unauthenticated(_REFUSED)
         account = await self._accounts.find(key.user_id)

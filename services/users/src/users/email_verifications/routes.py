@@ -7,7 +7,7 @@ from chassis.http import OriginDep, Router, problems
 from chassis.http.origin import client_address, limit_key
 from users.accounts.errors import EmailTaken
 from users.email_verifications.schemas import EmailConfirmation
-from users.email_verifications.wiring import VerificationRequests, Verifications
+from users.email_verifications.wiring import Confirmations, VerificationRequests
 from users.one_time_tokens.errors import InvalidOneTimeToken
 from users.one_time_tokens.schemas import MailAccepted, MailRecipient
 
@@ -38,9 +38,13 @@ async def request_verification(
     operation_id="confirmEmail",
     responses=problems(InvalidOneTimeToken, EmailTaken),
 )
-async def confirm(body: EmailConfirmation, verifications: Verifications, origin: OriginDep) -> None:
+async def confirm(
+    body: EmailConfirmation, confirmations: Confirmations, origin: OriginDep, request: Request
+) -> None:
     """Verify the account's address with the token of a mail, or change it to the new one.
 
     A token is valid once, for 24 hours.
     """
-    await verifications.confirm(body.token, origin=origin)
+    await confirmations.confirm(
+        body.token, origin=origin, address=limit_key(client_address(request))
+    )

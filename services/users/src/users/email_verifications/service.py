@@ -13,15 +13,14 @@ from contracts.users import (
     EmailChangeNoticeRequested,
     EmailVerificationRequested,
     UserEmailChanged,
-    UserEmailVerified,
 )
-from users.accounts.errors import AccountNotFound
 from users.accounts.models import Account, email_key
 from users.accounts.repository import AccountRepository
+from users.accounts.service import record_verified_email
 from users.email_verifications.models import MailVerification
 from users.one_time_tokens.models import MAIL_LOCALE, MailedToken, Purpose
 from users.one_time_tokens.service import OneTimeTokens
-from users.throttling.service import RequestThrottle
+from users.throttling.service import LogInThrottle, RequestThrottle
 
 
 class EmailVerificationRequests:
@@ -48,29 +47,38 @@ class EmailVerificationRequests:
         await self._throttle.count(email_key=email_key(email), address=address)
         await self._jobs.enqueue(MailVerification(email=email))
 
+    async def request_for_new(self, account: Account, address: str | None) -> None:
+        """Have a verification mailed to an account that was registered from `address`.
 
-class EmailVerifications:
-    """Verifications of accounts' addresses, within one transaction.
+        The mail is counted like those that are asked for. Otherwise strangers who register an
+        address and delete the account again could send any number of mails to it. If too many were
+        sent, none is sent now. The registration is accepted all the same: otherwise strangers who
+        ask for mails could keep the owner of an address from registering.
+
+        Args:
+            account: the new account.
+            address: the client's address; None if the settings made the account.
+        """
+        counted = {"email_key": email_key(account.email)}
+        if address is None or await self._throttle.accepts(**counted, address=address):
+            await self._jobs.enqueue(MailVerification(user_id=account.id))
+
+
+class EmailVerificationMails:
+    """The mails of verifications, within one transaction.
 
     Args:
         accounts: the transaction's accounts.
         tokens: the transaction's one-time tokens.
         outbox: the transaction's outbox.
-        audit: the transaction's audit log.
     """
 
     def __init__(
-        self,
-        *,
-        accounts: AccountRepository,
-        tokens: OneTimeTokens,
-        outbox: Outbox,
-        audit: AuditLog,
+        self, *, accounts: AccountRepository, tokens: OneTimeTokens, outbox: Outbox
     ) -> None:
         self._accounts = accounts
         self._tokens = tokens
         self._outbox = outbox
-        self._audit = audit
 
     async def mail(self, email: str) -> None:
         """Mail a verification, if `email` has an active account that is not verified."""
@@ -86,28 +94,65 @@ class EmailVerifications:
         issued = await self._tokens.issue(account, Purpose.VERIFY_EMAIL)
         self._outbox.add(_mail_of(account, issued, to=account.email))
 
-    async def confirm(self, token: str, *, origin: Origin) -> None:
+
+class EmailConfirmations:
+    """Confirmations of accounts' addresses by the token of a mail, within one transaction.
+
+    Args:
+        accounts: the transaction's accounts.
+        tokens: the transaction's one-time tokens.
+        log_ins: throttles log-ins.
+        outbox: the transaction's outbox.
+        audit: the transaction's audit log.
+    """
+
+    def __init__(
+        self,
+        *,
+        accounts: AccountRepository,
+        tokens: OneTimeTokens,
+        log_ins: LogInThrottle,
+        outbox: Outbox,
+        audit: AuditLog,
+    ) -> None:
+        self._accounts = accounts
+        self._tokens = tokens
+        self._log_ins = log_ins
+        self._outbox = outbox
+        self._audit = audit
+
+    async def confirm(self, token: str, *, origin: Origin, address: str) -> None:
         """Redeem a mailed token: the account's address is verified, or changed to a new one.
+
+        The client's `address` becomes known, as after a log-in: failed log-ins of strangers can't
+        keep the owner from logging in from there. Whoever reads the mail could also have the
+        password reset, so this gives them nothing more.
+
+        Args:
+            token: the token of the mail.
+            origin: where the request came from, for the audit log.
+            address: the client's address, by which log-ins are counted.
 
         Raises:
             EmailTaken: another account got the new address since it was requested.
             InvalidOneTimeToken: the token is not valid.
         """
         redeemed = await self._tokens.redeem(token, Purpose.VERIFY_EMAIL, Purpose.CHANGE_EMAIL)
+        by = origin.acting_for(redeemed.account.id)
         if redeemed.new_email is None:
-            await self._verify(redeemed.account)
+            account = await self._verify(redeemed.account, by=by)
         else:
-            await self._change(redeemed.account, redeemed.new_email, origin=origin)
+            account = await self._change(redeemed.account, redeemed.new_email, by=by)
+        await self._log_ins.trust(email_key=email_key(account.email), address=address)
 
-    async def _verify(self, account: Account) -> None:
+    async def _verify(self, account: Account, *, by: Actor) -> Account:
         if account.email_verified:
-            return
+            return account
         changed = await self._accounts.change(account, email_verified=True)
-        self._outbox.add(
-            UserEmailVerified(version=changed.version, user_id=changed.id, email=changed.email)
-        )
+        record_verified_email(changed, by=by, outbox=self._outbox, audit=self._audit)
+        return changed
 
-    async def _change(self, account: Account, email: str, *, origin: Origin) -> None:
+    async def _change(self, account: Account, email: str, *, by: Actor) -> Account:
         """Change the address, and have the previous one told of it.
 
         So the user learns of it if somebody else has changed the address.
@@ -126,9 +171,8 @@ class EmailVerifications:
             )
         )
         # Without the addresses: the log outlives an account, and its rows can't be erased.
-        self._audit.append(
-            "user.email_changed", actor=origin.acting_for(account.id), subject=f"user:{account.id}"
-        )
+        self._audit.append("user.email_changed", actor=by, subject=f"user:{account.id}")
+        return changed
 
 
 class EmailChanges:
@@ -179,9 +223,6 @@ class EmailChanges:
         user_id = require_recent_log_in(by)
         await self._throttle.count(email_key=email_key(email), address=address)
         account = await self._accounts.lock_person(by)
-        if account is None:
-            message = f"There is no account {user_id}. It was deleted. Register again."
-            raise AccountNotFound(message)
         expected.check(account.version)
         await self._tokens.withdraw(account, Purpose.CHANGE_EMAIL)
         if email == account.email:

@@ -26,10 +26,3 @@ class TooManyWrongCodes(TooManyRequests):
 
     Recovery codes are accepted all the same.
     """
-
-
-class TooManyFailedLogIns(TooManyRequests):
-    """Too many log-ins to this e-mail address failed.
-
-    The next one must wait, whether there is such an account or not.
-    """

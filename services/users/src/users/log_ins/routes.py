@@ -9,7 +9,6 @@ from chassis.http.origin import client_address, limit_key
 from users.log_ins.errors import (
     InvalidCredentials,
     InvalidTotp,
-    TooManyFailedLogIns,
     TooManyWrongCodes,
     TotpRequired,
 )
@@ -18,6 +17,7 @@ from users.log_ins.wiring import LogInDep
 from users.sessions.routes import client_of, shown
 from users.sessions.schemas import Tokens
 from users.sessions.wiring import RefreshCookie
+from users.throttling.errors import TooManyFailedLogIns
 from users.totp.errors import TotpUnavailable
 
 router = Router(prefix="/api/v1/auth", tags=["sessions"])

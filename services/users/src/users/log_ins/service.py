@@ -1,98 +1,29 @@
-"""The log-in with a password and a second factor, and the throttle of those that fail."""
+"""The log-in with a password and a second factor."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from uuid import UUID
 
 from chassis.actor import Actor, ActorKind
 from chassis.audit import AuditLog
 from chassis.auth.passwords import Passwords, PasswordsBusy
-from users.accounts.models import Account, password_spellings
+from chassis.errors import TooManyRequests
+from users.accounts.models import Account, email_key, password_spellings
 from users.accounts.repository import AccountRepository
 from users.log_ins.errors import (
     InvalidCredentials,
     InvalidTotp,
-    TooManyFailedLogIns,
     TooManyWrongCodes,
     TotpRequired,
 )
-from users.log_ins.models import LogInAttempt, LogInLimits, code_bucket_key
+from users.passwords.service import matching_spelling
 from users.sessions.models import UNKNOWN_CLIENT, Client
 from users.sessions.service import IssuedTokens, SessionService
-from users.throttling.models import Rate
-from users.throttling.repository import BucketRepository
+from users.throttling.models import LogInAttempt
+from users.throttling.service import CodeThrottle, LogInThrottle, RefusalRecords
+from users.totp.errors import TotpUnavailable
 from users.totp.models import is_code, normalised
 from users.totp.service import Accepted, TotpVerifier
-
-
-class LogInThrottle:
-    """Limits the guessing of passwords, within one transaction (ADR 25).
-
-    An attempt counts as failed before its password is verified; a success removes it again. So of
-    many parallel attempts, no more than the limit reach the hash. E-mail addresses without an
-    account are throttled in the same way, so that a rejection does not reveal which accounts exist.
-
-    Args:
-        buckets: the transaction's repository.
-        limits: the limits; None for no throttling.
-    """
-
-    def __init__(self, *, buckets: BucketRepository, limits: LogInLimits | None) -> None:
-        self._buckets = buckets
-        self._limits = limits
-
-    async def begin(self, *, email: str, address: str) -> LogInAttempt:
-        """Count a log-in to `email` from the client's `address`, and return the attempt.
-
-        A log-in from a known address does not use the account's bucket. So strangers who fill that
-        bucket do not lock the account's owner out.
-
-        Raises:
-            TooManyFailedLogIns: a bucket is full. The error holds the seconds to wait.
-        """
-        attempt = LogInAttempt.of(email=email, address=address)
-        if self._limits is None:
-            return attempt
-        # Always lock the address's bucket first, so that two attempts can't deadlock.
-        known = await self._fill(attempt.address, self._limits.of_address)
-        if known:
-            return replace(attempt, known=True)
-        await self._fill(attempt.account, self._limits.of_account)
-        return attempt
-
-    async def succeed(self, attempt: LogInAttempt) -> None:
-        """Remove an attempt from the buckets, and mark the address as known: it succeeded."""
-        if self._limits is None:
-            return
-        await self._buckets.make_known(attempt.address, lasting=self._limits.known_for)
-        if not attempt.known:
-            await self._buckets.take_back(attempt.account, self._limits.of_account)
-
-    async def trust(self, *, email: str, address: str) -> None:
-        """Mark a client's address as known: its user proved to own the account without a log-in."""
-        if self._limits is not None:
-            attempt = LogInAttempt.of(email=email, address=address)
-            await self._buckets.make_known(attempt.address, lasting=self._limits.known_for)
-
-    async def withdraw(self, attempt: LogInAttempt) -> None:
-        """Remove an attempt from the buckets: its password was never verified."""
-        if self._limits is None:
-            return
-        await self._buckets.take_back(attempt.address, self._limits.of_address)
-        if not attempt.known:
-            await self._buckets.take_back(attempt.account, self._limits.of_account)
-
-    async def _fill(self, key: bytes, rate: Rate) -> bool:
-        known = await self._buckets.fill(key, rate)
-        if known is None:
-            seconds = await self._buckets.wait(key, rate)
-            message = (
-                f"Too many log-ins to this e-mail address failed. Wait {seconds} s, then log in "
-                "again."
-            )
-            raise TooManyFailedLogIns(message, retry_after=seconds)
-        return known
 
 
 class SecondFactor:
@@ -105,8 +36,8 @@ class SecondFactor:
 
     Args:
         totp: verifies codes in the transaction.
-        buckets: the transaction's repository.
-        limits: the limits; None for no throttling.
+        throttle: counts codes in the transaction.
+        refusals: says which refused codes go on record.
         audit: the transaction's audit log.
     """
 
@@ -114,13 +45,13 @@ class SecondFactor:
         self,
         *,
         totp: TotpVerifier,
-        buckets: BucketRepository,
-        limits: LogInLimits | None,
+        throttle: CodeThrottle,
+        refusals: RefusalRecords,
         audit: AuditLog,
     ) -> None:
         self._totp = totp
-        self._buckets = buckets
-        self._limits = limits
+        self._throttle = throttle
+        self._refusals = refusals
         self._audit = audit
 
     async def begin(self, account_id: UUID, given: str) -> None:
@@ -129,19 +60,8 @@ class SecondFactor:
         Raises:
             TooManyWrongCodes: too many were wrong. The error holds the seconds to wait.
         """
-        limits = self._limits
-        if limits is None or not is_code(normalised(given)):
-            return
-        if not await self._totp.is_on(account_id):
-            return
-        key = code_bucket_key(account_id)
-        if await self._buckets.fill(key, limits.of_codes) is None:
-            seconds = await self._buckets.wait(key, limits.of_codes)
-            message = (
-                f"Too many codes for this account were wrong. Wait {seconds} s, or log in with a "
-                "recovery code."
-            )
-            raise TooManyWrongCodes(message, retry_after=seconds)
+        if is_code(normalised(given)) and await self._totp.is_on(account_id):
+            await self._throttle.count(account_id, refusal=_code_refusal)
 
     async def verify(
         self, account_id: UUID, given: str | None, *, address: str | None
@@ -170,13 +90,19 @@ class SecondFactor:
             raise InvalidTotp(message)
         if accepted is Accepted.RECOVERY_CODE:
             self._record("totp.recovery_code_used", account_id, address=address)
-        elif self._limits is not None:
-            await self._buckets.take_back(code_bucket_key(account_id), self._limits.of_codes)
+        else:
+            await self._throttle.withdraw(account_id)
         return ("pwd", "otp", "mfa")
 
-    def refuse(self, account_id: UUID, *, address: str | None) -> None:
-        """Record that the password was right and the second factor wrong."""
-        self._record("totp.code_refused", account_id, address=address)
+    async def withdraw(self, account_id: UUID) -> None:
+        """Stop counting a code: it could not be verified, so it was no guess."""
+        await self._throttle.withdraw(account_id)
+
+    async def refuse(self, account_id: UUID, *, address: str | None) -> None:
+        """Record that the password was right and the second factor wrong: once a minute."""
+        action = "totp.code_refused"
+        if await self._refusals.take(action, str(account_id)):
+            self._record(action, account_id, address=address)
 
     def _record(self, action: str, account_id: UUID, *, address: str | None) -> None:
         actor = Actor(
@@ -188,6 +114,14 @@ class SecondFactor:
         self._audit.append(action, actor=actor, subject=f"user:{account_id}")
 
 
+def _code_refusal(seconds: int) -> TooManyRequests:
+    message = (
+        f"Too many codes for this account were wrong. Wait {seconds} s, or log in with a recovery "
+        "code."
+    )
+    return TooManyWrongCodes(message, retry_after=seconds)
+
+
 class LogInService:
     """The steps of a log-in, each within one transaction.
 
@@ -196,6 +130,8 @@ class LogInService:
         sessions: the transaction's use cases of log-in sessions.
         throttle: counts log-ins in the transaction.
         second_factor: verifies codes in the transaction.
+        refusals: says which failed log-ins go on record.
+        audit: the transaction's audit log.
     """
 
     def __init__(
@@ -205,11 +141,15 @@ class LogInService:
         sessions: SessionService,
         throttle: LogInThrottle,
         second_factor: SecondFactor,
+        refusals: RefusalRecords,
+        audit: AuditLog,
     ) -> None:
         self._accounts = accounts
         self._sessions = sessions
         self._throttle = throttle
         self.second_factor = second_factor
+        self._refusals = refusals
+        self._audit = audit
 
     async def begin(self, *, email: str, address: str) -> LogInAttempt:
         """Count a log-in as failed until it succeeds, and return the attempt.
@@ -217,15 +157,32 @@ class LogInService:
         Raises:
             TooManyFailedLogIns: too many log-ins failed. The error holds the seconds to wait.
         """
-        return await self._throttle.begin(email=email, address=address)
+        return await self._throttle.begin(email_key=email_key(email), address=address)
 
     async def withdraw(self, attempt: LogInAttempt) -> None:
-        """Stop counting a log-in, because its password was never verified."""
+        """Stop counting a log-in that was no guess of a password."""
         await self._throttle.withdraw(attempt)
 
     async def account_of(self, email: str) -> Account | None:
         """Return the account of an e-mail address, or None."""
         return await self._accounts.find_by_email(email)
+
+    async def record_failure(self, email: str, *, client: Client) -> None:
+        """Record that a log-in to an account failed: for each account, once a minute.
+
+        A log-in to an address without an account is not recorded: anyone could fill the log with
+        addresses that they make up, and the log can't be erased. The statements are the same, so
+        that the time does not reveal whether there is an account.
+        """
+        action = "user.log_in_failed"
+        account = await self._accounts.find_by_email(email)
+        if await self._refusals.take(action, email_key(email)):
+            self._audit.append_if(
+                account is not None,
+                action,
+                actor=client.unidentified_actor(),
+                subject="user:none" if account is None else f"user:{account.id}",
+            )
 
     async def succeed(
         self,
@@ -246,6 +203,7 @@ class LogInService:
             InvalidCredentials: the account was deleted or is not active.
             TotpRequired: TOTP is on, and `totp` is None.
             InvalidTotp: TOTP is on, and `totp` is wrong or was used before.
+            TotpUnavailable: TOTP is on, and `totp` can't be verified.
         """
         account = await self._accounts.find(account_id, lock=True)
         if account is None or not account.is_active:
@@ -309,6 +267,7 @@ class LogIn:
             InvalidTotp: the password is right, and `totp` is wrong or was used before.
             TooManyWrongCodes: too many codes were wrong. `totp` is not looked at.
             TooManyFailedLogIns: too many log-ins failed. The password is not looked at.
+            TotpUnavailable: the password is right, and `totp` can't be verified. It is not counted.
             PasswordsBusy: too many passwords are being verified. The attempt is not counted, unless
                 one spelling of its password was already verified.
         """
@@ -316,8 +275,13 @@ class LogIn:
         async with self._transaction() as log_ins:
             attempt = await log_ins.begin(email=email, address=address)
         tokens: IssuedTokens | None = None
-        while tokens is None:  # repeats only if the hash was replaced during the try
-            tokens = await self._try(attempt, email, password, totp, client)
+        try:
+            while tokens is None:  # repeats only if the hash was replaced during the try
+                tokens = await self._try(attempt, email, password, totp, client)
+        except InvalidCredentials:
+            async with self._transaction() as log_ins:
+                await log_ins.record_failure(email, client=client)
+            raise
         return tokens
 
     async def _try(
@@ -326,7 +290,10 @@ class LogIn:
         async with self._transaction() as log_ins:
             account = await log_ins.account_of(email)
         stored = None if account is None else account.password_hash
-        matched = await self._match(attempt, password, stored)
+        # An unknown account costs as many verifications as a wrong password.
+        matched = await matching_spelling(
+            self._passwords, password, stored, withdraw=lambda: self._withdraw(attempt)
+        )
         if account is None or stored is None or matched is None:
             raise InvalidCredentials
         new_hash = await self._renewed(password, matched, stored)
@@ -343,31 +310,21 @@ class LogIn:
                     totp=totp,
                     client=client,
                 )
-        except InvalidTotp:  # it rolled its transaction back
+        # Both rolled their transaction back.
+        except InvalidTotp:
             async with self._transaction() as log_ins:
-                log_ins.second_factor.refuse(account.id, address=client.address)
+                await log_ins.second_factor.refuse(account.id, address=client.address)
             raise
-
-    async def _match(self, attempt: LogInAttempt, password: str, stored: str | None) -> str | None:
-        """Return the spelling that was hashed, or None.
-
-        An unknown account costs as many verifications as a wrong password.
-        """
-        first, *others = password_spellings(password)
-        try:
-            good = await self._passwords.verify(first, stored)
-        except PasswordsBusy:
-            # If this counted, a client that retries as `Retry-After` says would soon be throttled
-            # for an hour.
+        except TotpUnavailable:
+            # Otherwise the owner, who may repeat it, would soon get 429 for a recovery code, too.
             async with self._transaction() as log_ins:
+                await log_ins.second_factor.withdraw(account.id)
                 await log_ins.withdraw(attempt)
             raise
-        if good:
-            return first
-        for spelling in others:
-            if await self._passwords.verify(spelling, stored):
-                return spelling
-        return None
+
+    async def _withdraw(self, attempt: LogInAttempt) -> None:
+        async with self._transaction() as log_ins:
+            await log_ins.withdraw(attempt)
 
     async def _renewed(self, password: str, matched: str, stored: str) -> str | None:
         """Return a new hash if the stored one is of another spelling or older parameters."""

@@ -7,10 +7,11 @@ from typing import Annotated
 from chassis.audit import AuditLog
 from chassis.wiring import resource
 from users.accounts.repository import AccountRepository
-from users.log_ins.service import LogIn, LogInService, LogInThrottle, SecondFactor
+from users.log_ins.service import LogIn, LogInService, SecondFactor
 from users.resources import Resources
 from users.sessions.wiring import sessions
 from users.throttling.repository import BucketRepository
+from users.throttling.service import CodeThrottle, LogInThrottle, RefusalRecords
 from users.totp.wiring import totp_verifier
 
 
@@ -18,17 +19,20 @@ from users.totp.wiring import totp_verifier
 async def log_in_transaction(resources: Resources) -> AsyncIterator[LogInService]:
     """Open a transaction for a step of a log-in, and commit it at the end."""
     async with resources.database.transaction() as unit:
-        buckets = BucketRepository(unit)
+        buckets, audit = BucketRepository(unit), AuditLog(unit)
+        limits, refusals = resources.log_in_limits, RefusalRecords(buckets=buckets)
         yield LogInService(
             accounts=AccountRepository(unit),
             sessions=sessions(resources, unit),
-            throttle=LogInThrottle(buckets=buckets, limits=resources.log_in_limits),
+            throttle=LogInThrottle(buckets=buckets, limits=limits),
             second_factor=SecondFactor(
                 totp=totp_verifier(resources, unit),
-                buckets=buckets,
-                limits=resources.log_in_limits,
-                audit=AuditLog(unit),
+                throttle=CodeThrottle(buckets=buckets, limits=limits),
+                refusals=refusals,
+                audit=audit,
             ),
+            refusals=refusals,
+            audit=audit,
         )
 
 

@@ -1,7 +1,6 @@
 """The table of one-time tokens, and the rules for them."""
 
 import hashlib
-import secrets
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -13,8 +12,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 from chassis.database import Timestamped
 from users.accounts.models import Account
 from users.metadata import Base
-
-_TOKEN_BYTES = 32
 
 
 class Purpose(StrEnum):
@@ -41,7 +38,7 @@ MAIL_LOCALE = "en"
 class OneTimeToken(Base, Timestamped):
     """A token that was mailed and not used yet.
 
-    Only its SHA-256 is stored: a fast hash is enough for 256 random bits.
+    Only its hash is stored; see ``token_hash``.
 
     Attributes:
         token_hash: the hash of the token.
@@ -89,16 +86,6 @@ class Redeemed:
 
     account: Account
     new_email: str | None
-
-
-def new_token() -> str:
-    """Return a new random token."""
-    return secrets.token_urlsafe(_TOKEN_BYTES)
-
-
-def hash_of(token: str) -> bytes:
-    """Return the hash under which a token is stored. It accepts any text."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 def state_of(account: Account, purpose: Purpose) -> bytes:

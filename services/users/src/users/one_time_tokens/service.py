@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from chassis.auth.opaque import new_token, token_hash
 from users.accounts.models import Account
 from users.accounts.repository import AccountRepository
 from users.one_time_tokens.errors import InvalidOneTimeToken
@@ -11,8 +12,6 @@ from users.one_time_tokens.models import (
     OneTimeToken,
     Purpose,
     Redeemed,
-    hash_of,
-    new_token,
     state_of,
 )
 from users.one_time_tokens.repository import OneTimeTokenRepository
@@ -46,7 +45,7 @@ class OneTimeTokens:
         token = new_token()
         expires_at = await self._tokens.add(
             OneTimeToken(
-                token_hash=hash_of(token),
+                token_hash=token_hash(token),
                 user_id=account.id,
                 purpose=purpose.value,
                 account_state=state_of(account, purpose),
@@ -83,7 +82,7 @@ class OneTimeTokens:
     async def _valid(
         self, token: str, purposes: Collection[Purpose], *, lock: bool
     ) -> tuple[OneTimeToken, Account]:
-        found = await self._tokens.find(hash_of(token), purposes)
+        found = await self._tokens.find(token_hash(token), purposes)
         account = None if found is None else await self._accounts.find(found.user_id, lock=lock)
         if found is None or account is None or not account.is_active:
             raise _invalid()

@@ -12,7 +12,7 @@ from chassis.http import Page, Router, acting_in_person, problems
 from chassis.http.caching import NO_STORE
 from chassis.http.host_cookie import CrossOrigin
 from chassis.wire_names import MERGE_PATCH
-from users.accounts.errors import AccountNotFound
+from users.accounts.errors import AccountNotFound, EmailNotVerified
 from users.passkeys.errors import (
     InvalidPasskey,
     PasskeyExists,
@@ -42,7 +42,9 @@ _MERGE_PATCH = Body(media_type=MERGE_PATCH)
 @router.post(
     "/registration-options",
     operation_id="createPasskeyOptions",
-    responses=problems(LogInRequired, ReauthenticationNeeded, AccountNotFound, TooManyPasskeys),
+    responses=problems(
+        LogInRequired, ReauthenticationNeeded, AccountNotFound, EmailNotVerified, TooManyPasskeys
+    ),
 )
 async def registration_options(
     owner: Owner, passkeys: Passkeys, response: Response
@@ -63,6 +65,7 @@ async def registration_options(
         LogInRequired,
         ReauthenticationNeeded,
         AccountNotFound,
+        EmailNotVerified,
         PasskeyExists,
         PasskeyRefused,
         TooManyPasskeys,
@@ -107,7 +110,7 @@ async def rename(
     "/{passkey_id}",
     status_code=204,
     operation_id="removePasskey",
-    responses=problems(LogInRequired, ReauthenticationNeeded, PasskeyNotFound),
+    responses=problems(LogInRequired, ReauthenticationNeeded, AccountNotFound, PasskeyNotFound),
 )
 async def remove(passkey_id: UUID, owner: Owner, passkeys: Passkeys) -> None:
     """Remove a passkey. The log-in must be at most 5 minutes ago."""

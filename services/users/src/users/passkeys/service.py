@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,8 +10,6 @@ import structlog
 from chassis.actor import Actor
 from chassis.audit import AuditLog
 from chassis.auth.recency import RECENT
-from users.accounts.errors import AccountNotFound
-from users.accounts.models import Account
 from users.accounts.repository import AccountRepository
 from users.passkeys.errors import (
     InvalidPasskey,
@@ -37,6 +34,7 @@ from users.passkeys.repository import ChallengeRepository, PasskeyRepository
 from users.security_events.service import Factor, FactorChange, SecurityEvents
 from users.sessions.models import Client
 from users.sessions.service import IssuedTokens, SessionService
+from users.throttling.service import RefusalRecords
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +52,7 @@ class PasskeyService:
         audit: the transaction's audit log.
         events: publishes changes in the transaction.
         relying_party: the rules of WebAuthn.
+        refusals: says which refused passkeys go on record.
     """
 
     def __init__(
@@ -66,6 +65,7 @@ class PasskeyService:
         audit: AuditLog,
         events: SecurityEvents,
         relying_party: RelyingParty,
+        refusals: RefusalRecords,
     ) -> None:
         self._passkeys = passkeys
         self._challenges = challenges
@@ -74,15 +74,18 @@ class PasskeyService:
         self._audit = audit
         self._events = events
         self._relying_party = relying_party
+        self._refusals = refusals
 
     async def registration_options(self, owner: Actor) -> dict[str, Any]:
         """Return the options for a new passkey, with a challenge that can be used once.
 
         Raises:
+            AccountNotFound: the account was deleted.
+            EmailNotVerified: the account's address is not verified.
             ReauthenticationNeeded: the log-in is older than RECENT.
             TooManyPasskeys: the account has MAX_PASSKEYS.
         """
-        account = await self._locked_owner(owner, within=RECENT)
+        account = await self._accounts.lock_verified_person(owner)
         known = await self._passkeys.of_user(account.id)
         _check_room(known)
         challenge = new_challenge()
@@ -116,13 +119,15 @@ class PasskeyService:
         """Add a passkey to the owner's account, and return it. The challenge was used up.
 
         Raises:
+            AccountNotFound: the account was deleted.
+            EmailNotVerified: the account's address is not verified.
             ReauthenticationNeeded: the log-in is older than RECENT and CHALLENGE_FOR together.
             PasskeyExists: the credential is registered already.
             PasskeyRefused: the credential is not valid.
             TooManyPasskeys: the account has MAX_PASSKEYS.
         """
         # The account's lock keeps parallel requests from adding too many.
-        account = await self._locked_owner(owner, within=RECENT + CHALLENGE_FOR)
+        account = await self._accounts.lock_verified_person(owner, within=RECENT + CHALLENGE_FOR)
         _check_room(await self._passkeys.of_user(account.id))
         try:
             new = self._relying_party.verify_registration(credential, challenge=challenge)
@@ -160,7 +165,7 @@ class PasskeyService:
             PasskeyNotFound: the account has no such passkey.
         """
         account = await self._accounts.lock_person(owner)
-        if account is None or not await self._passkeys.delete(passkey_id, user_id=account.id):
+        if not await self._passkeys.delete(passkey_id, user_id=account.id):
             raise _not_found(passkey_id)
         self._record("passkey.removed", owner, account.id, passkey_id)
         await self._events.second_factor_changed(account, Factor.PASSKEY, FactorChange.REMOVED)
@@ -194,12 +199,18 @@ class PasskeyService:
         await self._passkeys.mark_used(passkey, assertion)
         return await self._sessions.open(account, methods=methods_of(passkey), client=client)
 
-    async def _locked_owner(self, owner: Actor, *, within: timedelta) -> Account:
-        account = await self._accounts.lock_person(owner, within=within)
-        if account is None:
-            message = "The account was deleted. Register again."
-            raise AccountNotFound(message)
-        return account
+    async def record_refusal(self, credential: Mapping[str, Any], *, client: Client) -> None:
+        """Record that a passkey of an account was refused: for each account, once a minute.
+
+        A passkey that no account has is not recorded: anyone can make one up.
+        """
+        try:
+            owner = await self._passkeys.owner_of(bytes_in(credential["rawId"]))
+        except RefusedCredentialError:
+            return
+        action = "passkey.refused"
+        if owner is not None and await self._refusals.take(action, str(owner)):
+            self._audit.append(action, actor=client.unidentified_actor(), subject=f"user:{owner}")
 
     def _record(self, action: str, owner: Actor, user_id: UUID, passkey_id: UUID) -> None:
         details = {"passkey_id": str(passkey_id)}
@@ -245,6 +256,14 @@ class PasskeyCeremony:
         Raises:
             InvalidPasskey: the passkey is not accepted, or its challenge is not.
         """
+        try:
+            return await self._log_in(credential, client=client)
+        except InvalidPasskey:  # it rolled its transaction back
+            async with self._transaction() as passkeys:
+                await passkeys.record_refusal(credential, client=client)
+            raise
+
+    async def _log_in(self, credential: Mapping[str, Any], *, client: Client) -> IssuedTokens:
         try:
             challenge = challenge_in(credential)
         except RefusedCredentialError as error:

@@ -13,6 +13,8 @@ from users.passkeys.service import PasskeyCeremony, PasskeyService
 from users.resources import Resources
 from users.security_events.wiring import security_events
 from users.sessions.wiring import sessions
+from users.throttling.repository import BucketRepository
+from users.throttling.service import RefusalRecords
 
 
 def passkeys(resources: Resources, unit: Unit) -> PasskeyService:
@@ -25,6 +27,7 @@ def passkeys(resources: Resources, unit: Unit) -> PasskeyService:
         audit=AuditLog(unit),
         events=security_events(resources, unit),
         relying_party=resources.relying_party,
+        refusals=RefusalRecords(buckets=BucketRepository(unit)),
     )
 
 

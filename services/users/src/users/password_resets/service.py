@@ -1,29 +1,23 @@
 """Use cases of password resets: ask for one, mail it, complete it."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from uuid import UUID
 
 from chassis.actor import Actor, ActorKind, Origin
 from chassis.audit import AuditLog
 from chassis.auth.passwords import Passwords
 from chassis.jobs import Jobs
 from chassis.messaging import Outbox
-from contracts.users import PasswordResetRequested, UserEmailVerified
-from users.accounts.models import Account, email_key
+from contracts.users import PasswordResetRequested
+from users.accounts.models import Account, Occasion, email_key
 from users.accounts.repository import AccountRepository
-from users.accounts.service import check_new_password
-from users.log_ins.service import LogInThrottle
+from users.accounts.service import check_new_password, record_verified_email
+from users.credentials.service import CredentialEnder
 from users.one_time_tokens.models import MAIL_LOCALE, Purpose
 from users.one_time_tokens.service import OneTimeTokens
 from users.password_resets.models import MailPasswordReset
-from users.security_events.service import (
-    Factor,
-    FactorChange,
-    PasswordMethod,
-    SecurityEvents,
-)
-from users.throttling.service import RequestThrottle
+from users.security_events.service import FactorChange, PasswordMethod, SecurityEvents
+from users.throttling.service import LogInThrottle, RequestThrottle
 
 
 class PasswordResetRequests:
@@ -113,10 +107,7 @@ class PasswordResetService:
         accounts: the transaction's accounts.
         tokens: the transaction's one-time tokens.
         outbox: the transaction's outbox.
-        end_credentials: ends all sessions and API keys of an account. The account's row must be
-            locked.
-        remove_factors: removes all passkeys and the TOTP of an account, and returns which of these
-            it had.
+        ender: ends credentials in the transaction.
         events: publishes the changes in the transaction.
         log_ins: throttles log-ins.
         audit: the transaction's audit log.
@@ -128,8 +119,7 @@ class PasswordResetService:
         accounts: AccountRepository,
         tokens: OneTimeTokens,
         outbox: Outbox,
-        end_credentials: Callable[[UUID], Awaitable[None]],
-        remove_factors: Callable[[UUID], Awaitable[Collection[Factor]]],
+        ender: CredentialEnder,
         events: SecurityEvents,
         log_ins: LogInThrottle,
         audit: AuditLog,
@@ -137,8 +127,7 @@ class PasswordResetService:
         self._accounts = accounts
         self._tokens = tokens
         self._outbox = outbox
-        self._end_credentials = end_credentials
-        self._remove_factors = remove_factors
+        self._ender = ender
         self._events = events
         self._log_ins = log_ins
         self._audit = audit
@@ -162,18 +151,16 @@ class PasswordResetService:
         """
         account = (await self._tokens.redeem(token, Purpose.RESET_PASSWORD)).account
         await self._events.change_password(account, new_hash, method=PasswordMethod.RESET)
+        by = origin.acting_for(account.id)
+        occasion = Occasion.PASSWORD_RESET
         if not account.email_verified:
-            for factor in await self._remove_factors(account.id):
-                await self._events.second_factor_changed(account, factor, FactorChange.REMOVED)
+            occasion = Occasion.UNVERIFIED_PASSWORD_RESET
             changed = await self._accounts.change(account, email_verified=True)
-            self._outbox.add(
-                UserEmailVerified(version=changed.version, user_id=changed.id, email=changed.email)
-            )
-        await self._end_credentials(account.id)
-        await self._log_ins.trust(email=account.email, address=address)
-        self._audit.append(
-            "user.password_reset", actor=origin.acting_for(account.id), subject=f"user:{account.id}"
-        )
+            record_verified_email(changed, by=by, outbox=self._outbox, audit=self._audit)
+        for factor in await self._ender.end(account.id, occasion):
+            await self._events.second_factor_changed(account, factor, FactorChange.REMOVED)
+        await self._log_ins.trust(email_key=email_key(account.email), address=address)
+        self._audit.append("user.password_reset", actor=by, subject=f"user:{account.id}")
 
 
 class PasswordReset:

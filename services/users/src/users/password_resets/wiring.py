@@ -1,18 +1,15 @@
 """Construct the password reset."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
-from uuid import UUID
 
 from chassis.audit import AuditLog
 from chassis.database.unit import Unit
 from chassis.wiring import ServiceResources, resource, use_case
 from users.accounts.repository import AccountRepository
-from users.accounts.wiring import end_all_credentials
-from users.log_ins.service import LogInThrottle
+from users.credentials.wiring import credential_ender
 from users.one_time_tokens.wiring import one_time_tokens
-from users.passkeys.repository import PasskeyRepository
 from users.password_resets.service import (
     PasswordReset,
     PasswordResetMails,
@@ -20,11 +17,9 @@ from users.password_resets.service import (
     PasswordResetService,
 )
 from users.resources import Resources
-from users.security_events.service import Factor
 from users.security_events.wiring import security_events
 from users.throttling.repository import BucketRepository
-from users.throttling.service import RequestThrottle
-from users.totp.repository import Removed, TotpRepository
+from users.throttling.service import LogInThrottle, RequestThrottle
 
 
 def reset_requests(resources: Resources, unit: Unit) -> PasswordResetRequests:
@@ -45,17 +40,6 @@ def password_reset_mails(resources: ServiceResources, unit: Unit) -> PasswordRes
     )
 
 
-def _factors_removed(unit: Unit) -> Callable[[UUID], Awaitable[Collection[Factor]]]:
-    async def remove(user_id: UUID) -> Collection[Factor]:
-        removed = {
-            Factor.PASSKEY: await PasskeyRepository(unit).delete_all(user_id) > 0,
-            Factor.TOTP: await TotpRepository(unit).delete(user_id) is Removed.ON,
-        }
-        return [factor for factor, had in removed.items() if had]
-
-    return remove
-
-
 @asynccontextmanager
 async def password_reset_transaction(
     resources: Resources,
@@ -66,8 +50,7 @@ async def password_reset_transaction(
             accounts=AccountRepository(unit),
             tokens=one_time_tokens(unit),
             outbox=resources.outbox(unit),
-            end_credentials=end_all_credentials(resources, unit),
-            remove_factors=_factors_removed(unit),
+            ender=credential_ender(resources, unit, token_lifetime=resources.signer.lifetime),
             events=security_events(resources, unit),
             log_ins=LogInThrottle(buckets=BucketRepository(unit), limits=resources.log_in_limits),
             audit=AuditLog(unit),

@@ -11,10 +11,10 @@ from chassis.errors import LogInRequired
 from chassis.http import Router, acting_in_person, problems
 from chassis.http.origin import client_address, limit_key
 from users.accounts.errors import AccountNotFound
-from users.log_ins.errors import TooManyFailedLogIns
 from users.passwords.errors import WrongPassword
 from users.passwords.schemas import PasswordReplacement
 from users.passwords.wiring import PasswordChangeDep
+from users.throttling.errors import TooManyFailedLogIns
 
 router = Router(prefix="/api/v1/users/me/password", tags=["accounts"])
 

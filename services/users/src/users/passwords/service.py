@@ -1,21 +1,50 @@
-"""The use case of passwords: replace one's own, which needs the current one."""
+"""Use cases of passwords: verify one that was typed, and replace one's own."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from uuid import UUID
 
 from chassis.actor import Actor
 from chassis.audit import AuditLog
-from chassis.auth.passwords import Passwords, PasswordsBusy
+from chassis.auth.passwords import Passwords
 from chassis.errors import Unauthenticated
-from users.accounts.models import Account, password_spellings
+from users.accounts.models import Account, Occasion, email_key, password_spellings
 from users.accounts.repository import AccountRepository
 from users.accounts.service import check_new_password, existing_account
-from users.log_ins.models import LogInAttempt
-from users.log_ins.service import LogInThrottle
+from users.credentials.service import CredentialEnder
 from users.passwords.errors import WrongPassword
 from users.security_events.service import PasswordMethod, SecurityEvents
-from users.sessions.service import SessionRevoker
+from users.throttling.models import LogInAttempt
+from users.throttling.service import LogInThrottle, RefusalRecords, withdrawn_if_busy
+
+
+async def matching_spelling(
+    passwords: Passwords,
+    typed: str,
+    stored: str | None,
+    *,
+    withdraw: Callable[[], Awaitable[None]],
+) -> str | None:
+    """Return the spelling of a password that `stored` is the hash of, or None.
+
+    Args:
+        passwords: verifies passwords.
+        typed: the password as it was typed.
+        stored: the hash; None if there is no account, which costs as many verifications.
+        withdraw: stops counting the guess. It is called if no spelling was verified.
+
+    Raises:
+        PasswordsBusy: too many passwords are being verified.
+    """
+    first, *others = password_spellings(typed)
+    async with withdrawn_if_busy(withdraw):
+        good = await passwords.verify(first, stored)
+    if good:
+        return first
+    for spelling in others:
+        if await passwords.verify(spelling, stored):
+            return spelling
+    return None
 
 
 class PasswordService:
@@ -23,9 +52,10 @@ class PasswordService:
 
     Args:
         accounts: the transaction's accounts.
-        revoker: ends sessions in the transaction.
+        ender: ends credentials in the transaction.
         throttle: counts guesses of passwords in the transaction.
         events: publishes the change in the transaction.
+        refusals: says which wrong guesses go on record.
         audit: the transaction's audit log.
     """
 
@@ -33,15 +63,17 @@ class PasswordService:
         self,
         *,
         accounts: AccountRepository,
-        revoker: SessionRevoker,
+        ender: CredentialEnder,
         throttle: LogInThrottle,
         events: SecurityEvents,
+        refusals: RefusalRecords,
         audit: AuditLog,
     ) -> None:
         self._accounts = accounts
-        self._revoker = revoker
+        self._ender = ender
         self._throttle = throttle
         self._events = events
+        self._refusals = refusals
         self._audit = audit
 
     async def account(self, user_id: UUID) -> Account:
@@ -57,11 +89,17 @@ class PasswordService:
         Raises:
             TooManyFailedLogIns: too many log-ins or guesses failed.
         """
-        return await self._throttle.begin(email=email, address=address)
+        return await self._throttle.begin(email_key=email_key(email), address=address)
 
     async def withdraw(self, attempt: LogInAttempt) -> None:
         """Stop counting a guess."""
         await self._throttle.withdraw(attempt)
+
+    async def record_refusal(self, user_id: UUID, *, by: Actor) -> None:
+        """Record that the current password was wrong: for each account, once a minute."""
+        action = "user.password_refused"
+        if await self._refusals.take(action, str(user_id)):
+            self._audit.append(action, actor=by, subject=f"user:{user_id}")
 
     async def replace(
         self, user_id: UUID, *, attempt: LogInAttempt, verified_hash: str, new_hash: str, by: Actor
@@ -82,7 +120,7 @@ class PasswordService:
         if account.password_hash != verified_hash:
             return False
         await self._events.change_password(account, new_hash, method=PasswordMethod.CHANGE)
-        await self._revoker.revoke_all(user_id, but=by.session_id)
+        await self._ender.end(user_id, Occasion.PASSWORD_CHANGED, but=by.session_id)
         await self._throttle.succeed(attempt)
         self._audit.append("user.password_changed", actor=by, subject=f"user:{user_id}")
         return True
@@ -137,37 +175,30 @@ class PasswordChange:
             attempt = await passwords.begin(email=account.email, address=address)
         replaced = False
         while not replaced:  # repeats only if the hash was replaced during the try
-            verified = await self._verified_hash(user_id, attempt, current)
-            async with self._withdrawn_if_busy(attempt):
+            verified = await self._verified_hash(user_id, attempt, current, by)
+            async with withdrawn_if_busy(lambda: self._withdraw(attempt)):
                 new_hash = await self._passwords.hash(new)
             async with self._transaction() as passwords:
                 replaced = await passwords.replace(
                     user_id, attempt=attempt, verified_hash=verified, new_hash=new_hash, by=by
                 )
 
-    async def _verified_hash(self, user_id: UUID, attempt: LogInAttempt, current: str) -> str:
+    async def _verified_hash(
+        self, user_id: UUID, attempt: LogInAttempt, current: str, by: Actor
+    ) -> str:
         """Return the account's hash, which is that of `current`; or raise WrongPassword."""
         async with self._transaction() as passwords:
             stored = (await passwords.account(user_id)).password_hash
-        first, *others = password_spellings(current)
-        async with self._withdrawn_if_busy(attempt):
-            good = await self._passwords.verify(first, stored)
-        for spelling in others:
-            good = good or await self._passwords.verify(spelling, stored)
-        if not good:
+        matched = await matching_spelling(
+            self._passwords, current, stored, withdraw=lambda: self._withdraw(attempt)
+        )
+        if matched is None:
+            async with self._transaction() as passwords:
+                await passwords.record_refusal(user_id, by=by)
             message = "The current password is wrong. Send the password that you log in with."
             raise WrongPassword(message)
         return stored
 
-    @asynccontextmanager
-    async def _withdrawn_if_busy(self, attempt: LogInAttempt) -> AsyncIterator[None]:
-        """Stop counting the guess if the block raises PasswordsBusy.
-
-        If it counted, a client that retries as `Retry-After` says would soon be throttled.
-        """
-        try:
-            yield
-        except PasswordsBusy:
-            async with self._transaction() as passwords:
-                await passwords.withdraw(attempt)
-            raise
+    async def _withdraw(self, attempt: LogInAttempt) -> None:
+        async with self._transaction() as passwords:
+            await passwords.withdraw(attempt)

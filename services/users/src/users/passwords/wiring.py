@@ -7,12 +7,12 @@ from typing import Annotated
 from chassis.audit import AuditLog
 from chassis.wiring import resource
 from users.accounts.repository import AccountRepository
-from users.log_ins.service import LogInThrottle
+from users.credentials.wiring import credential_ender
 from users.passwords.service import PasswordChange, PasswordService
 from users.resources import Resources
 from users.security_events.wiring import security_events
-from users.sessions.wiring import revoker
 from users.throttling.repository import BucketRepository
+from users.throttling.service import LogInThrottle, RefusalRecords
 
 
 @asynccontextmanager
@@ -22,9 +22,10 @@ async def password_transaction(resources: Resources) -> AsyncIterator[PasswordSe
         buckets = BucketRepository(unit)
         yield PasswordService(
             accounts=AccountRepository(unit),
-            revoker=revoker(resources, unit, token_lifetime=resources.signer.lifetime),
+            ender=credential_ender(resources, unit, token_lifetime=resources.signer.lifetime),
             throttle=LogInThrottle(buckets=buckets, limits=resources.log_in_limits),
             events=security_events(resources, unit),
+            refusals=RefusalRecords(buckets=buckets),
             audit=AuditLog(unit),
         )
 

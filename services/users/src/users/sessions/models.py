@@ -1,21 +1,17 @@
 """The tables of log-in sessions and refresh tokens, and the scopes of each role."""
 
-import hashlib
-import os
 import re
-import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import DateTime, ForeignKey, Index, LargeBinary, Text, func, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
+from chassis.actor import Actor, ActorKind
+from chassis.auth.encryption import DerivedCipher
 from chassis.database import Timestamped, new_id
 from users.accounts.models import Role
 from users.metadata import Base
@@ -29,9 +25,9 @@ REUSE_SEEN = timedelta(days=7)
 ENDED_SESSIONS_KEPT = timedelta(days=30)
 """How long a session is kept after it was revoked."""
 
-_TOKEN_BYTES = 32
-_KEY_BYTES = 32
-_NONCE_BYTES = 12  # SP 800-38D §5.2.1.1
+SIDS_PER_EVENT = 1000
+"""How many ids one event announces. An id takes 39 bytes, and a broker accepts about 900 kB."""
+
 _PURPOSE = b"slipway users: successor of a refresh token"
 
 _MAX_USER_AGENT = 400
@@ -101,8 +97,31 @@ class Client:
             request_id=request_id,
         )
 
+    def unidentified_actor(self) -> Actor:
+        """Return the actor of a request that proved nobody's identity."""
+        return Actor(kind=ActorKind.SYSTEM, address=self.address, request_id=self.request_id)
+
 
 UNKNOWN_CLIENT = Client()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionLimits:
+    """How long log-in sessions live, and how many an account has.
+
+    Attributes:
+        idle: how long a refresh token can stay unused.
+        lifetime: how long after its log-in a session can be refreshed, however much it is used.
+        per_account: how many live sessions an account has at most.
+    """
+
+    idle: timedelta
+    lifetime: timedelta
+    per_account: int
+
+    def expiry(self, now: datetime, *, logged_in_at: datetime) -> datetime:
+        """Return when a refresh token that is issued now expires."""
+        return min(now + self.idle, logged_in_at + self.lifetime)
 
 
 class LogInSession(Base, Timestamped):
@@ -126,6 +145,15 @@ class LogInSession(Base, Timestamped):
 
     __tablename__ = "sessions"
     __table_args__ = (
+        # For the list of an account's live sessions, and the end of the oldest ones. Without it,
+        # both would read all sessions that ended in the last 30 days.
+        Index(
+            "ix_sessions_live",
+            "user_id",
+            "created_at",
+            "id",
+            postgresql_where=text("revoked_at IS NULL"),
+        ),
         # For the erasure of expired successors. It is partial: few rows have a successor.
         Index(
             "ix_sessions_successor_until",
@@ -155,7 +183,7 @@ class LogInSession(Base, Timestamped):
 
 
 class RefreshToken(Base, Timestamped):
-    """One refresh token. Only its SHA-256 is stored: a fast hash is enough for 256 random bits."""
+    """One refresh token. Only its hash is stored; see ``token_hash``."""
 
     __tablename__ = "refresh_tokens"
 
@@ -200,8 +228,7 @@ def seal(successor: str, *, predecessor: str) -> bytes:
 
     A predecessor has one successor, so its key encrypts only one message.
     """
-    nonce = os.urandom(_NONCE_BYTES)
-    return nonce + AESGCM(_key_of(predecessor)).encrypt(nonce, successor.encode(), None)
+    return _cipher_of(predecessor).encrypt(successor.encode())
 
 
 def unseal(sealed: bytes, *, predecessor: str) -> str:
@@ -210,21 +237,8 @@ def unseal(sealed: bytes, *, predecessor: str) -> str:
     Raises:
         cryptography.exceptions.InvalidTag: it was encrypted for another predecessor.
     """
-    nonce, encrypted = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
-    return AESGCM(_key_of(predecessor)).decrypt(nonce, encrypted, None).decode()
+    return _cipher_of(predecessor).decrypt(sealed).decode()
 
 
-def _key_of(refresh_token: str) -> bytes:
-    """Return a key derived by HKDF (RFC 5869). 256 random bits need no salt and no slow hash."""
-    derivation = HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=_PURPOSE)
-    return derivation.derive(refresh_token.encode())
-
-
-def new_refresh_token() -> str:
-    """Return a new random refresh token."""
-    return secrets.token_urlsafe(_TOKEN_BYTES)
-
-
-def hash_of(refresh_token: str) -> bytes:
-    """Return the hash under which a refresh token is stored. It accepts any text."""
-    return hashlib.sha256(refresh_token.encode("utf-8", "surrogatepass")).digest()
+def _cipher_of(refresh_token: str) -> DerivedCipher:
+    return DerivedCipher(refresh_token, purpose=_PURPOSE)

@@ -63,11 +63,7 @@ class SessionRepository:
         self, user_id: UUID, wanted: PageRequest[TimePosition]
     ) -> PageRows[LogInSession, TimePosition]:
         """Return a page of a user's sessions that have neither ended nor expired, newest first."""
-        alive = select(LogInSession).where(
-            LogInSession.user_id == user_id,
-            LogInSession.revoked_at.is_(None),
-            or_(LogInSession.expires_at.is_(None), LogInSession.expires_at > func.now()),
-        )
+        alive = select(LogInSession).where(*_live(user_id))
         return await _NEWEST_FIRST.page(self._unit.session, alive, wanted)
 
     async def lock(self, session_id: UUID) -> LogInSession | None:
@@ -254,6 +250,24 @@ class SessionRepository:
         )
         return (await self._unit.session.scalars(recent)).all()
 
+    async def revoke_oldest(self, newest: LogInSession, *, keep: int) -> Sequence[UUID]:
+        """End the oldest live sessions of an account beyond `keep`, and return their ids.
+
+        The account's row must be locked, so that no other session is opened at the same time.
+
+        Args:
+            newest: the session that was just opened. It stays, although others may have a later
+                time: a transaction's time is that of its start, before it waited for the lock.
+            keep: how many live sessions stay, with the newest.
+        """
+        surplus = (
+            select(LogInSession.id)
+            .where(*_live(newest.user_id), LogInSession.id != newest.id)
+            .order_by(LogInSession.created_at.desc(), LogInSession.id.desc())
+            .offset(keep - 1)
+        )
+        return await self._revoke(LogInSession.id.in_(surplus))
+
     async def each_of(self, user_id: UUID) -> AsyncIterator[LogInSession]:
         """Yield all sessions of a user, also those that ended, oldest first."""
         statement = select(LogInSession).where(LogInSession.user_id == user_id)
@@ -267,10 +281,22 @@ class SessionRepository:
             for session in page:
                 yield session
 
-    async def _revoke(self, which: ColumnElement[bool]) -> None:
-        await self._unit.session.execute(
+    async def _revoke(self, which: ColumnElement[bool]) -> Sequence[UUID]:
+        """End sessions that have not ended, and return their ids."""
+        ended = await self._unit.session.scalars(
             update(LogInSession)
             .where(which, LogInSession.revoked_at.is_(None))
             .values(revoked_at=func.now(), **_NO_SUCCESSOR, **_NO_CLIENT)
+            .returning(LogInSession.id)
             .execution_options(synchronize_session=False)
         )
+        return ended.all()
+
+
+def _live(user_id: UUID) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of a user's sessions that have neither ended nor expired."""
+    return (
+        LogInSession.user_id == user_id,
+        LogInSession.revoked_at.is_(None),
+        or_(LogInSession.expires_at.is_(None), LogInSession.expires_at > func.now()),
+    )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import batched
 from uuid import UUID
 
 import structlog
@@ -11,6 +12,7 @@ import structlog
 from chassis.actor import Actor, ActorKind
 from chassis.audit import AuditLog
 from chassis.auth import SessionGrant, TokenSigner
+from chassis.auth.opaque import new_token, token_hash
 from chassis.auth.revocation import MARGIN
 from chassis.messaging import Outbox
 from chassis.paging import PageRequest, PageRows, TimePosition
@@ -19,11 +21,12 @@ from users.accounts.models import Account
 from users.accounts.repository import AccountRepository
 from users.sessions.errors import SessionNotFound
 from users.sessions.models import (
+    SIDS_PER_EVENT,
     UNKNOWN_CLIENT,
     Client,
     LogInSession,
-    hash_of,
-    new_refresh_token,
+    RefreshToken,
+    SessionLimits,
     scopes_of,
     seal,
     unseal,
@@ -53,8 +56,19 @@ class Refusal(StrEnum):
     UNKNOWN = "The refresh token is unknown. Log in."
     REVOKED = "The log-in session has ended. Log in."
     REUSED = "The refresh token was used before, so its log-in session has been ended. Log in."
-    EXPIRED = "The refresh token has expired. Log in."
+    EXPIRED = "The refresh token or its log-in session has expired. Log in."
     INACTIVE = "The account is deactivated. Ask support to reactivate it."
+
+
+def announce_ended(outbox: Outbox, user_id: UUID, sids: Sequence[UUID]) -> None:
+    """Publish that sessions or API keys of a user ended, SIDS_PER_EVENT in each event.
+
+    In one event, the ids of about 23,000 sessions would exceed the largest message that the broker
+    accepts. The event would then never be sent.
+    """
+    now = datetime.now(UTC)
+    for chunk in batched(sids, SIDS_PER_EVENT):
+        outbox.add(SessionRevoked(user_id=user_id, sids=list(chunk), revoked_at=now))
 
 
 class SessionRevoker:
@@ -76,7 +90,20 @@ class SessionRevoker:
     async def revoke(self, session: LogInSession) -> None:
         """End one session. Its row must be locked."""
         await self._sessions.revoke(session.id)
-        self._announce(session.user_id, [session.id])
+        announce_ended(self._outbox, session.user_id, [session.id])
+
+    async def revoke_oldest(self, newest: LogInSession, *, keep: int) -> Sequence[UUID]:
+        """End the oldest live sessions of a user beyond `keep`, and return their ids.
+
+        The account's row must be locked, so that no session is opened during the call.
+
+        Args:
+            newest: the session that was just opened; it stays.
+            keep: how many live sessions stay, with the newest.
+        """
+        ended = await self._sessions.revoke_oldest(newest, keep=keep)
+        announce_ended(self._outbox, newest.user_id, ended)
+        return ended
 
     async def revoke_all(self, user_id: UUID, *, but: UUID | None = None) -> None:
         """End all sessions of a user, because their tokens no longer describe the account.
@@ -89,13 +116,7 @@ class SessionRevoker:
         """
         since = datetime.now(UTC) - self._token_lifetime - MARGIN
         ended = await self._sessions.revoke_all(user_id, but=but, issued_since=since)
-        if ended:
-            self._announce(user_id, ended)
-
-    def _announce(self, user_id: UUID, sids: Sequence[UUID]) -> None:
-        self._outbox.add(
-            SessionRevoked(user_id=user_id, sids=list(sids), revoked_at=datetime.now(UTC))
-        )
+        announce_ended(self._outbox, user_id, ended)
 
 
 class SessionService:
@@ -107,7 +128,7 @@ class SessionService:
         revoker: ends sessions in the transaction.
         audit: the transaction's audit log.
         signer: signs access tokens.
-        refresh_lifetime: how long an unused refresh token is valid.
+        limits: how long sessions live, and how many an account has.
     """
 
     def __init__(
@@ -118,14 +139,14 @@ class SessionService:
         revoker: SessionRevoker,
         audit: AuditLog,
         signer: TokenSigner,
-        refresh_lifetime: timedelta,
+        limits: SessionLimits,
     ) -> None:
         self._sessions = sessions
         self._accounts = accounts
         self._revoker = revoker
         self._audit = audit
         self._signer = signer
-        self._refresh_lifetime = refresh_lifetime
+        self._limits = limits
 
     async def open(
         self,
@@ -136,18 +157,23 @@ class SessionService:
     ) -> IssuedTokens:
         """Open a session of a locked account, and return its tokens.
 
+        If the account has more live sessions than it may have, the oldest ends. Otherwise a client
+        that logs in for each request would fill the table, and could not be noticed by its user.
+
         Args:
             account: the account.
             methods: how its user logged in, as RFC 8176 names it.
             client: the client that logged in.
         """
-        expires_at = self._expiry()
+        now = datetime.now(UTC)
+        expires_at = self._limits.expiry(now, logged_in_at=now)
         session = await self._sessions.open(
             account.id, methods=methods, client=client, expires_at=expires_at
         )
         refresh_token = await self._new_token(session.id, expires_at)
         owner = _owner(session, client)
         self._record("session.opened", session, by=owner, details={"methods": list(methods)})
+        await self._end_oldest(session, by=owner)
         return self._issued(session, account, refresh_token)
 
     async def page(
@@ -179,7 +205,7 @@ class SessionService:
 
         An unknown token changes nothing (§2.2): the caller can't use it anyway.
         """
-        session = await self._sessions.lock_family(hash_of(token))
+        session = await self._sessions.lock_family(token_hash(token))
         if session is not None:
             await self._end(session, by=_owner(session, client))
 
@@ -199,20 +225,20 @@ class SessionService:
         is repeated because its response was lost: within ``REPEATABLE``, as long as the successor
         is unused. Any other use of a used token ends the session.
         """
-        token_hash = hash_of(refresh_token)
-        family = await self._sessions.lock_family(token_hash)
+        presented = token_hash(refresh_token)
+        family = await self._sessions.lock_family(presented)
         if family is None:
             return Refusal.UNKNOWN
         if family.revoked_at is not None:
             return Refusal.REVOKED
-        token = await self._sessions.token(token_hash)
+        token = await self._sessions.token(presented)
         successor: str | None = None
         if token.used_at is not None:
             successor = await self._kept_successor(family, refresh_token)
             if successor is None:
                 await self._end_reused(family, client)
                 return Refusal.REUSED
-        elif token.expires_at <= datetime.now(UTC):
+        if self._is_over(family, token):
             return Refusal.EXPIRED
         account = await self._accounts.find(family.user_id)
         if account is None or not account.is_active:
@@ -221,6 +247,25 @@ class SessionService:
             successor = await self._succeed(family, refresh_token, client)
         return self._issued(family, account, successor)
 
+    def _is_over(self, family: LogInSession, token: RefreshToken) -> bool:
+        """Return whether a token was unused for too long, or its log-in is too long ago.
+
+        The time of the log-in is compared as well: the setting may have become shorter since the
+        token was issued.
+        """
+        now = datetime.now(UTC)
+        unused = token.used_at is None and token.expires_at <= now
+        return unused or family.created_at + self._limits.lifetime <= now
+
+    async def _end_oldest(self, newest: LogInSession, *, by: Actor) -> None:
+        for ended in await self._revoker.revoke_oldest(newest, keep=self._limits.per_account):
+            self._audit.append(
+                "session.ended",
+                actor=by,
+                subject=f"user:{newest.user_id}",
+                details={"session": str(ended), "reason": "too many sessions"},
+            )
+
     async def _end_reused(self, family: LogInSession, client: Client) -> None:
         """End a session of which a used token was presented: by a thief, or by its owner later.
 
@@ -228,8 +273,7 @@ class SessionService:
         """
         await self._revoker.revoke(family)
         log.warning("refresh token reused", session_id=str(family.id))
-        by = Actor(kind=ActorKind.SYSTEM, address=client.address, request_id=client.request_id)
-        self._record("session.reuse_detected", family, by=by)
+        self._record("session.reuse_detected", family, by=client.unidentified_actor())
 
     async def _end(self, session: LogInSession, *, by: Actor) -> None:
         if session.revoked_at is None:
@@ -252,15 +296,16 @@ class SessionService:
         )
 
     async def _kept_successor(self, family: LogInSession, refresh_token: str) -> str | None:
-        sealed = await self._sessions.kept_successor(family.id, of=hash_of(refresh_token))
+        sealed = await self._sessions.kept_successor(family.id, of=token_hash(refresh_token))
         if sealed is None:
             return None
         log.info("refresh response repeated", session_id=str(family.id))
         return unseal(sealed, predecessor=refresh_token)
 
     async def _succeed(self, family: LogInSession, refresh_token: str, client: Client) -> str:
-        used = hash_of(refresh_token)
-        expires_at = self._expiry()
+        used = token_hash(refresh_token)
+        now = datetime.now(UTC)
+        expires_at = self._limits.expiry(now, logged_in_at=family.created_at)
         successor = await self._new_token(family.id, expires_at)
         await self._sessions.mark_used(used)
         sealed = seal(successor, predecessor=refresh_token)
@@ -270,14 +315,11 @@ class SessionService:
         return successor
 
     async def _new_token(self, session_id: UUID, expires_at: datetime) -> str:
-        refresh_token = new_refresh_token()
+        refresh_token = new_token()
         await self._sessions.add_token(
-            session_id=session_id, token_hash=hash_of(refresh_token), expires_at=expires_at
+            session_id=session_id, token_hash=token_hash(refresh_token), expires_at=expires_at
         )
         return refresh_token
-
-    def _expiry(self) -> datetime:
-        return datetime.now(UTC) + self._refresh_lifetime
 
     def _issued(self, session: LogInSession, account: Account, refresh_token: str) -> IssuedTokens:
         """Return the tokens of a session: `auth_time` and `amr` stay those of the log-in."""

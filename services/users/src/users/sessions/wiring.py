@@ -34,7 +34,7 @@ def sessions(resources: Resources, unit: Unit) -> SessionService:
         revoker=revoker(resources, unit, token_lifetime=resources.signer.lifetime),
         audit=AuditLog(unit),
         signer=resources.signer,
-        refresh_lifetime=resources.refresh_lifetime,
+        limits=resources.session_limits,
     )
 
 

@@ -1,7 +1,6 @@
 """The table of TOTP secrets, and the rules for codes (RFC 6238) and recovery codes."""
 
 import base64
-import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chassis.auth import secret_keys
+from chassis.auth.opaque import token_hash
 from chassis.database import Timestamped
 from users.metadata import Base
 
@@ -47,6 +47,8 @@ class Totp(Base, Timestamped):
         last_step: the time step of the code that was accepted last. No code of this or an earlier
             step is accepted again (RFC 6238 §5.2).
         recovery_codes: the hashes of the recovery codes that were not used yet.
+        sealed_at: when `secret` was encrypted last. A recovery code does not change it, so it says
+            which accounts still need a former key. None if an earlier release encrypted it.
     """
 
     __tablename__ = "totp"
@@ -66,6 +68,7 @@ class Totp(Base, Timestamped):
     pending_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     last_step: Mapped[int | None] = mapped_column(BigInteger)
     recovery_codes: Mapped[list[bytes]] = mapped_column(ARRAY(LargeBinary))
+    sealed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 def new_secret() -> bytes:
@@ -119,7 +122,7 @@ def new_recovery_codes() -> list[str]:
 
 def recovery_hash(code: str) -> bytes:
     """Return the hash under which a recovery code is stored. It accepts any text."""
-    return hashlib.sha256(normalised(code).encode("utf-8", "surrogatepass")).digest()
+    return token_hash(normalised(code))
 
 
 def _random_text() -> str:

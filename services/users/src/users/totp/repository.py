@@ -35,7 +35,7 @@ class TotpRepository:
             False if TOTP is on already; nothing is changed then.
         """
         until = func.now() + PENDING_FOR
-        fresh = {"secret": secret, "pending_until": until}
+        fresh = {"secret": secret, "sealed_at": func.now(), "pending_until": until}
         statement = (
             insert(Totp)
             .values(user_id=user_id, recovery_codes=[], **fresh)
@@ -113,7 +113,7 @@ class TotpRepository:
                 Totp.pending_until.is_(None),
                 or_(Totp.last_step.is_(None), Totp.last_step < step),
             )
-            .values(last_step=step, secret=secret)
+            .values(last_step=step, secret=secret, sealed_at=func.now())
             .returning(Totp.user_id)
             .execution_options(synchronize_session=False)
         )

@@ -9,7 +9,7 @@ from chassis.auth import Principal, require_scope
 from chassis.errors import LogInRequired, ReauthenticationNeeded
 from chassis.http import Router, acting_in_person, problems
 from chassis.http.caching import NO_STORE
-from users.accounts.errors import AccountNotFound
+from users.accounts.errors import AccountNotFound, EmailNotVerified
 from users.totp.errors import (
     TotpAlreadyOn,
     TotpNotPending,
@@ -31,7 +31,12 @@ Reader = Annotated[Principal, require_scope("profile")]
     status_code=201,
     operation_id="setUpTotp",
     responses=problems(
-        LogInRequired, ReauthenticationNeeded, AccountNotFound, TotpAlreadyOn, TotpUnavailable
+        LogInRequired,
+        ReauthenticationNeeded,
+        AccountNotFound,
+        EmailNotVerified,
+        TotpAlreadyOn,
+        TotpUnavailable,
     ),
 )
 async def set_up(owner: Owner, totp: TotpDep, response: Response) -> TotpSetup:
@@ -48,7 +53,13 @@ async def set_up(owner: Owner, totp: TotpDep, response: Response) -> TotpSetup:
     "/confirm",
     operation_id="confirmTotp",
     responses=problems(
-        LogInRequired, ReauthenticationNeeded, TotpNotPending, WrongTotpCode, TotpUnavailable
+        LogInRequired,
+        ReauthenticationNeeded,
+        AccountNotFound,
+        EmailNotVerified,
+        TotpNotPending,
+        WrongTotpCode,
+        TotpUnavailable,
     ),
 )
 async def confirm(
@@ -87,7 +98,7 @@ async def read_state(reader: Reader, totp: TotpDep) -> TotpState:
     "",
     status_code=204,
     operation_id="removeTotp",
-    responses=problems(LogInRequired, ReauthenticationNeeded, TotpNotSetUp),
+    responses=problems(LogInRequired, ReauthenticationNeeded, AccountNotFound, TotpNotSetUp),
 )
 async def remove(owner: Owner, totp: TotpDep) -> None:
     """Remove TOTP with its recovery codes. The log-in must be at most 5 minutes ago."""

@@ -13,7 +13,6 @@ from chassis.audit import AuditLog
 from chassis.auth.recency import RECENT, require_recent_log_in
 from chassis.auth.secret_keys import UnknownKeyError
 from chassis.errors import FieldError
-from users.accounts.errors import AccountNotFound
 from users.accounts.repository import AccountRepository
 from users.security_events.service import Factor, FactorChange, SecurityEvents
 from users.totp.errors import (
@@ -97,6 +96,8 @@ class TotpService:
         """Store a new secret, and return it. Log-ins need no code until the secret is confirmed.
 
         Raises:
+            AccountNotFound: the account was deleted.
+            EmailNotVerified: the account's address is not verified.
             ReauthenticationNeeded: the log-in is older than RECENT.
             TotpAlreadyOn: TOTP is on.
             TotpUnavailable: the settings hold no key.
@@ -106,10 +107,7 @@ class TotpService:
             message = "This system has no TOTP_KEYS. Ask its operator to set them."
             raise TotpUnavailable(message)
         # The lock keeps the account from being deleted before this transaction ends.
-        account = await self._accounts.lock_person(owner)
-        if account is None:
-            message = "The account was deleted. Register again."
-            raise AccountNotFound(message)
+        account = await self._accounts.lock_verified_person(owner)
         secret = new_secret()
         sealed = self._keys.seal(secret, owner=user_id)
         if not await self._totp.begin(user_id, secret=sealed):
@@ -126,14 +124,16 @@ class TotpService:
         The log-in may be as old as the setup can be: a person needs some minutes for the app.
 
         Raises:
+            AccountNotFound: the account was deleted.
+            EmailNotVerified: the account's address is not verified.
             ReauthenticationNeeded: the log-in is older than RECENT and PENDING_FOR together.
             TotpNotPending: there is nothing to confirm.
             TotpUnavailable: the settings do not hold the secret's key.
             WrongTotpCode: the code does not fit the secret.
         """
-        account = await self._accounts.lock_person(owner, within=RECENT + PENDING_FOR)
-        pending = None if account is None else await self._totp.lock_pending(account.id)
-        if account is None or pending is None:
+        account = await self._accounts.lock_verified_person(owner, within=RECENT + PENDING_FOR)
+        pending = await self._totp.lock_pending(account.id)
+        if pending is None:
             message = "There is no setup of TOTP to confirm, or it has expired. Begin a new one."
             raise TotpNotPending(message)
         secret = _unsealed(pending, self._keys)
@@ -156,9 +156,7 @@ class TotpService:
         """
         account = await self._accounts.lock_person(owner)
         codes = new_recovery_codes()
-        if account is None or not await self._totp.replace_recovery_codes(
-            account.id, _hashes(codes)
-        ):
+        if not await self._totp.replace_recovery_codes(account.id, _hashes(codes)):
             message = "TOTP is not on for this account, so it has no recovery codes. Set it up."
             raise TotpNotSetUp(message)
         self._audit.append(
@@ -177,8 +175,8 @@ class TotpService:
             TotpNotSetUp: there is none.
         """
         account = await self._accounts.lock_person(owner)
-        removed = None if account is None else await self._totp.delete(account.id)
-        if account is None or removed is None:
+        removed = await self._totp.delete(account.id)
+        if removed is None:
             message = "TOTP is not set up for this account, so there is nothing to remove."
             raise TotpNotSetUp(message)
         self._audit.append("totp.removed", actor=owner, subject=f"user:{account.id}")

@@ -1,8 +1,13 @@
 """Entries of the audit log wait to be sealed; seals can only be appended to.
 
-CREATE TRIGGER waits until the transactions that write to `audit_log` have ended. So once this
-revision is committed, an entry either was committed before, or the trigger queues it. The next
-revision queues the former.
+The trigger needs a lock that waits until the transactions that write to `audit_log` have ended. So
+once this revision is committed, an entry either was committed before, or the trigger queues it. The
+next revision queues the former.
+
+Transactions that begin to write wait behind whoever waits for such a lock. A release that runs
+during the upgrade would stand still for as long as its slowest transaction. So the lock is tried
+for a moment, again and again, and the others write in between. It is the last thing that the
+revision takes: it is held for a few milliseconds.
 """
 
 import sqlalchemy as sa
@@ -16,6 +21,22 @@ down_revision = "chassis_0005"
 branch_labels = None
 depends_on = None
 
+_LOCK = """
+    DO $$
+    BEGIN
+        PERFORM set_config('lock_timeout', '100ms', true);
+        FOR attempt IN 1..100 LOOP
+            BEGIN
+                LOCK TABLE audit_log IN SHARE ROW EXCLUSIVE MODE;
+                RETURN;
+            EXCEPTION WHEN lock_not_available THEN
+                PERFORM pg_sleep(0.2);
+            END;
+        END LOOP;
+        RAISE EXCEPTION 'A transaction has been writing to audit_log for 30 s: lock timeout. End '
+            'it, then run the migration again.' USING ERRCODE = 'lock_not_available';
+    END $$
+"""
 # The trigger may run in a session with another search path.
 _QUEUE = """
     CREATE FUNCTION queue_audit_entry() RETURNS trigger LANGUAGE plpgsql
@@ -45,6 +66,8 @@ _APPEND_ONLY_TRIGGER = """
 
 
 def _create_unsealed() -> None:
+    op.execute(_QUEUE)
+    op.execute(_LOCK)  # the foreign key and the trigger need it
     op.create_table(
         "audit_unsealed",
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -53,7 +76,6 @@ def _create_unsealed() -> None:
             ["id"], ["audit_log.id"], name="fk_audit_unsealed_id_audit_log", ondelete="CASCADE"
         ),
     )
-    op.execute(_QUEUE)
     op.execute(_QUEUE_TRIGGER)
 
 

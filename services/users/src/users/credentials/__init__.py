@@ -1,0 +1,1 @@
+"""Credentials of an account: which of them end when the account changes."""
