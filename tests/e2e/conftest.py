@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from client import Address, NewOrder, Order, OrderItem, ProblemError, SlipwayClient
+from client import Address, NewItem, NewOrder, Order, ProblemError, SlipwayClient
 from localservers import PostgresServer
 from localservers.ports import free_port
 from slipway.local.system import System, running_system
@@ -78,7 +78,7 @@ class Customer:
         return await self.client.place_order(
             self.token,
             NewOrder(
-                items=[OrderItem(product_id=product_id, quantity=quantity)],
+                items=[NewItem(product_id=product_id, quantity=quantity)],
                 shipping_address=ADDRESS,
             ),
             idempotency_key=key or uuid.uuid4().hex,
