@@ -52,7 +52,7 @@ class SlipwayClient(
         """Return the user's live feed, which connects again and resumes whenever it is lost.
 
         Args:
-            token: authenticates the user.
+            token: authenticates the user; the feed accepts no API key.
             last_event_id: the last item that the caller has seen. None starts with new items, 0
                 with the oldest item that the server keeps.
             backoff: the delays between connections.
