@@ -13,15 +13,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from playwright.async_api import async_playwright, expect
+from playwright.async_api import expect
 
 from testkit.authenticator import code_of
+from testkit.browsers import chromium, visitor
 
 from .conftest import PASSWORD, Customer
 
-ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "docs" / "examples" / "browser"
-TRACES = ROOT / ".slipway" / "browser"
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "browser"
 ADDRESS = {
     "Street": "12 St James Square",
     "Postal code": "SW1Y 4JH",
@@ -55,12 +54,8 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 async def browser():
-    async with async_playwright() as playwright:
-        launched = await playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--no-proxy-server"]
-        )
+    async with chromium() as launched:
         yield launched
-        await launched.close()
 
 
 @pytest.fixture
@@ -69,23 +64,16 @@ async def visit(request, browser, page_url):
 
     @asynccontextmanager
     async def opened():
-        context = await browser.new_context()
-        await context.tracing.start(screenshots=True, snapshots=True, sources=True)
-        page = await context.new_page()
-        errors = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
-        trace = TRACES / f"{request.node.name}.zip"
-        try:
+        async with visitor(browser, name=request.node.name) as page:
+            errors = []
+            page.on("pageerror", lambda error: errors.append(str(error)))
+            page.on(
+                "console", lambda line: errors.append(line.text) if line.type == "error" else None
+            )
             await page.goto(page_url)
             yield page
             # Chromium prints a line for each refused request, such as a refresh without a cookie.
             assert not [one for one in errors if not one.startswith("Failed to load resource")]
-        except BaseException:
-            await context.tracing.stop(path=trace)
-            raise
-        finally:
-            await context.close()
 
     return opened
 
