@@ -118,9 +118,9 @@ pooler-check: .venv/.synced ## Test behind Debian's PgBouncer, which root instal
 	@$(RUN)/pytest -q -p no:cacheprovider libs/chassis/tests/messaging/test_pooler.py
 
 .PHONY: browser-check
-browser-check: .venv/.synced ## Add a passkey and log in with it in Chromium, which must be installed
+browser-check: .venv/.synced ## Run the browser example and passkeys in Chromium, which must be installed
 	@command -v chromium >/dev/null || { echo "chromium is missing: sudo apt-get install chromium" >&2; exit 1; }
-	@$(RUN)/pytest -q -p no:cacheprovider services/users/tests/browser_passkeys.py
+	@$(RUN)/pytest -q -p no:cacheprovider services/users/tests/browser_passkeys.py tests/e2e/browser_example.py
 
 .PHONY: charts-check
 charts-check: .venv/.synced | $(filter $(OWN_UV),$(UV)) ## Lint, render and validate the Helm charts

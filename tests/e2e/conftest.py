@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from client import Address, NewOrder, Order, OrderItem, ProblemError, SlipwayClient
+from client import Address, NewItem, NewOrder, Order, ProblemError, SlipwayClient
 from localservers import PostgresServer
 from localservers.ports import free_port
 from slipway.local.system import System, running_system
@@ -43,12 +43,21 @@ async def postgres(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-async def system(tmp_path_factory, postgres, kafka_bootstrap_servers):
+def page_origin():
+    """The origin of a page that may use the API, beside the API's own."""
+    return f"http://127.0.0.1:{free_port()}"
+
+
+@pytest.fixture(scope="session")
+async def system(tmp_path_factory, postgres, kafka_bootstrap_servers, page_origin):
     """Start the system, in an environment that names an unreachable proxy."""
     async with AsyncExitStack() as stack:
         with pytest.MonkeyPatch.context() as environment:
             # A new key signs after this wait. Processes check their key files every 5 s.
             environment.setenv("AUTH_SIGNING_KEY_WAIT", "6")
+            environment.setenv("CORS_ALLOW_ORIGINS", page_origin)
+            environment.setenv("CORS_ALLOW_CREDENTIALS", "true")
+            environment.setenv("BROWSER_ORIGINS", page_origin)
             for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
                 environment.setenv(name, "http://127.0.0.1:9")
                 environment.setenv(name.lower(), "http://127.0.0.1:9")
@@ -78,7 +87,7 @@ class Customer:
         return await self.client.place_order(
             self.token,
             NewOrder(
-                items=[OrderItem(product_id=product_id, quantity=quantity)],
+                items=[NewItem(product_id=product_id, quantity=quantity)],
                 shipping_address=ADDRESS,
             ),
             idempotency_key=key or uuid.uuid4().hex,

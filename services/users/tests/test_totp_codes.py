@@ -1,9 +1,6 @@
 """The codes of authenticator apps (RFC 6238), and the encryption of their secrets."""
 
 import base64
-import hashlib
-import hmac
-import time
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -11,20 +8,12 @@ from pydantic import ValidationError
 
 from chassis.auth.secret_keys import UnknownKeyError
 from chassis.database import new_id
+from testkit.authenticator import code_of
 from users.settings import UsersSettings
 from users.totp.models import SecretKeys, matching_step, provisioning_uri
 
 RFC_SECRET = b"12345678901234567890"
 OLD, NEW = "o" * 32, "n" * 32
-
-
-def code_of(secret, at=None):
-    """Return the code that an authenticator app shows, written anew from RFC 4226 §5.3."""
-    step = int((time.time() if at is None else at) // 30)
-    digest = hmac.digest(base64.b32decode(secret), step.to_bytes(8), hashlib.sha1)
-    offset = digest[-1] & 15
-    number = int.from_bytes(digest[offset : offset + 4]) & 0x7FFFFFFF
-    return f"{number % 1_000_000:06}"
 
 
 # RFC 6238, appendix B, SHA-1: the last six of the eight digits.

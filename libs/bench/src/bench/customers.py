@@ -19,7 +19,7 @@ from bench.arrivals import arrival_times, each_in_time
 from bench.plans import carry_out
 from bench.shop import ADDRESS
 from bench.wire import Wire, open_wire, post
-from client import Feed, NewOrder, OrderItem, SlipwayClient
+from client import Feed, NewItem, NewOrder, SlipwayClient
 
 _AT_ONCE = 10
 _LIMIT_SECONDS = 10.0
@@ -111,7 +111,7 @@ class Customers:
 
     def _order(self, number: int) -> bytes:
         two = self._random.sample(self._plan.products, 2)
-        items = tuple(OrderItem(product_id=one, quantity=1) for one in two)
+        items = tuple(NewItem(product_id=one, quantity=1) for one in two)
         order = NewOrder(items=items, shipping_address=ADDRESS)
         headers = {
             "authorization": f"Bearer {self._plan.tokens[number % len(self._plan.tokens)]}",

@@ -11,7 +11,7 @@ import asyncpg
 
 from bench.rig import Rig, User
 from bench.statements import LOG_SETTINGS, Statement, transaction_with
-from client import Address, Money, NewOrder, NewProduct, OrderItem, SlipwayClient
+from client import Address, Money, NewItem, NewOrder, NewProduct, SlipwayClient
 from localservers import PostgresServer
 from localservers.ports import free_port
 from slipway.errors import SlipwayError
@@ -71,7 +71,7 @@ class Shop:
     async def place(self, client: SlipwayClient, customer: User, key: str) -> None:
         """Place an order of the first product of each half."""
         one, two = (half[0] for half in self.halves)
-        items = (OrderItem(product_id=one, quantity=1), OrderItem(product_id=two, quantity=2))
+        items = (NewItem(product_id=one, quantity=1), NewItem(product_id=two, quantity=2))
         order = NewOrder(items=items, shipping_address=ADDRESS)
         await client.place_order(customer.token, order, idempotency_key=key)
 

@@ -1,15 +1,20 @@
-"""The exceptions of the client: a problem document, an invalid response, a failed live feed."""
+"""The exceptions of the client. All of its own are ClientErrors; httpx's are raised as they are."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Self
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from client.models import FieldError
+from client.shapes import FieldError
 
 
-class ProblemError(Exception):
+class ClientError(Exception):
+    """The base of the client's own exceptions."""
+
+
+class ProblemError(ClientError):
     """The server rejected the call with a problem document (RFC 9457).
 
     Attributes:
@@ -28,7 +33,7 @@ class ProblemError(Exception):
         self.title = problem.title
         self.detail = problem.detail
         self.request_id = problem.request_id or headers.get("X-Request-ID")
-        self.errors = problem.errors
+        self.errors = problem.errors or ()
         self.headers = headers
         super().__init__(str(self))
 
@@ -54,7 +59,30 @@ class ProblemError(Exception):
         return cls(problem, status=response.status_code, headers=response.headers)
 
 
-class AnswerError(Exception):
+class TokenError(ClientError):
+    """The server rejected a request for or about tokens (RFC 6749 §5.2).
+
+    Attributes:
+        error: the code. `invalid_grant`: the log-in session has ended; log in again.
+        description: what was wrong and what to do.
+    """
+
+    def __init__(self, error: str, description: str) -> None:
+        self.error = error
+        self.description = description
+        super().__init__(f"{error}: {description}")
+
+    @classmethod
+    def of(cls, response: httpx.Response) -> Self | None:
+        """Return the error in a response, or None if the response holds none."""
+        try:
+            refusal = _TokenRefusal.model_validate_json(response.content)
+        except ValidationError:
+            return None
+        return cls(refusal.error, refusal.error_description)
+
+
+class AnswerError(ClientError):
     """The response is neither what the API promises nor a problem document."""
 
     def __init__(self, response: httpx.Response, reason: str) -> None:
@@ -66,8 +94,43 @@ class AnswerError(Exception):
         )
 
 
-class FeedError(Exception):
-    """The live feed could not be opened, or the server ended it with an error message."""
+class DeadlineError(ClientError):
+    """A call had no result within its deadline. It may have taken effect."""
+
+
+class FeedError(ClientError):
+    """The live feed could not be opened, or it ended.
+
+    Attributes:
+        code: the WebSocket close code (RFC 6455 §7.4), 4000 plus an HTTP status for refusals of
+            the API; the HTTP status of a handshake that was refused; None if there was neither.
+        permanent: whether connecting again would end in the same way.
+        reconnect_seconds: when the server asks to be connected to again; None: it does not say.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: int | None = None,
+        strange: bool = False,
+        reconnect_seconds: float | None = None,
+    ) -> None:
+        self.code = code
+        self.reconnect_seconds = reconnect_seconds
+        self.permanent = strange or (code is not None and _is_permanent(code))
+        super().__init__(message)
+
+
+_OWN_CODES = 4000  # the API's close codes: 4000 plus the HTTP status of the reason
+_VIOLATIONS = {1002, 1003, 1007, 1008, 1009, 1010}
+_LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+
+
+def _is_permanent(code: int) -> bool:
+    status = code % _OWN_CODES
+    refused = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return (refused and status not in _LATER) or code in _VIOLATIONS
 
 
 class _Problem(BaseModel):
@@ -75,4 +138,9 @@ class _Problem(BaseModel):
     title: str = ""
     detail: str = ""
     request_id: str | None = None
-    errors: tuple[FieldError, ...] = ()
+    errors: tuple[FieldError, ...] | None = None
+
+
+class _TokenRefusal(BaseModel):
+    error: str
+    error_description: str = ""

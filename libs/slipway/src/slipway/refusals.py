@@ -5,10 +5,10 @@ from contextlib import contextmanager
 
 import httpx
 
-from client import AnswerError, FeedError, ProblemError
+from client import ClientError
 from slipway.errors import SlipwayError, leaves
 
-_REFUSALS = (ProblemError, AnswerError, FeedError, httpx.HTTPError)
+_REFUSALS = (ClientError, httpx.HTTPError)
 
 
 @contextmanager

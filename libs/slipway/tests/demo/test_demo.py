@@ -23,6 +23,7 @@ EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 ID = "01990000-0000-7000-8000-000000000001"
 TIME = "2026-01-02T03:04:05Z"
 MONEY = {"amount": 1000, "currency": "EUR"}
+VERSIONED = {"version": 1, "created_at": TIME, "updated_at": TIME}
 SPANS = (
     ("orders", "commit"),
     ("orders-worker", "send slipway.orders"),
@@ -57,7 +58,8 @@ class World:
         self.app.mount("/sink", create_app(self.store))
 
     async def register(self) -> object:
-        return {"id": ID, "email": "x", "full_name": "x"}
+        user = {"id": ID, "email": "x", "full_name": "x", "roles": ["customer"]}
+        return user | {"is_active": True, "email_verified": False} | VERSIONED
 
     async def login(self, account: dict[str, str]) -> object:
         if account["email"] == SUPPORT and self.login_status != 200:
@@ -68,8 +70,9 @@ class World:
 
     async def products(self) -> object:
         product = {
-            "id": ID, "sku": "S", "name": "N", "price": MONEY, "stock": self.stock, "version": 1
+            "id": ID, "sku": "S", "name": "N", "description": "", "price": MONEY, "active": True
         }  # fmt: skip
+        product |= {"stock": self.stock} | VERSIONED
         return {"items": [product], "next_cursor": None}
 
     async def order(self, request: Request) -> object:
@@ -100,8 +103,8 @@ class World:
         return self.in_status(status)
 
     def in_status(self, status: str) -> dict[str, object]:
-        order = {"id": ID, "status": status, "items": [], "total": MONEY, "version": 1}
-        return order | {"created_at": TIME, "updated_at": TIME}
+        order = {"id": ID, "customer_id": ID, "status": status, "items": [], "total": MONEY}
+        return order | {"shipping_address": None} | VERSIONED
 
     async def feed(self, socket: WebSocket) -> None:
         await socket.accept()

@@ -16,6 +16,8 @@ from slipway.refusals import refusals_of
 from slipway.settings import SlipwaySettings
 
 ID = "01990000-0000-7000-8000-00000000000{}"
+TIME = "2026-01-02T03:04:05Z"
+VERSIONED = {"version": 1, "created_at": TIME, "updated_at": TIME}
 
 
 class Api:
@@ -29,7 +31,9 @@ class Api:
         self.add_user("admin@example.com", ["admin"])
 
     def add_user(self, email: str, roles: list[str]) -> dict[str, Any]:
-        user = {"id": ID.format(len(self.users)), "email": email, "full_name": "x", "roles": roles}
+        user: dict[str, Any] = {"id": ID.format(len(self.users)), "email": email}
+        user |= {"full_name": "x", "roles": roles}
+        user |= {"is_active": True, "email_verified": False} | VERSIONED
         self.users[email] = user
         return user
 
@@ -58,14 +62,16 @@ class Api:
             case "POST", "/products" if bearer == "admin@example.com":
                 if body["sku"] == "ROPE-MANILA-20" and self.products:
                     return problem(409)
-                self.products[body["sku"]] = product = {"id": ID.format(9), "version": 1, **body}
+                self.products[body["sku"]] = product = (
+                    {"id": ID.format(9), "active": True} | VERSIONED | body
+                )
                 return JSONResponse(product, 201)
         return problem(404)
 
 
 def token(email: str) -> JSONResponse:
     body = {"access_token": email, "refresh_token": "r", "token_type": "Bearer"}
-    return JSONResponse(body | {"expires_in": 600})
+    return JSONResponse(body | {"expires_in": 600, "scope": ""})
 
 
 def problem(status: int) -> JSONResponse:

@@ -1,9 +1,11 @@
-"""A software authenticator for WebAuthn, and the part of a browser between it and a page."""
+"""The codes of an authenticator app; a WebAuthn authenticator, and the browser before it."""
 
 import base64
 import hashlib
+import hmac
 import json
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +20,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 _PRESENT, _VERIFIED, _ELIGIBLE, _BACKED_UP, _ATTESTED = 0x01, 0x04, 0x08, 0x10, 0x40
 _AAGUID = bytes(16)  # as authenticators without attestation have it
+
+_PERIOD_SECONDS = 30
 
 type Cbor = int | bytes | str | Mapping[int, Cbor] | Mapping[str, Cbor]
 
@@ -52,6 +56,20 @@ def _cbor_head(major: int, number: int) -> bytes:
             return bytes([major << 5 | extra]) + number.to_bytes(size)
     message = f"{number} is too large for a test. Pass less."
     raise ValueError(message)
+
+
+def code_of(secret: str | bytes, at: float | None = None) -> str:
+    """Return the code that an authenticator app shows, written from RFC 4226 §5.3.
+
+    Args:
+        secret: in Base32.
+        at: the time in seconds since 1970; None: now.
+    """
+    step = int((time.time() if at is None else at) // _PERIOD_SECONDS)
+    digest = hmac.digest(base64.b32decode(secret), step.to_bytes(8), hashlib.sha1)
+    offset = digest[-1] & 15
+    number = int.from_bytes(digest[offset : offset + 4]) & 0x7FFFFFFF
+    return f"{number % 1_000_000:06}"
 
 
 @dataclass(kw_only=True)

@@ -15,9 +15,9 @@ from rich.table import Table
 from client import (
     Address,
     Feed,
+    NewItem,
     NewOrder,
     Order,
-    OrderItem,
     Product,
     SlipwayClient,
 )
@@ -223,7 +223,7 @@ async def _order(client: SlipwayClient, feed: Feed, request: _Request) -> tuple[
     The notification may arrive before the response, so this waits for both at once.
     """
     body = NewOrder(
-        items=(OrderItem(product_id=request.product.id, quantity=1),), shipping_address=_ADDRESS
+        items=(NewItem(product_id=request.product.id, quantity=1),), shipping_address=_ADDRESS
     )
     # Flag 01 asks every service to record this trace, whatever its sampling.
     headers = {"traceparent": f"00-{request.trace_id}-{secrets.token_hex(8)}-01"}

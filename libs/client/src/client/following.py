@@ -1,0 +1,152 @@
+"""The live feed across connections: it connects again, and resumes without a gap or a double."""
+
+import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
+from types import TracebackType
+from typing import Final, Self
+
+import httpx
+
+from client.errors import DeadlineError, FeedError, ProblemError
+from client.feed import RESET, Feed, FeedItem
+from client.retries import Backoff
+from client.tokens import RenewingToken, Token, access_token_of
+
+BACKOFF: Final = Backoff(first=0.5, most=30.0)
+_TOKEN_REJECTED: Final = 4401
+
+
+class FollowedFeed:
+    """An async context manager and iterator over a user's items that outlives its connections.
+
+    It connects again after each loss, with full jitter, and resumes after the last item. A token
+    that expires or is rejected is renewed, if it can renew itself. It gives up only if connecting
+    again is of no use:
+
+    - FeedError with `permanent`: the token lacks the scope, or is rejected and can't renew itself.
+    - TokenError: the log-in session has ended.
+
+    An item that was returned counts as seen. Store `event_id` with the item's effect, and pass it
+    as `last_event_id` after a restart.
+
+    Args:
+        connect: returns a connection for an access token and the last event id.
+        token: authenticates the user.
+        last_event_id: see ``Feed``.
+        backoff: the delays between connections.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[str, int | None], Feed],
+        token: Token,
+        *,
+        last_event_id: int | None = None,
+        backoff: Backoff = BACKOFF,
+    ) -> None:
+        self.event_id = last_event_id
+        """The id of the last item that was returned; before it, where the feed began."""
+        self._connect_with = connect
+        self._token = token
+        self._backoff = backoff
+        self._feed: Feed | None = None
+        self._failures = 0
+        self._wanted_delay: float | None = None
+        self._sent = ""
+        self._rejected = False
+
+    async def __aenter__(self) -> Self:
+        await self._connected()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._disconnect()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> FeedItem:
+        while True:
+            feed = await self._connected()
+            try:
+                item = await anext(feed)
+            except StopAsyncIteration:
+                await self._disconnect()
+                self._failures += 1
+            except FeedError as error:
+                await self._disconnect()
+                self._classify(error)
+            else:
+                if self._accept(item, feed):
+                    return item
+
+    def _accept(self, item: FeedItem, feed: Feed) -> bool:
+        """Return whether an item is new, and make it the position to resume from."""
+        if item.type == RESET:
+            self.event_id = feed.event_id
+        elif item.event_id is not None:
+            if self.event_id is not None and item.event_id <= self.event_id:
+                return False
+            self.event_id = item.event_id
+        # Not earlier: a server that accepts connections and drops them at once would be asked again
+        # and again without a delay.
+        self._failures = 0
+        return True
+
+    async def _connected(self) -> Feed:
+        while self._feed is None:
+            await asyncio.sleep(self._delay())
+            try:
+                self._feed = await self._open()
+            except FeedError as error:
+                self._classify(error)
+            except (httpx.TransportError, DeadlineError):
+                self._failures += 1
+            except ProblemError as error:  # the renewal of the token
+                if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                    raise
+                self._failures += 1
+        return self._feed
+
+    async def _open(self) -> Feed:
+        if self._rejected and isinstance(self._token, RenewingToken):
+            await self._token.renew(self._sent)
+        self._sent = await access_token_of(self._token)
+        feed = await self._connect_with(self._sent, self.event_id).__aenter__()
+        self._rejected = False
+        if self.event_id is None:
+            # If this connection is lost before its first item, the next one resumes here. In any
+            # other case the position is that of the last item: `ready` may name a later one, which
+            # the message `reset` must explain first.
+            self.event_id = feed.event_id
+        return feed
+
+    def _classify(self, error: FeedError) -> None:
+        """Raise an error that connecting again would repeat; count any other."""
+        if error.code == _TOKEN_REJECTED:
+            if self._rejected or not isinstance(self._token, RenewingToken):
+                raise error
+            self._rejected = True
+            return
+        if error.permanent:
+            raise error
+        self._failures += 1
+        self._wanted_delay = error.reconnect_seconds
+
+    def _delay(self) -> float:
+        """Return the seconds until the next connection; the server's wish counts once."""
+        wanted, self._wanted_delay = self._wanted_delay, None
+        if wanted is not None:
+            return wanted
+        return self._backoff.delay(self._failures) if self._failures else 0.0
+
+    async def _disconnect(self) -> None:
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            await feed.__aexit__(None, None, None)

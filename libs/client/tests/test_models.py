@@ -1,0 +1,78 @@
+"""The models have the fields and the values of the API's document, no more and no fewer."""
+
+from enum import StrEnum
+
+import pytest
+from pydantic import BaseModel
+
+import client
+from client.notifications import UnreadCount
+from client.orders import History, TransitionResults
+from client.second_factors import PasskeyOptions
+from client.sessions import Session
+from client.shapes import ActorKind, FieldError
+from client.tokens import Tokens
+
+from .documented import Document
+
+OF_ANOTHER_NAME: dict[str, type[BaseModel]] = {
+    "ApiKeyView": client.ApiKey,
+    "AdjustmentOut": client.StockAdjustment,
+    "Item": client.OrderItem,
+    "NotificationOut": client.Notification,
+    "OrderOut": client.Order,
+    "PasskeyView": client.Passkey,
+    "ProductOut": client.Product,
+    "ProductPatch": client.ProductChanges,
+    "ProblemField": FieldError,
+    "CountedPage_OrderOut_": client.CountedPage,
+    "Page_User_": client.Page,
+}
+MODELS: dict[str, type[BaseModel]] = OF_ANOTHER_NAME | {
+    model.__name__: model
+    for model in (
+        client.Address,
+        client.AuditActor,
+        client.AuditEntry,
+        client.CreatedApiKey,
+        History,
+        client.HistoryActor,
+        client.HistoryEntry,
+        client.Money,
+        client.NewItem,
+        client.NewOrder,
+        client.NewProduct,
+        client.NewTransition,
+        PasskeyOptions,
+        client.RecoveryCodes,
+        Session,
+        Tokens,
+        client.TotpSetup,
+        client.TotpState,
+        client.TransitionProblem,
+        client.TransitionResult,
+        TransitionResults,
+        UnreadCount,
+        client.User,
+    )
+}
+ENUMS: tuple[type[StrEnum], ...] = (ActorKind, client.OrderStatus, client.Role)
+BODIES = {"Address", "NewItem", "NewOrder", "NewProduct", "NewTransition", "ProductPatch"}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_has_the_fields_of_its_schema(name: str) -> None:
+    schema, model = Document().schema(name), MODELS[name]
+    assert set(model.model_fields) == set(schema["properties"])
+    required = {field for field, info in model.model_fields.items() if info.is_required()}
+    assert required == set(schema.get("required", ()))
+
+
+@pytest.mark.parametrize("enum", ENUMS)
+def test_an_enum_has_the_values_of_its_schema(enum: type[StrEnum]) -> None:
+    assert [*enum] == Document().schema(enum.__name__)["enum"]
+
+
+def test_a_request_body_rejects_a_field_that_the_api_does_not_know() -> None:
+    for name in BODIES:
+        assert MODELS[name].model_config["extra"] == "forbid", name
