@@ -14,8 +14,8 @@ from chassis.database import is_infrastructure_error, new_id
 from notifications.kinds.wiring import SCOPE
 from testkit.messages import record_of
 
-USERS, CLIENTS_PER_USER, ITEMS = 50, 4, 200  # 200 clients, 10,000 notifications
-BATCH = 50
+USERS, CLIENTS_PER_USER, ITEMS = 100, 2, 100  # 200 clients, 10,000 notifications
+BATCH = 200
 LONGEST_SECONDS = 600  # of one wait; it only ends a test that hangs
 PATIENT = {"feed_auth_seconds": 60, "feed_stall_seconds": 300}  # all share one event loop
 
@@ -47,7 +47,7 @@ class Follower:
 
     async def _read(self, items):
         """Read for a random time and number of items; what comes then is lost on its way."""
-        async with asyncio.timeout(self._chance.uniform(0.05, 5)):
+        async with asyncio.timeout(self._chance.uniform(0.5, 10)):
             for _ in range(self._chance.randint(1, 60)):
                 self.seen.append(await anext(items))
                 if len(self.seen) == ITEMS:
