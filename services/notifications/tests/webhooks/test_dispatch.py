@@ -249,6 +249,28 @@ async def test_a_run_that_is_stopped_records_what_was_accepted(
     assert await db.fetchval(_WAITING) == 1
 
 
+async def test_a_run_has_a_limited_time_and_the_rest_waits_behind_other_webhooks(
+    webhook, receiver, notify, dispatch, db, monkeypatch
+):
+    assert webhook
+    accept = status(204)
+
+    async def respond(call, writer):
+        await asyncio.sleep(0.5)  # the receiver's pace
+        await accept(call, writer)
+
+    receiver.respond = respond
+    monkeypatch.setattr(dispatching, "_RUN_SECONDS", 2)
+    await notify(100)
+    await dispatch()
+    assert 0 < len(receiver.calls) < 100
+    [due] = await waiting_jobs(db)
+    assert due <= 0
+    monkeypatch.setattr(dispatching, "_RUN_SECONDS", 60)
+    await dispatch()
+    assert len(set(receiver.ids)) == len(receiver.calls) == 100
+
+
 async def test_slow_webhooks_have_half_of_the_slots_at_most():
     share = SlowShare(limit=2)
     with (

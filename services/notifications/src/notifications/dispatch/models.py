@@ -1,5 +1,6 @@
 """A webhook's due deliveries while they are sent, and what their attempts mean for both."""
 
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -126,6 +127,7 @@ class Page:
         target: the webhook.
         secrets: sign the requests.
         left: the deliveries that are not sent yet.
+        ends: when the run ends, by the monotonic clock.
         unrecorded: the attempts that are not recorded yet.
         succeeded: whether the receiver accepted a request.
         failed: whether a request failed.
@@ -138,6 +140,7 @@ class Page:
     target: Target
     secrets: Sequence[bytes]
     left: deque[DueDelivery]
+    ends: float
     unrecorded: list[Attempt] = field(default_factory=list)
     succeeded: bool = False
     failed: bool = False
@@ -153,6 +156,7 @@ class Page:
             self.in_a_row >= _TOLERATED
             or self.retry_after is not None
             or self.disabled_for is not None
+            or time.monotonic() > self.ends
         )
 
     def add(self, attempt: Attempt) -> None:

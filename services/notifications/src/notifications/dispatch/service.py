@@ -7,15 +7,18 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from chassis.auth.secret_keys import SecretKeys
+from chassis.database import is_infrastructure_error
 from chassis.database.statements import Statements
 from chassis.error_text import describe
 from chassis.jobs import Jobs
+from chassis.loops import until_success
 from notifications.deliveries.models import DeliveryState, DueDelivery, Target, signed_headers
 from notifications.deliveries.repository import DeliveryRepository, read_due
 from notifications.dispatch.models import Attempt, Page, SlowShare
@@ -146,8 +149,8 @@ class Dispatch:
                     self._metrics.postponed.inc()
                     postponed = _POSTPONED
                     break
-                page = await self._send_page(target, due)
-            if page.disabled_for is None and _is_over(page, ends):
+                page = await self._send_page(target, due, ends=ends)
+            if page.disabled_for is None and (page.must_stop or not page.succeeded):
                 break
         await self._finish(webhook_id, job_id, postponed)
 
@@ -155,9 +158,13 @@ class Dispatch:
         async with self._reading() as statements:
             return await read_due(statements, webhook_id, limit=_PAGE)
 
-    async def _send_page(self, target: Target, due: Sequence[DueDelivery]) -> Page:
-        """Send deliveries, and record the attempts several times a second."""
-        page = Page(target=target, secrets=self._secrets(target), left=deque(due))
+    async def _send_page(self, target: Target, due: Sequence[DueDelivery], *, ends: float) -> Page:
+        """Send deliveries, and record the attempts several times a second.
+
+        While PostgreSQL is unavailable, the record is retried. An error here would have the job run
+        again, and so send the requests again.
+        """
+        page = Page(target=target, secrets=self._secrets(target), left=deque(due), ends=ends)
         tasks = {
             asyncio.create_task(self._send_left(page), name=f"webhook {target.id}")
             for _ in range(min(CONCURRENT, len(due)))
@@ -167,7 +174,11 @@ class Dispatch:
                 done, tasks = await asyncio.wait(tasks, timeout=_RECORD_SECONDS)
                 for task in done:
                     task.result()
-                await self._record(page)
+                await until_success(
+                    partial(self._record, page),
+                    name="webhook record",
+                    passes=is_infrastructure_error,
+                )
         except asyncio.CancelledError:
             await self._record_before_the_end(page)
             raise
@@ -270,11 +281,6 @@ class Dispatch:
     def _secrets(self, target: Target) -> list[bytes]:
         keys = self._keys or SecretKeys([], purpose=b"")
         return [keys.unseal(secret, owner=target.id) for secret in target.secrets]
-
-
-def _is_over(page: Page, ends: float) -> bool:
-    """Return whether a run ends after a page: it failed, or its time is over."""
-    return page.must_stop or not page.succeeded or time.monotonic() > ends
 
 
 def _settled(target: Target, attempts: Sequence[Attempt]) -> list[ChannelOutcome]:
