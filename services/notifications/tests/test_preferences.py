@@ -1,6 +1,7 @@
 """A user's preferences over HTTP: defaults, replacement, versions, and what is required."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -158,7 +159,7 @@ async def test_a_wrong_body_is_422_and_names_the_field(put, body, pointer):
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 async def test_without_a_token_401_and_without_the_scope_403(client, tokens, method):
-    body = {} if method == "GET" else {"json": {}}
+    body: dict[str, Any] = {} if method == "GET" else {"json": {}}
     assert (await client.request(method, PATH, **body)).status_code == 401
     without = tokens.headers(scopes=["orders:read"])
     assert (await client.request(method, PATH, headers=without, **body)).status_code == 403
