@@ -46,7 +46,8 @@ class Mail:
     def text(self) -> str:
         """Return the plain text, or the best substitute for it."""
         body = self.message.get_body(("plain", "html"))
-        return "" if body is None else str(body.get_content())
+        # Mail is sent with CRLF, and the sink stores it so.
+        return "" if body is None else str(body.get_content()).replace("\r\n", "\n")
 
 
 def sink_directory(state: StateDirectory) -> Path:
