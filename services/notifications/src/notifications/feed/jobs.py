@@ -8,8 +8,9 @@ from chassis.auth.principal import Verifier
 from chassis.database import Database, is_infrastructure_error
 from chassis.database.unit import Unit
 from chassis.loops import Failures, for_ever
+from notifications.feed.models import Announcements
 from notifications.feed.repository import FeedRepository
-from notifications.feed.service import PAGE, Announcements, Connections
+from notifications.feed.service import PAGE, Connections
 
 _BATCH = 200  # connections in one query; bounds the memory that a burst of reconnects needs
 

@@ -1,9 +1,10 @@
 """The tables of the live feed, and the states of a connection that follows it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Index, Text, false, text
@@ -11,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chassis.database import Timestamped
+from chassis.database.unit import Unit
 from notifications.metadata import Base
 
 FEED_KEPT = timedelta(days=30)
@@ -48,6 +50,30 @@ class FeedEntry(Timestamped, Base):
     type: Mapped[str] = mapped_column(Text)
     data: Mapped[dict[str, Any]] = mapped_column(JSONB)
     traceparent: Mapped[str | None] = mapped_column(Text)
+
+
+class Announcements(Protocol):
+    """Takes announcements into the feeds of the users whose sockets a process holds.
+
+    Attributes:
+        seen: the number of the last announcement that the feeds of all these users have taken in.
+    """
+
+    seen: int
+
+    def wake(self) -> None:
+        """Take in what is new, soon."""
+
+    async def take_in_for(self, unit: Unit, user_id: UUID) -> None:
+        """Take in what a user has missed, as the first step of a transaction."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Items follow after `position`; `reset` if the client's own position can't be resumed."""
+
+    position: int
+    reset: bool
 
 
 class Transport(StrEnum):

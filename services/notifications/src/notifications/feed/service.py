@@ -4,8 +4,6 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol
 from uuid import UUID
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -15,7 +13,7 @@ from chassis.database.unit import Unit
 from chassis.errors import DomainError, Unauthenticated
 from chassis.messaging import Wakeups
 from notifications.feed.errors import ProcessFull, ServerStopping, TooManySockets, TooSlow
-from notifications.feed.models import TRANSITIONS, CursorState, CursorStep, Transport
+from notifications.feed.models import TRANSITIONS, CursorState, CursorStep, Start, Transport
 from notifications.feed.repository import FeedPosition, FeedRepository, Item
 
 CHANNEL = "notifications_feed"
@@ -26,30 +24,6 @@ _PING_BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 # The system's generator: code that seeds Python's own must not be affected.
 _CHANCE = random.SystemRandom()
 _USERS_IN_HINT = 200  # 37 bytes each: below the 8,000 bytes of a NOTIFY payload
-
-
-class Announcements(Protocol):
-    """Takes announcements into the feeds of the users whose sockets a process holds.
-
-    Attributes:
-        seen: the number of the last announcement that the feeds of all these users have taken in.
-    """
-
-    seen: int
-
-    def wake(self) -> None:
-        """Take in what is new, soon."""
-
-    async def take_in_for(self, unit: Unit, user_id: UUID) -> None:
-        """Take in what a user has missed, as the first step of a transaction."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
-    """Items follow after `position`; `reset` if the client's own position can't be resumed."""
-
-    position: int
-    reset: bool
 
 
 class Feed:

@@ -16,8 +16,9 @@ from chassis.http.problems import status_of
 from chassis.telemetry.tracing import span_from
 from chassis.wiring import ServiceResources, resource
 from notifications.feed.errors import ServerStopping
+from notifications.feed.models import Announcements, Start
 from notifications.feed.repository import FeedRepository, Item
-from notifications.feed.service import Announcements, Connections, Feed, Start
+from notifications.feed.service import Connections, Feed
 from notifications.kinds.wiring import SCOPE, NotifyingResources
 from notifications.settings import NotificationsSettings
 

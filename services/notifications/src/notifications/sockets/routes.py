@@ -12,9 +12,9 @@ from chassis.database import is_infrastructure_error
 from chassis.error_text import leaves
 from chassis.errors import DomainError, Unavailable
 from chassis.http import Router
-from notifications.feed.models import Transport
+from notifications.feed.models import Start, Transport
 from notifications.feed.repository import Item
-from notifications.feed.service import Connection, Start, sent_in_time
+from notifications.feed.service import Connection, sent_in_time
 from notifications.feed.wiring import (
     CLIENT_CLOSED,
     Resources,

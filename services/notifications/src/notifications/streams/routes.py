@@ -16,8 +16,8 @@ from chassis.http.caching import NO_STORE
 from chassis.http.methods import method_of
 from chassis.wire_names import EVENT_STREAM
 from notifications.feed.errors import ProcessFull, ServerStopping, TooManySockets, TooSlow
-from notifications.feed.models import Transport
-from notifications.feed.service import Connection, Start, sent_in_time
+from notifications.feed.models import Start, Transport
+from notifications.feed.service import Connection, sent_in_time
 from notifications.feed.wiring import (
     CLIENT_CLOSED,
     Resources,

@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0008c"
-down_revision = "0008b"
+revision = "0013"
+down_revision = "0012"
 branch_labels = None
 depends_on = "chassis_0001"
 

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0007"
-down_revision = "0004"
+revision = "0015"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0008d"
-down_revision = "0008c"
+revision = "0014"
+down_revision = "0013"
 branch_labels = None
 depends_on = "chassis_0007"
 
