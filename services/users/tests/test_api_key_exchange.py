@@ -9,9 +9,10 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from users.accounts.wiring import end_sessions_and_keys
+from users.accounts.models import Occasion
 from users.api_keys.models import MAX_KEYS
 from users.api_keys.wiring import revoker
+from users.credentials.wiring import credential_ender
 
 from .conftest import PASSWORD
 from .test_api_keys import BODY, KEYS, audited, fill
@@ -210,12 +211,13 @@ async def test_keys_follow_the_account_as_it_is_at_the_commit(
     beyond, key = await create("orders:fulfil")
     await exchange(key)
     async with resources.database.transaction() as unit:
-        end = end_sessions_and_keys(resources, unit)
+        lifetime = resources.signer.lifetime
+        ender = credential_ender(resources, unit, token_lifetime=lifetime)
         if ended_first:
-            await end(owner[0])
+            await ender.end(owner[0], Occasion.RIGHTS_CHANGED)
         await unit.execute(f"UPDATE users SET {change}")
         if not ended_first:
-            await end(owner[0])
+            await ender.end(owner[0], Occasion.RIGHTS_CHANGED)
     assert beyond in await announced()
     assert (await exchange(key)).status_code == 401
 

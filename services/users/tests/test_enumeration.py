@@ -48,6 +48,8 @@ async def test_all_addresses_get_the_same_response_for_the_same_work(app, db, pa
             assert (await client.post("/api/v1/users", json=body)).status_code == 201
         for change in STATES.values():
             await db.execute(change)
+        # For an hour, a registration counts as a request for a mail, which anyone may have sent.
+        await db.execute("DELETE FROM log_in_buckets")
         database = app.state.database
         await seen(client, database, path, "warmup")  # the first request prepares statements
 

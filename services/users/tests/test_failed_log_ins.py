@@ -190,7 +190,7 @@ class CountedPasswords(Passwords):
 async def replicas(settings):
     """The log-ins of two processes on one database, which share the passwords of the test."""
     async with AsyncExitStack() as stack:
-        passwords = stack.enter_context(CountedPasswords(threads=1, waiting=100))
+        passwords = stack.enter_context(CountedPasswords(threads=1, waiting=100, seconds=60))
         log_ins = []
         for n in range(2):
             process = Process(name=f"users-{n}", settings=settings)

@@ -255,7 +255,9 @@ def test_a_first_admin_whose_password_nobody_can_type_is_named(settings, passwor
 
 async def test_a_use_case_prepares_what_no_schema_has_seen(resources, attempt):
     async with account_transaction(resources) as accounts:
-        await accounts.register(email=EMAIL, password=DECOMPOSED, full_name="Ada")
+        await accounts.register(
+            email=EMAIL, password=DECOMPOSED, full_name="Ada", address="203.0.113.9"
+        )
     assert (await attempt(COMPOSED)).status_code == 200
 
 
