@@ -238,7 +238,7 @@ def until_blocked(db, eventually) -> Callable[[], Awaitable[None]]:
 
     async def wait() -> None:
         async def blocked() -> bool:
-            return await db.fetchval(WAITING)
+            return bool(await db.fetchval(WAITING))
 
         await eventually(blocked)
 

@@ -13,7 +13,7 @@ from notifications.feed.errors import MessageTooLarge, ProcessFull, TooManySocke
 from notifications.feed.repository import Item
 from notifications.feed.routes import close_code
 from notifications.feed.service import Connection, Connections
-from notifications.feed.wiring import SCOPE
+from notifications.kinds.wiring import SCOPE
 from testkit.tokens import AUDIENCE, ISSUER
 
 REMEMBERED = 10  # the verifier's cache; there are many times as many sockets

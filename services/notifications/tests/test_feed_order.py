@@ -117,9 +117,8 @@ async def test_between_one_transactions_statement_and_its_commit_another_writes_
 
     async def write_same(unit):
         notifier = notifier_of(resources, unit)
-        notifier.order_changed(
-            "order.placed", source_event_id=event, customer_id=user, order_id=new_id()
-        )
+        data = {"order_id": str(new_id()), "total": {"amount": 1, "currency": "EUR"}}
+        notifier.notify("order.placed", user_id=user, source_event_id=event, data=data)
         return numbered(await notifier.write_all())
 
     async def second():

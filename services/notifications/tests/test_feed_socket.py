@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from chassis.database import new_id
-from notifications.feed.wiring import SCOPE
+from notifications.kinds.wiring import SCOPE
 
 
 async def refusal(socket):
