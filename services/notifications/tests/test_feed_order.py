@@ -10,8 +10,8 @@ from chassis.database import Connector, new_id
 from chassis.messaging import Wakeups
 from notifications.feed.wiring import feed as feed_of
 from notifications.notifications.wiring import notifier as notifier_of
-from testkit.waiting import until
 
+DATA = {"order_id": "1"}
 CHECK = """
     SELECT user_id, array_agg(event_id ORDER BY event_id) AS ids FROM feed_entries GROUP BY user_id
 """
@@ -23,9 +23,7 @@ async def numbers(db):
 
 def notify(notifier, users):
     for user in users:
-        notifier.order_changed(
-            "order.placed", source_event_id=str(new_id()), customer_id=user, order_id=new_id()
-        )
+        notifier.notify("order.placed", user_id=user, source_event_id=str(new_id()), data=DATA)
 
 
 def numbered(notices):
@@ -110,15 +108,14 @@ async def test_a_batch_for_very_many_users_is_hinted_in_pieces_that_notify_takes
 
 
 async def test_between_one_transactions_statement_and_its_commit_another_writes_the_same_event(
-    resources, db
+    resources, db, until_blocked
 ):
     """The second does not see the first one's row: it fails, and leaves neither row nor gap."""
     user, event = new_id(), str(new_id())
 
     async def write_same(unit):
         notifier = notifier_of(resources, unit)
-        data = {"order_id": str(new_id()), "total": {"amount": 1, "currency": "EUR"}}
-        notifier.notify("order.placed", user_id=user, source_event_id=event, data=data)
+        notifier.notify("order.placed", user_id=user, source_event_id=event, data=DATA)
         return numbered(await notifier.write_all())
 
     async def second():
@@ -128,17 +125,10 @@ async def test_between_one_transactions_statement_and_its_commit_another_writes_
     async with resources.database.transaction() as unit:
         assert await write_same(unit) == [(user, 1)]
         late = asyncio.create_task(second())
-        await until(lambda: waits_for_a_lock(db))
+        await until_blocked()
     with pytest.raises(asyncpg.UniqueViolationError):
         await late
     assert await second() == []
     assert await write(resources, [user]) == [2]
     assert await numbers(db) == {user: [1, 2]}
     assert await db.fetchval("SELECT count(*) FROM outbox") == 2
-
-
-async def waits_for_a_lock(db):
-    return await db.fetchval(
-        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        " AND datname = current_database())"
-    )
