@@ -202,7 +202,7 @@ async def plain_consumer(places: Places, seconds: float) -> dict[str, float]:
     return await timed(consume(), lambda: number, seconds)
 
 
-SIDES = {
+SIDES: dict[str, Callable[[Places, float], Coroutine[Any, Any, dict[str, float]]]] = {
     "relay": relay,
     "consumer": consumer,
     "consumer-orm": partial(consumer, subscriptions=ORM_SUBSCRIPTIONS),

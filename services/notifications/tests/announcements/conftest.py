@@ -47,7 +47,8 @@ def publish(client, author) -> Publish:
         body = {"title": title, "body": "Tonight.", **given}
         answer = await client.post(ANNOUNCEMENTS, json=body, headers=author)
         assert answer.status_code == 201, answer.text
-        return answer.json()
+        published: dict[str, Any] = answer.json()
+        return published
 
     return send
 
@@ -59,7 +60,8 @@ def listed(client, headers) -> Listed:
     async def page(user: UUID) -> list[dict[str, Any]]:
         answer = await client.get(LIST, headers=headers(user), params={"limit": 100})
         assert answer.status_code == 200, answer.text
-        return answer.json()["items"]
+        items: list[dict[str, Any]] = answer.json()["items"]
+        return items
 
     return page
 
