@@ -57,6 +57,16 @@ def test_the_newest_is_first_and_numbers_are_in_the_order_of_arrival(messages: P
     ]
 
 
+def test_microseconds_without_leading_zeros_are_in_order(tmp_path: Path) -> None:
+    box = mailbox.Maildir(tmp_path / "messages")
+    for name in ("1700000000.M900P1Q1.host", "1700000000.M10000P1Q2.host", "1700000000.M2P1Q3.h"):
+        message = f"Subject: {name.partition('M')[2].partition('P')[0]}\r\n\r\n"
+        (tmp_path / "messages" / "new" / name).write_text(message)
+    assert len(box) == 3
+    read = [mail.headers["Subject"] for mail in read_mails(tmp_path / "messages")]
+    assert read == ["10000", "900", "2"]
+
+
 @pytest.mark.parametrize("wanted", ["2", "id-2", "id-2@example.com", "<id-2@example.com>"])
 def test_a_message_is_found_by_its_number_or_its_id(messages: Path, wanted: str) -> None:
     assert find_mail(messages, wanted).text == "Grüße, zweite Grüße\n"

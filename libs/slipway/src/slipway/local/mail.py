@@ -86,7 +86,10 @@ def find_mail(directory: Path, wanted: str) -> Mail:
 
 
 def _time(key: str) -> float:
-    """Return the time of delivery, with which a maildir name begins."""
+    """Return the time of delivery, with which a maildir name begins.
+
+    Its microseconds have no leading zeros: ``1700000000.M5P1`` is 5 µs after the second.
+    """
     seconds, _, rest = key.partition(".")
     microseconds = rest.partition("M")[2].partition("P")[0]
-    return float(f"{seconds}.{microseconds or 0}")
+    return float(f"{seconds}.{microseconds.zfill(6)}")
