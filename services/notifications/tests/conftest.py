@@ -30,9 +30,9 @@ from chassis.wiring import ServiceResources
 from contracts import Event
 from contracts.orders import OrderPlaced
 from notifications.declaration import SERVICE
+from notifications.dispatch.wiring import WorkerResources
 from notifications.feed.service import Connections, FeedMetrics
 from notifications.kinds.wiring import SCOPE
-from notifications.mails.wiring import WorkerResources
 from notifications.settings import NotificationsSettings
 from testkit.messages import record_of
 from testkit.tokens import TestTokens

@@ -2,12 +2,12 @@
 
 import pytest
 
+from testkit.authenticator import code_of
 from testkit.problems import problem_kind
 from users.security_events.service import SecurityEvents
 from users.totp.models import recovery_hash
 
 from .conftest import PASSKEYS, PASSWORD, logged_in, status_and_kind
-from .test_totp_codes import code_of
 
 ME = "/api/v1/users/me"
 TOTP = "/api/v1/auth/totp"

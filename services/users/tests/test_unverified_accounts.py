@@ -2,8 +2,9 @@
 
 import pytest
 
+from testkit.authenticator import code_of
+
 from .conftest import PASSKEYS
-from .test_totp_codes import code_of
 
 TOTP = "/api/v1/auth/totp"
 KEYS = "/api/v1/api-keys"

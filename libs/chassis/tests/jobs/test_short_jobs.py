@@ -7,28 +7,29 @@ from uuid import UUID
 import pytest
 from prometheus_client import CollectorRegistry
 
+from chassis.jobs.execution import Execution
 from chassis.jobs.lanes import Lane, LaneOptions
-from chassis.jobs.leases import LeasedJob
+from chassis.jobs.leases import LeasedJob, Leases
 from chassis.jobs.metrics import JobMetrics
 
 SLOTS = 4
 LEASE = UUID(int=1)
 
 
-class Queue:
+class Queue(Leases):
     """Has jobs without end, and says how many were leased."""
 
-    def __init__(self) -> None:
+    def __init__(self) -> None:  # it needs no connection
         self.leased = 0
 
-    async def lease(self, queue: str, wanted: int, *, durable: bool) -> list[LeasedJob]:
+    async def lease(self, queue: str, limit: int, *, durable: bool = True) -> list[LeasedJob]:
         del queue, durable
         await asyncio.sleep(0)
-        first, self.leased = self.leased, self.leased + wanted
+        first, self.leased = self.leased, self.leased + limit
         return [job(number) for number in range(first, self.leased)]
 
 
-class Handlers:
+class Handlers(Execution[None]):
     """Run jobs at once until `number` were run, and then until `released`."""
 
     def __init__(self, number: int) -> None:
@@ -37,7 +38,7 @@ class Handlers:
         self.changed = asyncio.Event()
         self.released = asyncio.Event()
 
-    async def run(self, jobs, *, on_commit) -> None:
+    async def run(self, jobs: object, *, on_commit: object = None) -> None:
         del jobs, on_commit
         self._left -= 1
         if self._left < 0:

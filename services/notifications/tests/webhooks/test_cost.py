@@ -6,7 +6,8 @@ import pytest
 
 from chassis.paging import PageRequest, TimePosition
 from notifications.deliveries import repository
-from notifications.deliveries.repository import DeliveryRepository, WebhookState, read_due
+from notifications.deliveries.models import WebhookState
+from notifications.deliveries.repository import DeliveryRepository, read_due
 from notifications.deliveries.wiring import deliveries
 from testkit.statements import statements_in_transaction
 
