@@ -49,6 +49,7 @@ async def test_an_export_has_the_recipient_and_the_notifications_of_the_caller(
 async def test_a_stranger_has_empty_lists(export):
     assert await export(new_id()) == {
         "recipients": [],
+        "preferences": [],
         "notifications": [],
         "mails": [],
         "parked_messages": [],
@@ -86,4 +87,4 @@ async def test_an_export_is_one_statement_for_each_list(settings, headers, consu
         async with statements_of_requests(app.state.database) as sent:
             answer = await client.get(EXPORT, headers=headers(user))
     assert len(answer.json()["notifications"]) == count
-    assert len(sent) == 2 + 6  # with BEGIN and COMMIT
+    assert len(sent) == 2 + 7  # with BEGIN and COMMIT
