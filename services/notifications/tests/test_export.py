@@ -53,7 +53,7 @@ async def test_a_stranger_has_empty_lists(export):
         "notifications": [],
         "mails": [],
         "parked_messages": [],
-        "idempotency_keys": [],
+        "stored_responses": [],
         "audit_log": [],
     }
 
