@@ -11,7 +11,15 @@ from notifications.preferences.models import Preferences
 from notifications.preferences.wiring import preferences
 from testkit.statements import statements_in_transaction
 
-DATA = {"order_id": "1"}
+DATA = {
+    "order_id": "1",
+    "webhook_id": "8",
+    "reason": "gone",
+    "method": "change",
+    "factor": "totp",
+    "change": "added",
+    "expires_at": "2026-04-15T10:30:00+00:00",
+}
 ALL = frozenset(Channel)
 NOT_LISTED = ALL - {Channel.IN_APP}
 

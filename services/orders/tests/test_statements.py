@@ -19,6 +19,7 @@ from orders.orders.wiring import orders
 from orders.transitions.models import Cause, Change
 from orders.transitions.wiring import transitions
 from testkit.clients import client_of
+from testkit.plans import generic_plan
 from testkit.statements import statements_in_transaction, statements_of_requests
 
 from .conftest import ORDERS, body_of, keyed
@@ -189,21 +190,9 @@ def plans(counted, api_resources, db):
             later = PageRequest[TimePosition](limit=20, after=first.end)
             await use_cases.page(later, only=only)
             await number(sent)
-        await db.execute("SET plan_cache_mode = force_generic_plan")
         return [await generic_plan(db, sql) for sql in sent if "FROM orders" in sql]
 
     return explained
-
-
-async def generic_plan(db, sql):
-    await db.execute(f"PREPARE list AS {sql}")
-    count = await db.fetchval(
-        "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'list'"
-    )
-    nulls = ", ".join(["NULL"] * count)
-    plan = await db.fetch(f"EXPLAIN EXECUTE list({nulls})")
-    await db.execute("DEALLOCATE list")
-    return "\n".join(row[0] for row in plan)
 
 
 @pytest.mark.parametrize(

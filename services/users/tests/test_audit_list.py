@@ -8,6 +8,7 @@ import pytest
 from chassis.audit.reading import EntryFilter, EntryPosition
 from chassis.database import new_id
 from chassis.paging import PageRequest
+from testkit.plans import generic_plan
 from testkit.statements import statements_in_transaction
 from users.audit.wiring import audit_reader
 
@@ -166,7 +167,6 @@ async def many(owner, database):
 async def test_a_page_of_100_000_entries_is_one_statement_from_an_index_without_a_sort(
     api_resources, db
 ):
-    await db.execute("SET plan_cache_mode = force_generic_plan")
     for which, (only, index) in LISTS.items():
         async with statements_in_transaction(api_resources.database) as (unit, sent):
             reader = audit_reader(api_resources, unit)
@@ -177,18 +177,7 @@ async def test_a_page_of_100_000_entries_is_one_statement_from_an_index_without_
         *lists, commit = sent
         assert (len(lists), commit) == (2, "COMMIT"), which
         for sql in lists:
-            text = await plan_of(db, sql)
+            text = await generic_plan(db, sql)
             assert index in text, text
             assert "Sort" not in text, text
             assert "Seq Scan" not in text, text
-
-
-async def plan_of(db, sql):
-    """Return the plan of a statement for any arguments."""
-    await db.execute(f"PREPARE list AS {sql}")
-    count = await db.fetchval(
-        "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'list'"
-    )
-    plan = await db.fetch(f"EXPLAIN EXECUTE list({', '.join(['NULL'] * count)})")
-    await db.execute("DEALLOCATE list")
-    return "\n".join(row[0] for row in plan)

@@ -9,6 +9,7 @@ from notifications.deliveries import repository
 from notifications.deliveries.models import WebhookState
 from notifications.deliveries.repository import DeliveryRepository, read_due
 from notifications.deliveries.wiring import deliveries
+from testkit.plans import generic_plan
 from testkit.statements import statements_in_transaction
 
 FIRST = PageRequest[TimePosition](limit=20)
@@ -96,14 +97,7 @@ def plan_of(db):
     """Return the generic plan of a statement, which must not read the whole table."""
 
     async def explain(sql):
-        await db.execute("SET plan_cache_mode = force_generic_plan")
-        await db.execute(f"PREPARE one AS {sql}")
-        count = await db.fetchval(
-            "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'one'"
-        )
-        rows = await db.fetch(f"EXPLAIN EXECUTE one({', '.join(['NULL'] * count)})")
-        await db.execute("DEALLOCATE one")
-        plan = "\n".join(row[0] for row in rows)
+        plan = await generic_plan(db, sql)
         assert "Seq Scan on deliveries" not in plan, plan
         return plan
 
