@@ -26,6 +26,14 @@ class Unsubscription:
     category: Category
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailSwitch:
+    """Whether a user's mails of one category are on."""
+
+    category: Category
+    email: bool
+
+
 class UnsubscribeTokens:
     """Signs tokens with the first key, and reads those of each key.
 
