@@ -26,6 +26,14 @@ class Unsubscription:
     category: Category
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailSwitch:
+    """Whether a user's mails of one category are on."""
+
+    category: Category
+    email: bool
+
+
 class UnsubscribeTokens:
     """Signs tokens with the first key, and reads those of each key.
 
@@ -37,7 +45,7 @@ class UnsubscribeTokens:
     """
 
     def __init__(self, keys: Sequence[str]) -> None:
-        self._keys = [hmac.digest(key.encode(), _PURPOSE, hashlib.sha256) for key in keys]
+        self._keys = keys
 
     def sign(self, unsubscription: Unsubscription) -> str | None:
         """Return the token; None if there is no key."""
@@ -65,8 +73,9 @@ class UnsubscribeTokens:
         )
 
 
-def _mac(key: bytes, content: bytes) -> bytes:
-    return hmac.digest(key, content, hashlib.sha256)[:_MAC_BYTES]
+def _mac(key: str, content: bytes) -> bytes:
+    derived = hmac.digest(key.encode(), _PURPOSE, hashlib.sha256)
+    return hmac.digest(derived, content, hashlib.sha256)[:_MAC_BYTES]
 
 
 def one_click_link(public_url: str, token: str) -> str:

@@ -16,8 +16,7 @@ router = Router(prefix="/api/v1/notifications/unsubscribe", tags=["notifications
 )
 async def get_unsubscription(token: Token, unsubscriptions: Unsubscriptions) -> UnsubscriptionOut:
     """Whether mails of the token's category are on. It changes nothing: scanners open links."""
-    found, is_on = await unsubscriptions.find(token)
-    return UnsubscriptionOut(category=found.category, email=is_on)
+    return UnsubscriptionOut.model_validate(await unsubscriptions.find(token))
 
 
 @router.post(

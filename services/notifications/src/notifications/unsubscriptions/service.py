@@ -6,6 +6,7 @@ from notifications.kinds.models import Channel
 from notifications.preferences.repository import PreferenceRepository
 from notifications.unsubscriptions.errors import InvalidUnsubscribeToken
 from notifications.unsubscriptions.models import (
+    MailSwitch,
     UnsubscribeTokens,
     Unsubscription,
 )
@@ -23,7 +24,7 @@ class UnsubscriptionService:
         self._preferences = preferences
         self._tokens = tokens
 
-    async def find(self, token: str) -> tuple[Unsubscription, bool]:
+    async def find(self, token: str) -> MailSwitch:
         """Return what a token switches off, and whether it is on now.
 
         Raises:
@@ -31,7 +32,8 @@ class UnsubscriptionService:
         """
         found = self._read(token)
         stored = await self._preferences.find(found.user_id)
-        return found, stored.preferences.has(found.category, Channel.EMAIL)
+        is_on = stored.preferences.has(found.category, Channel.EMAIL)
+        return MailSwitch(category=found.category, email=is_on)
 
     async def unsubscribe(self, token: str) -> Unsubscription:
         """Switch off what a token is for. Again, and for a deleted account, it changes nothing.
