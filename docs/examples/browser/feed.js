@@ -18,9 +18,13 @@ const TOO_MANY = 4429;
 export async function follow(api, signal, { onItem, onReset, onState }) {
   let position = null;
   let failures = 0;
+  let wanted = null;
   let rejected = null;
   while (!signal.aborted) {
-    if (failures > 0) await pause(backoff(failures, FIRST_WAIT, LONGEST_WAIT), signal);
+    if (failures > 0) {
+      await pause(wanted ?? backoff(failures, FIRST_WAIT, LONGEST_WAIT), signal);
+      wanted = null;
+    }
     onState("connecting");
     let token;
     try {
@@ -52,6 +56,8 @@ export async function follow(api, signal, { onItem, onReset, onState }) {
       position = ready;
       failures = 0;
       onReset();
+    } else if (message.type === "error") {
+      wanted = message.reconnect_ms ?? null; // a server that stops spreads its clients
     } else if (message.event_id > position) {
       position = message.event_id;
       failures = 0;

@@ -32,6 +32,7 @@ class FeedServer:
         valid: the access tokens that are accepted.
         oldest: the oldest item that is kept.
         ends: the close codes of the next connections, right after `ready`.
+        reconnect_ms: what an `error` before these codes asks for; None: there is none.
     """
 
     def __init__(self) -> None:
@@ -44,6 +45,7 @@ class FeedServer:
         self.valid = {"good"}
         self.oldest = 1
         self.ends: list[int] = []
+        self.reconnect_ms: int | None = None
         self.refreshed = 0
         self._head = 0
         self._news = asyncio.Condition()
@@ -89,6 +91,8 @@ class FeedServer:
             if not await self._sent(socket, message):
                 return
         if self.ends:
+            if self.reconnect_ms is not None:
+                await socket.send_json({"type": "error", "reconnect_ms": self.reconnect_ms})
             await socket.close(self.ends.pop(0))
             return
         while True:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 
 import pytest
 
@@ -151,6 +152,19 @@ async def test_delays_grow_until_an_item_arrives_although_connections_open(
         await feeds.publish()
         assert await ids_of(feed, 1) == [2]
     assert asked == [1, 2, 3, 1]
+
+
+async def test_a_server_that_stops_says_when_to_come_back(
+    served: SlipwayClient, feeds: FeedServer
+) -> None:
+    feeds.ends, feeds.reconnect_ms = [1012], 300
+    never = Backoff(first=10**6, most=10**6)
+    async with served.follow("good", backoff=never) as feed:
+        publishing = asyncio.create_task(_publish_slowly(feeds, 1))
+        began = time.monotonic()
+        assert await ids_of(feed, 1) == [1]
+        await publishing
+    assert time.monotonic() - began >= 0.3
 
 
 async def test_a_wait_for_an_item_can_be_cancelled_and_repeated(

@@ -105,10 +105,19 @@ class FeedError(ClientError):
         code: the WebSocket close code (RFC 6455 §7.4), 4000 plus an HTTP status for refusals of
             the API; the HTTP status of a handshake that was refused; None if there was neither.
         permanent: whether connecting again would end in the same way.
+        reconnect_seconds: when the server asks to be connected to again; None: it does not say.
     """
 
-    def __init__(self, message: str, *, code: int | None = None, strange: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: int | None = None,
+        strange: bool = False,
+        reconnect_seconds: float | None = None,
+    ) -> None:
         self.code = code
+        self.reconnect_seconds = reconnect_seconds
         self.permanent = strange or (code is not None and _is_permanent(code))
         super().__init__(message)
 

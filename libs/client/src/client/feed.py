@@ -171,7 +171,9 @@ class Feed:
         except TimeoutError:
             await connection.close()
         text = f"The feed {self._url} sent an error: {message}"
-        return FeedError(text, code=connection.close_code)
+        wanted = message.get("reconnect_ms")  # of a process that stops: it spreads its clients
+        seconds = wanted / 1000 if isinstance(wanted, int) else None
+        return FeedError(text, code=connection.close_code, reconnect_seconds=seconds)
 
     def _item(self, message: dict[str, Any]) -> FeedItem:
         try:

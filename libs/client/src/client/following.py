@@ -52,6 +52,7 @@ class FollowedFeed:
         self._backoff = backoff
         self._feed: Feed | None = None
         self._failures = 0
+        self._wanted_delay: float | None = None
         self._sent = ""
         self._rejected = False
 
@@ -100,8 +101,7 @@ class FollowedFeed:
 
     async def _connected(self) -> Feed:
         while self._feed is None:
-            if self._failures:
-                await asyncio.sleep(self._backoff.delay(self._failures))
+            await asyncio.sleep(self._delay())
             try:
                 self._feed = await self._open()
             except FeedError as error:
@@ -137,6 +137,14 @@ class FollowedFeed:
         if error.permanent:
             raise error
         self._failures += 1
+        self._wanted_delay = error.reconnect_seconds
+
+    def _delay(self) -> float:
+        """Return the seconds until the next connection; the server's wish counts once."""
+        wanted, self._wanted_delay = self._wanted_delay, None
+        if wanted is not None:
+            return wanted
+        return self._backoff.delay(self._failures) if self._failures else 0.0
 
     async def _disconnect(self) -> None:
         feed, self._feed = self._feed, None
