@@ -13,6 +13,7 @@ from chassis.api import create_api
 from chassis.auth import ApiKeyGrant, SessionGrant
 from chassis.auth.passwords import Passwords
 from chassis.database import new_id
+from testkit.authenticator import code_of
 from testkit.clients import client_of
 from users.declaration import SERVICE
 from users.log_ins.errors import TotpRequired
@@ -20,8 +21,6 @@ from users.log_ins.service import LogIn
 from users.log_ins.wiring import log_in_transaction
 from users.totp.jobs import prune_pending_totp
 from users.totp.models import SecretKeys
-
-from .test_totp_codes import code_of
 
 TOTP = "/api/v1/auth/totp"
 CONFIRM = f"{TOTP}/confirm"

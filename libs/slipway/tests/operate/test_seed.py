@@ -31,7 +31,8 @@ class Api:
         self.add_user("admin@example.com", ["admin"])
 
     def add_user(self, email: str, roles: list[str]) -> dict[str, Any]:
-        user = {"id": ID.format(len(self.users)), "email": email, "full_name": "x", "roles": roles}
+        user: dict[str, Any] = {"id": ID.format(len(self.users)), "email": email}
+        user |= {"full_name": "x", "roles": roles}
         user |= {"is_active": True, "email_verified": False} | VERSIONED
         self.users[email] = user
         return user
