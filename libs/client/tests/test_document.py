@@ -9,14 +9,19 @@ import pytest
 
 from client import (
     Address,
+    ChannelSwitches,
     Money,
+    NewAnnouncement,
     NewItem,
     NewOrder,
+    NewPreferences,
     NewProduct,
     NewTransition,
+    NewWebhook,
     OrderStatus,
     ProductChanges,
     SlipwayClient,
+    WebhookChanges,
 )
 
 from .documented import SAMPLES, Document, DocumentedApi
@@ -35,6 +40,9 @@ ORDER = NewOrder(
 PAGE: dict[str, Any] = {"limit": 5, "cursor": "next"}
 NO_CALL = {
     "readKeys": "verifies access tokens, which a client passes on unread",
+    "streamNotifications": "is for browsers; `follow` has the same items",
+    "getUnsubscription": "is for the reader of a mail, who has its link",
+    "unsubscribe": "likewise",
     "readServerMetadata": "is for OAuth libraries",
 }
 
@@ -124,6 +132,33 @@ CALLS: dict[str, Call] = {
     "listNotifications": lambda api: api.list_notifications("t", unread=True, **PAGE),
     "countUnreadNotifications": lambda api: api.count_unread("t"),
     "markNotificationRead": lambda api: api.mark_read("t", ID),
+    "markAllNotificationsRead": lambda api: api.mark_all_read("t", last_event_id=7),
+    "createStreamTicket": lambda api: api.create_stream_ticket("t"),
+    "getNotificationPreferences": lambda api: api.get_preferences("t"),
+    "replaceNotificationPreferences": lambda api: api.replace_preferences(
+        "t", NewPreferences(orders=ChannelSwitches(email=False), locale="de", version=1)
+    ),
+    "publishAnnouncement": lambda api: api.publish_announcement(
+        "t", NewAnnouncement(title="Closed", body="On Monday.", data={"url": "x"}, expires_at=AT)
+    ),
+    "listAnnouncements": lambda api: api.list_announcements("t", **PAGE),
+    "getAnnouncement": lambda api: api.get_announcement("t", ID),
+    "withdrawAnnouncement": lambda api: api.withdraw_announcement("t", ID),
+    "createWebhook": lambda api: api.create_webhook(
+        "t", NewWebhook(url="https://example.com/hook", types=("order.placed",))
+    ),
+    "listWebhooks": lambda api: api.list_webhooks("t", **PAGE),
+    "getWebhook": lambda api: api.get_webhook("t", ID),
+    "updateWebhook": lambda api: api.update_webhook(
+        "t", ID, WebhookChanges(enabled=True), version=1
+    ),
+    "deleteWebhook": lambda api: api.delete_webhook("t", ID),
+    "rotateWebhookSecret": lambda api: api.rotate_webhook_secret("t", ID, version=1),
+    "testWebhook": lambda api: api.test_webhook("t", ID),
+    "listDeliveries": lambda api: api.list_deliveries("t", ID, **PAGE),
+    "getDelivery": lambda api: api.get_delivery("t", ID, ID),
+    "redeliver": lambda api: api.redeliver("t", ID, ID),
+    "replaceRecoveryCodes": lambda api: api.replace_recovery_codes("t"),
     "exportMe": lambda api: api.export_me("t"),
 }
 PRECEDED = {  # the call of another operation makes them, too

@@ -16,7 +16,14 @@ from client.tokens import Tokens
 from .documented import Document
 
 OF_ANOTHER_NAME: dict[str, type[BaseModel]] = {
+    "AnnouncementOut": client.Announcement,
     "ApiKeyView": client.ApiKey,
+    "AttemptOut": client.Attempt,
+    "DeliveryOut": client.Delivery,
+    "PreferencesOut": client.Preferences,
+    "StreamTicketOut": client.StreamTicket,
+    "WebhookOut": client.Webhook,
+    "WebhookPatch": client.WebhookChanges,
     "AdjustmentOut": client.StockAdjustment,
     "Item": client.OrderItem,
     "NotificationOut": client.Notification,
@@ -34,7 +41,12 @@ MODELS: dict[str, type[BaseModel]] = OF_ANOTHER_NAME | {
         client.Address,
         client.AuditActor,
         client.AuditEntry,
+        client.ChannelSwitches,
         client.CreatedApiKey,
+        client.NewAnnouncement,
+        client.NewPreferences,
+        client.NewWebhook,
+        client.WebhookSecret,
         History,
         client.HistoryActor,
         client.HistoryEntry,

@@ -1,6 +1,7 @@
 """A typed client of the public API, for Python callers: demo, seed, tests and scripts."""
 
 from client.accounts import Export, Role, User
+from client.announcements import Announcement, NewAnnouncement
 from client.api import SlipwayClient
 from client.api_keys import ApiKey, CreatedApiKey
 from client.audit import AuditActor, AuditEntry
@@ -15,7 +16,7 @@ from client.errors import (
 )
 from client.feed import Feed, FeedItem
 from client.following import FollowedFeed
-from client.notifications import Notification
+from client.notifications import Notification, StreamTicket
 from client.orders import (
     Address,
     HistoryActor,
@@ -30,25 +31,42 @@ from client.orders import (
     TransitionResult,
 )
 from client.pages import items_of
+from client.preferences import ChannelSwitches, NewPreferences, Preferences
 from client.retries import Backoff, Retries
 from client.second_factors import Authenticator, Passkey, RecoveryCodes, TotpSetup, TotpState
 from client.sessions import Session
 from client.shapes import ActorKind, CountedPage, FieldError, Money, Page
 from client.tokens import RenewingToken, Token, Tokens, access_token_of
+from client.webhooks import (
+    Attempt,
+    Delivery,
+    DeliveryState,
+    DisabledReason,
+    NewWebhook,
+    Webhook,
+    WebhookChanges,
+    WebhookSecret,
+)
 
 __all__ = [
     "ActorKind",
     "Address",
+    "Announcement",
     "AnswerError",
     "ApiKey",
+    "Attempt",
     "AuditActor",
     "AuditEntry",
     "Authenticator",
     "Backoff",
+    "ChannelSwitches",
     "ClientError",
     "CountedPage",
     "CreatedApiKey",
     "DeadlineError",
+    "Delivery",
+    "DeliveryState",
+    "DisabledReason",
     "Export",
     "Feed",
     "FeedError",
@@ -58,16 +76,20 @@ __all__ = [
     "HistoryActor",
     "HistoryEntry",
     "Money",
+    "NewAnnouncement",
     "NewItem",
     "NewOrder",
+    "NewPreferences",
     "NewProduct",
     "NewTransition",
+    "NewWebhook",
     "Notification",
     "Order",
     "OrderItem",
     "OrderStatus",
     "Page",
     "Passkey",
+    "Preferences",
     "ProblemError",
     "Product",
     "ProductChanges",
@@ -78,6 +100,7 @@ __all__ = [
     "Session",
     "SlipwayClient",
     "StockAdjustment",
+    "StreamTicket",
     "Token",
     "TokenError",
     "Tokens",
@@ -86,6 +109,9 @@ __all__ = [
     "TransitionProblem",
     "TransitionResult",
     "User",
+    "Webhook",
+    "WebhookChanges",
+    "WebhookSecret",
     "access_token_of",
     "items_of",
 ]

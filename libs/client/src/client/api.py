@@ -1,6 +1,7 @@
 """The client: the calls of all nouns, and the live feed."""
 
 from client.accounts import AccountCalls
+from client.announcements import AnnouncementCalls
 from client.api_keys import ApiKeyCalls
 from client.audit import AuditCalls
 from client.calls import BASE
@@ -10,10 +11,12 @@ from client.following import BACKOFF, FollowedFeed
 from client.notifications import NotificationCalls
 from client.orders import OrderCalls
 from client.passwords import PasswordCalls
+from client.preferences import PreferenceCalls
 from client.retries import Backoff
 from client.second_factors import SecondFactorCalls
 from client.sessions import SessionCalls
 from client.tokens import Token
+from client.webhooks import WebhookCalls
 
 
 class SlipwayClient(
@@ -26,6 +29,9 @@ class SlipwayClient(
     CatalogCalls,
     OrderCalls,
     NotificationCalls,
+    PreferenceCalls,
+    AnnouncementCalls,
+    WebhookCalls,
 ):
     """An async client of one gateway. Use it as an async context manager.
 

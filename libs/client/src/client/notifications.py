@@ -4,6 +4,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic import Field
+
 from client.calls import Calls, params_of
 from client.shapes import Answer, Page
 from client.tokens import Token
@@ -26,6 +28,13 @@ class UnreadCount(Answer):
     """How many notifications of the user are unread."""
 
     unread: int
+
+
+class StreamTicket(Answer):
+    """Opens one stream of server-sent events, in place of a token, until `expires_at`."""
+
+    ticket: str = Field(repr=False)
+    expires_at: datetime
 
 
 class NotificationCalls(Calls):
@@ -54,3 +63,22 @@ class NotificationCalls(Calls):
         """Mark a notification as read, and return it. The time of the first reading stays."""
         path = f"/notifications/{notification_id}/read"
         return await self.call(Notification, "POST", path, token=token, repeatable=True)
+
+    async def mark_all_read(self, token: Token, *, last_event_id: int | None = None) -> int:
+        """Mark all notifications as read, and return how many are still unread.
+
+        Args:
+            token: authenticates the user.
+            last_event_id: the newest that the user has seen: newer ones stay unread. None: all.
+        """
+        body = None if last_event_id is None else {"last_event_id": last_event_id}
+        path = "/notifications/read-all"
+        answer = await self.call(
+            UnreadCount, "POST", path, token=token, json=body, repeatable=last_event_id is not None
+        )
+        return answer.unread
+
+    async def create_stream_ticket(self, token: Token) -> StreamTicket:
+        """Return a ticket for `EventSource`, which can't send the header of a token."""
+        path = "/notifications/stream-tickets"
+        return await self.call(StreamTicket, "POST", path, token=token)

@@ -80,6 +80,10 @@ class SecondFactorCalls(Calls):
         body = {"code": code}
         return await self.call(RecoveryCodes, "POST", "/auth/totp/confirm", token=token, json=body)
 
+    async def replace_recovery_codes(self, token: Token) -> RecoveryCodes:
+        """Return new recovery codes. The old ones are of no use any more."""
+        return await self.call(RecoveryCodes, "POST", "/auth/totp/recovery-codes", token=token)
+
     async def remove_totp(self, token: Token) -> None:
         """Turn TOTP off, and delete its secret and recovery codes."""
         await self.send("DELETE", "/auth/totp", token=token)
