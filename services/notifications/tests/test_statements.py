@@ -69,13 +69,14 @@ async def test_the_statements_of_preferences(cost, resources):
 
 @pytest.fixture
 def many(owner, database):
-    """Store notifications: half for one user, of which one in a hundred is read or unread."""
+    """Store notifications of 20 users. Of two, one in a hundred is read, or unread; return them."""
     del database  # it empties the tables before
-    user, other = new_id(), new_id()
+    user, other, *more = (new_id() for _ in range(20))
 
     async def store(count):
         await owner.execute("SET statement_timeout = 0; SET transaction_timeout = 0")
-        for one, read in ((user, "n % 100 = 0"), (other, "n % 100 <> 0")):
+        usual = [(one, "n % 2 = 0") for one in more]
+        for one, read in ((user, "n % 100 = 0"), (other, "n % 100 <> 0"), *usual):
             await owner.execute(
                 "INSERT INTO notifications (id, user_id, event_id, source_event_id, type, title,"
                 " body, data, created_at, read_at)"
@@ -83,7 +84,7 @@ def many(owner, database):
                 f" now() - ($2 - n) * interval '1 second', CASE WHEN {read} THEN now() END"
                 " FROM generate_series(1, $2) AS n",
                 one,
-                count // 2,
+                count // 20,
             )
         await owner.execute("ANALYZE notifications")
         return user, other
@@ -96,7 +97,7 @@ def many(owner, database):
 )
 async def test_each_list_and_each_change_of_many_reads_one_index(many, cost, resources, db, count):
     users = await many(count)
-    late = PageRequest[FeedPosition](limit=20, after=FeedPosition(event_id=count // 4))
+    late = PageRequest[FeedPosition](limit=20, after=FeedPosition(event_id=count // 40))
     cases = itertools.product(users, (FIRST, late), INDEXES.items())
     for user, page, (unread, index) in cases:
         sent = await cost(partial(read_page, resources, user=user, page=page, unread=unread))

@@ -73,7 +73,11 @@ NEW = HashParameters(memory_kib=16, passes=2)
 COSTS = ["m=16,t=2,p=1", "m=8,t=1,p=1"]
 
 
-@pytest.mark.parametrize("stored", [OLD.hasher().hash("x"), NEW.hasher().hash("x"), None, ""])
+@pytest.mark.parametrize(
+    "stored",
+    [OLD.hasher().hash("x"), NEW.hasher().hash("x"), None, ""],
+    ids=["old", "new", "no account", "no password"],
+)
 async def test_a_wrong_password_costs_the_same_hashes_for_old_new_and_no_accounts(
     stored: str | None,
 ):
