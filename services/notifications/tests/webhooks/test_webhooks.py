@@ -13,12 +13,13 @@ from chassis.jobs import OutsideRun
 from contracts.examples import example
 from contracts.users import UserDeleted
 from notifications.declaration import SERVICE
-from notifications.deliveries.jobs import prune_deliveries
+from notifications.deliveries.jobs import erase_deliveries, prune_deliveries
 from notifications.kinds.wiring import SCOPE
 from notifications.notifications.jobs import erase_user_data
+from notifications.notifications.wiring import notifier, write_notifications
 from notifications.recipients.models import EraseUserData
 from notifications.webhooks.jobs import forget_previous_secrets
-from notifications.webhooks.models import MAX_WEBHOOKS
+from notifications.webhooks.models import MAX_WEBHOOKS, EraseDeliveries
 from testkit.clients import client_of
 
 URL = "https://example.com/hooks"
@@ -174,20 +175,21 @@ async def test_a_deleted_account_leaves_neither_webhooks_nor_deliveries(
 
 
 async def test_between_the_write_of_a_delivery_and_its_commit_the_webhook_may_be_deleted(
-    user, webhook, api, notify, owner, db, eventually
+    user, webhook, api, until_blocked, worker_resources, db
 ):
     """The deletion waits: otherwise its job could miss the delivery, which would stay for ever."""
-    async with owner.transaction():
-        await owner.execute("SELECT FROM webhooks FOR KEY SHARE")  # as the consumer's statement
-        deleting = asyncio.create_task(api("DELETE", f"/{webhook['id']}"))
-        blocked = (
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    async with worker_resources.database.transaction() as unit:
+        notifier(worker_resources, unit).notify(
+            "order.placed", user_id=user, source_event_id="1", data={"order_id": "1"}
         )
-        await eventually(lambda: db.fetchval(blocked))
-        await notify()
+        await write_notifications(unit, worker_resources)
+        deleting = asyncio.create_task(api("DELETE", f"/{webhook['id']}"))
+        await until_blocked()
     assert (await deleting).status_code == 204
-    assert user
+    assert await db.fetchval("SELECT count(*) FROM deliveries") == 1
+    run = OutsideRun(resources=worker_resources, job_id=1, attempt=1)
+    await erase_deliveries(EraseDeliveries(webhook_id=webhook["id"]), run)
+    assert await db.fetchval("SELECT count(*) FROM deliveries") == 0
 
 
 async def test_settled_deliveries_are_deleted_after_a_month(
