@@ -48,8 +48,9 @@ async def test_the_first_admin_is_made_and_may_do_all(admin_settings, events):
 
     assert answer.status_code == 200
     assert {"users:write", "catalog:write"} < set(answer.json()["scope"].split())
-    [(kind, sequence, data)] = await events()
+    (kind, sequence, data), (then, *_) = await events()
     assert (kind, int(sequence), data["roles"]) == ("user.registered.v1", 1, ["admin"])
+    assert then == "user.email_verified.v1"
 
 
 async def test_if_there_is_an_admin_no_other_is_made(admin_settings, settings, db, events):
@@ -59,7 +60,7 @@ async def test_if_there_is_an_admin_no_other_is_made(admin_settings, settings, d
             await finished(app)
 
     assert await db.fetchval("SELECT array_agg(email) FROM users") == [EMAIL]
-    assert len(await events()) == 1
+    assert len(await events()) == 2  # registered, verified
 
 
 async def test_processes_that_start_at_once_make_one(admin_settings, db, events):
@@ -69,7 +70,7 @@ async def test_processes_that_start_at_once_make_one(admin_settings, db, events)
         await asyncio.gather(*(finished(app) for app in apps))
 
     assert await db.fetchval("SELECT count(*) FROM users") == 1
-    assert len(await events()) == 1
+    assert len(await events()) == 2  # registered, verified
     assert all(app.state.process.failure is None for app in apps)
 
 

@@ -47,7 +47,7 @@ class EmailVerificationRequests:
         await self._throttle.count(email_key=email_key(email), address=address)
         await self._jobs.enqueue(MailVerification(email=email))
 
-    async def request_for_new(self, account: Account, address: str | None) -> None:
+    async def request_for_new(self, account: Account, address: str) -> None:
         """Have a verification mailed to an account that was registered from `address`.
 
         The mail is counted like those that are asked for. Otherwise strangers who register an
@@ -57,10 +57,10 @@ class EmailVerificationRequests:
 
         Args:
             account: the new account.
-            address: the client's address; None if the settings made the account.
+            address: the client's address.
         """
         counted = {"email_key": email_key(account.email)}
-        if address is None or await self._throttle.accepts(**counted, address=address):
+        if await self._throttle.accepts(**counted, address=address):
             await self._jobs.enqueue(MailVerification(user_id=account.id))
 
 
