@@ -191,7 +191,7 @@ async def test_a_narrower_role_revokes_the_keys_that_go_beyond_it(
     assert beyond in await announced()
     assert within not in await announced()
     (entry,) = await audited(db, "api_key.revoked")
-    assert (entry["actor_kind"], entry["details"]) == ("system", {"api_key_id": beyond})
+    assert (entry["actor_kind"], entry["details"]) == ("system", {"api_key_id": str(beyond)})
 
 
 async def test_a_wider_role_leaves_each_key_its_scopes(create, exchange, give, db):
