@@ -140,8 +140,10 @@ async def test_jobs_are_exported_that_name_the_account_or_its_address(client, re
     assert request["arguments"]["address"].endswith("characters>"), "it may be a stranger's"
 
 
-async def test_own_api_keys_are_in_the_audit_log_of_the_export(client, register, log_in):
-    await register()
+async def test_own_api_keys_are_in_the_audit_log_of_the_export(
+    client, register, verify_address, log_in
+):
+    await verify_address((await register())["email"])
     headers = bearer_of(await log_in())
     body = {"name": "Warehouse", "scopes": ["orders:read"]}
     key = (await client.post("/api/v1/api-keys", json=body, headers=headers)).json()

@@ -95,8 +95,10 @@ async def test_the_change_is_on_record_without_the_passwords(register, log_in, c
     await change(tokens, current="wrong horse battery")
     await change(tokens, headers={"X-Real-IP": "192.0.2.7"})
 
-    [entry] = await db.fetch("SELECT * FROM audit_log WHERE action <> 'session.opened'")
-    assert (entry["action"], entry["subject"]) == ("user.password_changed", f"user:{user['id']}")
+    entries = await db.fetch("SELECT * FROM audit_log")
+    assert "horse" not in str(entries)
+    [entry] = [entry for entry in entries if entry["action"] == "user.password_changed"]
+    assert entry["subject"] == f"user:{user['id']}"
     assert (str(entry["actor_id"]), str(entry["session_id"])) == (user["id"], sid_of(tokens))
     assert (json.loads(entry["details"]), entry["address"]) == ({}, "192.0.2.7")
 
