@@ -10,7 +10,7 @@ import pytest
 from client import ProblemError
 
 from .conftest import PASSWORD, Customer
-from .test_mail import mail_to
+from .test_mail import verify_address
 
 
 async def refused_after(http, key):
@@ -30,11 +30,7 @@ async def customer(system, client):
     """A customer with a verified address: others can't have API keys."""
     email = f"{uuid.uuid4().hex}@example.com"
     await client.register(email=email, password=PASSWORD, full_name="Ada Lovelace")
-    [mail] = await mail_to(system, email)
-    token = mail.text.partition("/verify-email#token=")[2].split()[0]
-    async with httpx.AsyncClient(base_url=system.gateway_url, trust_env=False) as http:
-        answer = await http.post("/api/v1/email-verifications/confirm", json={"token": token})
-    assert answer.status_code == 204, answer.text
+    await verify_address(system, client, email)
     tokens = await client.login(email=email, password=PASSWORD)
     return Customer(token=tokens.access_token, client=client)
 

@@ -11,6 +11,7 @@ from testkit.authenticator import Browser, code_of
 
 from .conftest import PASSWORD, Customer
 from .cutting import cutting
+from .test_mail import verify_address
 
 ORDERS = 60
 QUICK = Backoff(first=0.02, most=0.2)
@@ -31,7 +32,7 @@ async def test_calls_and_feed_survive_connections_that_are_cut_at_random(
     token = await client.open_session(email=email, password=PASSWORD)
     retries = Retries(attempts=20, backoff=QUICK)
     async with (
-        cutting(system.gateway_url, chance=0.05, seed=seed) as (url, cutter),
+        cutting(system.gateway_url, chance=0.15, seed=seed) as (url, cutter),
         SlipwayClient(url, retries=retries, deadline=120) as behind,
         behind.follow(token, last_event_id=0, backoff=QUICK) as feed,
     ):
@@ -71,7 +72,8 @@ async def test_a_session_renews_itself_until_it_is_ended(client, email):
         await resumed.renew(resumed.tokens.access_token)
 
 
-async def test_codes_recovery_codes_and_a_new_password(client, email):
+async def test_codes_recovery_codes_and_a_new_password(system, client, email):
+    await verify_address(system, client, email)
     token = await client.open_session(email=email, password=PASSWORD)
     setup = await client.set_up_totp(token)
     codes = await client.confirm_totp(token, code_of(setup.secret))
@@ -101,7 +103,8 @@ class Authenticator:
         return self._browser.get(options, self._browser.passkeys[0])
 
 
-async def test_a_passkey_is_added_used_and_removed(client, email):
+async def test_a_passkey_is_added_used_and_removed(system, client, email):
+    await verify_address(system, client, email)
     token = await client.open_session(email=email, password=PASSWORD)
     authenticator = Authenticator()
     passkey = await client.add_passkey(token, name="Phone", authenticator=authenticator)

@@ -43,6 +43,13 @@ async def mail_to(system, address):
             await asyncio.sleep(0.05)
 
 
+async def verify_address(system, client, address):
+    """Open the link of the mail that a registration has sent."""
+    [mail] = await mail_to(system, address)
+    token = mail.text.partition("/verify-email#token=")[2].split()[0]
+    await client.confirm_email(token)
+
+
 async def test_a_request_becomes_a_mail_in_the_sink_and_no_log_has_its_secret(system, publish):
     address, token = f"{uuid.uuid4().hex}@example.com", secrets.token_urlsafe(32)
     request = EmailVerificationRequested(
