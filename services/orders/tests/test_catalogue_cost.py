@@ -4,7 +4,6 @@ import re
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from chassis.actor import SYSTEM
 from chassis.paging import PageRequest, TimePosition
@@ -12,6 +11,7 @@ from chassis.versions import Expected
 from orders.catalog.models import Money
 from orders.catalog.wiring import products
 from orders.stock.wiring import stock
+from testkit.plans import plans_of_orm
 from testkit.statements import statements_in_transaction
 
 ANY, FIRST = Expected(), PageRequest[TimePosition](limit=20)
@@ -125,17 +125,8 @@ def plans_of(counted, db):
     """Return the plans of the SELECTs that a use case sends, with their own arguments."""
 
     async def explain(run):
-        sent: list[tuple[str, Any]] = []
         async with counted() as (unit, _):
-            lent = await unit.session.connection()
-            event.listen(
-                lent.sync_connection,
-                "before_cursor_execute",
-                lambda _connection, _cursor, statement, given, *_: sent.append((statement, given)),
-            )
-            await run(unit)
-        plans = [await db.fetch(f"EXPLAIN {sql}", *given) for sql, given in sent]
-        return ["\n".join(row[0] for row in rows) for rows in plans]
+            return await plans_of_orm(db, unit, run)
 
     return explain
 

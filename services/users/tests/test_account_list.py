@@ -1,17 +1,16 @@
 """Administrators find accounts: the filters of the list, what it costs, and its indexes."""
 
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
-from sqlalchemy import event
 
 from chassis.api import create_api
 from chassis.paging import PageRequest, TimePosition
 from testkit.clients import client_of
 from testkit.databases import ServiceDatabase
+from testkit.plans import plans_of_orm
 from testkit.statements import statements_of_requests
 from users.accounts.models import Role
 from users.accounts.repository import AccountFilter, AccountRepository
@@ -162,17 +161,8 @@ def plans_of(resources, db):
     """Return the plans of the statements that a call of the repository sends."""
 
     async def explain(run):
-        sent: list[tuple[str, Any]] = []
-
-        def collect(_connection, _cursor, statement, parameters, *_):
-            sent.append((statement, parameters))
-
         async with resources.database.transaction() as unit:
-            lent = await unit.session.connection()
-            event.listen(lent.sync_connection, "before_cursor_execute", collect)
-            await run(AccountRepository(unit))
-        plans = [await db.fetch(f"EXPLAIN {sql}", *given) for sql, given in sent]
-        return ["\n".join(row[0] for row in rows) for rows in plans]
+            return await plans_of_orm(db, unit, lambda unit: run(AccountRepository(unit)))
 
     return explain
 

@@ -1,13 +1,12 @@
 """An account's live sessions are read from an index, however many have ended."""
 
-from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event
 
 from chassis.database import new_id
 from chassis.paging import PageRequest, TimePosition
+from testkit.plans import plans_of_orm
 from users.sessions.models import LogInSession
 from users.sessions.repository import SessionRepository
 
@@ -45,17 +44,8 @@ def explain(resources, db):
     """Return the plans of the statements that a call of the repository sends."""
 
     async def explain(run):
-        sent: list[tuple[str, Any]] = []
-
-        def collect(_connection, _cursor, statement, parameters, *_):
-            sent.append((statement, parameters))
-
         async with resources.database.transaction() as unit:
-            lent = await unit.session.connection()
-            event.listen(lent.sync_connection, "before_cursor_execute", collect)
-            await run(SessionRepository(unit))
-        plans = [await db.fetch(f"EXPLAIN {sql}", *given) for sql, given in sent]
-        return ["\n".join(row[0] for row in rows) for rows in plans]
+            return await plans_of_orm(db, unit, lambda unit: run(SessionRepository(unit)))
 
     return explain
 

@@ -1,6 +1,12 @@
 """Plans of statements, for tests which index a statement reads."""
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 import asyncpg
+from sqlalchemy import event
+
+from chassis.database.unit import Unit
 
 
 async def generic_plan(connection: "asyncpg.Connection[asyncpg.Record]", sql: str) -> str:
@@ -18,3 +24,27 @@ async def generic_plan(connection: "asyncpg.Connection[asyncpg.Record]", sql: st
     plan = await connection.fetch(f"EXPLAIN EXECUTE explained{nulls}")
     await connection.execute("DEALLOCATE explained")
     return "\n".join(row[0] for row in plan)
+
+
+async def plans_of_orm(
+    connection: "asyncpg.Connection[asyncpg.Record]",
+    unit: Unit,
+    run: Callable[[Unit], Awaitable[object]],
+) -> list[str]:
+    """Return the plans of the statements that SQLAlchemy sends, with their own arguments.
+
+    Args:
+        connection: explains them.
+        unit: the transaction that they belong to.
+        run: sends them.
+    """
+    sent: list[tuple[str, Any]] = []
+
+    def collect(_: object, __: object, sql: str, given: Any, *___: object) -> None:  # noqa: ANN401 - as the driver takes them
+        sent.append((sql, given))
+
+    lent = await unit.session.connection()
+    event.listen(lent.sync_connection, "before_cursor_execute", collect)
+    await run(unit)
+    plans = [await connection.fetch(f"EXPLAIN {sql}", *given) for sql, given in sent]
+    return ["\n".join(row[0] for row in rows) for rows in plans]

@@ -1,84 +1,30 @@
 """The connection to the mail server: encryption, certificates and log-in."""
 
-import ssl
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
-
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from pydantic import SecretStr, ValidationError
 
 from notifications.mail_servers.errors import MailDeferredError
 from notifications.mail_servers.models import Encryption
 from notifications.settings import NotificationsSettings
+from testkit.certificates import Certificates
 
 from .conftest import server_at, states, verification
 from .server import smtp_server
 
-# Python is strict since 3.13 (VERIFY_X509_STRICT): a certificate must state its usage.
-USAGE = x509.KeyUsage(
-    digital_signature=True,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    key_cert_sign=True,
-    crl_sign=False,
-    encipher_only=False,
-    decipher_only=False,
-)
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """Make a certificate of 127.0.0.1 that signs itself; return the file with it and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    public = key.public_key()
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(USAGE, critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path_factory.mktemp("certificate") / "server.pem"
-    file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return file
+def of_server(certificates):
+    return certificates.server("127.0.0.1")
 
 
 @pytest.fixture(scope="module")
-def of_server(certificate):
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate)
-    return context
-
-
-@pytest.fixture(scope="module")
-def trusting(certificate):
-    """Return a client's context that trusts only the server's certificate."""
-    return ssl.create_default_context(cafile=certificate)
+def trusting(certificates):
+    return certificates.client()
 
 
 async def test_a_mail_goes_over_starttls_with_a_log_in(consume, send, db, of_server, trusting):

@@ -20,8 +20,9 @@ from notifications.declaration import SERVICE
 from notifications.dispatch.jobs import send_deliveries
 from notifications.dispatch.wiring import WorkerResources
 from notifications.webhooks.models import SendDeliveries
+from testkit.certificates import Certificates
 
-from .receiver import Certificates, Receiver, receiving
+from .receiver import Receiver, receiving
 
 type Dispatch = Callable[..., Awaitable[None]]
 
