@@ -19,6 +19,7 @@ from testkit.authenticator import code_of
 from testkit.browsers import chromium, visitor
 
 from .conftest import PASSWORD, Customer
+from .test_mail import verify_address
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "browser"
 ADDRESS = {
@@ -172,7 +173,10 @@ async def test_an_order_whose_response_is_lost_is_placed_once(visit, account, cl
     assert len((await client.list_orders(tokens.access_token)).items) == 1
 
 
-async def test_a_refusal_is_an_alert_and_a_second_factor_is_asked_for(visit, account, client):
+async def test_a_refusal_is_an_alert_and_a_second_factor_is_asked_for(
+    system, visit, account, client
+):
+    await verify_address(system, client, account)
     token = (await client.login(email=account, password=PASSWORD)).access_token
     setup = await client.set_up_totp(token)
     codes = await client.confirm_totp(token, code_of(setup.secret))

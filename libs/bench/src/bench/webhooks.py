@@ -13,10 +13,12 @@ from bench.results import Finding, Line
 from bench.rig import Rig
 from bench.rounds import Pace, Sample, rate, take_turns
 from bench.shop import start_database
+from contracts import TOPICS
 from localservers import KafkaServer
 from localservers.ports import free_port
 from slipway.errors import SlipwayError
 from slipway.local.program import Program
+from slipway.operate.topics import Topics
 
 SIDE = "deliveries of webhooks"
 _BAR = 1_000
@@ -57,6 +59,7 @@ async def measure(rig: Rig, pace: Pace) -> Finding:
     postgres, database = await start_database(rig, {})
     kafka = KafkaServer(directory=rig.state.servers / "kafka", port=rig.settings.kafka_port)
     await rig.serve(kafka)
+    await Topics.of(rig.settings, TOPICS).apply()
     receiver = await rig.run(rig.module("upstream", free_port()))
     shared = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.spec.address}
     api = await rig.run(rig.process("notifications", database, **shared))
