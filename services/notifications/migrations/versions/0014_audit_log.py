@@ -1,6 +1,6 @@
 """Take the chassis' audit log with its queue and its seals, which a new database has already.
 
-Their definitions are those of the revisions chassis_0003 to chassis_0006.
+Their definitions are those of the revisions chassis_0003 to chassis_0008.
 """
 
 import sqlalchemy as sa
@@ -105,6 +105,10 @@ def _create_seals() -> None:
         if_not_exists=True,
     )
     _protect("audit_seals", "newest_at")
+    # chassis_0008 has run before or runs after this.
+    op.execute(
+        "CREATE INDEX IF NOT EXISTS ix_audit_seals_entry_ids ON audit_seals USING gin (entry_ids)"
+    )
 
 
 def _protect(table: str, time: str) -> None:
