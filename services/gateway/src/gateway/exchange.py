@@ -1,0 +1,46 @@
+"""One request to a service and its response, as values.
+
+The links of a route (cache, compression, representation) take these and return these. They know
+neither the connection of the client nor that of the service.
+"""
+
+from dataclasses import dataclass, field
+
+from gateway.routes import Route
+
+type FieldLines = list[tuple[bytes, bytes]]
+"""Header fields as they were parsed: names in lower case, repeated ones as often as they came."""
+
+
+@dataclass(slots=True, kw_only=True)
+class UpstreamRequest:
+    """A request that the gateway accepted, before it goes to its service.
+
+    Attributes:
+        method: e.g. ``b"GET"``.
+        target: path and query as the client sent them.
+        route: its entry of the route table.
+        fields: the client's fields. A link may replace them; what the service gets is made of them.
+        authenticated: whether a caller was identified.
+    """
+
+    method: bytes
+    target: bytes
+    route: Route
+    fields: FieldLines = field(default_factory=list)
+    authenticated: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class UpstreamAnswer:
+    """A whole response of a service.
+
+    Attributes:
+        status: the status code.
+        fields: its fields, without those of the connection (RFC 9110 §7.6.1).
+        body: the whole body.
+    """
+
+    status: int
+    fields: FieldLines = field(default_factory=list)
+    body: bytes = b""
