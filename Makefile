@@ -97,10 +97,11 @@ check: .venv/.synced ## Lint, types, import rules, generated documents, migratio
 	$(RUN)/python -m chassis.documents --check --settings $(SETTINGS)
 	$(RUN)/python -m slipway.operate.topics_document helm/slipway/topics.json --check
 	$(RUN)/python -m gateway.document services --check
+	$(RUN)/python -m monitoring --check
 	$(RUN)/python -m testkit.drift services
 
 .PHONY: check-all
-check-all: check charts-check asyncapi-check clients-check pooler-check ## All of check, and the checks that need Go (to build a missing Helm), npm or Debian's packages
+check-all: check charts-check asyncapi-check clients-check pooler-check alerts-check ## All of check, and the checks that need Go (to build a missing Helm), npm or Debian's packages
 
 .PHONY: asyncapi-check
 asyncapi-check: .venv/.synced ## Validate docs/asyncapi.json with AsyncAPI's parser (Node from a wheel if it is missing)
@@ -116,6 +117,14 @@ pooler-check: .venv/.synced ## Test behind Debian's PgBouncer, which root instal
 		|| { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends pgbouncer; } >/dev/null \
 		|| { echo "pgbouncer is missing: sudo apt-get install pgbouncer" >&2; exit 1; }
 	@$(RUN)/pytest -q -p no:cacheprovider libs/chassis/tests/messaging/test_pooler.py
+
+.PHONY: alerts-check
+alerts-check: ## Check the Prometheus rules, and test that each alert fires when it should and only then
+	@command -v promtool >/dev/null \
+		|| { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus; } >/dev/null \
+		|| { echo "promtool is missing: sudo apt-get install prometheus" >&2; exit 1; }
+	@promtool check rules deploy/prometheus/rules/*.yaml >/dev/null
+	@promtool test rules deploy/prometheus/tests/*.yaml
 
 .PHONY: browser-check
 browser-check: .venv/.synced ## Run the browser example and passkeys in Chromium, which must be installed
@@ -140,6 +149,7 @@ documents: .venv/.synced ## Regenerate the generated documents
 	@$(RUN)/python -m chassis.documents --settings $(SETTINGS)
 	@$(RUN)/python -m slipway.operate.topics_document helm/slipway/topics.json
 	@$(RUN)/python -m gateway.document services
+	@$(RUN)/python -m monitoring
 
 .PHONY: clean
 clean: ## Remove the virtual environment and caches; the data in .slipway stays

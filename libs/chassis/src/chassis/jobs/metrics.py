@@ -27,7 +27,7 @@ class JobMetrics:
         self._kinds = frozenset(kinds)
         self._attempts = Counter(
             "job_attempts_total",
-            "Attempts by outcome: done; failed (tried again), dead (alert), interrupted (by our "
+            "Attempts by outcome: done; failed (tried again), dead, interrupted (by our "
             "own PostgreSQL, not counted as an attempt), postponed (by its handler, likewise not "
             "counted), handed-back (the worker stopped), lost "
             "(the lease expired or the job was cancelled), undeclared (no such kind yet).",

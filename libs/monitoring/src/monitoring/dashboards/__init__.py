@@ -1,0 +1,9 @@
+"""The dashboards, each for one question that an operator has."""
+
+from monitoring.dashboards.backbone import BACKBONE
+from monitoring.dashboards.gateway import GATEWAY
+from monitoring.dashboards.overview import OVERVIEW
+from monitoring.dashboards.service import SERVICE
+
+DASHBOARDS = (OVERVIEW, GATEWAY, SERVICE, BACKBONE)
+"""All dashboards."""
