@@ -126,6 +126,10 @@ alerts-check: ## Check the Prometheus rules, and test that each alert fires when
 	@promtool check rules deploy/prometheus/rules/*.yaml >/dev/null
 	@promtool test rules deploy/prometheus/tests/*.yaml
 
+.PHONY: observe
+observe: .venv/.synced ## Watch the system with Debian's Prometheus under load: every dashboard has data, no alert fires
+	@$(RUN)/python -m monitoring.observe
+
 .PHONY: browser-check
 browser-check: .venv/.synced ## Run the browser example and passkeys in Chromium, which must be installed
 	@command -v chromium >/dev/null || { echo "chromium is missing: sudo apt-get install chromium" >&2; exit 1; }

@@ -10,7 +10,7 @@ _WIDTH = 24
 
 @pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda dashboard: dashboard.uid)
 def test_the_panels_of_a_dashboard_do_not_overlap(dashboard):
-    taken = set()
+    taken: set[tuple[int, int]] = set()
     for panel in json.loads(as_json(dashboard))["panels"]:
         grid = panel["gridPos"]
         cells = {

@@ -111,6 +111,8 @@ class ApiKeys:
             ("outcome",),
             registry=registry,
         )
+        for outcome in ("granted", "refused", "failed"):
+            self._outcomes.labels(outcome)
 
     def known(self, key: str) -> Grant | RefusedKey | None:
         """Return what is known of a key, or None if it must be exchanged.
