@@ -35,6 +35,7 @@ COMMANDS = {
     "mail": Entry(
         "slipway.local.inspection:mail_app", "List the messages of the mail sink, or show one."
     ),
+    "trace": Entry("slipway.local.inspection:trace_app", "Show one trace as a tree."),
     "migrate": Entry(
         "slipway.operate.schemas:migrate_app", "Migrate schemas to the newest revision."
     ),

@@ -1,4 +1,4 @@
-"""The commands `status` and `mail`, which look at a running system and import little."""
+"""The commands `status`, `mail` and `trace`, which look at a running system and import little."""
 
 import json
 import sys
@@ -9,13 +9,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from slipway.errors import SlipwayError
 from slipway.guard import guard, run
 from slipway.local.mail import find_mail, mail_directory, read_mails
 from slipway.local.status import as_table, read_status
+from slipway.local.tree import as_tree, read_trace
 from slipway.place import state_directory
 
 status_app = typer.Typer(add_completion=False)
 mail_app = typer.Typer(add_completion=False)
+trace_app = typer.Typer(add_completion=False)
 
 _console = Console()
 
@@ -67,6 +70,35 @@ def mail(
         headers = (item.headers[name] for name in ("Date", "To", "Subject"))
         table.add_row(str(item.number), *(escape(text) for text in headers))
     _console.print(table)
+
+
+@trace_app.command()
+def trace(
+    trace_id: Annotated[
+        str, typer.Argument(help="The trace's id: 32 hexadecimal digits, as in the logs.")
+    ],
+    *,
+    traces_url: Annotated[
+        str | None, typer.Option(help="The trace sink of a system elsewhere: http://host:port.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Show one trace as a tree: each span with its process, its begin and its duration."""
+    url = traces_url or guard(_traces_url)
+    found = run(read_trace(url, trace_id))
+    if as_json:
+        sys.stdout.write(found.model_dump_json(indent=2) + "\n")
+    else:
+        _console.print(as_tree(found.spans), highlight=False, soft_wrap=True)
+
+
+def _traces_url() -> str:
+    """Return the address of the running system's trace sink."""
+    record = state_directory().read()
+    if record is None or not record.alive:
+        message = "No system runs here. Start one with `slipway up`, or give --traces-url."
+        raise SlipwayError(message)
+    return record.traces_url
 
 
 def _write_json(value: object) -> None:
