@@ -36,6 +36,9 @@ COMMANDS = {
         "slipway.local.inspection:mail_app", "List the messages of the mail sink, or show one."
     ),
     "trace": Entry("slipway.local.inspection:trace_app", "Show one trace as a tree."),
+    "doctor": Entry(
+        "slipway.local.inspection:doctor_app", "Check a machine or a deployment for faults."
+    ),
     "migrate": Entry(
         "slipway.operate.schemas:migrate_app", "Migrate schemas to the newest revision."
     ),

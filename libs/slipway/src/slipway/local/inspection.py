@@ -1,7 +1,8 @@
-"""The commands `status`, `mail` and `trace`, which look at a running system and import little."""
+"""The commands that look at a running system or this machine, and import little."""
 
 import json
 import sys
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -9,18 +10,25 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from chassis.settings import load
+from slipway.checks import Check, Grade
 from slipway.errors import SlipwayError
 from slipway.guard import guard, run
 from slipway.local.mail import find_mail, mail_directory, read_mails
+from slipway.local.plan import needs_servers
 from slipway.local.status import as_table, read_status
 from slipway.local.tree import as_tree, read_trace
+from slipway.operate.deployment import deployment_checks
 from slipway.place import state_directory
+from slipway.settings import SlipwaySettings
 
 status_app = typer.Typer(add_completion=False)
 mail_app = typer.Typer(add_completion=False)
 trace_app = typer.Typer(add_completion=False)
+doctor_app = typer.Typer(add_completion=False)
 
 _console = Console()
+_COLORS = {Grade.OK: "green", Grade.WARNING: "yellow", Grade.FAULT: "red"}
 
 
 @status_app.command()
@@ -90,6 +98,34 @@ def trace(
         sys.stdout.write(found.model_dump_json(indent=2) + "\n")
     else:
         _console.print(as_tree(found.spans), highlight=False, soft_wrap=True)
+
+
+@doctor_app.command()
+def doctor(
+    *,
+    url: Annotated[
+        str | None, typer.Option(help="Check a deployment in place of this machine: its gateway.")
+    ] = None,
+) -> None:
+    """Check for what commonly goes wrong, and say how to mend it. Exit status 1 after a fault."""
+    checks = list(_machine() if url is None else run(deployment_checks(url)))
+    table = Table("check", "result", "found", "what to do")
+    for check in checks:
+        color = _COLORS[check.grade]
+        table.add_row(
+            check.name, f"[{color}]{check.grade}[/{color}]", escape(check.found), escape(check.mend)
+        )
+    _console.print(table)
+    if any(check.grade is Grade.FAULT for check in checks):
+        raise typer.Exit(1)
+
+
+def _machine() -> Iterable[Check]:
+    """Return the checks of this machine."""
+    with needs_servers():
+        from slipway.local.doctor import machine_checks  # noqa: PLC0415  # needs the extra `local`
+    state = state_directory()
+    return machine_checks(load(SlipwaySettings), state.path, run(read_status(state)))
 
 
 def _traces_url() -> str:

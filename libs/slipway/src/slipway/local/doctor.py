@@ -1,0 +1,92 @@
+"""Check this machine for what commonly keeps `slipway up` from working."""
+
+import resource
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import psutil
+
+from localservers.ports import can_bind, owner
+from slipway.checks import Check, Grade
+from slipway.local.status import Status
+from slipway.settings import SlipwaySettings
+
+_PYTHON = (3, 12)
+_DISK_BYTES = 2 * 1024**3
+_MEMORY_BYTES = 2 * 1024**3
+_FILES = 1024
+_GIBIBYTE = 1024**3
+
+
+def machine_checks(settings: SlipwaySettings, state: Path, status: Status) -> Iterator[Check]:
+    """Yield the checks of the machine, and of the system that runs on it.
+
+    Args:
+        settings: the settings of `slipway up`.
+        state: its state directory.
+        status: what runs.
+    """
+    yield _python(sys.version_info[:2])
+    yield _enough("free disk", _free_disk(state), _DISK_BYTES, "Free some, or move the state")
+    yield _enough(
+        "available memory", psutil.virtual_memory().available, _MEMORY_BYTES, "End other programs"
+    )
+    yield _open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    yield from _running(status) if status.state != "stopped" else _ports(settings)
+
+
+def _python(version: Iterable[int]) -> Check:
+    found = ".".join(map(str, version))
+    if tuple(version) >= _PYTHON:
+        return Check("Python", Grade.OK, found)
+    return Check("Python", Grade.FAULT, found, "Install Python 3.12 or later, and `make install`.")
+
+
+def _enough(name: str, found: int, needed: int, mend: str) -> Check:
+    text = f"{found / _GIBIBYTE:.1f} GiB"
+    if found >= needed:
+        return Check(name, Grade.OK, text)
+    more = f"{mend}: the system needs {needed / _GIBIBYTE:.0f} GiB."
+    return Check(name, Grade.WARNING, text, more)
+
+
+def _free_disk(path: Path) -> int:
+    there = next(place for place in (path, *path.parents) if place.exists())
+    return shutil.disk_usage(there).free
+
+
+def _open_files(limit: int) -> Check:
+    if limit == resource.RLIM_INFINITY or limit >= _FILES:
+        return Check("open files", Grade.OK, "unlimited" if limit < 0 else str(limit))
+    mend = f"Raise the limit in the shell: `ulimit -n {_FILES}`. Each connection takes a file."
+    return Check("open files", Grade.WARNING, str(limit), mend)
+
+
+def _running(status: Status) -> Iterator[Check]:
+    for row in [*status.servers, *status.processes]:
+        if row.health == "ok":
+            yield Check(row.name, Grade.OK, row.address)
+        else:
+            mend = f"See its log: .slipway/logs/{row.name}.log"
+            yield Check(row.name, Grade.FAULT, row.health, mend)
+
+
+def _ports(settings: SlipwaySettings) -> Iterator[Check]:
+    """Yield the check of the ports. What an earlier run left is ended by the next start."""
+    names = [name for name in type(settings).model_fields if name.endswith("_port")]
+    taken = [(name, getattr(settings, name)) for name in names if _is_taken(settings, name)]
+    if not taken:
+        yield Check("ports", Grade.OK, f"all {len(names)} are free")
+    for name, port in taken:
+        holder = owner(port) or "another program"
+        mend = f"End it, or move ours: {name.upper()}=… (settings in .env)."
+        yield Check(f"port {port}", Grade.FAULT, f"{holder} has it", mend)
+
+
+def _is_taken(settings: SlipwaySettings, name: str) -> bool:
+    if name == "kafka_port" and settings.kafka_bootstrap_servers is not None:
+        return False
+    port: int = getattr(settings, name)
+    return not can_bind(port)

@@ -1,0 +1,48 @@
+import socket
+
+from localservers.ports import free_port
+from slipway.checks import Grade
+from slipway.local.doctor import machine_checks
+from slipway.local.ports import with_free_ports
+from slipway.local.status import Row, Status
+from slipway.settings import SlipwaySettings
+
+_STOPPED = Status(state="stopped")
+
+
+def _checked(tmp_path, status, settings=None):
+    settings = settings or with_free_ports(SlipwaySettings())
+    return {check.name: check for check in machine_checks(settings, tmp_path / "state", status)}
+
+
+def test_the_ports_of_a_stopped_system_are_free(tmp_path):
+    assert _checked(tmp_path, _STOPPED)["ports"].grade is Grade.OK
+
+
+def test_a_port_that_is_taken_is_named_with_its_holder_and_its_setting(tmp_path):
+    with socket.create_server(("127.0.0.1", free_port())) as taken:
+        port = taken.getsockname()[1]
+        settings = with_free_ports(SlipwaySettings()).model_copy(update={"valkey_port": port})
+        check = _checked(tmp_path, _STOPPED, settings)[f"port {port}"]
+    assert check.grade is Grade.FAULT
+    assert "pid" in check.found
+    assert "VALKEY_PORT=" in check.mend
+
+
+def test_kafkas_port_does_not_matter_with_a_broker_of_ones_own(tmp_path):
+    with socket.create_server(("127.0.0.1", free_port())) as taken:
+        settings = with_free_ports(SlipwaySettings()).model_copy(
+            update={
+                "kafka_port": taken.getsockname()[1],
+                "kafka_bootstrap_servers": "kafka.example.com:9092",
+            }
+        )
+        assert _checked(tmp_path, _STOPPED, settings)["ports"].grade is Grade.OK
+
+
+def test_the_log_of_a_process_that_is_not_well_is_named(tmp_path):
+    row = Row(name="orders", pid=1, health="draining", address="a", memory_pss_bytes=None)
+    status = Status(state="running", processes=[row])
+    check = _checked(tmp_path, status)["orders"]
+    assert (check.grade, check.found) == (Grade.FAULT, "draining")
+    assert "orders.log" in check.mend

@@ -1,0 +1,71 @@
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+
+from slipway.checks import Grade
+from slipway.operate.deployment import certificate_check, deployment_checks
+from testkit.listeners import listening
+
+
+def _gateway(*, skew=0, catalogue=200, keys=1, fields=True):
+    app = FastAPI(openapi_url=None)
+    now = format_datetime(datetime.now(UTC) + timedelta(seconds=skew), usegmt=True)
+    common = {"Date": now}
+    if fields:
+        common |= {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+
+    @app.get("/api/v1/products")
+    def products():
+        return JSONResponse({}, status_code=catalogue, headers=common)
+
+    @app.get("/.well-known/jwks.json")
+    def jwks():
+        return {"keys": [{}] * keys}
+
+    @app.get("/openapi.json")
+    def document():
+        return {"paths": {"/a": {}}}
+
+    return app
+
+
+async def _checked(app):
+    async with listening(app, date_header=False) as server:
+        checks = await deployment_checks(f"http://127.0.0.1:{server.config.port}/")
+    return {check.name: check for check in checks}
+
+
+async def test_all_is_well():
+    checks = await _checked(_gateway())
+    assert {check.grade for check in checks.values()} == {Grade.OK}
+    assert checks["document"].found == "1 paths"
+
+
+@pytest.mark.parametrize(
+    ("gateway", "name", "grade", "mend"),
+    [
+        ({"catalogue": 503}, "catalogue", Grade.FAULT, "orders service"),
+        ({"catalogue": 404}, "catalogue", Grade.FAULT, "Another server"),
+        ({"skew": 90}, "clock", Grade.WARNING, "NTP"),
+        ({"keys": 0}, "public keys", Grade.FAULT, "keys.md"),
+        ({"fields": False}, "header fields", Grade.WARNING, "removes them"),
+    ],
+)
+async def test_a_fault_is_named_with_what_to_do(gateway, name, grade, mend):
+    checks = await _checked(_gateway(**gateway))
+    assert checks[name].grade is grade
+    assert mend in checks[name].mend
+    assert {check.grade for check in checks.values() if check.name != name} == {Grade.OK}
+
+
+async def test_nothing_more_is_checked_if_the_gateway_does_not_respond():
+    (check,) = await deployment_checks("http://127.0.0.1:1")
+    assert (check.name, check.grade) == ("gateway", Grade.FAULT)
+
+
+@pytest.mark.parametrize(("days", "grade"), [(15, Grade.OK), (13, Grade.WARNING)])
+def test_a_certificate_that_ends_soon_is_a_warning(days, grade):
+    assert certificate_check(timedelta(days=days)).grade is grade
