@@ -25,6 +25,7 @@ from chassis.messaging.consuming.batch import BatchRunner
 from chassis.messaging.consuming.offsets import Offsets
 from chassis.messaging.consuming.partition import PartitionConsumer
 from chassis.messaging.consuming.watchdog import StalledError, Watchdog
+from chassis.messaging.fetching import Arrivals
 from chassis.messaging.metrics import ConsumerMetrics
 
 # Each attempt makes the group rebalance, and all members wait for that.
@@ -93,10 +94,10 @@ class Consumer:
     async def _join_group(self) -> None:
         """Be a member of the group until a partition's task or the watchdog raises."""
         group, consumer = asyncio.TaskGroup(), self._client()
-        offsets = self._offsets(consumer)
-        assignment = self._assignment(group, consumer, offsets)
+        offsets, arrivals = self._offsets(consumer), Arrivals(consumer)
+        assignment = self._assignment(group, consumer, offsets, arrivals)
         try:
-            await self._consume(group, consumer, offsets, assignment)
+            await self._consume(group, consumer, offsets, arrivals, assignment)
         except* (KafkaError, StalledError) as errors:
             await self._watchdog.failed(assignment, [repr(one) for one in leaves(errors)])
             raise
@@ -106,11 +107,15 @@ class Consumer:
         return Offsets(consumer=consumer, every=_COMMIT_SECONDS, limit=limit)
 
     def _assignment(
-        self, group: asyncio.TaskGroup, consumer: AIOKafkaConsumer, offsets: Offsets
+        self,
+        group: asyncio.TaskGroup,
+        consumer: AIOKafkaConsumer,
+        offsets: Offsets,
+        arrivals: Arrivals,
     ) -> Assignment:
         return Assignment(
             group=group,
-            consume=lambda one: self._partition(consumer, offsets, one),
+            consume=lambda one: self._partition(consumer, offsets, arrivals, one),
             offsets=offsets,
             on_known=lambda: self._health.loaded(READY),
             finish_seconds=self._session_ms / 1000 * _FINISH_SHARE,
@@ -121,6 +126,7 @@ class Consumer:
         group: asyncio.TaskGroup,
         consumer: AIOKafkaConsumer,
         offsets: Offsets,
+        arrivals: Arrivals,
         assignment: Assignment,
     ) -> None:
         async with stopping(consumer), closed_by(offsets.give_up), group:
@@ -128,6 +134,7 @@ class Consumer:
             await start(consumer)
             retrieve_errors_of_commits(consumer)
             group.create_task(offsets.run(), name="offsets")
+            group.create_task(arrivals.run(), name="arrivals")
             await self._watchdog.run(assignment)
 
     def _client(self) -> AIOKafkaConsumer:
@@ -144,11 +151,16 @@ class Consumer:
         )
 
     def _partition(
-        self, consumer: AIOKafkaConsumer, offsets: Offsets, partition: TopicPartition
+        self,
+        consumer: AIOKafkaConsumer,
+        offsets: Offsets,
+        arrivals: Arrivals,
+        partition: TopicPartition,
     ) -> PartitionConsumer[Any]:
         return PartitionConsumer(
             consumer=consumer,
             offsets=offsets,
+            arrivals=arrivals,
             partition=partition,
             runner=self._runner,
             metrics=self._metrics,
