@@ -79,6 +79,7 @@ class Consumer:
         self._health = health
         self._batch_messages = batch_messages
         self._session_ms = round(session_seconds * 1000)
+        self._arrivals: Arrivals | None = None  # of the present membership
         health.expect(READY)
 
     async def run(self) -> None:
@@ -94,10 +95,10 @@ class Consumer:
     async def _join_group(self) -> None:
         """Be a member of the group until a partition's task or the watchdog raises."""
         group, consumer = asyncio.TaskGroup(), self._client()
-        offsets, arrivals = self._offsets(consumer), Arrivals(consumer)
-        assignment = self._assignment(group, consumer, offsets, arrivals)
+        offsets = self._offsets(consumer)
+        assignment = self._assignment(group, consumer, offsets)
         try:
-            await self._consume(group, consumer, offsets, arrivals, assignment)
+            await self._consume(group, consumer, offsets, assignment)
         except* (KafkaError, StalledError) as errors:
             await self._watchdog.failed(assignment, [repr(one) for one in leaves(errors)])
             raise
@@ -107,15 +108,11 @@ class Consumer:
         return Offsets(consumer=consumer, every=_COMMIT_SECONDS, limit=limit)
 
     def _assignment(
-        self,
-        group: asyncio.TaskGroup,
-        consumer: AIOKafkaConsumer,
-        offsets: Offsets,
-        arrivals: Arrivals,
+        self, group: asyncio.TaskGroup, consumer: AIOKafkaConsumer, offsets: Offsets
     ) -> Assignment:
         return Assignment(
             group=group,
-            consume=lambda one: self._partition(consumer, offsets, arrivals, one),
+            consume=lambda one: self._partition(consumer, offsets, one),
             offsets=offsets,
             on_known=lambda: self._health.loaded(READY),
             finish_seconds=self._session_ms / 1000 * _FINISH_SHARE,
@@ -126,9 +123,9 @@ class Consumer:
         group: asyncio.TaskGroup,
         consumer: AIOKafkaConsumer,
         offsets: Offsets,
-        arrivals: Arrivals,
         assignment: Assignment,
     ) -> None:
+        self._arrivals = arrivals = Arrivals(consumer)
         async with stopping(consumer), closed_by(offsets.give_up), group:
             consumer.subscribe(self._topics, listener=assignment)
             await start(consumer)
@@ -151,16 +148,12 @@ class Consumer:
         )
 
     def _partition(
-        self,
-        consumer: AIOKafkaConsumer,
-        offsets: Offsets,
-        arrivals: Arrivals,
-        partition: TopicPartition,
+        self, consumer: AIOKafkaConsumer, offsets: Offsets, partition: TopicPartition
     ) -> PartitionConsumer[Any]:
         return PartitionConsumer(
             consumer=consumer,
             offsets=offsets,
-            arrivals=arrivals,
+            arrivals=self._arrivals,
             partition=partition,
             runner=self._runner,
             metrics=self._metrics,
