@@ -93,7 +93,7 @@ async def test_a_batch_for_very_many_users_is_hinted_in_pieces_that_notify_takes
     hints = []
 
     class Listening(Wakeups):
-        def hint(self, channel, payload=""):
+        def hint(self, channel, payload="", **_):
             hints.append((channel, payload))
 
     users = [new_id() for _ in range(450)]

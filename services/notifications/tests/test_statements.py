@@ -9,7 +9,11 @@ from chassis.database import new_id
 from chassis.paging import PageRequest
 from notifications.notifications import repository
 from notifications.notifications.repository import FeedPosition
-from notifications.notifications.wiring import notifications
+from notifications.notifications.wiring import (
+    notifications,
+    notifier,
+    write_notifications,
+)
 from notifications.preferences.models import Preferences
 from notifications.preferences.wiring import preferences
 from testkit.plans import generic_plan
@@ -65,6 +69,23 @@ async def test_the_statements_of_preferences(cost, resources):
     assert len(await cost(replaced)) == 2
     assert len(await cost(replaced)) == 1, "no change"
     assert len(await cost(of(lambda mine: mine.close(user)))) == 1
+
+
+@pytest.mark.parametrize("count", [1, 50])
+async def test_notifications_are_one_statement_if_their_users_have_no_other_receiver(
+    cost, resources, count
+):
+    async def write(unit):
+        for _ in range(count):
+            notifier(resources, unit).notify(
+                "order.confirmed",
+                user_id=new_id(),
+                source_event_id=str(new_id()),
+                data={"order_id": "1"},
+            )
+        await write_notifications(unit, resources)
+
+    assert len(await cost(write)) == 1
 
 
 @pytest.fixture

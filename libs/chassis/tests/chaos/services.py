@@ -82,6 +82,7 @@ Table(
 class Topic:
     name: str
     retention: timedelta = timedelta(days=3)
+    publish_delay: timedelta = timedelta()
 
 
 @dataclass(frozen=True, kw_only=True)

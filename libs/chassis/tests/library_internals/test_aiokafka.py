@@ -10,6 +10,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.producer.sender import Sender
 
@@ -75,6 +76,20 @@ async def test_a_member_of_a_group_has_a_coordinator_that_sends_its_commits():
     where = name(GroupCoordinator, "_do_commit_offsets")
     shielded = "asyncio.shield(self._do_commit_offsets(assignment, offsets))"
     assert shielded in commit, where.look_at("is not shielded any more")
+    await consumer.stop()
+
+
+async def test_a_started_consumer_has_a_fetcher_whose_waiters_end_with_each_arrival():
+    consumer = AIOKafkaConsumer(bootstrap_servers="127.0.0.1:1")
+    name(consumer, "_fetcher").check()
+    name(Fetcher, "_create_fetch_waiter", "self").check()
+    routine = inspect.getsource(Fetcher._fetch_requests_routine)
+    woken = "for waiter in self._fetch_waiters:"
+    assert woken in routine, name(Fetcher, "_fetch_waiters").look_at("are not ended any more")
+    taken = inspect.getsource(Fetcher.fetched_records)
+    assert "in list(self._records.keys()):" in taken, name(Fetcher, "_records").look_at(
+        "does not hold what getmany takes"
+    )
     await consumer.stop()
 
 

@@ -51,6 +51,7 @@ _effects = table("effects", column("counter"), column("number"))
 class Topic:
     name: str
     retention: timedelta = timedelta(days=3)
+    publish_delay: timedelta = timedelta()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,8 @@
 """Errors of one partition are distinguished from errors of the client."""
 
+import asyncio
 import zlib
+from types import SimpleNamespace
 
 import cramjam
 import pytest
@@ -16,10 +18,13 @@ from aiokafka.errors import (
 )
 
 from chassis.messaging.fetching import (
+    Arrivals,
     PartitionFetcher,
     RefusedPartitionError,
     UndecodableBatchError,
 )
+
+from .conftest import running
 
 PLACE = TopicPartition("counters", 2)
 
@@ -115,3 +120,77 @@ async def test_messages_before_a_bad_one_are_returned_and_then_the_error_each_ti
     for _ in range(5):
         await fetcher.poll(most=5, timeout_ms=7)
     assert consumer.asked[-1] == 5
+
+
+class FakeFetcher:
+    """The part of aiokafka's fetcher that holds what has arrived."""
+
+    def __init__(self):
+        self._records = {}
+        self.waiters = []
+        self.watched = asyncio.Event()
+
+    def _create_fetch_waiter(self):
+        self.waiters.append(asyncio.get_running_loop().create_future())
+        self.watched.set()
+        return self.waiters[-1]
+
+    def arrive(self, *partitions, error=None):
+        self._records |= dict.fromkeys(partitions)
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_exception(error) if error else waiter.set_result(None)
+
+
+@pytest.fixture
+def arriving():
+    consumer = SimpleNamespace(_fetcher=FakeFetcher())
+    return consumer._fetcher, Arrivals(consumer)
+
+
+async def test_only_the_partition_whose_messages_arrived_is_woken(arriving):
+    fetcher, arrivals = arriving
+    other = TopicPartition("counters", 3)
+    async with asyncio.timeout(20), running(arrivals.run()):
+        waiting = [asyncio.create_task(arrivals.wait(one, seconds=60)) for one in (PLACE, other)]
+        await fetcher.watched.wait()
+        await asyncio.sleep(0)  # each task waits
+        fetcher.arrive(PLACE)
+        await waiting[0]
+        assert not waiting[1].done()
+        fetcher.arrive(other)
+        await waiting[1]
+
+
+async def test_what_arrived_between_two_waits_is_seen_by_the_second(arriving):
+    fetcher, arrivals = arriving
+    async with asyncio.timeout(20), running(arrivals.run()):
+        await arrivals.wait(PLACE, seconds=0)
+        fetcher.arrive(PLACE)  # nobody waits
+        await arrivals.wait(PLACE, seconds=60)
+        fetcher._records.clear()  # taken
+        waiting = asyncio.create_task(arrivals.wait(PLACE, seconds=60))
+        await asyncio.sleep(0)
+        assert not waiting.done(), "an old wake-up counts for nothing"
+        fetcher.arrive(PLACE)
+        await waiting
+
+
+async def test_an_error_of_the_client_wakes_all_partitions_and_the_next_message_one(arriving):
+    fetcher, arrivals = arriving
+    async with asyncio.timeout(20), running(arrivals.run()):
+        waiting = asyncio.create_task(arrivals.wait(PLACE, seconds=60))
+        await fetcher.watched.wait()
+        await asyncio.sleep(0)  # each task waits
+        fetcher.arrive(error=GroupAuthorizationFailedError("counters"))
+        await waiting
+        waiting = asyncio.create_task(arrivals.wait(PLACE, seconds=60))
+        await asyncio.sleep(0)
+        fetcher.arrive(PLACE)
+        await waiting
+
+
+async def test_without_a_wake_up_the_wait_ends_in_time(arriving):
+    _, arrivals = arriving
+    async with asyncio.timeout(20):
+        await arrivals.wait(PLACE, seconds=0.01)

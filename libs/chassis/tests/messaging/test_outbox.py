@@ -3,6 +3,9 @@
 import asyncio
 import json
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, ClassVar
 
 import pytest
 from opentelemetry import trace
@@ -10,9 +13,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase
 
+from chassis.messaging import relay_channel
 from chassis.messaging.publishing.outbox import MAX_PAYLOAD_BYTES, EventTooLargeError
 
-from .counting import CounterRaised, metadata, raise_counter
+from .counting import SERVICE, CounterRaised, Topic, metadata, raise_counter
 
 
 class Base(DeclarativeBase):
@@ -51,6 +55,33 @@ async def test_an_event_that_is_all_a_transaction_does_is_kept(offline):
     async with offline.database.transaction() as unit:
         offline.outbox(unit).add(EVENT)
     assert await offline.backlog() == 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class CounterShown(CounterRaised):
+    """An event that nobody waits for."""
+
+    topic: ClassVar[Any] = Topic("shown", publish_delay=timedelta(seconds=60))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "hinted"),
+    [((CounterShown,), False), ((CounterShown, CounterRaised), True), ((CounterRaised,), True)],
+)
+@pytest.mark.parametrize("within", ["statement of the outbox", "statement of the service"])
+async def test_the_relay_is_woken_later_only_if_nobody_waits_for_any_event(
+    offline, kinds, hinted, within
+):
+    async with offline.database.transaction() as unit:
+        outbox = offline.outbox(unit)
+        for kind in kinds:
+            event = kind(counter="a", number=1)
+            outbox.add(event) if within == "statement of the outbox" else outbox.row(event)
+        assert not offline.wakeups._pending
+        assert not offline.wakeups._delayed
+    channel = (relay_channel(SERVICE), "")
+    assert (channel in offline.wakeups._pending) == hinted
+    assert hinted or channel in offline.wakeups._delayed
 
 
 async def test_a_rollback_leaves_no_event(offline):

@@ -151,6 +151,12 @@ async def test_a_session_whose_relay_is_frozen_ends_with_its_locks(service, froz
         await until(connection.is_closed)
 
 
+async def test_the_commits_of_a_relays_session_do_not_wait_for_the_disk(service):
+    connector = Connector.to(service.urls.runtime_url)
+    async with connector.opened("relay", settings=session_settings(Pace())) as connection:
+        assert await connection.fetchval("SHOW synchronous_commit") == "off"
+
+
 async def sent_in_order(service):
     """Assert that the topic holds each event, in order except for repetitions."""
     wanted = service.raised.total()

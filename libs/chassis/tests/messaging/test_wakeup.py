@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager, closing, suppress
+from datetime import timedelta
 
 import asyncpg
 import pytest
@@ -54,6 +55,19 @@ async def test_hints_that_are_equal_are_sent_once_and_in_order(offline, hints):
             assert await receive(hints, 3) == ["a", "b", "c"]
             offline.wakeups.hint(CHANNEL, "a")
             assert await receive(hints, 1) == ["a"]
+
+
+async def test_equal_hints_with_a_delay_are_sent_once_and_hold_up_no_other(offline, hints):
+    async with running(listening(offline, hints), offline.wakeups.run()):
+        assert await receive(hints, 1) == [""]
+        for _ in range(3):
+            offline.wakeups.hint(CHANNEL, "later", delay=timedelta(milliseconds=50))
+        offline.wakeups.hint(CHANNEL, "now")
+        assert await receive(hints, 2) == ["now", "later"]
+        offline.wakeups.hint(CHANNEL, "later", delay=timedelta(milliseconds=1))
+        offline.wakeups.hint(CHANNEL, "later")
+        assert await receive(hints, 2) == ["later", "later"], "a delayed one holds up its equal"
+        assert hints.empty()
 
 
 async def test_a_listener_whose_connection_is_lost_looks_again_and_goes_on_hearing(offline, hints):

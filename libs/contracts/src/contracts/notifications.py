@@ -15,6 +15,7 @@ NOTIFICATIONS = Topic(
     partitions=6,
     retention=timedelta(days=3),
     personal_data=True,
+    publish_delay=timedelta(milliseconds=250),  # the user's feed shows it before
 )
 
 

@@ -1,13 +1,14 @@
 """Private parts of aiokafka's clients, and its protocol's messages.
 
 aiokafka has no public way to close a client that has lost its brokers, to wait for a commit that
-was cancelled, nor to send a request for which it has no method.
+was cancelled, to learn of which partitions messages have arrived, nor to send a request for which
+it has no method.
 """
 
 import asyncio
 import contextlib
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.producer.message_accumulator import BatchBuilder
@@ -32,6 +33,8 @@ __all__ = [
     "String",
     "close_client",
     "close_without_flush",
+    "fetched_partitions",
+    "next_fetch",
     "retrieve_errors_of_commits",
     "send_request",
 ]
@@ -60,6 +63,20 @@ def retrieve_errors_of_commits(consumer: AIOKafkaConsumer) -> None:
         return sending
 
     coordinator._do_commit_offsets = sent
+
+
+def next_fetch(consumer: AIOKafkaConsumer) -> asyncio.Future[None]:
+    """Return a future that ends when messages have arrived from Kafka after this call.
+
+    It has aiokafka's error if the client can't go on; ``getmany`` raises that error as well.
+    """
+    waiter: asyncio.Future[None] = consumer._fetcher._create_fetch_waiter()
+    return waiter
+
+
+def fetched_partitions(consumer: AIOKafkaConsumer) -> list[TopicPartition]:
+    """Return the partitions of which messages, or an error, wait to be taken by ``getmany``."""
+    return list(consumer._fetcher._records)
 
 
 async def close_without_flush(producer: AIOKafkaProducer, *, seconds: float) -> None:

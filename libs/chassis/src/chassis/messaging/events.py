@@ -19,7 +19,8 @@ class PublicEvent(Protocol):
     """What the outbox needs of an event; the models of ``contracts`` satisfy it."""
 
     type: ClassVar[str]
-    topic: ClassVar[Any]  # has a `name`; Any, as a protocol's class variables are invariant
+    # Has a `name` and a `publish_delay`; Any, as a protocol's class variables are invariant.
+    topic: ClassVar[Any]
 
     @property
     def key(self) -> str:

@@ -5,6 +5,7 @@ CorruptRecordException, but also UnicodeDecodeError (a header's name), or an err
 cramjam. The messages that it had decoded before are dropped, and fetched again.
 """
 
+import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
 
@@ -16,6 +17,8 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
     UnsupportedCodecError,
 )
+
+from chassis.library_internals.aiokafka import fetched_partitions, next_fetch
 
 
 class PartitionError(Exception):
@@ -43,17 +46,71 @@ def refusals(partition: TopicPartition) -> Iterator[None]:
         raise RefusedPartitionError(message) from error
 
 
+class Arrivals:
+    """Wakes the fetcher of a partition when messages of that partition have arrived.
+
+    A ``getmany`` that waits is woken by the messages of any partition. A member of 15 partitions
+    would run 15 tasks for each message, and 14 of them would find nothing.
+
+    Args:
+        consumer: a client; `run` begins once it is started.
+    """
+
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self._consumer = consumer
+        self._waiting: dict[TopicPartition, asyncio.Event] = {}
+
+    async def run(self) -> None:
+        """Wake fetchers until cancelled."""
+        while True:
+            arrived = next_fetch(self._consumer)
+            # Look after the future was made: what arrives from now on ends it.
+            for partition in fetched_partitions(self._consumer):
+                self._wake(partition)
+            try:
+                await arrived
+            except KafkaError:  # each getmany raises it
+                for partition in list(self._waiting):
+                    self._wake(partition)
+
+    async def wait(self, partition: TopicPartition, *, seconds: float) -> None:
+        """Wait until messages of `partition` have arrived, at most for `seconds`.
+
+        A wake-up that is missed costs `seconds`: the caller looks in any case.
+        """
+        woken = self._waiting.setdefault(partition, asyncio.Event())
+        if partition in fetched_partitions(self._consumer):
+            return
+        woken.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await woken.wait()
+
+    def _wake(self, partition: TopicPartition) -> None:
+        woken = self._waiting.get(partition)
+        if woken is not None:
+            woken.set()
+
+
 class PartitionFetcher:
     """Fetches the messages of one partition, including those before an undecodable batch.
 
     Args:
         consumer: a started client that has the partition assigned.
         partition: the partition to fetch.
+        arrivals: wakes this fetcher; without it, the client's own waiting is used.
     """
 
-    def __init__(self, *, consumer: AIOKafkaConsumer, partition: TopicPartition) -> None:
+    def __init__(
+        self,
+        *,
+        consumer: AIOKafkaConsumer,
+        partition: TopicPartition,
+        arrivals: Arrivals | None = None,
+    ) -> None:
         self._consumer = consumer
         self._partition = partition
+        self._arrivals = arrivals
         self._singly = 0  # how many messages are still to be fetched one by one
 
     async def poll(self, *, most: int, timeout_ms: int) -> Sequence[ConsumerRecord]:
@@ -68,6 +125,9 @@ class PartitionFetcher:
             RefusedPartitionError: Kafka does not authorize this user to read the topic.
             aiokafka.errors.KafkaError: any other error of the client or of Kafka.
         """
+        if self._arrivals is not None:
+            await self._arrivals.wait(self._partition, seconds=timeout_ms / 1000)
+            timeout_ms = 0
         try:
             return await self._poll(1 if self._singly else most, timeout_ms)
         except UndecodableBatchError:

@@ -7,6 +7,7 @@ listener also polls.
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 
 import asyncpg
 
@@ -18,6 +19,7 @@ _RECONNECT_SECONDS = 1.0  # after the server closed the connection without an er
 _MAX_PAYLOAD_BYTES = 7_900  # PostgreSQL accepts less than 8,000 bytes
 _MAX_PENDING = 10_000
 _CHECK_SECONDS = 15.0
+_AT_ONCE = timedelta()
 
 
 def relay_channel(service: str) -> str:
@@ -37,17 +39,39 @@ class Wakeups:
         self._connector = connector
         self._application_name = application_name
         self._pending: dict[tuple[str, str], None] = {}
+        self._delayed: set[tuple[str, str]] = set()
         self._wake = asyncio.Event()
         self._failures = Failures()
 
-    def hint(self, channel: str, payload: str = "") -> None:
+    def hint(self, channel: str, payload: str = "", *, delay: timedelta = _AT_ONCE) -> None:
         """Queue a hint to be sent soon; never block, never raise. Equal hints are sent once.
 
         If too many hints wait, or this one is too large, it is dropped: the listener's poll finds
         the row.
+
+        Args:
+            channel: the channel.
+            payload: what the listener gets.
+            delay: how long the hint waits for equal ones, with which it is sent. The first one's
+                delay counts.
         """
-        if len(self._pending) < _MAX_PENDING and len(payload.encode()) <= _MAX_PAYLOAD_BYTES:
-            self._pending[channel, payload] = None
+        if len(payload.encode()) > _MAX_PAYLOAD_BYTES:
+            return
+        hint = (channel, payload)
+        if not delay:
+            self._queue(hint)
+        elif hint not in self._delayed and len(self._delayed) < _MAX_PENDING:
+            self._delayed.add(hint)
+            loop = asyncio.get_running_loop()
+            loop.call_later(delay.total_seconds(), self._queue_delayed, hint)
+
+    def _queue_delayed(self, hint: tuple[str, str]) -> None:
+        self._delayed.discard(hint)
+        self._queue(hint)
+
+    def _queue(self, hint: tuple[str, str]) -> None:
+        if len(self._pending) < _MAX_PENDING:
+            self._pending[hint] = None
             self._wake.set()
 
     async def run(self) -> None:

@@ -13,7 +13,7 @@ from chassis.database import is_infrastructure_error
 from chassis.database.unit import Unit
 from chassis.errors import DomainError, Unauthenticated, Unavailable
 from chassis.http.problems import status_of
-from chassis.telemetry.tracing import span_from
+from chassis.telemetry.tracing import is_sampled, span_from
 from chassis.wiring import ServiceResources, resource
 from notifications.feed.errors import ServerStopping
 from notifications.feed.models import Announcements, Start
@@ -102,8 +102,11 @@ def close_code(error: type[DomainError]) -> int:
 
 @contextmanager
 def pushing(item: Item) -> Iterator[None]:
-    """Push an item within a span of the trace of what caused it."""
+    """Push an item within a span of the trace of what caused it, if that is sampled."""
     headers = {} if item.traceparent is None else {"traceparent": item.traceparent}
+    if headers and not is_sampled(headers):  # most are not: those cost nothing here
+        yield
+        return
     with span_from(
         tracer,
         "notifications push",

@@ -157,6 +157,8 @@ class Notice:
         category: the kind's.
         channels: those that the user wants, decided once, when the notification was written. A
             channel that is not among them does nothing.
+        reachable: those of `channels` for which the user has any receiver: a verified address, an
+            enabled webhook. The others need not be asked, which saves their statements.
         locale: the language of the texts.
         title: plain text.
         body: plain text.
@@ -172,6 +174,7 @@ class Notice:
     type: str
     category: Category
     channels: frozenset[Channel]
+    reachable: frozenset[Channel] = frozenset(Channel)
     locale: str
     title: str
     body: str

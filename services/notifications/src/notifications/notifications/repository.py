@@ -1,11 +1,11 @@
 """All SQL on notifications."""
 
-import json
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy import func, select, update
 
 from chassis.database import new_id
@@ -17,6 +17,8 @@ from notifications.feed.repository import WRITE_ITEMS
 from notifications.kinds.models import Channel
 from notifications.notifications.models import NOTIFICATIONS_KEPT, Notification
 from notifications.preferences.repository import WANTED
+from notifications.recipients.repository import HAS_ADDRESS
+from notifications.webhooks.repository import HAS_WEBHOOK
 
 _COLUMNS = """
     id uuid, user_id uuid, source_event_id text, type text, title text, body text, data jsonb,
@@ -59,14 +61,20 @@ _WRITE = """
         FROM numbered
     ),
     published AS ({events})
-    SELECT fresh.place, fresh.wanted, numbered.event_id
-    FROM fresh JOIN heads USING (user_id) LEFT JOIN numbered USING (place)
+    SELECT w.place, w.wanted, numbered.event_id, ARRAY(
+        SELECT channel FROM unnest(w.wanted) AS channel WHERE CASE channel
+            WHEN 'email' THEN {has_address} WHEN 'webhook' THEN {has_webhook} ELSE true
+        END
+    ) AS reachable
+    FROM fresh AS w JOIN heads USING (user_id) LEFT JOIN numbered USING (place)
     ORDER BY place
 """
 _WRITE = (
     _WRITE.replace("{wanted}", WANTED)
     .replace("{items}", WRITE_ITEMS)
     .replace("{events}", insert_events("numbered"))
+    .replace("{has_address}", HAS_ADDRESS)
+    .replace("{has_webhook}", HAS_WEBHOOK)
 )
 _WRITE_ROWS = _WRITE.replace("{draft}", _ROWS.replace("{columns}", _COLUMNS))
 _WRITE_COPIES = _WRITE.replace("{draft}", _COPIES.replace("{columns}", _COLUMNS))
@@ -99,11 +107,13 @@ class Written:
         place: its place in the rows to write, from 0.
         event_id: its place in the feed; None if the user has switched ``in_app`` off.
         channels: those that the user wants; never empty.
+        reachable: those of `channels` for which the user has any receiver.
     """
 
     place: int
     event_id: int | None
     channels: frozenset[Channel]
+    reachable: frozenset[Channel]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,12 +153,13 @@ class NotificationRepository:
             Those that are sent on a channel, in the same order.
         """
         placed = [{**row, "place": place} for place, row in enumerate(rows)]
-        written = await self._unit.fetch(_WRITE_ROWS, json.dumps(placed, default=str))
+        written = await self._unit.fetch(_WRITE_ROWS, _json(placed))
         return [
             Written(
                 place=row["place"],
                 event_id=row["event_id"],
                 channels=frozenset(map(Channel, row["wanted"])),
+                reachable=frozenset(map(Channel, row["reachable"])),
             )
             for row in written
         ]
@@ -171,7 +182,7 @@ class NotificationRepository:
         given = [
             {
                 "template": number,
-                "row": json.dumps(row, default=str),
+                "row": _json(row),
                 "id": row["id"],
                 "user_id": row["user_id"],
                 "outbox_id": row["event"]["id"],
@@ -181,7 +192,7 @@ class NotificationRepository:
         copies = [(number, user) for number, each in enumerate(users) for user in each]
         written = await self._unit.fetch(
             _WRITE_COPIES,
-            json.dumps(given, default=str),
+            _json(given),
             [number for number, _ in copies],
             [new_id() for _ in copies],
             [user for _, user in copies],
@@ -241,3 +252,7 @@ class NotificationRepository:
             .execution_options(synchronize_session=False)
         )
         return (await self._unit.session.scalars(select(Notification).where(*mine))).one_or_none()
+
+
+def _json(value: object) -> str:
+    return to_json(value, fallback=str).decode()

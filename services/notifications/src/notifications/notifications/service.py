@@ -230,6 +230,7 @@ def _notice(draft: Draft, text: NotificationText, written: Written, created_at: 
         type=draft.kind.type,
         category=draft.kind.category,
         channels=written.channels,
+        reachable=written.reachable,
         locale=text.language,
         title=text.title,
         body=text.body,

@@ -1,5 +1,6 @@
 """Construct the use cases of notifications for one transaction."""
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from chassis.database.unit import Unit
@@ -8,6 +9,7 @@ from notifications.announcements.repository import AnnouncementRepository
 from notifications.announcements.service import Intake
 from notifications.deliveries.wiring import deliveries
 from notifications.feed.wiring import feed
+from notifications.kinds.models import Channel, Notice
 from notifications.kinds.wiring import NotifyingResources
 from notifications.mails.wiring import mails
 from notifications.notifications.repository import NotificationRepository
@@ -49,8 +51,12 @@ def notifier(resources: NotifyingResources, unit: Unit) -> Notifier:
 async def write_notifications(unit: Unit, resources: NotifyingResources) -> None:
     """Write what the transaction's notifier collected, and hand it on to the other channels."""
     notices = await notifier(resources, unit).write_all()
-    await mails(resources, unit).send_notices(notices)
-    await deliveries(resources, unit).enqueue(notices)
+    await mails(resources, unit).send_notices(_reachable(notices, Channel.EMAIL))
+    await deliveries(resources, unit).enqueue(_reachable(notices, Channel.WEBHOOK))
+
+
+def _reachable(notices: Iterable[Notice], channel: Channel) -> list[Notice]:
+    return [notice for notice in notices if channel in notice.reachable]
 
 
 Notifications = Annotated[NotificationService, use_case(notifications)]

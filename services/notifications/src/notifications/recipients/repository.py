@@ -43,6 +43,10 @@ MAY_GET_MAIL = """
 
 Security mails go to an address that a server has refused, too: it may accept mails again.
 """
+HAS_ADDRESS = """EXISTS (
+    SELECT FROM recipients AS r WHERE r.user_id = w.user_id AND r.email_verified
+)"""
+"""The part of a statement that says whether the user of ``w`` has any address; see MAY_GET_MAIL."""
 
 
 class RecipientRepository:

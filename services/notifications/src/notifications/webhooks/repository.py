@@ -20,6 +20,10 @@ _FORGET_PREVIOUS = """
         ORDER BY previous_secret_until LIMIT $1 FOR UPDATE SKIP LOCKED
     ))
 """
+HAS_WEBHOOK = """EXISTS (
+    SELECT FROM webhooks AS h WHERE h.user_id = w.user_id AND h.disabled_reason IS NULL
+)"""
+"""The part of a statement that says whether the user of ``w`` has a webhook that is enabled."""
 
 
 class _Columns(TypedDict, total=False):

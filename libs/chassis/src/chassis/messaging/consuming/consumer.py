@@ -25,6 +25,7 @@ from chassis.messaging.consuming.batch import BatchRunner
 from chassis.messaging.consuming.offsets import Offsets
 from chassis.messaging.consuming.partition import PartitionConsumer
 from chassis.messaging.consuming.watchdog import StalledError, Watchdog
+from chassis.messaging.fetching import Arrivals
 from chassis.messaging.metrics import ConsumerMetrics
 
 # Each attempt makes the group rebalance, and all members wait for that.
@@ -78,6 +79,7 @@ class Consumer:
         self._health = health
         self._batch_messages = batch_messages
         self._session_ms = round(session_seconds * 1000)
+        self._arrivals: Arrivals | None = None  # of the present membership
         health.expect(READY)
 
     async def run(self) -> None:
@@ -123,11 +125,13 @@ class Consumer:
         offsets: Offsets,
         assignment: Assignment,
     ) -> None:
+        self._arrivals = arrivals = Arrivals(consumer)
         async with stopping(consumer), closed_by(offsets.give_up), group:
             consumer.subscribe(self._topics, listener=assignment)
             await start(consumer)
             retrieve_errors_of_commits(consumer)
             group.create_task(offsets.run(), name="offsets")
+            group.create_task(arrivals.run(), name="arrivals")
             await self._watchdog.run(assignment)
 
     def _client(self) -> AIOKafkaConsumer:
@@ -149,6 +153,7 @@ class Consumer:
         return PartitionConsumer(
             consumer=consumer,
             offsets=offsets,
+            arrivals=self._arrivals,
             partition=partition,
             runner=self._runner,
             metrics=self._metrics,

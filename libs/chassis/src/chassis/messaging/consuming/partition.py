@@ -19,6 +19,7 @@ from chassis.loops import BACKOFF, Failures
 from chassis.messaging.consuming.batch import BatchRunner, Progress, TooManyFailuresError
 from chassis.messaging.consuming.offsets import Offsets
 from chassis.messaging.fetching import (
+    Arrivals,
     PartitionError,
     PartitionFetcher,
     UndecodableBatchError,
@@ -44,6 +45,7 @@ class PartitionConsumer[R]:
         metrics: the metrics of the consumer.
         health: shows what stops this partition.
         batch_messages: the maximum number of messages in one transaction.
+        arrivals: see PartitionFetcher.
 
     Attributes:
         position: the offset of the next message; None until it is known.
@@ -62,6 +64,7 @@ class PartitionConsumer[R]:
         metrics: ConsumerMetrics,
         health: Health,
         batch_messages: int,
+        arrivals: Arrivals | None = None,
     ) -> None:
         self._consumer = consumer
         self._offsets = offsets
@@ -69,7 +72,7 @@ class PartitionConsumer[R]:
         self._runner = runner
         self._metrics = metrics
         self._health = health
-        self._fetcher = PartitionFetcher(consumer=consumer, partition=partition)
+        self._fetcher = PartitionFetcher(consumer=consumer, partition=partition, arrivals=arrivals)
         self._most = batch_messages
         self._size = batch_messages
         self._failures = Failures(_BACKOFF)

@@ -1,10 +1,13 @@
 """The outbox: an event is written in the same transaction as the change that it announces.
 
 The rows are inserted at the end of the unit of work, after the flush. By then the aggregate's row
-lock is held. The relay publishes them after the commit.
+lock is held. The relay publishes them after the commit: at once, or together with others after the
+topic's ``publish_delay``.
 """
 
 import json
+from datetime import timedelta
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -58,6 +61,7 @@ class _Row(NamedTuple):
     type: str
     headers: dict[str, str]
     payload: bytes
+    delay: timedelta
 
 
 class Outbox:
@@ -98,10 +102,13 @@ class Outbox:
             EventTooLargeError: the data is over MAX_PAYLOAD_BYTES.
         """
         row = self._row(event)
-        self._unit.after_commit(self._wake_relay)
+        self._unit.after_commit(partial(self._wake_relay, row.delay))
         return {
-            **row._asdict(),
             "id": str(row.id),
+            "topic": row.topic,
+            "key": row.key,
+            "type": row.type,
+            "headers": row.headers,
             "payload": row.payload.decode(),
         }
 
@@ -124,6 +131,7 @@ class Outbox:
             type=event.type,
             headers=headers,
             payload=payload,
+            delay=event.topic.publish_delay,
         )
 
     async def _write(self, unit: Unit) -> None:
@@ -131,10 +139,11 @@ class Outbox:
         if not rows:  # their savepoints were rolled back, or an earlier step wrote them
             return
         written = [(*row[:4], json.dumps(row.headers), row.payload) for row in rows]
+        delay = min(row.delay for row in rows)
         rows.clear()
         unit.defer(_INSERT, *map(list, zip(*written, strict=True)))
         await unit.run_deferred()
-        unit.after_commit(self._wake_relay)
+        unit.after_commit(partial(self._wake_relay, delay))
 
-    def _wake_relay(self) -> None:
-        self._wakeups.hint(self._channel)
+    def _wake_relay(self, delay: timedelta) -> None:
+        self._wakeups.hint(self._channel, delay=delay)
