@@ -3,10 +3,11 @@
 import asyncio
 import random
 import uuid
+from datetime import UTC, datetime
 
 import pytest
 
-from client import Backoff, ProblemError, Retries, SlipwayClient, TokenError, items_of
+from client import Backoff, CommandError, ProblemError, Retries, SlipwayClient, TokenError, items_of
 from testkit.authenticator import Browser, code_of
 
 from .conftest import PASSWORD, Customer
@@ -128,6 +129,47 @@ async def test_notifications_are_counted_and_read(client, email, product):
     assert await client.mark_read(token, read.id) == read
     assert await client.count_unread(token) == 0
     assert (await client.list_notifications(token, unread=True)).items == ()
+
+
+async def test_each_command_of_a_socket_is_answered_through_the_gateway(client, email, product):
+    token = await client.open_session(email=email, password=PASSWORD)
+    customer = Customer(token=token, client=client)
+    async with client.feed(await token.access_token()) as feed, asyncio.timeout(60):
+        await feed.ping()
+        await customer.order(product.id)
+        item = await anext(feed)
+        await feed.choose_categories(["security"])
+        await customer.order(product.id)
+        read = await feed.mark_read(item.data["id"])
+        assert (str(read.id), read.read_at is None) == (item.data["id"], False)
+        newer = await token.renew(token.tokens.access_token)
+        assert await feed.renew(newer) > datetime.now(UTC)
+        with pytest.raises(CommandError) as refused:
+            await feed.mark_read(uuid.uuid4())
+        assert refused.value.name == "notification-not-found"
+        with pytest.raises(CommandError, match="malformed-message"):
+            await feed.choose_categories(["no such category"])
+        assert feed.event_id == item.event_id
+    assert await client.count_unread(token) == 1
+
+
+async def test_a_stream_has_the_items_of_the_socket_and_resumes(client, email, product):
+    token = await client.open_session(email=email, password=PASSWORD)
+    customer = Customer(token=token, client=client)
+    following = client.follow(token, last_event_id=0, backoff=QUICK, over="stream")
+    async with following as feed, asyncio.timeout(60):
+        await customer.order(product.id)
+        first = await anext(feed)
+    await customer.order(product.id)
+    access = await token.access_token()
+    async with (
+        client.stream(access, last_event_id=first.event_id) as stream,
+        client.feed(access, last_event_id=0) as socket,
+        asyncio.timeout(60),
+    ):
+        second = await anext(stream)
+        assert [await anext(socket), await anext(socket)] == [first, second]
+    assert [first.event_id, second.event_id] == [1, 2]
 
 
 async def test_a_change_of_an_older_version_is_refused(client, email):

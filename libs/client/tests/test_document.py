@@ -40,7 +40,7 @@ ORDER = NewOrder(
 PAGE: dict[str, Any] = {"limit": 5, "cursor": "next"}
 NO_CALL = {
     "readKeys": "verifies access tokens, which a client passes on unread",
-    "streamNotifications": "is for browsers; `follow` has the same items",
+    "streamNotifications": "has no end: `stream` is tested by itself",
     "getUnsubscription": "is for the reader of a mail, who has its link",
     "unsubscribe": "likewise",
     "readServerMetadata": "is for OAuth libraries",

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import inspect
 import logging
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -209,10 +211,27 @@ async def test_a_websocket_protocol_has_the_attributes_that_ours_reads_and_write
     state.default_headers = [(b"a", b"b")]
     protocol = WebSocketProtocol(configured(), state, {}, _loop=loop)
     used_by = "chassis.library_internals.uvicorn_websockets"
-    for attribute in ("close_timeout", "conn"):
+    for attribute in ("app", "close_timeout", "conn", "queue", "writable"):
         name(protocol, attribute, used_by=used_by).check()
     assert protocol.default_headers == [(b"a", b"b")]
     assert isinstance(protocol.close_timeout, float)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "methods"),
+    [
+        ("queue", {"empty", "get", "put_nowait"}),
+        ("writable", {"clear", "set", "wait"}),
+        # Only the log line of the handshake reads the scope later; all else is of the handshake.
+        ("request", set()),
+        ("response", {"headers", "status_code"}),
+    ],
+)
+def test_a_websocket_protocol_uses_no_more_of_what_ours_replaces_or_forgets(attribute, methods):
+    source = inspect.getsource(WebSocketsSansIOProtocol)
+    used = set(re.findall(rf"self\.{attribute}\.(\w+)", source))
+    where = name(WebSocketsSansIOProtocol, "handle_connect", used_by="chassis.websocket_protocol")
+    assert used == methods, where.look_at(f"uses other members of {attribute}")
 
 
 async def test_websockets_refuses_a_malformed_handshake_by_what_is_put_in_place():

@@ -9,13 +9,15 @@ from client.catalog import NewProduct, Product, ProductChanges, StockAdjustment
 from client.errors import (
     AnswerError,
     ClientError,
+    CommandError,
     DeadlineError,
     FeedError,
     ProblemError,
     TokenError,
 )
-from client.feed import Feed, FeedItem
+from client.feed import Feed
 from client.following import FollowedFeed
+from client.items import Connected, FeedItem
 from client.notifications import Notification, StreamTicket
 from client.orders import (
     Address,
@@ -36,6 +38,7 @@ from client.retries import Backoff, Retries
 from client.second_factors import Authenticator, Passkey, RecoveryCodes, TotpSetup, TotpState
 from client.sessions import Session
 from client.shapes import ActorKind, CountedPage, FieldError, Money, Page
+from client.streams import Stream
 from client.tokens import RenewingToken, Token, Tokens, access_token_of
 from client.webhooks import (
     Attempt,
@@ -61,6 +64,8 @@ __all__ = [
     "Backoff",
     "ChannelSwitches",
     "ClientError",
+    "CommandError",
+    "Connected",
     "CountedPage",
     "CreatedApiKey",
     "DeadlineError",
@@ -100,6 +105,7 @@ __all__ = [
     "Session",
     "SlipwayClient",
     "StockAdjustment",
+    "Stream",
     "StreamTicket",
     "Token",
     "TokenError",

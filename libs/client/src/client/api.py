@@ -1,10 +1,14 @@
 """The client: the calls of all nouns, and the live feed."""
 
+from typing import Final, Literal
+
+import httpx
+
 from client.accounts import AccountCalls
 from client.announcements import AnnouncementCalls
 from client.api_keys import ApiKeyCalls
 from client.audit import AuditCalls
-from client.calls import BASE
+from client.calls import BASE, params_of
 from client.catalog import CatalogCalls
 from client.feed import Feed
 from client.following import BACKOFF, FollowedFeed
@@ -15,8 +19,12 @@ from client.preferences import PreferenceCalls
 from client.retries import Backoff
 from client.second_factors import SecondFactorCalls
 from client.sessions import SessionCalls
+from client.streams import Stream
 from client.tokens import Token
 from client.webhooks import WebhookCalls
+
+# The server sends a comment each 20 s. A connection that is silent for longer is dead.
+_SILENT_SECONDS: Final = 60.0
 
 
 class SlipwayClient(
@@ -52,8 +60,28 @@ class SlipwayClient(
             trust_env=self._trust_env,
         )
 
+    def stream(self, token: str, last_event_id: int | None = None) -> Stream:
+        """Return one connection as server-sent events, for networks that let no WebSocket pass."""
+        path = f"{BASE}/notifications/stream"
+        headers = {"Authorization": f"Bearer {token}", "Accept": "text/event-stream"}
+        return Stream(
+            url=f"{self._base_url}{path}",
+            request=lambda: self._http.stream(
+                "GET",
+                path,
+                headers=headers,
+                params=params_of(last_event_id=last_event_id),
+                timeout=httpx.Timeout(self._timeout, read=_SILENT_SECONDS),
+            ),
+        )
+
     def follow(
-        self, token: Token, *, last_event_id: int | None = None, backoff: Backoff = BACKOFF
+        self,
+        token: Token,
+        *,
+        last_event_id: int | None = None,
+        backoff: Backoff = BACKOFF,
+        over: Literal["socket", "stream"] = "socket",
     ) -> FollowedFeed:
         """Return the user's live feed, which connects again and resumes whenever it is lost.
 
@@ -62,5 +90,7 @@ class SlipwayClient(
             last_event_id: the last item that the caller has seen. None starts with new items, 0
                 with the oldest item that the server keeps.
             backoff: the delays between connections.
+            over: the transport. The items are the same.
         """
-        return FollowedFeed(self.feed, token, last_event_id=last_event_id, backoff=backoff)
+        connect = self.feed if over == "socket" else self.stream
+        return FollowedFeed(connect, token, last_event_id=last_event_id, backoff=backoff)

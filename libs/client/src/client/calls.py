@@ -4,14 +4,14 @@ import asyncio
 import itertools
 from datetime import datetime
 from http import HTTPStatus
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 from uuid import UUID, uuid4
 from weakref import WeakSet
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from client.closing import Closing
 from client.errors import AnswerError, DeadlineError, ProblemError
 from client.retries import Retries
 from client.tokens import RenewingToken, Token, access_token_of
@@ -23,7 +23,7 @@ _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _OLD_LOG_IN: Final = "insufficient_user_authentication"  # RFC 9470: a refresh is of no use
 
 
-class Calls:
+class Calls(Closing):
     """Sends calls to one gateway. The calls of each noun are methods on it.
 
     A call raises `ProblemError` if the API rejects it, `AnswerError` if the response is not one of
@@ -64,19 +64,11 @@ class Calls:
         )
         self._renewing: WeakSet[RenewingToken] = WeakSet()
 
-    async def __aenter__(self) -> Self:
-        await self._http.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def aclose(self) -> None:
+        """Wait for renewals that are under way, and close all connections."""
         for token in list(self._renewing):
             await token.settle()
-        await self._http.__aexit__(kind, error, trace)
+        await self._http.aclose()
 
     async def call[Shape: BaseModel](
         self,

@@ -98,6 +98,20 @@ class DeadlineError(ClientError):
     """A call had no result within its deadline. It may have taken effect."""
 
 
+class CommandError(ClientError):
+    """The server refused a command on the live feed. The connection goes on.
+
+    Attributes:
+        name: the last part of the problem's type, in kebab case.
+        detail: what was wrong and what to do.
+    """
+
+    def __init__(self, name: str, detail: str) -> None:
+        self.name = name
+        self.detail = detail
+        super().__init__(f"{name}: {detail}")
+
+
 class FeedError(ClientError):
     """The live feed could not be opened, or it ended.
 

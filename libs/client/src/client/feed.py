@@ -1,11 +1,15 @@
-"""The live feed over a WebSocket: one connection, from `ready` to the close."""
+"""The live feed over a WebSocket: one connection, from `ready` to the close, and its commands."""
 
 import asyncio
+import itertools
 import json
-from types import TracebackType
+from collections import deque
+from collections.abc import Collection
+from datetime import datetime
 from typing import Any, Final, Literal, Self
+from uuid import UUID
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
     ConnectionClosed,
@@ -14,40 +18,33 @@ from websockets.exceptions import (
     WebSocketException,
 )
 
-from client.errors import FeedError
+from client.errors import CommandError, FeedError
+from client.items import Connected, FeedItem
+from client.notifications import Notification
 from client.shapes import Answer
 
-RESET: Final = "reset"
-_CONTROL = {"ping"}
-_CLOSE_SECONDS = 2
+_CLOSE_SECONDS: Final = 2
 
 
-class FeedItem(Answer):
-    """One item of the live feed.
-
-    `type` is `notification`, `order`, or one that a newer server has added. `reset` means that the
-    server does not keep all items after `last_event_id`, or never issued that id: read the lists
-    again.
-    """
-
-    type: str
-    event_id: int | None = None
-    data: dict[str, Any] = Field(default_factory=dict)
+class _Renewed(Answer):
+    expires_at: datetime
 
 
-class Feed:
-    """An async context manager and iterator over the items of one connection.
+class Feed(Connected):
+    """One connection over a WebSocket.
 
     Entering it connects, sends the token in the first message and waits for `ready`. The token is
-    not part of the URL, since URLs end up in logs. The iteration ends when the server closes the
-    connection normally. ``FollowedFeed`` connects again.
+    not part of the URL, since URLs end up in logs. ``FollowedFeed`` connects again.
+
+    Commands may be sent at any time, by any task, whether or not another one waits for an item.
+    Each waits for its own result. Items that arrive before it are kept for the iteration.
 
     Args:
         url: the `ws:` or `wss:` URL of the feed.
         token: an access token.
         last_event_id: the last item that the caller has seen. None starts with new items, 0 with
             the oldest item that the server keeps.
-        timeout: seconds to wait for the connection, and again for `ready`.
+        timeout: seconds to wait for the connection, for `ready`, and for a command's result.
         trust_env: whether to use the proxies that the environment names.
     """
 
@@ -60,15 +57,20 @@ class Feed:
         timeout: float = 10.0,
         trust_env: bool = True,
     ) -> None:
-        self.event_id: int | None = None
-        """The feed's position: the `event_id` of `ready`, then of the last item received."""
-        self._url = url
+        super().__init__(url)
         self._auth: dict[str, Any] = {"type": "auth", "token": token}
         if last_event_id is not None:
             self._auth["last_event_id"] = last_event_id
         self._timeout = timeout
         self._proxy: Literal[True] | None = True if trust_env else None
         self._connection: ClientConnection | None = None
+        self._ids = itertools.count(1)
+        self._items: deque[FeedItem] = deque()
+        # The messages that answer commands, by the command's id; None until it has arrived.
+        self._results: dict[str, dict[str, Any] | None] = {}
+        # Who waits for an item or a result reads for all. There is no task that reads by itself, so
+        # a caller that takes no items is not sent more than the connection's buffers hold.
+        self._reading = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         connection = await self._connect()
@@ -87,26 +89,100 @@ class Feed:
             raise
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._open().close()
-
-    def __aiter__(self) -> Self:
-        return self
+    async def aclose(self) -> None:
+        """Close the connection; see ``Closing``."""
+        if self._connection is not None:
+            await self._connection.close()
 
     async def __anext__(self) -> FeedItem:
-        connection = self._open()
-        while True:
+        while not self._items:
             try:
-                message = await self._receive(connection)
+                await self._read(self._open())
             except ConnectionClosedOK:
+                if self._items:
+                    break
                 raise StopAsyncIteration from None
-            if message["type"] not in _CONTROL:
-                return self._item(message)
+        return self._returned(self._items.popleft())
+
+    async def mark_read(self, notification_id: UUID) -> Notification:
+        """Mark a notification as read, and return it.
+
+        Raises:
+            CommandError: as any command, if the server refuses it.
+            FeedError: likewise, if the connection ends before the result, or no result arrives in
+                time. The command may have taken effect.
+        """
+        result = await self._command("mark_read", notification_id=str(notification_id))
+        return self._shaped(Notification, result)
+
+    async def choose_categories(self, categories: Collection[str] | None) -> None:
+        """Receive only notifications of these categories from now on; None: all again.
+
+        Items that are left out are not sent later, unless the feed is resumed before them. Their
+        event ids are missing in between.
+        """
+        wanted = None if categories is None else [*categories]
+        await self._command("filter", categories=wanted)
+
+    async def renew(self, token: str) -> datetime:
+        """Continue with a newer access token of the same user, and return when it expires."""
+        return self._shaped(_Renewed, await self._command("renew", token=token)).expires_at
+
+    async def ping(self) -> None:
+        """Wait for an answer of the server, to test the connection."""
+        await self._command("ping")
+
+    async def _command(self, kind: str, **fields: object) -> object:
+        connection = self._open()
+        number = str(next(self._ids))
+        self._results[number] = None
+        try:
+            async with asyncio.timeout(self._timeout):
+                await connection.send(json.dumps({"type": kind, "id": number, **fields}))
+                while (answer := self._results[number]) is None:
+                    await self._read(connection, until=number)
+        except TimeoutError as error:
+            message = (
+                f"The feed {self._url} sent no result of `{kind}` within {self._timeout} s. It may "
+                "have taken effect."
+            )
+            raise FeedError(message) from error
+        except ConnectionClosed as error:
+            message = (
+                f"The feed {self._url} was closed before the result of `{kind}`: {error}. It may "
+                "have taken effect. Connect again."
+            )
+            raise FeedError(message, code=_code_of(error)) from error
+        finally:
+            del self._results[number]
+        if answer["type"] == "error":
+            raise CommandError(str(answer.get("problem")), str(answer.get("detail")))
+        return answer.get("data")
+
+    def _shaped[Shape: Answer](self, shape: type[Shape], data: object) -> Shape:
+        try:
+            return shape.model_validate(data)
+        except ValidationError as error:
+            strange = (
+                f"The feed {self._url} sent a result that is not a {shape.__name__}: {error}. "
+                "Update this client."
+            )
+            raise FeedError(strange, strange=True) from error
+
+    async def _read(self, connection: ClientConnection, *, until: str | None = None) -> None:
+        """Read a message, unless another task has read meanwhile what the caller waits for."""
+        async with self._reading:
+            there = self._items if until is None else self._results[until]
+            if not there:
+                self._keep(await self._receive(connection))
+
+    def _keep(self, message: dict[str, Any]) -> None:
+        answers = message["type"] == "result" or message["type"] == "error"
+        if answers and message.get("id") in self._results:
+            self._results[message["id"]] = message
+        elif not answers and message["type"] != "ping":
+            self._items.append(self._item(message))
+        # Else it is the result of a command for which nobody waits any longer.
 
     async def _connect(self) -> ClientConnection:
         try:
@@ -148,7 +224,7 @@ class Feed:
                 "Check the address of the gateway."
             )
             raise FeedError(strange, strange=True)
-        if message["type"] == "error":
+        if message["type"] == "error" and "id" not in message:
             raise await self._refusal(connection, message)
         return message
 
@@ -164,7 +240,7 @@ class Feed:
             raise FeedError(lost, code=_code_of(error)) from error
 
     async def _refusal(self, connection: ClientConnection, message: dict[str, Any]) -> FeedError:
-        """Return the error of a message `error`; the close code that follows classifies it."""
+        """Return the error of a last message; the close code that follows classifies it."""
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await connection.wait_closed()
@@ -175,22 +251,9 @@ class Feed:
         seconds = wanted / 1000 if isinstance(wanted, int) else None
         return FeedError(text, code=connection.close_code, reconnect_seconds=seconds)
 
-    def _item(self, message: dict[str, Any]) -> FeedItem:
-        try:
-            item = FeedItem.model_validate(message)
-        except ValidationError as error:
-            strange = (
-                f"The feed {self._url} sent an item that is not valid: {error}. Update this client."
-            )
-            raise FeedError(strange, strange=True) from error
-        if item.event_id is not None:
-            self.event_id = item.event_id
-        return item
-
     def _open(self) -> ClientConnection:
         if self._connection is None:
-            unopened = "The feed is not open. Use it in an `async with`."
-            raise FeedError(unopened)
+            raise self._not_open()
         return self._connection
 
 

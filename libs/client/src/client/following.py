@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
-from types import TracebackType
 from typing import Final, Self
 
 import httpx
 
+from client.closing import Closing
 from client.errors import DeadlineError, FeedError, ProblemError
-from client.feed import RESET, Feed, FeedItem
+from client.items import RESET, Connected, FeedItem
 from client.retries import Backoff
 from client.tokens import RenewingToken, Token, access_token_of
 
@@ -17,7 +17,7 @@ BACKOFF: Final = Backoff(first=0.5, most=30.0)
 _TOKEN_REJECTED: Final = 4401
 
 
-class FollowedFeed:
+class FollowedFeed(Closing):
     """An async context manager and iterator over a user's items that outlives its connections.
 
     It connects again after each loss, with full jitter, and resumes after the last item. A token
@@ -39,7 +39,7 @@ class FollowedFeed:
 
     def __init__(
         self,
-        connect: Callable[[str, int | None], Feed],
+        connect: Callable[[str, int | None], Connected],
         token: Token,
         *,
         last_event_id: int | None = None,
@@ -50,7 +50,7 @@ class FollowedFeed:
         self._connect_with = connect
         self._token = token
         self._backoff = backoff
-        self._feed: Feed | None = None
+        self._feed: Connected | None = None
         self._failures = 0
         self._wanted_delay: float | None = None
         self._sent = ""
@@ -60,13 +60,11 @@ class FollowedFeed:
         await self._connected()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._disconnect()
+    async def aclose(self) -> None:
+        """Close the present connection."""
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            await feed.aclose()
 
     def __aiter__(self) -> Self:
         return self
@@ -77,16 +75,16 @@ class FollowedFeed:
             try:
                 item = await anext(feed)
             except StopAsyncIteration:
-                await self._disconnect()
+                await self.aclose()
                 self._failures += 1
             except FeedError as error:
-                await self._disconnect()
+                await self.aclose()
                 self._classify(error)
             else:
                 if self._accept(item, feed):
                     return item
 
-    def _accept(self, item: FeedItem, feed: Feed) -> bool:
+    def _accept(self, item: FeedItem, feed: Connected) -> bool:
         """Return whether an item is new, and make it the position to resume from."""
         if item.type == RESET:
             self.event_id = feed.event_id
@@ -99,7 +97,7 @@ class FollowedFeed:
         self._failures = 0
         return True
 
-    async def _connected(self) -> Feed:
+    async def _connected(self) -> Connected:
         while self._feed is None:
             await asyncio.sleep(self._delay())
             try:
@@ -114,7 +112,7 @@ class FollowedFeed:
                 self._failures += 1
         return self._feed
 
-    async def _open(self) -> Feed:
+    async def _open(self) -> Connected:
         if self._rejected and isinstance(self._token, RenewingToken):
             await self._token.renew(self._sent)
         self._sent = await access_token_of(self._token)
@@ -145,8 +143,3 @@ class FollowedFeed:
         if wanted is not None:
             return wanted
         return self._backoff.delay(self._failures) if self._failures else 0.0
-
-    async def _disconnect(self) -> None:
-        feed, self._feed = self._feed, None
-        if feed is not None:
-            await feed.__aexit__(None, None, None)

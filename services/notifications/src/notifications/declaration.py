@@ -94,8 +94,10 @@ from notifications.recipients.models import EraseUserData
 from notifications.recipients.repository import RecipientRepository
 from notifications.recipients.schemas import ExportedRecipient
 from notifications.recipients.subscribers import (
+    on_user_deactivated,
     on_user_email_verified,
     on_user_profile_updated,
+    on_user_reactivated,
     on_user_registered,
     on_user_snapshot,
 )
@@ -135,6 +137,8 @@ _SUBSCRIPTIONS: Subscriptions[WorkerResources] = Subscriptions(
         Subscription(UserPasswordChanged, on_user_password_changed),
         Subscription(UserSecondFactorChanged, on_user_second_factor_changed),
         Subscription(UserApiKeyCreated, on_user_api_key_created),
+        Subscription(UserDeactivated, on_user_deactivated),
+        Subscription(UserReactivated, on_user_reactivated),
         Subscription(UserSnapshot, on_user_snapshot),
         # These lock the head of a feed before other messages of a batch would lock theirs.
         Subscription(UserDeleted, on_user_deleted, overtakes=True, batched=False),
@@ -164,9 +168,6 @@ _SUBSCRIPTIONS: Subscriptions[WorkerResources] = Subscriptions(
         ProductSnapshot,
         OrderSnapshot,
         UserRolesChanged,
-        # The recipient of an account that can't be used stays as it is.
-        UserDeactivated,
-        UserReactivated,
     ],
     finish=write_notifications,
     # Their messages contain tokens.

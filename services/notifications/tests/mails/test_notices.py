@@ -339,11 +339,12 @@ async def test_a_mail_that_waits_or_is_no_notification_announces_nothing(
     assert await db.fetchval("SELECT count(*) FROM outbox") == 0
 
 
-async def test_an_expired_notification_is_settled_by_its_job_or_an_hour_later(
+async def test_an_expired_notification_is_announced_as_failed_even_if_its_job_was_given_up(
     member, write, send, resources, db, mail_server
 ):
     user = await member()
-    await write(notice(user), notice(user))
+    notices = [notice(user), notice(user)]
+    await write(*notices)
     await db.execute("UPDATE mails SET expires_at = now() - interval '1 minute'")
     async with resources.database.transaction() as unit:
         assert await expire_mails(unit, 10) == 0
@@ -352,9 +353,15 @@ async def test_an_expired_notification_is_settled_by_its_job_or_an_hour_later(
         " WHERE id = (SELECT min(id::text)::uuid FROM mails)"
     )
     async with resources.database.transaction() as unit:
-        assert await expire_mails(unit, 10) == 1
+        assert await expire_mails(unit, 10) == 0  # its job still waits
+    await db.execute("UPDATE jobs SET state = 'dead', finished_at = now() WHERE state = 'waiting'")
+    for enqueued in (1, 0):
+        async with resources.database.transaction() as unit:
+            assert await expire_mails(unit, 10) == enqueued
     await send()
     assert mail_server.received == []
     assert {row[0] for row in await states(db)} == {"expired"}
-    [announced] = await db.fetch("SELECT type FROM outbox")
-    assert announced["type"] == "notification.failed.v1"
+    for one in notices:
+        [(announced, data)] = await outcomes_of(db, one.id)
+        assert announced == "notification.failed.v1"
+        assert data["reason"] == "The mail server did not accept the mail in time."

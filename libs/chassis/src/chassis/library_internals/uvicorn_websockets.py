@@ -1,11 +1,12 @@
 """uvicorn's WebSocket protocol, in a module of its own because it needs `websockets`.
 
 uvicorn documents neither a limit for the closing handshake, nor a way to reject an opening
-handshake with a body other than plain text.
+handshake with a body other than plain text, nor a way to hold less memory for each socket.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
+from starlette.types import ASGIApp
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Response
 from websockets.typing import StatusLike
@@ -32,3 +33,23 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         malformed, uvicorn if the application does not accept.
         """
         self.conn.reject = refusal  # type: ignore[method-assign]  # the only way to another body
+
+    def wait_with(self, queue: Any, writable: Any) -> None:  # noqa: ANN401 - as asyncio's, leaner
+        """Use a queue for received messages, and an event that says whether to write, of our own.
+
+        Args:
+            queue: has `put_nowait`, `get` and `empty` of asyncio's Queue.
+            writable: has `set`, `clear` and `wait` of asyncio's Event; it is set.
+        """
+        self.queue = queue
+        self.writable = writable
+
+    def serve_by(self, app: ASGIApp) -> ASGIApp:
+        """Serve the socket by `app`, and return the app that would have served it."""
+        replaced, self.app = self.app, app
+        return replaced  # type: ignore[no-any-return]  # uvicorn leaves the attribute untyped
+
+    def forget_handshake(self) -> None:
+        """Forget the request and its response, which uvicorn needs no more once it has accepted."""
+        self.scope = {}  # type: ignore[typeddict-item]  # nothing reads it after the handshake
+        del self.request, self.response

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from chassis.auth.principal import Principal, Verifier
 from chassis.database.unit import Unit
 from chassis.errors import DomainError, Unauthenticated
+from chassis.lean_waits import LeanEvent
 from chassis.messaging import Wakeups
 from notifications.feed.errors import ProcessFull, ServerStopping, TooManySockets, TooSlow
 from notifications.feed.models import TRANSITIONS, CursorState, CursorStep, Start, Transport
@@ -159,7 +160,7 @@ class Connection:
         self.position = 0  # unknown while STARTING
         self._waiting: list[Item] = []
         self._end: DomainError | None = None
-        self._changed = asyncio.Event()
+        self._changed = LeanEvent()
 
     @property
     def held(self) -> int:

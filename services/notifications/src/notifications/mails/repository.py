@@ -65,17 +65,36 @@ _SETTLE = """
     WHERE id = $1 AND state = 'waiting'
     RETURNING id
 """
-# The job of a notification's mail settles it, and announces that; here are those without a job.
+# A notification's mail is settled by its job, which announces that. If the job was given up, an
+# hour later there is another one, which finds the mail expired.
 _EXPIRE = """
     UPDATE mails SET state = 'expired', recipient = NULL, token = NULL, content = NULL,
         settled_at = now(), updated_at = now()
     WHERE id = ANY (ARRAY(
-        SELECT id FROM mails WHERE state = 'waiting' AND expires_at <= now()
-            AND (notification_id IS NULL OR expires_at <= now() - $2::interval)
+        SELECT id FROM mails
+        WHERE state = 'waiting' AND expires_at <= now() AND notification_id IS NULL
         ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
     ))
     RETURNING id
 """
+_SETTLE_AGAIN = """
+    WITH forgotten AS (
+        SELECT id FROM mails AS m
+        WHERE state = 'waiting' AND expires_at <= now() - $2::interval
+            AND notification_id IS NOT NULL
+            AND NOT EXISTS (
+                SELECT FROM jobs WHERE kind = $3 AND unique_key = m.id::text
+                    AND state IN ('waiting', 'running')
+            )
+        ORDER BY expires_at LIMIT $1
+    ),
+    sending AS (
+        SELECT json_build_object('mail_id', id) AS arguments, id::text AS unique_key,
+            NULL::text AS traceparent, now() AS run_at
+        FROM forgotten
+    )
+"""
+_SETTLE_AGAIN += insert_jobs(SendMail, "sending")
 _NOTICE_GRACE = timedelta(hours=1)
 _OF_USER = """
     SELECT id, kind, state, recipient, created_at, settled_at FROM mails
@@ -138,8 +157,14 @@ class MailRepository:
         return bool(await self._unit.fetch(_SETTLE, mail_id, state.value, error))
 
     async def expire(self, *, limit: int) -> int:
-        """Settle up to `limit` waiting mails that have expired; return how many."""
-        return len(await self._unit.fetch(_EXPIRE, limit, _NOTICE_GRACE))
+        """Settle up to `limit` waiting mails that have expired; return how many.
+
+        For up to `limit` mails of notifications it enqueues jobs that settle and announce them.
+        """
+        expired = len(await self._unit.fetch(_EXPIRE, limit))
+        return expired + await self._unit.execute(
+            _SETTLE_AGAIN, limit, _NOTICE_GRACE, SendMail.kind
+        )
 
     async def prune(self, *, limit: int) -> int:
         """Delete up to `limit` mails that were settled over MAILS_KEPT ago; return how many."""

@@ -36,7 +36,10 @@ _CHANCE = random.SystemRandom()
 _DEFERRED = "deferred"
 _POSTPONED = "postponed"
 _EXPIRED = "The mail server did not accept the mail in time."
-_NOT_ALLOWED = "The address is not verified any more, or a mail server has refused it."
+_NOT_ALLOWED = (
+    "The address is not verified any more, a mail server has refused it, or the account was "
+    "deactivated."
+)
 
 
 class MailService:
@@ -69,7 +72,8 @@ class MailService:
     async def send_notices(self, notices: Sequence[Notice]) -> None:
         """Have notifications sent by mail to those who want it, once for each notification.
 
-        A user gets it at a verified address that no mail server has refused. It is one statement
+        A user gets it at a verified address that no mail server has refused, while the account is
+        active. It is one statement
         for any number of notifications, and none if none has the channel.
         """
         rows = [_row(notice) for notice in notices if Channel.EMAIL in notice.channels]

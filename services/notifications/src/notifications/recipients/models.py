@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Text, false, func
+from sqlalchemy import BigInteger, DateTime, Text, false, func, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chassis.database import Timestamped
@@ -27,6 +27,7 @@ class Recipient(Timestamped, Base):
             or is verified again, only security mails go to it.
         mails_due_at: when the user's bucket of notification mails will be empty (GCRA, ITU-T
             I.371); null if there was none yet.
+        is_active: whether the account can be used; one that was deactivated gets no mails.
     """
 
     __tablename__ = "recipients"
@@ -39,6 +40,7 @@ class Recipient(Timestamped, Base):
     email_verified: Mapped[bool] = mapped_column(server_default=false())
     email_refused_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     mails_due_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    is_active: Mapped[bool] = mapped_column(server_default=true())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,7 +36,7 @@ _UNTIL_TURN = """
     FROM recipients WHERE user_id = $1
 """
 MAY_GET_MAIL = """
-    r.email IS NOT NULL AND r.email_verified
+    r.email IS NOT NULL AND r.email_verified AND r.is_active
         AND (r.email_refused_at IS NULL OR m.category = 'security')
 """
 """The part of a statement that says whether the recipient ``r`` gets the notification mail ``m``.

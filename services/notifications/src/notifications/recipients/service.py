@@ -51,8 +51,19 @@ class RecipientService:
         """Store a user's changed name."""
         await self._recipients.upsert(user_id, version=version, full_name=full_name)
 
+    async def activity_changed(self, user_id: UUID, *, is_active: bool, version: int) -> None:
+        """Store whether a user's account can be used."""
+        await self._recipients.upsert(user_id, version=version, is_active=is_active)
+
     async def learn(
-        self, user_id: UUID, *, email: str, email_verified: bool, full_name: str, version: int
+        self,
+        user_id: UUID,
+        *,
+        email: str,
+        email_verified: bool,
+        full_name: str,
+        is_active: bool,
+        version: int,
     ) -> None:
         """Store all data of a user at `version`."""
         await self._recipients.upsert(
@@ -62,6 +73,7 @@ class RecipientService:
             email=email,
             email_verified=email_verified,
             full_name=full_name,
+            is_active=is_active,
         )
 
     async def deleted(self, user_id: UUID, *, version: int) -> None:

@@ -3,14 +3,17 @@
 import asyncio
 import contextlib
 import time
+from functools import partial
 from typing import Any, NoReturn
 
 from fastapi import WebSocket, WebSocketDisconnect
+from starlette.types import Receive, Send
 
 from chassis.auth.principal import Principal
 from chassis.database import is_infrastructure_error
 from chassis.error_text import leaves
 from chassis.errors import DomainError, Unavailable
+from chassis.handover import hand_over
 from chassis.http import Router
 from notifications.feed.models import Start, Transport
 from notifications.feed.repository import Item
@@ -48,7 +51,11 @@ _CLOSE_SECONDS = 5.0
 async def follow_feed(websocket: WebSocket, resources: ResourcesDep) -> None:
     """Serve one client: authenticate it, then send every item in order, each once."""
     await websocket.accept()
-    socket = _Socket(websocket=websocket, resources=resources)
+    hand_over(websocket.scope, partial(_converse, resources))
+
+
+async def _converse(resources: Resources, receive: Receive, send: Send) -> None:
+    socket = _Socket(receive=receive, send=send, resources=resources)
     closes = resources.connections.metrics.closes
     try:
         await socket.serve()
@@ -68,8 +75,19 @@ def code_of(error: type[DomainError]) -> int:
 class _Socket:
     """One client's socket, from its first message to its close."""
 
-    def __init__(self, *, websocket: WebSocket, resources: Resources) -> None:
-        self._websocket = websocket
+    __slots__ = (
+        "_budget",
+        "_filter",
+        "_pinged_at",
+        "_receive_message",
+        "_resources",
+        "_send_message",
+        "_settings",
+    )
+
+    def __init__(self, *, receive: Receive, send: Send, resources: Resources) -> None:
+        self._receive_message = receive
+        self._send_message = send
         self._resources = resources
         self._settings = resources.settings
         self._budget = MessageBudget()
@@ -78,12 +96,9 @@ class _Socket:
 
     async def serve(self) -> NoReturn:
         """Authenticate the client, then send and receive until either side closes the socket."""
-        auth = await self._authentication()
-        connection = Connection(
-            principal=caller_of(self._resources, auth.token), transport=Transport.WEBSOCKET
-        )
+        connection, seen = await self._authenticated()
         with self._resources.connections.joined(connection):
-            start = await start_of(self._resources, connection.principal, auth.seen)
+            start = await start_of(self._resources, connection.principal, seen)
             self._resources.connections.place(connection, start.position)
             try:
                 # Both run until one raises; the group then cancels the other one.
@@ -99,19 +114,22 @@ class _Socket:
         with contextlib.suppress(WebSocketDisconnect, TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._send(schemas.closing(error))
-                await self._websocket.close(code)
+                await self._send_message({"type": "websocket.close", "code": code})
 
-    async def _authentication(self) -> schemas.AuthMessage:
+    async def _authenticated(self) -> tuple[Connection, int | None]:
+        """Return the connection and what its client has seen; the token goes out of memory."""
         seconds = self._settings.feed_auth_seconds
         try:
             async with asyncio.timeout(seconds):
-                return schemas.read_message(await self._receive(), schemas.AuthMessage)
+                auth = schemas.read_message(await self._receive(), schemas.AuthMessage)
         except TimeoutError as error:
             message = (
                 f"No message `auth` arrived within {seconds:g} s. Connect again, and send one "
                 "with your access token at once."
             )
             raise AuthenticationMissing(message) from error
+        caller = caller_of(self._resources, auth.token)
+        return Connection(principal=caller, transport=Transport.WEBSOCKET), auth.seen
 
     async def _send_all(self, connection: Connection, start: Start) -> None:
         await self._send_in_time(schemas.ready(start.position))
@@ -138,8 +156,9 @@ class _Socket:
 
     async def _send(self, text: str) -> None:
         try:
-            await self._websocket.send_text(text)
-        except RuntimeError as error:  # uvicorn raises this once it has closed the socket itself
+            await self._send_message({"type": "websocket.send", "text": text})
+        # OSError: the client is gone. RuntimeError: uvicorn has closed the socket itself.
+        except (OSError, RuntimeError) as error:
             raise WebSocketDisconnect(code=1006) from error
 
     async def _receive_all(self, connection: Connection) -> NoReturn:
@@ -193,7 +212,7 @@ class _Socket:
             raise Unavailable(message) from error
 
     async def _receive(self) -> str:
-        message = await self._websocket.receive()
+        message = await self._receive_message()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(code=message.get("code", 1006))
         self._budget.count()
