@@ -42,10 +42,10 @@ async def backbone(rig: Rig) -> Backbone:
 
 
 async def test_each_side_runs_and_does_what_it_is_there_for(backbone: Backbone) -> None:
-    await backbone.side("fill", 20_000)
+    await backbone.side("fill", 5_000)
     names = (CONSUMER, "consumer-orm", "plain-consumer", "plain-producer")
-    await asyncio.gather(backbone.relay(0.5), *(backbone.side(name, 0.5) for name in names))
-    assert 0 < await backbone.ask("SELECT count(*) FROM outbox") < 60_000
+    await asyncio.gather(backbone.relay(0.2), *(backbone.side(name, 0.2) for name in names))
+    assert 0 < await backbone.ask("SELECT count(*) FROM outbox") < 24_000
     assert await backbone.ask("SELECT count(*) FROM moves") > 0
 
 
@@ -63,7 +63,7 @@ async def test_a_worker_takes_in_what_it_published(rig: Rig, backbone: Backbone)
 
 
 async def test_the_row_of_jobs(rig: Rig, backbone: Backbone) -> None:
-    pace = Pace(sweeps=1, seconds=1, warm_up=1)
+    pace = Pace(sweeps=1, seconds=0.3, warm_up=0.1)
     finding = await compare_jobs(rig, backbone, pace, many=2000)
     assert len(finding.lines) == 4
     assert all(line.measured.value > 0 for line in finding.lines)

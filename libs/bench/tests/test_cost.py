@@ -1,4 +1,4 @@
-"""The cost row: CPU time of two builds, each a whole system."""
+"""The cost row: CPU time of two builds. The row itself runs in test_push, on its system."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,15 +8,12 @@ from uuid import UUID
 import pytest
 
 from bench import cost
-from bench.builds import Build, earlier
+from bench.builds import earlier
 from bench.push import Round
-from bench.rig import open_rig
-from bench.rounds import Pace
 from bench.tools import find, output_of
-from bench.whole import Commits, open_whole
+from bench.whole import Commits
 from slipway.console import Reporter
 from slipway.errors import SlipwayError
-from slipway.state import find_root
 
 SILENT = Reporter.silent()
 MAKEFILE = """\
@@ -59,17 +56,3 @@ async def test_an_earlier_build_is_checked_out_and_installed_once(tmp_path: Path
     assert await asyncio.to_thread(Path(build.python).read_text) == "installed\n"
     with pytest.raises(SlipwayError, match="This clone has no commit 0123abc"):
         await earlier("0123abc", root=root, directory=kept, reporter=SILENT)
-
-
-@pytest.mark.usefixtures("all_services")
-async def test_the_row(tmp_path: Path) -> None:
-    build = Build.this(find_root(Path(__file__)))
-    async with open_rig(build, tmp_path / "bench", SILENT) as rig:
-        other = await rig.beside(build)
-        ours, theirs = [await open_whole(one, customers=3, products=2) for one in (rig, other)]
-        pace = Pace(sweeps=1, seconds=1, warm_up=1)
-        finding = await cost.compare((rig, ours), (other, theirs), pace, per_second=10)
-    for line in finding.lines:
-        assert (line.unit, line.plain, line.at_most) == (cost.BEFORE, False, True)
-        assert line.measured.value > 0
-    assert [note.partition(":")[0] for note in finding.notes] == ["This build", "The build before"]

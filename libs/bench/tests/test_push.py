@@ -5,20 +5,22 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID
 
+import psutil
 import pytest
 
-from bench import push
+from bench import cost, push
 from bench.builds import Build
 from bench.customers import Result
 from bench.rig import Rig, open_rig
 from bench.rounds import Pace
-from bench.whole import Commits, open_whole
+from bench.whole import Commits, Whole, open_whole
+from localservers.ports import free_port
 from slipway.console import Reporter
 from slipway.errors import SlipwayError
 from slipway.state import find_root
 
 ONE, TWO = UUID(int=1), UUID(int=2)
-PACE = Pace(sweeps=1, seconds=1, warm_up=1)
+PACE = Pace(sweeps=1, seconds=1, warm_up=0.5)
 
 
 def test_each_order_has_its_push() -> None:
@@ -71,17 +73,21 @@ def test_a_percentile_is_of_all_rounds_together() -> None:
     assert (found.value, found.low, found.high) == (9.0, 1.0, 9.0)
 
 
-@pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+@pytest.fixture(scope="module")
+async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
     async with open_rig(
-        Build.this(find_root(Path(__file__))), tmp_path / "bench", Reporter.silent()
+        Build.this(find_root(Path(__file__))), tmp_path_factory.mktemp("bench"), Reporter.silent()
     ) as rig:
         yield rig
 
 
-@pytest.mark.usefixtures("all_services")
-async def test_the_row(rig: Rig) -> None:
-    whole = await open_whole(rig, customers=3, products=2, topics=[push.TOPIC])
+@pytest.fixture(scope="module")
+async def whole(rig: Rig, all_services: None) -> Whole:
+    del all_services  # it skips
+    return await open_whole(rig, customers=3, products=2, topics=[push.TOPIC])
+
+
+async def test_the_row(rig: Rig, whole: Whole) -> None:
     finding = await push.compare(rig, whole, PACE, per_second=10, calm_per_second=5)
     for line in finding.lines:
         assert (line.unit, line.plain, line.at_most) == ("ms", True, True)
@@ -96,8 +102,28 @@ async def test_the_row(rig: Rig) -> None:
         assert sample.operations == orders
         assert sample.p50
         assert sample.cpu
-    where, cost = finding.notes
+    where, spent = finding.notes
     assert "Of 10 orders the median is" in where
     for name in ("orders", "notifications-worker", "gateway", "PostgreSQL", "Kafka", "customers"):
-        assert re.search(rf"{name} \d+\.\d\b", cost), cost
+        assert re.search(rf"{name} \d+\.\d\b", spent), spent
     assert {"aiokafka", "PostgreSQL", "Kafka", "Valkey"} <= dict(finding.versions).keys()
+
+
+async def test_the_row_of_costs_compares_two_sides(rig: Rig, whole: Whole) -> None:
+    """One system is both sides: a second one would be as long in starting, and no other code."""
+    finding = await cost.compare((rig, whole), (rig, whole), PACE, per_second=10)
+    for line in finding.lines:
+        assert (line.unit, line.plain, line.at_most) == (cost.BEFORE, False, True)
+        assert line.measured.value > 0
+    assert [note.partition(":")[0] for note in finding.notes] == ["This build", "The build before"]
+
+
+async def test_a_rig_beside_another_ends_with_it(tmp_path: Path) -> None:
+    build = Build.this(find_root(Path(__file__)))
+    async with open_rig(build, tmp_path / "bench", Reporter.silent()) as one:
+        other = await one.beside(build)
+        program = await other.run(other.module("upstream", free_port()))
+        pid = program.pid
+        assert pid is not None
+        assert psutil.pid_exists(pid)
+    assert not psutil.pid_exists(pid)

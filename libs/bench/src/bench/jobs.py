@@ -29,6 +29,7 @@ _LONG_BAR = 1.2
 _FEW, _MANY = 1_000, 1_000_000
 _MOST_A_SECOND = 8_000
 _MOST_IN_BATCHES = 60_000
+_STARTING_SECONDS = 1  # a side runs for so long before it measures
 _FILL_SECONDS = 300
 _LEASE = "00000000-0000-7000-8000-00000000000f"
 _FILL = """
@@ -108,12 +109,12 @@ async def compare_jobs(rig: Rig, backbone: Backbone, pace: Pace, *, many: int) -
 
 
 async def _inside(backbone: Backbone, seconds: float) -> Sample:
-    await _fill(backbone, round(seconds * _MOST_A_SECOND))
+    await _fill(backbone, round((seconds + _STARTING_SECONDS) * _MOST_A_SECOND))
     return _sample(await _side(backbone, "inside", seconds))
 
 
 async def _batches(backbone: Backbone, seconds: float) -> Sample:
-    jobs = round((seconds + 1) * _MOST_IN_BATCHES)
+    jobs = round((seconds + _STARTING_SECONDS) * _MOST_IN_BATCHES)
     await _fill(backbone, jobs, queue=MovedTogether.queue, kind=MovedTogether.kind)
     return _sample(await _side(backbone, "batches", seconds))
 

@@ -11,7 +11,7 @@ from bench.machine import cpu_seconds, python_versions
 from bench.results import Finding, Line
 from bench.rig import Rig, User
 from bench.rounds import Pace, Sample, Side, ratio, take_turns
-from bench.shop import start_orders
+from bench.shop import OrdersPlace, start_orders
 from bench.tools import find, version_of
 from chassis.http.pages import cursor_of
 from chassis.paging import TimePosition
@@ -62,6 +62,7 @@ _FILL = (
     FROM orders.orders AS o CROSS JOIN orders.products AS p
     """,
 )
+_EMPTY = "TRUNCATE orders.products, orders.customers, orders.orders CASCADE"
 _BEFORE = """
     SELECT created_at, id FROM orders.orders WHERE {condition} AND $2::uuid IS NOT NULL
     ORDER BY created_at DESC, id DESC OFFSET $1 LIMIT 1
@@ -100,13 +101,14 @@ LISTINGS = (
 
 async def measure(rig: Rig, pace: Pace) -> Finding:
     """Measure the row."""
-    finding = await compare(rig, Wrk(find("wrk"), rig.state.path), pace, orders=1_000_000)
+    load = Wrk(find("wrk"), rig.state.path)
+    finding = await compare(rig, await start_orders(rig), load, pace, orders=1_000_000)
     return replace(finding, versions=(*finding.versions, ("wrk", await version_of("wrk"))))
 
 
-async def compare(rig: Rig, load: Load, pace: Pace, *, orders: int) -> Finding:
-    """Fill the tables, and measure each list's first and late page in turns."""
-    postgres, database, process = await start_orders(rig)
+async def compare(rig: Rig, place: OrdersPlace, load: Load, pace: Pace, *, orders: int) -> Finding:
+    """Replace what the tables hold, and measure each list's first and late page in turns."""
+    postgres, database, process = place
     lines: list[Line] = []
     samples: dict[str, Sequence[Sample]] = {}
     connection = await asyncpg.connect(postgres.url(database=database.name))
@@ -150,6 +152,7 @@ async def compare(rig: Rig, load: Load, pace: Pace, *, orders: int) -> Finding:
 async def _fill(connection: asyncpg.Connection, reader: UUID, orders: int) -> None:
     products, customers, of_orders, lines = _FILL
     for sql, arguments in (
+        (_EMPTY, ()),
         (products, ()),
         (customers, (reader,)),
         (of_orders.replace("{share}", str(_SHARE)), (reader, orders)),

@@ -197,7 +197,11 @@ async def start_database(rig: Rig, settings: Mapping[str, str]) -> tuple[Postgre
     return postgres, database
 
 
-async def start_orders(rig: Rig) -> tuple[PostgresServer, Database, Program]:
+type OrdersPlace = tuple[PostgresServer, Database, Program]
+"""An orders process, and where its data is."""
+
+
+async def start_orders(rig: Rig) -> OrdersPlace:
     """Start the orders process alone, on a durable server, with a sink for its traces."""
     postgres, database = await start_database(rig, {})
     sink = await rig.run(rig.module("upstream", free_port()))

@@ -1,7 +1,7 @@
 """The CPU time of a transition of an order, beside that of placing one."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from uuid import UUID, uuid4
@@ -33,7 +33,7 @@ process for one request, as the kernel counts it."""
 class _Warehouse:
     client: httpx.AsyncClient
     process: Program
-    products: list[UUID]
+    products: Sequence[UUID]
 
     async def place(self, seconds: float) -> Sample:
         return await self._measured(self._place, [None] * round(seconds * _A_SECOND))
@@ -86,12 +86,16 @@ async def _each[T](send: Callable[[T], Awaitable[object]], over: list[T]) -> Non
 async def measure(rig: Rig, pace: Pace) -> Finding:
     """Measure the row."""
     _, _, process = await start_orders(rig)
+    products = await fill_catalogue(rig, process.spec.address, _PRODUCTS)
+    return await compare(rig, process, products, pace)
+
+
+async def compare(rig: Rig, process: Program, products: Sequence[UUID], pace: Pace) -> Finding:
+    """Measure both kinds of request in turns, with orders of two of `products`."""
     (user,) = await rig.users(1, "orders:write", "orders:fulfil")
-    address = process.spec.address
-    products = await fill_catalogue(rig, address, _PRODUCTS)
     headers = {"Authorization": f"Bearer {user.token}"}
     async with httpx.AsyncClient(
-        base_url=address, headers=headers, trust_env=False, timeout=30
+        base_url=process.spec.address, headers=headers, trust_env=False, timeout=30
     ) as client:
         shop = _Warehouse(client=client, process=process, products=products)
         sides = {CONFIRM: shop.confirm, PLACE: shop.place}

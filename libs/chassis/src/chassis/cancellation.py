@@ -24,7 +24,7 @@ async def to_the_end(work: Coroutine[Any, Any, None], *, patience: float | None 
     cancelled: asyncio.CancelledError | None = None
     while not working.done():
         try:
-            await asyncio.wait([working])
+            await _ended(working)
         except asyncio.CancelledError as error:
             if cancelled is None and patience is not None:
                 asyncio.get_running_loop().call_later(patience, working.cancel)
@@ -34,6 +34,29 @@ async def to_the_end(work: Coroutine[Any, Any, None], *, patience: float | None 
     finally:
         if cancelled is not None:
             raise cancelled
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Wait until `task` has ended; its outcome is not raised. ``asyncio.wait`` costs thrice."""
+    ended = asyncio.get_running_loop().create_future()
+
+    def tell(_: asyncio.Task[None]) -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    task.add_done_callback(tell)
+    try:
+        await ended
+    finally:
+        task.remove_done_callback(tell)
+
+
+async def close_after(ended: BaseException, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run `close` to the end after a block that `ended` left; its own error is only logged."""
+    try:
+        await to_the_end(close())
+    except Exception as error:  # noqa: BLE001 - see ``closed_by``
+        log.warning("close failed", error=str(error), ended=type(ended).__name__)
 
 
 @asynccontextmanager
@@ -51,9 +74,6 @@ async def closed_by(close: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIter
     try:
         yield
     except BaseException as ended:
-        try:
-            await to_the_end(close())
-        except Exception as error:  # noqa: BLE001 - see above
-            log.warning("close failed", error=str(error), ended=type(ended).__name__)
+        await close_after(ended, close)
         raise
     await to_the_end(close())

@@ -2,10 +2,13 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import override
 
 from prometheus_client import CollectorRegistry
 
-from chassis.cancellation import closed_by
+from chassis.cancellation import close_after, closed_by, to_the_end
 from chassis.database.connecting import Connection
 from chassis.database.metrics import register_pool_metrics
 from chassis.database.orm import Orm, prepare_connection
@@ -72,19 +75,14 @@ class Database:
         finally:
             await self._pool.close()
 
-    @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Unit]:
+    def transaction(self) -> AbstractAsyncContextManager[Unit, None]:
         """Open one transaction: it commits after the block, or rolls back if the block raises.
 
         Raises:
             DeadlineExceeded: the request's deadline has passed; nothing is committed.
             PoolTimeoutError: by the first statement, if no connection was free in time.
         """
-        check_deadline()
-        unit = Unit(pool=self._pool, orm=self._orm)
-        async with closed_by(unit.end):
-            yield unit
-            await unit.commit()
+        return _Transaction(Unit(pool=self._pool, orm=self._orm))
 
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[Statements]:
@@ -97,3 +95,40 @@ class Database:
         async with closed_by(statements.end):
             await statements.begin()
             yield statements
+
+
+class _Transaction(AbstractAsyncContextManager[Unit, None]):
+    """One transaction as a block: ``closed_by`` around a COMMIT.
+
+    It is a class, because two generators with their context managers cost a request more than the
+    work that they do here.
+    """
+
+    __slots__ = ("_unit",)
+
+    def __init__(self, unit: Unit) -> None:
+        self._unit = unit
+
+    @override
+    async def __aenter__(self) -> Unit:
+        check_deadline()
+        return self._unit
+
+    @override
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        unit = self._unit
+        if error is not None:
+            await close_after(error, unit.end)
+            return
+        try:
+            await unit.commit()
+        except BaseException as ended:
+            await close_after(ended, unit.end)
+            raise
+        if not unit.ended_at_once():
+            await to_the_end(unit.end())

@@ -116,17 +116,24 @@ class Pool:
 
         It does not suspend, and so can't be cancelled, unless the connection must be closed.
         """
+        if self.take_back(held):
+            return
         try:
-            if held.driver.is_closed():
-                return
-            if self._keeps(held):
-                held.returned = time.monotonic()
-                self._idle.append(held)
-            else:
-                await _close(held.driver)
+            await _close(held.driver)
         finally:
             self.in_use -= 1
             self._free.release()
+
+    def take_back(self, held: PooledConnection) -> bool:
+        """Take back a connection like ``release``, or return False if it must be closed first."""
+        if not held.driver.is_closed():
+            if not self._keeps(held):
+                return False
+            held.returned = time.monotonic()
+            self._idle.append(held)
+        self.in_use -= 1
+        self._free.release()
+        return True
 
     def failed(self, held: PooledConnection | None, error: BaseException) -> None:
         """Handle an error that a statement raised in the driver.

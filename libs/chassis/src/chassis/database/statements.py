@@ -63,7 +63,12 @@ class Statements:
             asyncpg.PostgresError, asyncpg.InterfaceError: not wrapped by SQLAlchemy.
         """
         held = await self._connection()
-        return list(await self._run(held, held.driver.fetch(sql, *arguments)))
+        try:
+            rows: list[asyncpg.Record] = await held.driver.fetch(sql, *arguments)
+        except DRIVER_ERRORS as error:
+            self._pool.failed(held, error)
+            raise
+        return rows
 
     async def execute(self, sql: str, *arguments: object) -> int:
         """Run one statement, and return the number of rows that it changed.
@@ -81,6 +86,19 @@ class Statements:
     async def end(self) -> None:
         """Give the connection back."""
         await self._release()
+
+    def _released_at_once(self) -> bool:
+        """Give the connection back if nothing has to be awaited for it; return whether it is back.
+
+        It can't be cancelled half-way, so it needs no task of its own.
+        """
+        if self._session is not None or self._lent is not None:
+            return False
+        held = self._held
+        if held is None or self._pool.take_back(held):
+            self._held = None
+            return True
+        return False
 
     async def _connection(self) -> PooledConnection:
         if self._session is not None:

@@ -195,6 +195,16 @@ class Unit(Statements):
             # A COMMIT that is cancelled after it was sent may have taken effect, unknown to us.
             await to_the_end(self._send_commit(self._held), patience=_COMMIT_PATIENCE_SECONDS)
 
+    def ended_at_once(self) -> bool:
+        """Give the connection of an ended transaction back, if that needs no waiting.
+
+        Returns:
+            Whether nothing is left for ``end``.
+        """
+        if self._held is not None and (self._beginning or self._held.driver.is_in_transaction()):
+            return False
+        return self._released_at_once()
+
     @override
     async def end(self) -> None:
         """Roll back what is not committed, and give the connection back."""

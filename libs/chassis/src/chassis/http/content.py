@@ -1,8 +1,9 @@
 """The bodies that routes accept: by content type, and JSON without Python's extensions."""
 
 import json
-from typing import Any
+from typing import Any, override
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,6 +22,21 @@ def _refuse(constant: str) -> None:
 _DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
+class IndexedHeaders(Headers):
+    """The fields of a request, with an index of names: the framework's searches them each time."""
+
+    def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
+        super().__init__(raw=raw)
+        self._first = dict(reversed(raw))  # of several lines the first one counts
+
+    @override
+    def __getitem__(self, key: str) -> str:
+        try:
+            return self._first[key.lower().encode("latin-1")].decode("latin-1")
+        except KeyError:
+            raise KeyError(key) from None
+
+
 class JsonRequest(Request):
     """Reads JSON without Python's extensions.
 
@@ -28,6 +44,16 @@ class JsonRequest(Request):
     bytes, ``json.loads`` also detects UTF-16 and UTF-32. It ignores a byte order mark, as §8.1
     allows. Of duplicate names the last one counts, as in JavaScript (§4 does not define it).
     """
+
+    _fields: IndexedHeaders | None = None
+
+    @property
+    @override
+    def headers(self) -> Headers:
+        """The fields of the request."""
+        if self._fields is None:
+            self._fields = IndexedHeaders(list(self.scope["headers"]))
+        return self._fields
 
     async def json(self) -> Any:  # noqa: ANN401 - JSON is anything
         """Return the parsed body, or raise ValueError."""

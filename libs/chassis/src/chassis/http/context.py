@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.database.models import new_id
@@ -62,14 +61,15 @@ class RequestContext:
         scope[_KEY] = request_id = _accepted(scope) or str(new_id())
         status = 0
         head_at = 0.0
-        fields: Sequence[tuple[bytes, bytes]] = ()
+        fields: list[tuple[bytes, bytes]] = []
 
         async def send_with_id(message: Message) -> None:
             nonlocal status, fields, head_at
             if message["type"] in _BEGINNINGS:
                 status = message.get("status", 101)
-                MutableHeaders(scope=message)[REQUEST_ID] = request_id
-                fields = message["headers"]
+                fields = [field for field in message.get("headers", ()) if field[0] != _RAW]
+                fields.append((_RAW, request_id.encode("latin-1")))
+                message["headers"] = fields
                 head_at = time.perf_counter()
             await send(message)
 
@@ -77,21 +77,22 @@ class RequestContext:
         if is_request:
             self._metrics.began()
         started = time.perf_counter()
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self._app(scope, receive, send_with_id)
-            finally:
-                seconds = time.perf_counter() - started
-                if is_request:
-                    measured = head_at - started if _is_stream(fields) else seconds
-                    self._metrics.ended(scope, status=status, seconds=measured)
-                log.info(
-                    "request ended",
-                    method=scope.get("method", "WS"),
-                    path=scope["path"],
-                    status=status,
-                    milliseconds=round(seconds * 1000, 1),
-                )
+        bound = structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            seconds = time.perf_counter() - started
+            if is_request:
+                measured = head_at - started if _is_stream(fields) else seconds
+                self._metrics.ended(scope, status=status, seconds=measured)
+            log.info(
+                "request ended",
+                method=scope.get("method", "WS"),
+                path=scope["path"],
+                status=status,
+                milliseconds=round(seconds * 1000, 1),
+            )
+            structlog.contextvars.reset_contextvars(**bound)
 
 
 def _is_stream(fields: Sequence[tuple[bytes, bytes]]) -> bool:

@@ -1,5 +1,7 @@
 """Field values with bytes outside ASCII, which a client may send in any field (RFC 9110 §5.5)."""
 
+from collections.abc import Awaitable
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
@@ -13,12 +15,12 @@ class ReadableFields:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection (ASGI)."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Serve one connection (ASGI); the next layer's awaitable costs no coroutine here."""
         fields = scope.get("headers", ())
         if not b"".join([value for _, value in fields]).isascii():
             scope = {**scope, "headers": [(name, _readable(value)) for name, value in fields]}
-        await self._app(scope, receive, send)
+        return self._app(scope, receive, send)
 
 
 def _readable(value: bytes) -> bytes:

@@ -1,5 +1,7 @@
 """Limits on bodies: of a request, a maximum size and no Content-Encoding; of an export's part."""
 
+from collections.abc import Awaitable
+
 from starlette.exceptions import HTTPException  # noqa: TID251 - FastAPI lets nothing else through
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,29 +25,29 @@ class BodyLimits:
     def __init__(self, app: ASGIApp, *, max_bytes: int = MAX_BODY_BYTES) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._digits = len(str(max_bytes))
         self._detail = (
             f"The body is too large. This service accepts {max_bytes} bytes. Send a smaller body."
         )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection (ASGI)."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Serve one connection (ASGI); the next layer's awaitable costs no coroutine here."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
+        declared = _declared(scope, fewer_digits_than=self._digits)
+        if declared is None:
+            return self._app(scope, self._counted(receive), send)
+        length, encoding = declared
         request = Request(scope)
-        encoding = request.headers.get("content-encoding", "identity")
         if encoding.lower() != "identity":
             detail = f"The Content-Encoding {encoding} is not accepted. Send the body without one."
-            await problem_of_status(request, 415, detail)(scope, receive, send)
-            return
-        if self._declares_too_much(request):
+            return problem_of_status(request, 415, detail)(scope, receive, send)
+        if self._is_too_much(length):
             answer = problem_of_status(request, _TOO_LARGE, self._detail, _CLOSE)
-            await answer(scope, receive, send)
-            return
-        await self._app(scope, self._counted(receive), send)
+            return answer(scope, receive, send)
+        return self._app(scope, self._counted(receive), send)
 
-    def _declares_too_much(self, request: Request) -> bool:
-        length = request.headers.get("content-length", "0")
+    def _is_too_much(self, length: str) -> bool:
         if not (length.isascii() and length.isdigit()):
             return False  # not a number: the bytes received are counted
         digits = length.lstrip("0") or "0"
@@ -63,3 +65,20 @@ class BodyLimits:
             return message
 
         return counted
+
+
+def _declared(scope: Scope, *, fewer_digits_than: int) -> tuple[str, str] | None:
+    """Return Content-Length and Content-Encoding; None if neither can be refused.
+
+    Nearly all requests declare a short length and no encoding, and need no object of the framework
+    to be read.
+    """
+    length, encoding = b"0", b"identity"
+    for name, value in reversed(scope["headers"]):  # of several lines the first counts
+        if name == b"content-length":
+            length = value
+        elif name == b"content-encoding":
+            encoding = value
+    if encoding == b"identity" and len(length) < fewer_digits_than:
+        return None
+    return length.decode("latin-1"), encoding.decode("latin-1")

@@ -32,20 +32,22 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 def _without_nul(value: object) -> object:
-    left = [value]
-    while left:  # a loop instead of recursion: a body may be nested deeper than the stack
-        part = left.pop()
-        if isinstance(part, str) and "\0" in part:
-            message = "must not contain the character U+0000"
-            raise ValueError(message)
-        if isinstance(part, list):
-            left += part
-        elif isinstance(part, dict):
-            left += part.keys()
-            left += part.values()
+    left: list[Any] = [value]
+    for part in left:  # grows meanwhile; a body may be nested deeper than the stack
+        kind = type(part)
+        if kind is str:
+            if "\0" in part:
+                message = "must not contain the character U+0000"
+                raise ValueError(message)
+        elif kind is dict:
+            left.extend(part)
+            left.extend(part.values())
+        elif kind is list:
+            left.extend(part)
     return value
 
 
+_WITH_TEXT = frozenset({str, list, dict})  # what a request is made of, beside numbers and nulls
 _INTEGER = re.compile(r"-?(0|[1-9]\d*)", re.ASCII)
 _NUMBER = re.compile(_INTEGER.pattern + r"(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 
@@ -89,7 +91,8 @@ class Shape(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _refuse_nul(cls, value: object) -> object:
-        return _without_nul(value)
+        # Responses pass here as well, field by field, so what holds no text costs a look-up.
+        return _without_nul(value) if type(value) in _WITH_TEXT else value
 
 
 class QueryShape(Shape):

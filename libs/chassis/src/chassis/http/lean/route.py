@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from chassis.http.content import JSON_TYPES, JsonRequest, refused_content_type
 from chassis.http.lean.steps import Exchange, Step, run
-from chassis.library_internals.fastapi import ModelField
+from chassis.library_internals.fastapi import Errors, ModelField
 from chassis.wire_names import JSON
 
 
@@ -43,6 +43,7 @@ class LeanRoute:
         name: str,
     ) -> None:
         self._steps = steps
+        self._opens = any(step.opens for step in steps)
         self._reads_body = reads_body
         self._body_is_optional = body_is_optional
         self._status = status
@@ -51,30 +52,36 @@ class LeanRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
-        request = JsonRequest(scope, receive, send)
-        response = await self._refused(request) or await self._respond(request)
+        response = await self.respond(JsonRequest(scope, receive, send))
         await response(scope, receive, send)
 
-    async def _refused(self, request: Request) -> Response | None:
-        if not self._reads_body:
-            return None
-        return await refused_content_type(request, JSON_TYPES, optional=self._body_is_optional)
-
-    async def _respond(self, request: Request) -> Response:
+    async def respond(self, request: JsonRequest) -> Response:
+        """Return the response to one request, or raise the error of a function of the route."""
+        if self._reads_body:
+            refused = await refused_content_type(
+                request, JSON_TYPES, optional=self._body_is_optional
+            )
+            if refused is not None:
+                return refused
         body = await _body_of(request) if self._reads_body else PydanticUndefined
         exchange = Exchange(request=request, body=body, response=_to_set())
+        if not self._opens:
+            return self._responded(await run(self._steps, exchange, None), exchange)
         async with AsyncExitStack() as opened:
             # Rendered before what was opened is closed: a commit must not precede an error.
-            result, errors = await run(self._steps, exchange, opened)
-            if errors:
-                given = None if body is PydanticUndefined else body
-                raise RequestValidationError(errors, body=given)
-            return self._rendered(result, exchange.response)
+            return self._responded(await run(self._steps, exchange, opened), exchange)
         message = (
             f"A dependency of {self._name} swallowed an error after its `yield`, so there is no "
             "response. Raise the error again."
         )
         raise FastAPIError(message)
+
+    def _responded(self, outcome: tuple[Any, Errors], exchange: Exchange) -> Response:
+        result, errors = outcome
+        if errors:
+            given = None if exchange.body is PydanticUndefined else exchange.body
+            raise RequestValidationError(errors, body=given)
+        return self._rendered(result, exchange.response)
 
     def _rendered(self, result: object, given: Response) -> Response:
         if isinstance(result, Response):

@@ -1,6 +1,6 @@
 """The ASGI layer that finds the route of a request, and serves it if it is lean."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,9 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
+from chassis.http.content import JsonRequest
 from chassis.http.lean.compiling import FastApiServes, compiled
+from chassis.http.lean.route import LeanRoute
 from chassis.http.routing import ChassisRoute
 from chassis.library_internals.fastapi import DeclaredRoute, declared_routes
 
@@ -52,12 +54,12 @@ class LeanRoutes:
         self._app = app
         self._table: dict[str, list[Entry]] | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection (ASGI)."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Serve one connection (ASGI); the next layer's awaitable costs no coroutine here."""
         if scope["type"] == "lifespan":  # no request waits until the routes are compiled
             self._table = table_of(scope["app"])
         found = self._find(scope) if scope["type"] == "http" else None
-        await (found or self._app)(scope, receive, send)
+        return (found or self._app)(scope, receive, send)
 
     def _find(self, scope: Scope) -> ASGIApp | None:
         app: FastAPI = scope["app"]
@@ -108,7 +110,38 @@ def _app_of(route: DeclaredRoute, handlers: Mapping[Any, ExceptionHandler]) -> A
     if not isinstance(route.original_route, ChassisRoute):
         return None
     lean = compiled(route)
-    return None if isinstance(lean, FastApiServes) else ExceptionMiddleware(lean, handlers)
+    return None if isinstance(lean, FastApiServes) else _Handled(lean, handlers)
+
+
+class _Handled:
+    """Serves a lean route, and passes its errors to the app's handlers.
+
+    Starlette's middleware for that wraps each request and each message. A lean route sends nothing
+    before its functions have ended, so only a request that failed needs that middleware.
+
+    Args:
+        lean: the route.
+        handlers: the handlers, as Starlette's middleware takes them.
+    """
+
+    def __init__(self, lean: LeanRoute, handlers: Mapping[Any, ExceptionHandler]) -> None:
+        self._lean = lean
+        self._handlers = handlers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI)."""
+        try:
+            response = await self._lean.respond(JsonRequest(scope, receive, send))
+        except Exception as error:  # noqa: BLE001 - the handlers decide
+            await self._failed(error)(scope, receive, send)
+        else:
+            await response(scope, receive, send)
+
+    def _failed(self, error: Exception) -> ASGIApp:
+        async def fail(*_: object) -> None:
+            raise error
+
+        return ExceptionMiddleware(fail, self._handlers)
 
 
 def _matched_by_path(routes: Iterable[DeclaredRoute]) -> Iterable[DeclaredRoute]:

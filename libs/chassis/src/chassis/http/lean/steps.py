@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi.security import SecurityScopes
@@ -31,6 +31,7 @@ class Step:
         requests: the names of the parameters that are the request.
         responses: the names of those that are the response object for headers and status.
         scopes: the names of those that are the required scopes, and the scopes.
+        reads: whether any parameter comes from the request.
     """
 
     call: Callable[..., Any]
@@ -42,6 +43,12 @@ class Step:
     requests: tuple[str, ...]
     responses: tuple[str, ...]
     scopes: tuple[tuple[str, tuple[str, ...]], ...]
+    reads: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        from_request = (self.parameters, self.requests, self.responses, self.scopes)
+        reads = self.body is not None or any(from_request)
+        object.__setattr__(self, "reads", reads)  # the class is frozen
 
     def read(self, exchange: "Exchange", values: dict[str, Any]) -> Errors:
         """Add the parameters that come from the request to `values`; return errors."""
@@ -77,24 +84,29 @@ class Exchange:
 
 
 async def run(
-    steps: Sequence[Step], exchange: Exchange, opened: AsyncExitStack
+    steps: Sequence[Step], exchange: Exchange, opened: AsyncExitStack | None
 ) -> tuple[Any, Errors]:
     """Call the steps in their order, and return the last one's result, or errors.
 
     After an error all other steps still run whose own parameters are valid, as FastAPI runs them:
     a missing token is then reported before a wrong body.
+
+    Args:
+        steps: the functions.
+        exchange: what they share.
+        opened: closes what steps open; None if none of them opens anything.
     """
     results: list[Any] = []
     failed: dict[int, Errors] = {}
     for place, step in enumerate(steps):
         values = {name: results[source] for name, source in step.results}
-        errors = step.read(exchange, values)
+        errors = step.read(exchange, values) if step.reads else _NO_ERRORS
         if failed:
             errors = [*_inherited(step, failed), *errors]
         if errors:
             failed[place] = errors
             results.append(None)
-        elif step.opens:
+        elif step.opens and opened is not None:
             results.append(await opened.enter_async_context(step.call(**values)))
         else:
             results.append(await step.call(**values))
