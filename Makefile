@@ -98,6 +98,8 @@ check: .venv/.synced ## Lint, types, import rules, generated documents, migratio
 	$(RUN)/python -m slipway.operate.topics_document helm/slipway/topics.json --check
 	$(RUN)/python -m gateway.document services --check
 	$(RUN)/python -m testkit.drift services
+	$(RUN)/python deploy/kubernetes/schemas.py --check
+	$(RUN)/python deploy/kubernetes/readmes.py --check
 
 .PHONY: check-all
 check-all: check charts-check asyncapi-check clients-check pooler-check ## All of check, and the checks that need Go (to build a missing Helm), npm or Debian's packages
@@ -122,6 +124,9 @@ browser-check: .venv/.synced ## Run the browser example and passkeys in Chromium
 	@command -v chromium >/dev/null || { echo "chromium is missing: sudo apt-get install chromium" >&2; exit 1; }
 	@$(RUN)/pytest -q -p no:cacheprovider services/users/tests/browser_passkeys.py tests/e2e/browser_example.py
 
+.PHONY: charts
+charts: charts-check
+
 .PHONY: charts-check
 charts-check: .venv/.synced | $(filter $(OWN_UV),$(UV)) ## Lint, render and validate the Helm charts
 	@UV=$(UV) deploy/kubernetes/check-charts.sh
@@ -140,6 +145,7 @@ documents: .venv/.synced ## Regenerate the generated documents
 	@$(RUN)/python -m chassis.documents --settings $(SETTINGS)
 	@$(RUN)/python -m slipway.operate.topics_document helm/slipway/topics.json
 	@$(RUN)/python -m gateway.document services
+	@deploy/kubernetes/documents.sh
 
 .PHONY: clean
 clean: ## Remove the virtual environment and caches; the data in .slipway stays
