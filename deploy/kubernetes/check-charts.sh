@@ -19,20 +19,20 @@ EXISTING+=,notifications.smtp.username=mailer,notifications.smtp.existingSecret=
 EXISTING+=,global.image.registry=registry.example.com/team,topics.replicationFactor=3,topics.partitions.slipway\\.orders=12,global.database.parameters=sslmode=require
 STRIMZI=global.kafka.strimziCluster=events,global.kafka.bootstrapServers=events-kafka-bootstrap:9093,global.kafka.topicPrefix=prod.
 PLATFORM=global.kafka.security.protocol=SASL_SSL,global.kafka.security.username=slipway,global.kafka.security.existingSecret=kafka
-PLATFORM+=,global.kafka.bootstrapServers=b-1.example.com:9096\\,b-2.example.com:9096,global.database.host=db.example.com
-PLATFORM+=,global.database.parameters=sslmode=verify-full,global.privateCa.secret=ca,global.privateCa.everywhere=true
-PLATFORM+=,global.tracing.endpoint=https://otlp.example.com,global.pods.priorityClassName=high,global.pods.spread=required
-PLATFORM+=,global.pods.labels.team=shop,global.pods.annotations.example\\.com/scrape=yes,global.pods.readinessGates[0].conditionType=example.com/lb
-PLATFORM+=,global.pods.extraEnv[0].name=EXTRA,global.pods.extraEnv[0].value=one,orders.pods.extraVolumes[0].name=more
-PLATFORM+=,orders.pods.extraVolumes[0].emptyDir.medium=Memory,orders.pods.extraVolumeMounts[0].name=more,orders.pods.extraVolumeMounts[0].mountPath=/more
-PLATFORM+=,gateway.image.digest=sha256:$(printf '0%.0s' {1..64}),gateway.serviceAccount.name=shared,orders.settings.SHUTDOWN_TIMEOUT=60
-PLATFORM+=,bootstrap.enabled=false,topics.enabled=false,users.migrations.enabled=false,global.networkPolicy.enabled=true
+PLATFORM+=",global.kafka.bootstrapServers=b-1.example.com:9096\\,b-2.example.com:9096,global.database.host=db.example.com"
+PLATFORM+=",global.database.parameters=sslmode=verify-full,global.privateCa.secret=ca,global.privateCa.everywhere=true"
+PLATFORM+=",global.tracing.endpoint=https://otlp.example.com,global.pods.priorityClassName=high,global.pods.spread=required"
+PLATFORM+=",global.pods.labels.team=shop,global.pods.annotations.example\\.com/scrape=yes,global.pods.readinessGates[0].conditionType=example.com/lb"
+PLATFORM+=",global.pods.extraEnv[0].name=EXTRA,global.pods.extraEnv[0].value=one,orders.pods.extraVolumes[0].name=more"
+PLATFORM+=",orders.pods.extraVolumes[0].emptyDir.medium=Memory,orders.pods.extraVolumeMounts[0].name=more,orders.pods.extraVolumeMounts[0].mountPath=/more"
+PLATFORM+=",gateway.image.digest=sha256:$(printf '0%.0s' {1..64}),gateway.serviceAccount.name=shared,orders.settings.SHUTDOWN_TIMEOUT=60"
+PLATFORM+=",bootstrap.enabled=false,topics.enabled=false,users.migrations.enabled=false,global.networkPolicy.enabled=true"
 NOTHING=secrets.generate=false,bootstrap.enabled=false,topics.enabled=false,users.migrations.enabled=false
 NOTHING+=,orders.migrations.enabled=false,notifications.migrations.enabled=false,global.networkPolicy.enabled=false,global.pods.spread=none
 PROXIES=settings.TRUSTED_PROXIES=10.0.0.0/8
 INGRESS=$PROXIES,ingress.enabled=true,ingress.host=api.example.com,ingress.className=nginx,ingress.tlsSecret=api-tls
-ROUTE=$PROXIES,httpRoute.enabled=true,httpRoute.hostnames[0]=api.example.com,httpRoute.parentRefs[0].name=public
-STORE=externalSecrets.store.name=vault,externalSecrets.secrets[0].name=slipway-keys,externalSecrets.secrets[0].remoteKey=prod/keys
+ROUTE="$PROXIES,httpRoute.enabled=true,httpRoute.hostnames[0]=api.example.com,httpRoute.parentRefs[0].name=public"
+STORE="externalSecrets.store.name=vault,externalSecrets.secrets[0].name=slipway-keys,externalSecrets.secrets[0].remoteKey=prod/keys"
 
 # The renderings that have each kind of resource, for checkov.
 CHECKED=(development.yaml slipway-infra.yaml slipway-production.yaml platform.yaml orders.yaml ingress.yaml kubectl-slipway.yaml)
