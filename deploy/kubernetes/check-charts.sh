@@ -154,6 +154,7 @@ render existing slipway "${NEEDED[@]}" --set "$EXISTING" # its Valkey has no pas
 .venv/bin/python deploy/kubernetes/check_public_url.py "$rendered/existing.yaml" https://shop.example.com:8443/front
 .venv/bin/python deploy/kubernetes/check_strimzi.py "$rendered/strimzi.yaml" helm/slipway/topics.json
 .venv/bin/python deploy/kubernetes/check_rollout.py "$rendered"/*.yaml
+.venv/bin/python deploy/kubernetes/check_lookups.py "$HELM"
 find_kustomize
 for chart in slipway slipway-infra; do "${KUSTOMIZE[@]}" "deploy/kubernetes/kubectl/$chart" > "$rendered/kubectl-$chart.yaml"; done
 # A release that is named like a service: each address is that of a Service.
