@@ -160,6 +160,12 @@ for chart in slipway slipway-infra; do "${KUSTOMIZE[@]}" "deploy/kubernetes/kube
 rm "$rendered/named-orders.yaml"
 renderings=$(find "$rendered" -type f | wc -l)
 .venv/bin/python deploy/kubernetes/check_custom.py "$rendered"/*.yaml
+# The check itself is tried: a field that an operator does not know.
+render unknown slipway-infra --values helm/slipway-infra/values-production.yaml --set cloudnativepg.spec.nonsense=1
+if .venv/bin/python deploy/kubernetes/check_custom.py "$rendered/unknown.yaml" 2>/dev/null; then
+  die "check_custom.py accepts a field that CloudNativePG does not know. Correct it."
+fi
+rm "$rendered/unknown.yaml"
 find "$rendered" -size -2c -delete # a rendering that has nothing of its own
 for version in "${VERSIONS[@]}"; do
   "$UV" tool run --quiet --from "$VALIDATOR" kubernetes-validate --strict --quiet \
