@@ -99,9 +99,11 @@ check: .venv/.synced ## Lint, types, import rules, generated documents, migratio
 	$(RUN)/python -m gateway.document services --check
 	$(RUN)/python -m monitoring --check
 	$(RUN)/python -m testkit.drift services
+	$(RUN)/python deploy/kubernetes/schemas.py --check
+	$(RUN)/python deploy/kubernetes/readmes.py --check
 
 .PHONY: check-all
-check-all: check charts-check asyncapi-check clients-check pooler-check alerts-check ## All of check, and the checks that need Go (to build a missing Helm), npm or Debian's packages
+check-all: check charts-check migrations-check workflows-check alerts-check asyncapi-check clients-check pooler-check ## All of check, and the checks that need Go (to build a missing Helm), npm or Debian's packages
 
 .PHONY: asyncapi-check
 asyncapi-check: .venv/.synced ## Validate docs/asyncapi.json with AsyncAPI's parser (Node from a wheel if it is missing)
@@ -135,6 +137,27 @@ browser-check: .venv/.synced ## Run the browser example and passkeys in Chromium
 	@command -v chromium >/dev/null || { echo "chromium is missing: sudo apt-get install chromium" >&2; exit 1; }
 	@$(RUN)/pytest -q -p no:cacheprovider services/users/tests/browser_passkeys.py tests/e2e/browser_example.py
 
+.PHONY: migrations-check
+migrations-check: .venv/.synced | $(filter $(OWN_UV),$(UV)) ## Check the SQL of new migrations with squawk
+	@UV=$(UV) deploy/migrations/check.sh
+
+.PHONY: workflows-check
+workflows-check: | $(filter $(OWN_UV),$(UV)) ## Audit the workflows with zizmor and actionlint
+	@UV=$(UV) .github/scripts/check.sh
+
+.PHONY: audit
+audit: .venv/.synced | $(filter $(OWN_UV),$(UV)) ## Look for known flaws in the locked dependencies (needs PyPI itself)
+	@requirements=$$(mktemp); trap 'rm -f "$$requirements"' EXIT; \
+		$(UV) export --quiet --frozen --no-emit-workspace --format requirements-txt > "$$requirements"; \
+		$(UV) tool run --quiet --from pip-audit==2.10.1 pip-audit --strict --disable-pip --require-hashes --requirement "$$requirements"
+
+.PHONY: kind
+kind: ## Create a cluster on this machine with kind (needs Docker; Go builds a missing kind)
+	@deploy/kind/create.sh
+
+.PHONY: charts
+charts: charts-check
+
 .PHONY: charts-check
 charts-check: .venv/.synced | $(filter $(OWN_UV),$(UV)) ## Lint, render and validate the Helm charts
 	@UV=$(UV) deploy/kubernetes/check-charts.sh
@@ -154,6 +177,7 @@ documents: .venv/.synced ## Regenerate the generated documents
 	@$(RUN)/python -m slipway.operate.topics_document helm/slipway/topics.json
 	@$(RUN)/python -m gateway.document services
 	@$(RUN)/python -m monitoring
+	@deploy/kubernetes/documents.sh
 
 .PHONY: clean
 clean: ## Remove the virtual environment and caches; the data in .slipway stays

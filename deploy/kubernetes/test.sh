@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Installs the charts into a new namespace on the cluster of the current context, places an order, upgrades to another
-# tag, rolls back, rehearses operators' changes, and writes its figures to docs/kubernetes.md.
+# Installs the charts into a new namespace on the cluster of the current context, places an order, upgrades under load, with
+# one replica, rolls back, lets a migration fail, kills and evicts pods, rehearses operators' changes, uninstalls, and writes
+# its figures to docs/kubernetes.md.
 #
+#   LOAD_RATE        requests/s during the upgrades, 1 of 10 an order (200)
 #   IMAGE_LOADER     brings images from Docker into the cluster: "kind load docker-image" (the default), or another
 #                    command that accepts images; "none" if the cluster has them
 #   PYTHON_IMAGE, POSTGRES_IMAGE, KAFKA_IMAGE, VALKEY_IMAGE   if the official ones can't be reached
@@ -22,6 +24,8 @@ PAGE=docs/kubernetes.md
 TRACES=http://slipway-infra-traces:4318
 find_services
 IMAGES=(slipway gateway "${SERVICES[@]}")
+
+LOAD_RATE=${LOAD_RATE:-200}
 
 kube() { kubectl --namespace "$NAMESPACE" "$@"; }
 helm_here() { "$HELM" --namespace "$NAMESPACE" "$@"; }
@@ -93,6 +97,56 @@ play() { # TAG
   sed -n '/POD LOGS/,$p' "$work/test.txt" | grep -E '│|placed' || true
 }
 
+# Sends load from a pod, until end_load. No network policy holds it: none selects its labels.
+begin_load() {
+  kube create configmap load --from-file=deploy/kubernetes/load.py --dry-run=client --output yaml | kube apply -f - >/dev/null
+  kube delete pod load --ignore-not-found >/dev/null
+  kube apply -f - >/dev/null <<POD
+apiVersion: v1
+kind: Pod
+metadata: { name: load }
+spec:
+  restartPolicy: Never
+  automountServiceAccountToken: false
+  securityContext: { runAsNonRoot: true, runAsUser: 10001, seccompProfile: { type: RuntimeDefault } }
+  containers:
+    - name: load
+      image: slipway/gateway:$FIRST
+      command: [python, /load/load.py, "http://slipway-gateway:8000", "$LOAD_RATE", /tmp/stop]
+      securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: [ALL] } }
+      volumeMounts: [{ name: load, mountPath: /load }]
+  volumes: [{ name: load, configMap: { name: load } }]
+POD
+  kube wait pod/load --for=condition=Ready --timeout=60s >/dev/null
+  sleep 5 # a part of the load comes before the change
+}
+
+# Ends the load, and stores its line in the variable that is named.
+end_load() { # VARIABLE WHAT
+  sleep 50 # the old pods serve for drainSeconds, then close
+  kube exec load -- touch /tmp/stop
+  kube wait pod/load --for=jsonpath='{.status.containerStatuses[0].state.terminated.reason}' --timeout=120s >/dev/null || true
+  printf -v "$1" '%s' "$(kube logs load | tail -1)"
+  say "load during $2: ${!1}"
+  [[ $(kube get pod load --output jsonpath='{.status.containerStatuses[0].state.terminated.exitCode}') == 0 ]] \
+    || die "requests failed, or orders were lost, during $2: ${!1}"
+}
+
+upgrade_values() { # NAME=VALUE…: an upgrade that changes nothing else
+  local one set=()
+  for one in "$@"; do set+=(--set "$one"); done
+  helm_here upgrade slipway helm/slipway --wait --timeout 10m --reuse-values "${set[@]}" >/dev/null
+}
+
+failed_migration() { # the bootstrap can't log in with a Secret that is wrong: the old release must serve
+  kube create secret generic wrong --from-literal=password=wrong >/dev/null
+  if upgrade_values bootstrap.superuser.existingSecret=wrong global.startupWait=5 2>/dev/null; then
+    die "an upgrade whose job must fail succeeded"
+  fi
+  helm_here rollback slipway --wait --timeout 10m >/dev/null
+  kube delete secret wrong >/dev/null
+}
+
 secrets() { # a password that changed would show here
   kube get secrets --selector app.kubernetes.io/part-of=slipway \
     --output jsonpath='{range .items[*]}{.metadata.name} {.metadata.resourceVersion}{"\n"}{end}'
@@ -117,8 +171,10 @@ figures() {
 |---|---|
 | install \`slipway-infra\`, until ready | $infra s |
 | install \`slipway\` (jobs, migrations, demo data), until ready | $install s |
-| upgrade to another tag, until ready | $upgrade s |
+| upgrade to another tag, one replica, under load, until ready | $upgrade s |
+| upgrade of a setting (no job), until ready | $settings s |
 | roll back, until ready | $rollback s |
+| load during the upgrade | \`$under_load\` |
 $(memory | while read -r name mebibytes; do echo "| memory of \`$name\` | $mebibytes MiB |"; done)
 
 Kubernetes $(kubectl version --output json | python3 -c 'import json, sys; print(json.load(sys.stdin)["serverVersion"]["gitVersion"])'), one replica each, $(kubectl get nodes --no-headers | wc -l) node with $(kubectl get nodes --output jsonpath='{.items[0].status.capacity.cpu}') cores; images \`$POSTGRES_IMAGE\`, \`$KAFKA_IMAGE\`, \`$VALKEY_IMAGE\`; $(date --utc +%F).
@@ -159,17 +215,40 @@ timed install helm_here install slipway helm/slipway --wait --timeout 10m --set 
 play "$FIRST"
 before=$(secrets)
 
-say "upgrading to $SECOND"
-timed upgrade helm_here upgrade slipway helm/slipway --wait --timeout 10m --reuse-values \
-  --set "global.image.tag=$SECOND" >/dev/null
+say "upgrading to $SECOND under load"
+begin_load
+timed upgrade upgrade_values "global.image.tag=$SECOND"
+end_load under_load "the upgrade"
+play "$SECOND"
+
+say "changing a setting"
+timed settings upgrade_values orders.settings.DATABASE_POOL_TIMEOUT=4
+play "$SECOND"
+
+say "letting an upgrade fail"
+failed_migration
 play "$SECOND"
 
 say "rolling back"
-timed rollback helm_here rollback slipway --wait --timeout 10m >/dev/null
+timed rollback helm_here rollback slipway 1 --wait --timeout 10m >/dev/null
 play "$FIRST"
 [[ $(secrets) == "$before" ]] || die "the upgrade changed Secrets, which it must keep. Now: $(secrets)"
 
 say "rehearsing changes of a running release"
 deploy/kubernetes/rehearse.sh "$NAMESPACE"
 
+say "killing a process, and reading a disruption budget"
+kube delete pod --selector app.kubernetes.io/name=orders,app.kubernetes.io/component=worker --force --grace-period=0 >/dev/null 2>&1
+kube rollout status deployment/slipway-orders-worker --timeout 3m >/dev/null
+[[ $(kube get poddisruptionbudget slipway-orders --output jsonpath='{.status.disruptionsAllowed}') == 1 ]] \
+  || die "the disruption budget of orders allows no eviction, so its node can't be drained"
+play "$FIRST"
+
 figures
+
+say "uninstalling"
+helm_here uninstall slipway --wait --timeout 5m >/dev/null
+kube delete pod slipway-order-path --ignore-not-found >/dev/null # Helm leaves the pod of its test
+left=$(kube get all,configmap,serviceaccount,role,rolebinding,networkpolicy,poddisruptionbudget --output name \
+  --selector app.kubernetes.io/instance=slipway)
+[[ -z $left ]] || die "after the uninstall these are left: $left"

@@ -2,6 +2,7 @@
 # shellcheck shell=bash
 
 HELM_VERSION=v3.22.0
+KUSTOMIZE_VERSION=v5.7.1
 KUBERNETES_VERSION=1.34.0 # what the charts are rendered and validated for, where no cluster says it
 TOOLS=${SLIPWAY_TOOLS:-$PWD/.slipway/tools}
 # The charts that depend on others; the umbrella last.
@@ -19,6 +20,16 @@ find_helm() {
   command -v go >/dev/null || die "helm is missing, and Go, which could build it. Install one of them."
   say "helm is missing: building $HELM_VERSION into $TOOLS/bin (a minute or two)"
   GOBIN=$TOOLS/bin GOFLAGS=-trimpath go install -ldflags '-s -w' "helm.sh/helm/v3/cmd/helm@$HELM_VERSION"
+}
+
+# kubectl has kustomize in itself; without kubectl, our own is built by Go.
+find_kustomize() {
+  KUSTOMIZE=(kubectl kustomize)
+  command -v kubectl >/dev/null && return
+  KUSTOMIZE=("$TOOLS/bin/kustomize" build)
+  [[ -x ${KUSTOMIZE[0]} ]] && return
+  command -v go >/dev/null || die "kubectl and kustomize are missing, and Go, which could build the latter. Install one."
+  GOBIN=$TOOLS/bin go install "sigs.k8s.io/kustomize/kustomize/v5@$KUSTOMIZE_VERSION"
 }
 
 # Fills the array of the services' names from their declarations.

@@ -14,6 +14,9 @@
   "OTEL_TRACES_SAMPLER_ARG" $global.tracing.sampling
 -}}
 {{- with $global.tracing.endpoint }}{{ $_ := set $settings "OTEL_EXPORTER_OTLP_ENDPOINT" . }}{{ end -}}
+{{- if and $global.privateCa.everywhere (or $global.privateCa.secret $global.privateCa.configMap) }}
+{{- $_ := set $settings "SSL_CERT_FILE" "/var/lib/slipway/ca/ca.crt" -}}
+{{- end -}}
 {{- $settings = mergeOverwrite $settings .own .root.Values.settings -}}
 {{- range $name, $value := $settings }}
 {{- /* A number in values is a float: a whole one must not become 1e+06. */}}
@@ -22,18 +25,32 @@
 {{- end }}
 {{- end }}
 
-{{- define "slipway-lib.kafkaSettings" -}}
-{{- $kafka := .Values.global.kafka -}}
+{{/* The settings of Kafka. Takes root and service, whose user of a Strimzi cluster it is. */}}
+{{- define "slipway-lib.kafkaSettingsOf" -}}
+{{- $kafka := .root.Values.global.kafka -}}
 {{- $settings := dict "KAFKA_BOOTSTRAP_SERVERS" $kafka.bootstrapServers "KAFKA_TOPIC_PREFIX" $kafka.topicPrefix -}}
 {{- if $kafka.strimziCluster -}}
 {{- $settings = mergeOverwrite $settings (dict
   "KAFKA_SECURITY_PROTOCOL" "SASL_SSL"
   "KAFKA_SASL_MECHANISM" "SCRAM-SHA-512"
-  "KAFKA_SASL_USERNAME" (include "slipway-lib.kafkaUser" (dict "root" . "service" (include "slipway-lib.name" .)))
+  "KAFKA_SASL_USERNAME" (include "slipway-lib.kafkaUser" .)
   "KAFKA_CA_FILE" "/var/lib/slipway/kafka/ca.crt"
 ) -}}
+{{- else if ne $kafka.security.protocol "PLAINTEXT" -}}
+{{- $_ := set $settings "KAFKA_SECURITY_PROTOCOL" $kafka.security.protocol -}}
+{{- if hasPrefix "SASL" $kafka.security.protocol -}}
+{{- $_ := set $settings "KAFKA_SASL_MECHANISM" $kafka.security.mechanism -}}
+{{- $_ := set $settings "KAFKA_SASL_USERNAME" $kafka.security.username -}}
+{{- end -}}
+{{- if and (hasSuffix "SSL" $kafka.security.protocol) (or .root.Values.global.privateCa.secret .root.Values.global.privateCa.configMap) -}}
+{{- $_ := set $settings "KAFKA_CA_FILE" "/var/lib/slipway/ca/ca.crt" -}}
+{{- end -}}
 {{- end -}}
 {{ toYaml $settings }}
+{{- end }}
+
+{{- define "slipway-lib.kafkaSettings" -}}
+{{ include "slipway-lib.kafkaSettingsOf" (dict "root" . "service" (include "slipway-lib.name" .)) }}
 {{- end }}
 
 {{/* A service's user of Kafka, which is also the name of the Secret with its password. Takes root and service. */}}
@@ -43,10 +60,15 @@
 
 {{/* The password of Kafka, if it needs one, as a list for slipway-lib.secrets. */}}
 {{- define "slipway-lib.kafkaSecrets" -}}
-{{- if .Values.global.kafka.strimziCluster }}
+{{- $kafka := .Values.global.kafka -}}
+{{- if $kafka.strimziCluster }}
 - setting: kafka_sasl_password
   secret: {{ include "slipway-lib.kafkaUser" (dict "root" . "service" (include "slipway-lib.name" .)) }}
   key: password
+{{- else if hasPrefix "SASL" $kafka.security.protocol }}
+- setting: kafka_sasl_password
+  secret: {{ $kafka.security.existingSecret }}
+  key: {{ $kafka.security.key }}
 {{- else -}}
 []
 {{- end }}

@@ -10,14 +10,20 @@ The name of the service, its image and its schema. Under an alias Helm gives the
 {{- end -}}
 {{- end }}
 
-{{/* Release and service, once each. */}}
-{{- define "slipway-lib.fullname" -}}
-{{- $name := include "slipway-lib.name" . -}}
-{{- if contains $name .Release.Name -}}
-{{ .Release.Name | trunc 50 | trimSuffix "-" }}
-{{- else -}}
-{{ printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" }}
+{{/*
+The name of a service's objects: the release and the service. A release that is named exactly like the service has that name
+once. A cut name could be another service's name, so a name that is too long fails. Takes root and service.
+*/}}
+{{- define "slipway-lib.serviceName" -}}
+{{- $name := ternary .service (printf "%s-%s" .root.Release.Name .service) (eq .root.Release.Name .service) -}}
+{{- if gt (len $name) 50 -}}
+{{- fail (printf "the name %s is longer than 50 characters: choose a release name of at most %d" $name (sub 49 (len .service))) -}}
+{{- end -}}
+{{ $name }}
 {{- end }}
+
+{{- define "slipway-lib.fullname" -}}
+{{ include "slipway-lib.serviceName" (dict "root" . "service" (include "slipway-lib.name" .)) }}
 {{- end }}
 
 {{/* Labels that never change, for selectors. Takes root and component. */}}
@@ -40,9 +46,20 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{ .Values.image.tag | default .Values.global.image.tag | default .Chart.AppVersion }}
 {{- end }}
 
+{{/* The reference of a package's image. A digest wins over the tag. Takes global, package, version and image. */}}
+{{- define "slipway-lib.imageOf" -}}
+{{- $image := .image | default dict -}}
+{{- with .global.image.registry }}{{ . }}/{{ end -}}
+{{ $image.repository | default (printf "slipway/%s" .package) }}
+{{- if $image.digest -}}
+@{{ $image.digest }}
+{{- else -}}
+:{{ $image.tag | default .global.image.tag | default .version }}
+{{- end -}}
+{{- end }}
+
 {{- define "slipway-lib.image" -}}
-{{- with .Values.global.image.registry }}{{ . }}/{{ end -}}
-{{ .Values.image.repository | default (printf "slipway/%s" (include "slipway-lib.name" .)) }}:{{ include "slipway-lib.tag" . }}
+{{ include "slipway-lib.imageOf" (dict "global" .Values.global "package" (include "slipway-lib.name" .) "version" .Chart.AppVersion "image" .Values.image) }}
 {{- end }}
 
 {{/* The Secret with the key sets: the private one for users, the public one for everybody. */}}
@@ -58,4 +75,8 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{/* The same of this chart's service. */}}
 {{- define "slipway-lib.ownDatabaseSecret" -}}
 {{ include "slipway-lib.databaseSecret" (dict "root" . "service" (include "slipway-lib.name" .) "existing" .Values.database.existingSecret) }}
+{{- end }}
+
+{{- define "slipway-lib.serviceAccount" -}}
+{{ .Values.serviceAccount.name | default (include "slipway-lib.fullname" .) }}
 {{- end }}

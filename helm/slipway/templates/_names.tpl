@@ -15,6 +15,10 @@
 {{ .Values.users.firstAdmin.existingSecret | default (printf "%s-first-admin" .Release.Name) }}
 {{- end }}
 
+{{- define "slipway.gatewayName" -}}
+{{ include "slipway-lib.serviceName" (dict "root" . "service" "gateway") }}
+{{- end }}
+
 {{- define "slipway.gatewayUrl" -}}
-http://{{ .Release.Name }}-gateway:{{ dig "service" "port" 8000 .Values.gateway }}
+http://{{ include "slipway.gatewayName" . }}:{{ dig "service" "port" 8000 .Values.gateway }}
 {{- end }}

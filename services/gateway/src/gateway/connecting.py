@@ -10,8 +10,8 @@ _SHORTEST_FIELD_BYTES = 4
 # A service closes an idle connection after 75 s. This is shorter, so that no request is written to
 # a connection that is being closed.
 _KEEP_ALIVE_SECONDS = 30.0
-# A pod closes its port 5 s after it leaves its Service (`preStop` in helm/slipway-lib). This is
-# shorter, so that a cached address still accepts connections.
+# A pod closes its port `drainSeconds` (helm/service) after it leaves its Service. This and the TTL
+# of the cluster's DNS together are shorter, so that a cached address still accepts connections.
 ADDRESS_SECONDS = 2
 _NO_AUTOMATIC_FIELDS = frozenset(
     {

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Fails unless each chart has the version of the release: versions.sh VERSION.
+set -euo pipefail
+version=${1:?name the version}
+for chart in helm/*/Chart.yaml; do
+  for field in version appVersion; do
+    found=$(sed -nE "s/^$field: *\"?([^\"]+)\"?/\1/p" "$chart")
+    [[ $found == "$version" || ($field == appVersion && -z $found) ]] \
+      || { echo "$chart has $field $found, and the tag says $version. Set it to $version, and tag that commit." >&2; exit 1; }
+  done
+done
