@@ -20,7 +20,7 @@ from gateway.exchange import FieldLines
 from gateway.headers import RequestHead, read_head
 from gateway.path.forwarding import Forwarding
 from gateway.path.links import Outcome
-from gateway.path.request import RAW_ID, ProxiedRequest
+from gateway.path.request import RAW_ID, Nobody, ProxiedRequest
 from gateway.path.request_body import HIGH_WATER_BYTES, RequestBody, stalled
 from gateway.path.response import ResponseWriter
 from gateway.path.server import PathServer
@@ -35,13 +35,6 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 log = structlog.get_logger(__name__)
 
 
-class _Nobody:
-    """Stands for the event that uvicorn sets to wake the task of an ASGI cycle."""
-
-    def set(self) -> None:
-        """Wake nobody."""
-
-
 class Exchange(ProxiedRequest):
     """One request and its response; to uvicorn's protocol it is a cycle like those of ASGI.
 
@@ -53,11 +46,7 @@ class Exchange(ProxiedRequest):
         client: the connection that the request came on.
         server: what all exchanges share.
         route: the request's entry of the route table; None if there is none.
-        method: the request's method.
-        raw_path: its path as sent.
-        target: path and query as sent.
-        lines: its fields as parsed.
-        version: its version of HTTP.
+        method: like `raw_path`, `target`, `lines` and `version`: see `ProxiedRequest`.
         keep_alive: whether the connection may be used again.
         has_body: whether a body follows.
 
@@ -70,7 +59,7 @@ class Exchange(ProxiedRequest):
         expects_continue: whether the client waits for `100 Continue` before it sends the body.
     """
 
-    message_event = _Nobody()
+    message_event = Nobody()
 
     __slots__ = (
         "_admitting",
@@ -309,13 +298,7 @@ class Exchange(ProxiedRequest):
 
     def refuse(self, error: Refused | DomainError, outcome: Outcome = "cancelled") -> None:
         """Send a problem document, or close the connection if the response has begun."""
-        if self.response_complete or self.disconnected:
-            return
-        self._cancel()
-        if self.response_started:
-            self._break_off(error, outcome)
-            return
-        self._send(answer_to(Request(self.scope()), error), outcome)
+        self._end_with(error, outcome, lambda: answer_to(Request(self.scope()), error))
 
     def fail(self, error: Exception, outcome: Outcome = "cancelled") -> None:
         """Answer an error that nobody expected; it is logged."""
@@ -324,13 +307,16 @@ class Exchange(ProxiedRequest):
             return
         with self.bound():
             answer = failure_response(Request(self.scope()), error)
+        self._end_with(error, outcome, lambda: answer)
+
+    def _end_with(self, error: Exception, outcome: Outcome, answer: Callable[[], Response]) -> None:
         if self.response_complete or self.disconnected:
             return
         self._cancel()
         if self.response_started:
             self._break_off(error, outcome)
         else:
-            self._send(answer, outcome)
+            self._send(answer(), outcome)
 
     def attempt(self, step: Callable[[], None]) -> None:
         """Do a step; the parser would take an error of it for an error of the client."""
@@ -419,14 +405,4 @@ class Exchange(ProxiedRequest):
         if self._head_at:
             server.streams.ended(self)
         measured = self._head_at - self._began if self._head_at else seconds
-        prefix = "unmatched" if self.route is None else self.route.prefix
-        server.metrics.ended_on(prefix, self.method, status=self.status, seconds=measured)
-        self.trace.end(self.status)
-        server.lines.write(
-            request_id=self.request_id,
-            method=self.method,
-            path=self.path,
-            status=self.status,
-            seconds=seconds,
-            trace=self.trace.ids,
-        )
+        server.record(self, status=self.status, seconds=seconds, measured=measured)
