@@ -30,6 +30,7 @@ from gateway.routes import Route
 if TYPE_CHECKING:
     from gateway.path.protocol import PathProtocol
 
+_CLOSE = {"Connection": "close"}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 log = structlog.get_logger(__name__)
@@ -51,8 +52,8 @@ class Exchange(ProxiedRequest):
         has_body: whether a body follows.
 
     Attributes:
-        response_started: whether the client was sent a part of the response.
-        response_complete: whether it has all of it.
+        response_started: whether the client was sent a part of the response;
+            `response_complete`: all of it.
         disconnected: whether nobody gets the response.
         keep_alive: whether the connection stays open after it.
         authenticated: whether a caller was identified.
@@ -113,10 +114,7 @@ class Exchange(ProxiedRequest):
         self.disconnected = False
         self.authenticated = False
         self.status = 0
-        self.body = RequestBody(
-            expected=has_body,
-            max_bytes=0 if route is None else route.max_body_bytes,
-        )
+        self.body = RequestBody(expected=has_body, max_bytes=route.max_body_bytes if route else 0)
         self._body_failure: Refused | None = None
         self._began = 0.0
         self._deadline = math.inf
@@ -175,7 +173,7 @@ class Exchange(ProxiedRequest):
 
     def _collects(self) -> bool:
         """Return whether the whole body is read before a place is taken; its size is limited."""
-        return self._ready and self.route is not None and self.route.bulkhead is not None
+        return self._ready and bool(self.route and self.route.bulkhead)
 
     def _admit(self) -> None:
         head = None
@@ -215,8 +213,7 @@ class Exchange(ProxiedRequest):
                 self.attempt(lambda: self._admitted(admitted))
 
     def _admitted(self, admitted: Admitted) -> None:
-        self._extra = admitted.fields
-        self.authenticated = admitted.user_id is not None
+        self._extra, self.authenticated = admitted.fields, admitted.user_id is not None
         if admitted.refusal is not None:
             raise admitted.refusal
         if self._body_failure is not None:
@@ -235,8 +232,8 @@ class Exchange(ProxiedRequest):
         if not self.body.complete and (not self.body.begun or self._collects()):
             return
         head, route = self._head, self.route
-        assert head is not None  # noqa: S101 - it is admitted
-        assert route is not None  # noqa: S101 - likewise
+        if head is None or route is None:
+            return  # it was refused
         forwarding = Forwarding(self, self._client, self._server.served(route), head)
         self._forwarding = forwarding
         fields = self.trace.fields
@@ -364,7 +361,7 @@ class Exchange(ProxiedRequest):
         if self._admitting is not None:
             return  # it has time limits of its own
         late = now >= self._deadline
-        if not late and (self.body.complete or not self.body.stalled(now)):
+        if not (late or self.body.stalled(now)):
             return
         if not self.body.complete and not self._client.body_paused:
             self.refuse(stalled())
@@ -373,17 +370,12 @@ class Exchange(ProxiedRequest):
 
     def stop(self) -> None:
         """Answer that the process stops."""
-        self.refuse(Refused(*failure_status(stopping=True), headers={"Connection": "close"}))
+        self.refuse(Refused(*failure_status(stopping=True), headers=_CLOSE))
 
-    def pause(self) -> None:
-        """Stop to read from the service: the client does not take the response."""
+    def pause(self, *, pausing: bool) -> None:
+        """Stop to read from the service, or read again: the client takes the response or not."""
         if self._forwarding is not None:
-            self._forwarding.pause()
-
-    def resume(self) -> None:
-        """Read from the service again."""
-        if self._forwarding is not None:
-            self._forwarding.resume()
+            self._forwarding.pause() if pausing else self._forwarding.resume()
 
     def _cancel(self) -> None:
         if self._admitting is not None:
