@@ -16,6 +16,7 @@ from gateway.addresses import Addresses
 from gateway.cors import Cors
 from gateway.documents import EXCEPTION_HANDLERS, documents_router, own_limiter
 from gateway.edge import Edge
+from gateway.graph.wiring import METHODS, graph_router
 from gateway.handshakes import Handshakes
 from gateway.methods import Methods, methods_of, read_methods
 from gateway.options import Options
@@ -49,21 +50,25 @@ def create_app(
             addresses=addresses,
             trust_clients=settings.trust_client_traces,
         ),
-        methods=Methods({**read_methods(), **methods_of(router)}),
+        methods=Methods({**read_methods(), **methods_of(router), **METHODS}),
         metrics=HttpMetrics(process.registry, route_of=route_label),
     )
 
     @asynccontextmanager
     async def opened(process: Process) -> AsyncIterator[Mapping[str, Any]]:
         async with open_resources(settings, process, door) as resources:
-            yield {"paths": resources.paths, "documents": resources.documents}
+            yield {
+                "paths": resources.paths,
+                "documents": resources.documents,
+                "graph": resources.graph,
+            }
 
     own = create_own_app(
         title="Gateway",
         description=_DESCRIPTION,
         process=process,
         metrics=door.metrics,
-        routers=[router],
+        routers=[router, graph_router()],
         open_resources=opened,
         openapi_url=None,
     )

@@ -21,6 +21,8 @@ from gateway.bulkheads import Bulkheads
 from gateway.documents import Documents
 from gateway.ended_sessions import SessionsEnded
 from gateway.exports import Exports
+from gateway.graph.gate import Gate
+from gateway.graph.wiring import Graph, open_graph
 from gateway.limits import open_limits
 from gateway.methods import Methods
 from gateway.proxy import Proxy
@@ -64,6 +66,7 @@ class Resources:
 
     paths: Paths
     documents: Documents
+    graph: Graph
 
 
 @asynccontextmanager
@@ -114,14 +117,30 @@ async def open_resources(
             upstreams=upstreams, admission=admission, bulkheads=bulkheads, traces=door.traces
         )
 
+        graph = open_graph(
+            settings,
+            gate=Gate(
+                upstreams=upstreams,
+                admission=admission,
+                verifier=verifier,
+                traces=door.traces,
+                bulkheads=bulkheads,
+            ),
+            bounds=bounds,
+            addresses=door.addresses,
+            stopping=process.stopping,
+        )
+        process.start(graph.websocket.watch(), name="graphql sockets")
+
         def served(app: ASGIApp) -> ASGIApp:
             return ServerSpan(RequestContext(Failures(app), metrics=door.metrics), door.traces)
 
         yield Resources(
             paths=Paths(
                 http=served(proxy),
-                websocket=RequestContext(sockets, metrics=door.metrics),
+                websocket=RequestContext(graph.before(sockets), metrics=door.metrics),
                 exports=served(exports),
             ),
             documents=Documents(upstreams=upstreams, table=door.table),
+            graph=graph,
         )
