@@ -44,7 +44,8 @@ def main() -> int:
             try:
                 url = f"http://127.0.0.1:{port}/graphql"
                 wait_for(url, gateway)
-                print(url, flush=True)
+                sys.stdout.write(f"{url}\n")
+                sys.stdout.flush()
                 sys.stdin.read()
             finally:
                 gateway.terminate()
@@ -56,7 +57,7 @@ def wait_for(url: str, gateway: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + SECONDS
     while gateway.poll() is None and time.monotonic() < until:
         try:
-            with urlopen(f"{url}?query=%7B__typename%7D", timeout=5):
+            with urlopen(f"{url}?query=%7B__typename%7D", timeout=5):  # noqa: S310 - our own URL
                 return
         except URLError:
             time.sleep(0.1)

@@ -10,10 +10,10 @@ class GraphqlSettings(Settings):
     """The limits of GraphQL, and what it reveals."""
 
     graphql_introspection: str = Field(
-        default="on",
-        pattern="^(on|off)$",
-        description="Whether clients may read the GraphQL schema: `on` or `off`. The charts set it "
-        "to `off` in production.",
+        default="development",
+        pattern="^(development|on|off)$",
+        description="Whether clients may read the GraphQL schema: `on`, `off`, or `development` "
+        "for development alone.",
     )
     graphql_timeout: float = Field(
         default=10.0,

@@ -194,6 +194,13 @@ class GatewaySettings(_UpstreamUrls, ProcessSettings, TokenSettings, GraphqlSett
         return {name: getattr(self, f"{name}_url") for name in SERVICES}
 
     @property
+    def introspects(self) -> bool:
+        """Whether clients may read the GraphQL schema."""
+        if self.graphql_introspection == "development":
+            return self.environment is Environment.DEVELOPMENT
+        return self.graphql_introspection == "on"
+
+    @property
     def bulkheads(self) -> dict[str, int]:
         """How many connections each bulkhead class has, by its name in the route table."""
         return {

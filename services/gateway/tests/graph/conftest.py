@@ -12,6 +12,8 @@ import pytest
 from chassis.http.problems import TYPE_PREFIX
 
 PROBLEM = TYPE_PREFIX
+HANG = "hang"
+"""In place of a response: none until the gateway gives up."""
 
 
 def id_of(number):
@@ -109,14 +111,15 @@ class Call:
 class System:
     """All three services: they respond by method and path, and record what they receive.
 
-    `answers` replaces the response to a method and path: a status and a body, or a coroutine
-    function that returns them.
+    `answers` replaces the response to a method and path: a status and a body, a coroutine
+    function that returns them, or HANG.
     """
 
     calls: list[Call] = field(default_factory=list)
     answers: dict[tuple[str, str], Any] = field(default_factory=dict)
     orders: list[Any] = field(default_factory=list)
     next_cursor: str | None = None
+    disconnected: asyncio.Event = field(default_factory=asyncio.Event)
     feed: list[dict[str, Any]] = field(default_factory=list)
     sockets: list["FeedOf"] = field(default_factory=list)
     opened: asyncio.Queue["FeedOf"] = field(default_factory=asyncio.Queue)
@@ -146,14 +149,19 @@ class System:
             body=json.loads(body) if body else None,
         )
         self.calls.append(call)
-        status, content = await self._answer(call)
+        given = self.answers.get((call.method, call.path))
+        if given == HANG:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            self.disconnected.set()
+            return
+        status, content = await self._answer(call, given)
         text = content if isinstance(content, bytes) else json.dumps(content).encode()
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": text})
 
-    async def _answer(self, call):
-        given = self.answers.get((call.method, call.path))
+    async def _answer(self, call, given):
         if given is not None:
             return await given(call) if callable(given) else given
         return 200, self._body(call)

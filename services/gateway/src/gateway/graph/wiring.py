@@ -62,9 +62,7 @@ def open_graph(
         aliases=settings.graphql_aliases,
         cost=settings.graphql_cost,
     )
-    operations = Operations(
-        schema, bounds_of_documents, introspection=settings.graphql_introspection == "on"
-    )
+    operations = Operations(schema, bounds_of_documents, introspection=settings.introspects)
     executor = Executor(schema, operations)
     terms = Terms(seconds=settings.graphql_timeout, calls=settings.graphql_calls)
     limits = Limits(
