@@ -53,5 +53,5 @@ async def test_an_object_is_loaded_again_after_clear_and_one_that_is_waited_for_
     waiting = loader.load("b")
     loader.clear()
     assert loader.load("b") is waiting
-    assert await asyncio.gather(loader.load("a"), waiting) == ["A", "B"]
+    assert list(await asyncio.gather(loader.load("a"), waiting)) == ["A", "B"]
     assert load.asked == [["a"], ["b", "a"]]
