@@ -103,7 +103,7 @@ check: .venv/.synced ## Lint, types, import rules, generated documents, migratio
 	$(RUN)/python deploy/kubernetes/readmes.py --check
 
 .PHONY: check-all
-check-all: check charts-check migrations-check workflows-check alerts-check asyncapi-check clients-check pooler-check ## All of check, and the checks that need Go (to build a missing Helm), npm or Debian's packages
+check-all: check charts-check migrations-check workflows-check alerts-check asyncapi-check clients-check graphql-check pooler-check ## All of check, and the checks that need Go (to build a missing Helm), npm or Debian's packages
 
 .PHONY: asyncapi-check
 asyncapi-check: .venv/.synced ## Validate docs/asyncapi.json with AsyncAPI's parser (Node from a wheel if it is missing)
@@ -112,6 +112,10 @@ asyncapi-check: .venv/.synced ## Validate docs/asyncapi.json with AsyncAPI's par
 .PHONY: clients-check
 clients-check: .venv/.synced | $(filter $(OWN_UV),$(UV)) ## Generate clients from the OpenAPI document, in Python and TypeScript, and check that they are complete
 	@UV=$(UV) deploy/clients/check.sh services/gateway/openapi.json
+
+.PHONY: graphql-check
+graphql-check: .venv/.synced | $(filter $(OWN_UV),$(UV)) ## Audit /graphql with the suite of graphql-http (npm)
+	@UV=$(UV) deploy/graphql/check.sh
 
 .PHONY: pooler-check
 pooler-check: .venv/.synced ## Test behind Debian's PgBouncer, which root installs if it is missing

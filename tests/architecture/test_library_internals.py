@@ -36,7 +36,11 @@ UNDOCUMENTED = (
     "uvicorn.protocols",
     "valkey.commands",
 )
-DISTRIBUTIONS = {"uvicorn_websockets": ("uvicorn",), "limits": ("limits", "valkey")}
+DISTRIBUTIONS = {
+    "limits": ("limits", "valkey"),
+    "strawberry": ("strawberry-graphql", "graphql-core"),
+    "uvicorn_websockets": ("uvicorn",),
+}
 
 
 def is_private(name):

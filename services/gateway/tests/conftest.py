@@ -5,22 +5,27 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
 import httpx
 import pytest
+from aiokafka import AIOKafkaProducer
 from pydantic import SecretStr
 
+from chassis.auth import TokenVerifier
+from chassis.auth.keys import PublicKeys
 from chassis.process import Process, Protocols, _server
 from chassis.settings import Environment
 from gateway.app import create_app, protocols_of
 from gateway.edge import Edge
+from gateway.ended_sessions import SessionsEnded
 from gateway.routes import ROUTES
 from gateway.settings import GatewaySettings
 from localservers import ValkeyServer
 from localservers.ports import free_port
-from testkit.tokens import ISSUER, TestTokens
+from testkit.tokens import AUDIENCE, ISSUER, TestTokens
 
 DEFAULT = Protocols()
 # More than any limit of the gateway: on a loaded machine, httpx's own 5 s passed first.
@@ -300,6 +305,12 @@ async def running(settings, routes=ROUTES) -> AsyncIterator[Running]:
         yield Running(port=port, process=process, http=http, app=app)
 
 
+@pytest.fixture(name="running")
+def _running():
+    """Serve a gateway with the given settings, as a context manager that yields it."""
+    return running
+
+
 @pytest.fixture
 async def start(settings):
     """Start gateways with the given settings; all are stopped at the end."""
@@ -326,6 +337,27 @@ async def gateway(settings) -> AsyncIterator[Running]:
     """A gateway with the tests' default settings."""
     async with running(settings) as gateway:
         yield gateway
+
+
+@pytest.fixture
+async def revoke(topics, tokens):
+    """Publish that the session of a token has ended."""
+    await topics.create([SessionsEnded.topic.name], partitions=1)
+    keys = await asyncio.to_thread(PublicKeys, tokens.jwks_file)
+    verifier = TokenVerifier(keys=keys, issuer=ISSUER, audience=AUDIENCE)
+
+    async def send(token):
+        session = verifier.verify(token).session_id
+        event = {"sids": [str(session)], "revoked_at": datetime.now(UTC).isoformat()}
+        producer = AIOKafkaProducer(bootstrap_servers=topics.bootstrap_servers)
+        await producer.start()
+        try:
+            topic = topics.prefix + SessionsEnded.topic.name
+            await producer.send_and_wait(topic, json.dumps(event).encode())
+        finally:
+            await producer.stop()
+
+    return send
 
 
 @pytest.fixture

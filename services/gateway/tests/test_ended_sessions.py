@@ -1,40 +1,10 @@
 """A token of an ended log-in session is refused, although it was valid a moment ago."""
 
 import asyncio
-import json
-from datetime import UTC, datetime
 
-import pytest
-from aiokafka import AIOKafkaProducer
-
-from chassis.auth import TokenVerifier
-from chassis.auth.keys import PublicKeys
-from gateway.ended_sessions import SessionsEnded
-from testkit.tokens import AUDIENCE, ISSUER
 from testkit.waiting import until
 
 PATH = "/api/v1/orders"
-
-
-@pytest.fixture
-async def revoke(topics, tokens):
-    """Publish that the session of a token has ended."""
-    await topics.create([SessionsEnded.topic.name], partitions=1)
-    keys = await asyncio.to_thread(PublicKeys, tokens.jwks_file)
-    verifier = TokenVerifier(keys=keys, issuer=ISSUER, audience=AUDIENCE)
-
-    async def send(token):
-        session = verifier.verify(token).session_id
-        event = {"sids": [str(session)], "revoked_at": datetime.now(UTC).isoformat()}
-        producer = AIOKafkaProducer(bootstrap_servers=topics.bootstrap_servers)
-        await producer.start()
-        try:
-            topic = topics.prefix + SessionsEnded.topic.name
-            await producer.send_and_wait(topic, json.dumps(event).encode())
-        finally:
-            await producer.stop()
-
-    return send
 
 
 async def refused(gateway, headers):

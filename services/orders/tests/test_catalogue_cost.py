@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from chassis.actor import SYSTEM
+from chassis.database import new_id
 from chassis.paging import PageRequest, TimePosition
 from chassis.versions import Expected
 from orders.catalog.models import Money
@@ -194,3 +195,21 @@ async def test_a_change_of_the_stock_writes_no_index(api_resources, made, db):
                 made.id, stock=number, reason="x", expected=ANY, by=SYSTEM
             )
     assert await db.fetchval(page) == before
+
+
+async def test_the_statements_of_products_by_their_ids(counted, api_resources, made):
+    async with counted() as (unit, sent):
+        found = await products(api_resources, unit).page(FIRST, text=None, ids=[made.id, new_id()])
+    assert [one.id for one in found.items] == [made.id]
+    assert kinds(sent) == ["SELECT", "COMMIT"]
+
+
+@pytest.mark.usefixtures("large")
+async def test_products_by_their_ids_are_read_from_the_primary_key(plans_of, api_resources, db):
+    ids = [row["id"] for row in await db.fetch("SELECT id FROM products LIMIT 100")]
+    page = PageRequest[TimePosition](limit=100)
+    [plan] = await plans_of(
+        lambda unit: products(api_resources, unit).page(page, text=None, ids=ids)
+    )
+    assert "pk_products" in plan, plan
+    assert "Seq Scan" not in plan, plan

@@ -5,6 +5,7 @@ import string
 
 import pytest
 
+from chassis.database import new_id
 from testkit.problems import problem_kind
 
 from .conftest import PRODUCTS, pointers_of
@@ -350,3 +351,35 @@ async def test_a_bad_parameter_is_named(client, query, parameter):
     answer = await client.get(PRODUCTS, params=query)
     assert answer.status_code == 422
     assert [error["parameter"] for error in answer.json()["errors"]] == [parameter]
+
+
+async def test_products_are_read_by_their_ids_also_inactive_ones(client, writer):
+    made = [
+        (await client.post(PRODUCTS, json=NEW | {"sku": sku}, headers=writer)).json()["id"]
+        for sku in ("A", "B", "C")
+    ]
+    inactive = f"{PRODUCTS}/{made[1]}"
+    await client.patch(inactive, json={"active": False}, headers={**writer, "If-Match": '"1"'})
+    wanted = [made[2], made[1], str(new_id())]
+    answer = await client.get(PRODUCTS, params={"ids": wanted})
+    assert [one["id"] for one in answer.json()["items"]] == [made[1], made[2]]
+    assert answer.headers["cache-control"].startswith("public")
+    words = await client.get(PRODUCTS, params={"ids": wanted, "q": "nothing"})
+    assert words.json()["items"] == []
+
+
+async def test_a_page_of_ids_is_continued_by_its_link(client, writer):
+    made = [
+        (await client.post(PRODUCTS, json=NEW | {"sku": sku}, headers=writer)).json()["id"]
+        for sku in ("A", "B", "C")
+    ]
+    first = await client.get(PRODUCTS, params={"ids": made, "limit": 2})
+    rest = await client.get(first.links["next"]["url"])
+    assert [one["id"] for one in first.json()["items"] + rest.json()["items"]] == made
+
+
+@pytest.mark.parametrize("ids", [["x"], [""], [str(new_id()) for _ in range(101)]])
+async def test_ids_that_are_none_or_too_many_are_refused(client, ids):
+    answer = await client.get(PRODUCTS, params={"ids": ids})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["parameter"] == "ids"

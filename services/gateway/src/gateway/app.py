@@ -15,6 +15,7 @@ from gateway.addresses import Addresses
 from gateway.cors import Cors
 from gateway.documents import EXCEPTION_HANDLERS, documents_router, own_limiter
 from gateway.edge import Edge
+from gateway.graph.wiring import METHODS, graph_router
 from gateway.handshakes import Handshakes
 from gateway.methods import Methods, methods_of, read_methods
 from gateway.options import Options
@@ -51,21 +52,25 @@ def create_app(
             share=settings.otel_traces_sampler_arg,
             exported=settings.otel_exporter_otlp_endpoint is not None,
         ),
-        methods=Methods({**read_methods(), **methods_of(router)}),
+        methods=Methods({**read_methods(), **methods_of(router), **METHODS}),
         metrics=HttpMetrics(process.registry, route_of=route_label),
     )
 
     @asynccontextmanager
     async def opened(process: Process) -> AsyncIterator[Mapping[str, Any]]:
         async with open_resources(settings, process, door) as resources:
-            yield {"paths": resources.paths, "documents": resources.documents}
+            yield {
+                "paths": resources.paths,
+                "documents": resources.documents,
+                "graph": resources.graph,
+            }
 
     own = create_own_app(
         title="Gateway",
         description=_DESCRIPTION,
         process=process,
         metrics=door.metrics,
-        routers=[router],
+        routers=[router, graph_router()],
         open_resources=opened,
         openapi_url=None,
     )

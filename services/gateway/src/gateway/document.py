@@ -1,8 +1,8 @@
 """Write the merged ``openapi.json`` from the services' committed ones, or check that it is fresh.
 
-``python -m gateway.document services [--check]``. It also writes ``methods.json``, which the
-gateway reads at start (`gateway.methods`). A running gateway does not read the merged file: it
-merges the documents that its services serve.
+``python -m gateway.document services [--check]``. It also writes ``schema.graphql``, and
+``methods.json``, which the gateway reads at start (`gateway.methods`). A running gateway does not
+read the merged file: it merges the documents that its services serve.
 """
 
 import json
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from chassis.documents import write_or_check
+from gateway.graph.schema import schema_text
 from gateway.merging import merged
 from gateway.methods import METHODS_FILE, offered_methods
 from gateway.routes import ROUTES, RouteTable
@@ -28,6 +29,7 @@ def main(arguments: list[str]) -> int:
     files = {
         services / "gateway" / "openapi.json": _text(whole),
         METHODS_FILE: _text(offered_methods(whole["paths"])),
+        services / "gateway" / "schema.graphql": schema_text(),
     }
     return max(write_or_check(file, text, arguments) for file, text in files.items())
 

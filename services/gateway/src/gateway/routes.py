@@ -33,6 +33,8 @@ class LimitClass(StrEnum):
     LOGIN = "login"
     EXPORT = "export"
     UNSUBSCRIBE = "unsubscribe"
+    GRAPHQL = "graphql"
+    """GraphQL operations; the requests that they make are not counted."""
     API_KEY = "api_key"
     """Requests with one API key, in place of `DEFAULT`."""
     API_KEY_EXCHANGE = "api_key_exchange"

@@ -16,6 +16,7 @@ from pydantic_settings import NoDecode
 
 from chassis.ended_sessions import TokenSettings
 from chassis.settings import Environment, ProcessSettings, Settings
+from gateway.graphql_settings import GraphqlSettings
 from gateway.routes import SERVICES
 
 EXPORTS_AT_A_TIME = 4
@@ -56,7 +57,7 @@ _UpstreamUrls = create_model(
 )
 
 
-class GatewaySettings(_UpstreamUrls, ProcessSettings, TokenSettings):
+class GatewaySettings(_UpstreamUrls, ProcessSettings, TokenSettings, GraphqlSettings):
     """Settings of the gateway's process."""
 
     upstream_connections: int = Field(
@@ -124,6 +125,11 @@ class GatewaySettings(_UpstreamUrls, ProcessSettings, TokenSettings):
         description="Unsubscriptions with the link of a mail from one address. Providers of "
         "mailboxes send those of all their users from a few addresses.",
     )
+    limit_graphql: Rate = Field(
+        default="100/second",
+        description="GraphQL requests of one user, or of one address without token; each operation "
+        "on a WebSocket counts.",
+    )
     limit_api_key: Rate = Field(default="500/second", description="Requests with one API key.")
     limit_api_key_exchange: Rate = Field(
         default="100/minute",
@@ -188,6 +194,13 @@ class GatewaySettings(_UpstreamUrls, ProcessSettings, TokenSettings):
         return {name: getattr(self, f"{name}_url") for name in SERVICES}
 
     @property
+    def introspects(self) -> bool:
+        """Whether clients may read the GraphQL schema."""
+        if self.graphql_introspection == "development":
+            return self.environment is Environment.DEVELOPMENT
+        return self.graphql_introspection == "on"
+
+    @property
     def bulkheads(self) -> dict[str, int]:
         """How many connections each bulkhead class has, by its name in the route table."""
         return {
@@ -205,6 +218,7 @@ class GatewaySettings(_UpstreamUrls, ProcessSettings, TokenSettings):
             "login": parse(self.limit_login),
             "export": parse(self.limit_export),
             "unsubscribe": parse(self.limit_unsubscribe),
+            "graphql": parse(self.limit_graphql),
             "api_key": parse(self.limit_api_key),
             "api_key_exchange": parse(self.limit_api_key_exchange),
         }

@@ -22,6 +22,8 @@ from gateway.bulkheads import Bulkheads
 from gateway.documents import Documents
 from gateway.ended_sessions import SessionsEnded
 from gateway.exports import Exports
+from gateway.graph.gate import Gate
+from gateway.graph.wiring import Graph, open_graph
 from gateway.limits import open_limits
 from gateway.methods import Methods
 from gateway.path.links import NoDuties
@@ -71,6 +73,7 @@ class Resources:
 
     paths: Paths
     documents: Documents
+    graph: Graph
 
 
 @asynccontextmanager
@@ -135,16 +138,33 @@ async def open_resources(
             traces=door.traces,
         )
 
+        graph = open_graph(
+            settings,
+            gate=Gate(
+                upstreams=upstreams,
+                admission=admission,
+                addresses=door.addresses,
+                verifier=verifier,
+                traces=door.traces,
+                bulkheads=bulkheads,
+            ),
+            bounds=bounds,
+            addresses=door.addresses,
+            stopping=process.stopping,
+        )
+        process.start(graph.websocket.watch(), name="graphql sockets")
+
         def served(app: ASGIApp) -> ASGIApp:
             return ServerSpan(RequestContext(Failures(app), metrics=door.metrics), door.traces)
 
         yield Resources(
             paths=Paths(
                 server=server,
-                websocket=RequestContext(sockets, metrics=door.metrics),
+                websocket=RequestContext(graph.before(sockets), metrics=door.metrics),
                 exports=served(exports),
             ),
             documents=Documents(upstreams=upstreams, table=door.table),
+            graph=graph,
         )
         server.stop()
         lines.flush()

@@ -84,6 +84,11 @@ class RequestBody:
             framed.append(b"0\r\n\r\n")
         return b"".join(framed)
 
+    def whole(self) -> bytes:
+        """Return all of it, and hold it no longer; for a body that is read before it is used."""
+        held, self._held = self._held, []
+        return b"".join(held)
+
     def stalled(self, now: float) -> bool:
         """Return whether the next part is late."""
         return not self.complete and now - self._arrived_at >= STALL_SECONDS

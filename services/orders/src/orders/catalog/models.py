@@ -101,6 +101,9 @@ hundred such lines are above it; an order with a total beyond it is refused."""
 
 MAX_STOCK = 10**9
 
+MAX_IDS = 100
+"""How many products one request may name by their ids; a page has no more."""
+
 
 SEARCH_VECTOR = search_vector("name", "sku")
 """The words of a product, as SQL. The index has this expression, and so a query needs the same."""

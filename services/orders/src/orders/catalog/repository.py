@@ -134,7 +134,11 @@ class ProductRepository:
         await self._unit.session.flush()
 
     async def page(
-        self, wanted: PageRequest[TimePosition], *, text: str | None
+        self,
+        wanted: PageRequest[TimePosition],
+        *,
+        text: str | None,
+        ids: Sequence[UUID] | None,
     ) -> PageRows[Product, TimePosition]:
         """Return a page of the active products, oldest first.
 
@@ -142,11 +146,12 @@ class ProductRepository:
             wanted: the page.
             text: only those with all its words in name or SKU; see ``search_query``. None or an
                 empty text lists all.
+            ids: only these products, also inactive ones; None: no condition on the id.
 
         Raises:
             SearchTooSlow: the search for `text` took longer than a search may.
         """
-        statement = select(Product).where(Product.active)
+        statement = select(Product).where(Product.active if ids is None else Product.id.in_(ids))
         if not text:
             return await _OLDEST_FIRST.page(self._unit.session, statement, wanted)
         try:

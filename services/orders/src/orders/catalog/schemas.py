@@ -2,12 +2,13 @@
 
 from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import AfterValidator, Field
 
 from chassis.http import Id, Name, PageQuery, Shape
 from orders.catalog import models
-from orders.catalog.models import CURRENCY, MAX_AMOUNT, MAX_STOCK, ProductChanges
+from orders.catalog.models import CURRENCY, MAX_AMOUNT, MAX_IDS, MAX_STOCK, ProductChanges
 
 
 class Money(Shape):
@@ -98,6 +99,16 @@ class ProductQuery(PageQuery):
             "`A` and `1`. Without any word nothing is found; an empty text finds all.",
         ),
         AfterValidator(_searchable),
+    ] = None
+    ids: Annotated[
+        list[UUID] | None,
+        Field(
+            min_length=1,
+            max_length=MAX_IDS,
+            description=f"Only these products, also inactive ones; up to {MAX_IDS}. Repeat the "
+            "parameter for each id. Ids of no product are left out. The page has `limit` products "
+            "at most, so ask for as many as there are ids.",
+        ),
     ] = None
 
 

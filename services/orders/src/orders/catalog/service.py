@@ -142,14 +142,23 @@ class ProductService:
         return product
 
     async def page(
-        self, wanted: PageRequest[TimePosition], *, text: str | None
+        self,
+        wanted: PageRequest[TimePosition],
+        *,
+        text: str | None,
+        ids: Sequence[UUID] | None = None,
     ) -> PageRows[Product, TimePosition]:
-        """Return a page of the active products with the words of `text`, oldest first.
+        """Return a page of products with the words of `text`, oldest first.
+
+        Args:
+            wanted: the page.
+            text: the words; None or an empty text finds all.
+            ids: only these products, also inactive ones; None: all active ones.
 
         Raises:
             SearchTooSlow: the search took longer than a search may.
         """
-        return await self._products.page(wanted, text=text)
+        return await self._products.page(wanted, text=text, ids=ids)
 
     async def reserve(self, wanted: Mapping[UUID, int]) -> Mapping[UUID, Offer]:
         """Reserve the `wanted` quantities of all products with enough stock; return the offers.

@@ -1,0 +1,163 @@
+"""The limits of documents: each with its own error, and none that costs much to exceed."""
+
+import time
+
+import pytest
+from graphql import OperationDefinitionNode, parse
+
+from gateway.graph.costs import Costs, Shapes, fragments_of
+from gateway.graph.failures import OperationRefused
+from gateway.graph.operations import Bounds, Operations
+from gateway.graph.schema import build_schema
+
+from .conftest import PROBLEM
+
+BOUNDS = Bounds(tokens=1000, depth=16, aliases=30, cost=5000)
+
+
+@pytest.fixture(scope="module")
+def schema():
+    return build_schema()
+
+
+@pytest.fixture
+def read(schema):
+    def reading(text, variables=None, *, introspection=True, bounds=BOUNDS):
+        operations = Operations(schema, bounds, introspection=introspection)
+        return operations.read(text, name=None, variables=variables or {}, request_id="r")
+
+    return reading
+
+
+@pytest.fixture
+def limit_of(read):
+    """Return the name of the limit that a document exceeds."""
+
+    def refused(text, variables=None, **options):
+        with pytest.raises(OperationRefused) as refusal:
+            read(text, variables, **options)
+        [error] = refusal.value.errors
+        extensions = error["extensions"]
+        assert extensions["type"] == f"{PROBLEM}graphql-limit-exceeded"
+        assert (extensions["status"], extensions["request_id"]) == (400, "r")
+        assert str(extensions["most"]) in error["message"] or "deep" in error["message"]
+        return extensions["limit"]
+
+    return refused
+
+
+def nested(depth):
+    return "{" + "a{" * (depth - 1) + "a" + "}" * depth
+
+
+LINES = "fragment o on Order { items { product { id name sku price { amount } } } }"
+BOMB = "{ ...f0 } " + " ".join(
+    f"fragment f{n} on Query {{ ...f{n + 1} ...f{n + 1} }}" for n in range(60)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("{ " + "a " * 1000 + "}", "tokens"),
+        ("# x\n" * 1001 + "{ __typename }", "tokens"),
+        ("{ a " * 490, "tokens"),
+        ("{ a(b: " + "[" * 900, "tokens"),
+        (nested(17), "depth"),
+        ("{ ...f } fragment f on Query " + nested(17), "depth"),
+        ("{ " + " ".join(f"a{n}: me {{ id }}" for n in range(31)) + " }", "aliases"),
+        ("{ " + "me { id } " * 40 + "}", "aliases"),
+        ("{ __typename } fragment f on Query { " + "me " * 400 + "}", "aliases"),
+        ("{ orders(first: 100) { nodes { items { product { id name sku } } } } }", "cost"),
+        ("{ orders(first: 5000) { nodes { id } } }", "cost"),
+        ("{ orders { nodes { " + "...o " * 8 + "} } } " + LINES, "cost"),
+        ("{ " + " ".join(f"a{n}: __schema {{ types {{ name }} }}" for n in "12345") + "}", "cost"),
+    ],
+)  # fmt: skip
+def test_a_document_over_a_limit_is_refused_soon(limit_of, text, limit):
+    began = time.process_time()
+    assert limit_of(text) == limit
+    assert time.process_time() - began < 1
+
+
+def test_the_cost_of_a_page_depends_on_its_variable(read, limit_of):
+    text = "query($n: Int!) { orders(first: $n) { nodes { id items { quantity } } } }"
+    small, large = read(text, {"n": 10}).cost, read(text, {"n": 100}).cost
+    assert 50 < small < large < 1000
+    assert limit_of(text, {"n": 10**6}) == "cost"
+    assert read(text, {"n": -3}).cost < small
+    assert read(text, {"n": "x"}).cost < large, "the variable itself is refused later"
+
+
+def test_the_cost_is_about_the_number_of_values(schema):
+    text = "{ orders(first: 20) { nodes { id items { quantity product { name } } } } }"
+    [node] = [one for one in parse(text).definitions if isinstance(one, OperationDefinitionNode)]
+    # One root (10 + 1), nodes, 20 ids, 20, items, and in 5 lines each: 2 values and a product.
+    lines = 20 * 5 * (1 + 1 + 10 + 1)
+    assert Costs(schema, parse(text), {}).of(node) == 10 + 1 + 20 * 2 + 20 + lines
+
+
+def test_fragments_that_use_fragments_are_measured_once(read):
+    """2^60 selections: nothing may walk them one by one. The validation rejects what is left."""
+    began = time.process_time()
+    with pytest.raises(OperationRefused):
+        read(BOMB)
+    assert time.process_time() - began < 2
+
+
+def test_fragments_in_a_circle_are_refused(read):
+    with pytest.raises(OperationRefused):
+        read("{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }")
+    document = parse("{ ...a } fragment a on Query { me { ...a } }")
+    assert Shapes(document).of(fragments_of(document)["a"]).depth == 2
+
+
+def test_introspection_can_be_switched_off(read):
+    text = "{ __schema { types { name } } }"
+    assert read(text).cost > 0
+    with pytest.raises(OperationRefused, match="introspection has been disabled"):
+        read(text, introspection=False)
+    assert read("{ __typename }", introspection=False).cost > 0
+
+
+def test_a_known_document_is_bounded_again_by_its_variables(schema):
+    operations = Operations(schema, BOUNDS, introspection=True)
+    text = "query($n: Int) { orders(first: $n) { nodes { id } } }"
+    for _ in range(2):
+        operations.read(text.replace("Int", "Int!"), name=None, variables={"n": 5}, request_id="r")
+        with pytest.raises(OperationRefused):
+            operations.read(
+                text.replace("Int", "Int!"), name=None, variables={"n": 9999}, request_id="r"
+            )
+
+
+def test_known_documents_are_forgotten_when_there_are_many(schema):
+    operations = Operations(schema, BOUNDS, introspection=True)
+    for number in range(300):
+        text = f"query Q{number} {{ __typename }}"
+        operations.read(text, name=None, variables={}, request_id="r")
+    assert len(operations._kept) == 200
+
+
+async def test_an_operation_may_send_so_many_requests(graph, ask, system):
+    gateway = await graph(graphql_calls=2)
+    got = await ask("{ me { id } unreadCount preferences { version } }", gateway=gateway)
+    assert len(system.calls) == 2
+    [error] = got["errors"]
+    assert error["extensions"]["limit"] == "calls"
+    assert sum(value is None for value in got["data"].values()) == 1
+
+
+async def test_limits_and_introspection_are_settings(graph, ask):
+    gateway = await graph(
+        graphql_depth=2, graphql_cost=30, graphql_aliases=0, graphql_introspection="off"
+    )
+    for query, limit in [
+        ("{ me { id } x: me { id } }", "aliases"),
+        ("{ orders { nodes { id } } }", "depth"),
+        ("{ me { id } unreadCount preferences { locale } }", "cost"),
+    ]:
+        got = await ask(query, gateway=gateway, status=400)
+        assert got["errors"][0]["extensions"]["limit"] == limit
+    got = await ask('{ __type(name: "Query") { name } }', gateway=gateway, status=400)
+    assert "introspection" in got["errors"][0]["message"]

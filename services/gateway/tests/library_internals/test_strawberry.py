@@ -1,0 +1,40 @@
+"""Canaries: strawberry and graphql-core are as `gateway.graph` relies on."""
+
+import pytest
+import strawberry
+from graphql import GraphQLError, GraphQLSchema, parse
+
+from gateway.library_internals.strawberry import core_schema
+from testkit.library_internals import PrivateName
+
+
+@strawberry.type
+class Query:
+    """A root."""
+
+    one: int
+
+
+def test_a_schema_has_the_schema_of_graphql_core():
+    schema = strawberry.Schema(Query)
+    name = PrivateName(
+        library="strawberry-graphql",
+        owner=schema,
+        name="_schema",
+        used_by="gateway.library_internals.strawberry",
+    )
+    name.check()
+    assert isinstance(core_schema(schema), GraphQLSchema), name.look_at("is another")
+
+
+@pytest.mark.parametrize(
+    ("text", "limits"),
+    [
+        ("{ a b }", {"max_lexical_tokens": 3}),
+        ("# a\n# b\n{ a }", {"max_comments": 1}),
+        ("{ a " * 5000, {}),
+    ],
+)
+def test_the_errors_of_the_parsers_limits_have_the_words_by_which_they_are_known(text, limits):
+    with pytest.raises(GraphQLError, match="Parsing aborted"):
+        parse(text, **limits)
