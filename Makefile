@@ -100,11 +100,15 @@ check: .venv/.synced ## Lint, types, import rules, generated documents, migratio
 	$(RUN)/python -m testkit.drift services
 
 .PHONY: check-all
-check-all: check charts-check asyncapi-check clients-check pooler-check ## All of check, and the checks that need Go (to build a missing Helm), npm or Debian's packages
+check-all: check charts-check asyncapi-check openapi-check clients-check pooler-check ## All of check, and the checks that need Go (to build a missing Helm), npm or Debian's packages
 
 .PHONY: asyncapi-check
 asyncapi-check: .venv/.synced ## Validate docs/asyncapi.json with AsyncAPI's parser (Node from a wheel if it is missing)
 	@UV=$(UV) deploy/asyncapi/check.sh docs/asyncapi.json
+
+.PHONY: openapi-check
+openapi-check: .venv/.synced ## Lint the merged OpenAPI document with Spectral and Redocly
+	@UV=$(UV) deploy/openapi/check.sh services/gateway/openapi.json
 
 .PHONY: clients-check
 clients-check: .venv/.synced | $(filter $(OWN_UV),$(UV)) ## Generate clients from the OpenAPI document, in Python and TypeScript, and check that they are complete
