@@ -67,6 +67,10 @@ chaos: .venv/.synced ## Inject failures for minutes, then check every event and 
 	@CHAOS_EVENTS=$(CHAOS_EVENTS) CHAOS_SECONDS=$(CHAOS_SECONDS) CHAOS_SEED=$(CHAOS_SEED) \
 		$(RUN)/pytest -q -s libs/chassis/tests/chaos $(PYTEST_ARGS)
 
+.PHONY: conformance
+conformance: .venv/.synced ## Send thousands of generated requests through the gateway (minutes)
+	@$(RUN)/pytest -q -s -p no:cacheprovider tests/e2e/gateway_conformance.py $(PYTEST_ARGS)
+
 .PHONY: test-isolated
 test-isolated: .venv/.synced ## Run each package's tests in an environment of its own
 	@failed=; for directory in $(wildcard libs/* services/*); do \
