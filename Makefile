@@ -71,6 +71,14 @@ chaos: .venv/.synced ## Inject failures for minutes, then check every event and 
 conformance: .venv/.synced ## Send thousands of generated requests through the gateway (minutes)
 	@$(RUN)/pytest -q -s -p no:cacheprovider tests/e2e/gateway_conformance.py $(PYTEST_ARGS)
 
+.PHONY: rolling-restart
+rolling-restart: .venv/.synced ## Restart every service and the gateway under load; not one request may fail (minutes)
+	@$(RUN)/pytest -q -s -p no:cacheprovider --timeout 900 tests/e2e/rolling_restart.py $(PYTEST_ARGS)
+
+.PHONY: outside-check
+outside-check: .venv/.synced | $(filter $(OWN_UV),$(UV)) ## Judge the gateway with the tools and clients of others: httplint, slowhttptest, curl, Java, Node, Go
+	@UV=$(UV) $(RUN)/pytest -q -s -p no:cacheprovider --timeout 600 tests/e2e/outside_*.py $(PYTEST_ARGS)
+
 .PHONY: test-isolated
 test-isolated: .venv/.synced ## Run each package's tests in an environment of its own
 	@failed=; for directory in $(wildcard libs/* services/*); do \

@@ -19,7 +19,7 @@ def notes_of(exchange: dict[str, Any]) -> list[tuple[str, str, str]]:
     method, uri = exchange["method"].encode(), exchange["uri"].encode()
     request.process_request_topline(method, uri, b"1.1")
     request.process_headers([(name.encode(), value.encode()) for name, value in exchange["fields"]])
-    request.finish_content(True)
+    request.finish_content(complete=True)
     head, _, content = base64.b64decode(exchange["response"]).partition(b"\r\n\r\n")
     start, *lines = head.split(b"\r\n")
     version, status, phrase = (*start.split(b" ", 2), b"")[:3]
@@ -31,7 +31,7 @@ def notes_of(exchange: dict[str, Any]) -> list[tuple[str, str, str]]:
     response.process_headers([(name, value.strip()) for name, value in fields])
     if content and not bodyless:
         response.feed_content(content)
-    response.finish_content(True)
+    response.finish_content(complete=True)
     return [
         (note.level.value, note.subject, note.summary)
         for whole in response.notes

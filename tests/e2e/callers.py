@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from uuid import UUID
 
 import httpx
 
@@ -52,6 +53,22 @@ async def account(client: SlipwayClient, *, email: str | None = None) -> tuple[s
     return email, tokens.access_token
 
 
+async def product_for_all(client: SlipwayClient) -> str:
+    """Create a product that is never out of stock; return its id."""
+    admin = await client.login(email="admin@example.com", password=DEMO_PASSWORD)
+    product = await client.create_product(
+        admin.access_token,
+        NewProduct(
+            sku=uuid.uuid4().hex,
+            name="Rope",
+            description="",
+            price=Money(amount=1, currency="EUR"),
+            stock=1_000_000,
+        ),
+    )
+    return str(product.id)
+
+
 async def caller(system: System, *, roles: tuple[str, ...]) -> Caller:
     """Make an account with these roles, and what the paths of its requests can name."""
     url = system.gateway_url
@@ -65,20 +82,11 @@ async def caller(system: System, *, roles: tuple[str, ...]) -> Caller:
         for _ in range(2):
             token = (await client.login(email=email, password=PASSWORD)).access_token
         other = await client.me((await account(client))[1])
-        product = await client.create_product(
-            admin.access_token,
-            NewProduct(
-                sku=uuid.uuid4().hex,
-                name="Rope",
-                description="",
-                price=Money(amount=1, currency="EUR"),
-                stock=100_000,
-            ),
-        )
+        product = await product_for_all(client)
         order = await client.place_order(
             token,
             NewOrder(
-                items=[NewItem(product_id=product.id, quantity=1)], shipping_address=ADDRESS
+                items=[NewItem(product_id=UUID(product), quantity=1)], shipping_address=ADDRESS
             ),
         )
         fields = {"Authorization": f"Bearer {token}"}
@@ -91,10 +99,12 @@ async def caller(system: System, *, roles: tuple[str, ...]) -> Caller:
         sessions = (await http.get("/auth/sessions", headers=fields)).json()["items"]
         known = {
             "user_id": str(other.id),
-            "product_id": str(product.id),
+            "product_id": product,
             "order_id": str(order.id),
             "key_id": await made("/api-keys", {"name": "x", "scopes": ["profile"]}),
-            "webhook_id": await made("/webhooks", {"url": "https://hooks.example.com/slipway", "types": []}),
+            "webhook_id": await made(
+                "/webhooks", {"url": "https://hooks.example.com/slipway", "types": []}
+            ),
             "session_id": next(one["id"] for one in sessions if not one["current"]),
         }
     return Caller(url=url, token=token, known=known)

@@ -1,7 +1,7 @@
 """Many generated requests through the gateway to every operation, also those of an administrator.
 
-It takes minutes, so it is not part of `make test`: run `make conformance`. Its requests are the same
-in each run.
+It takes minutes, so it is not part of `make test`: run `make conformance`. Its requests are the
+same in each run.
 """
 
 import os
@@ -16,7 +16,7 @@ __all__ = ["document"]
 EXAMPLES = int(os.environ.get("CONFORMANCE_EXAMPLES", "40"))
 
 
-async def test_no_request_gets_a_5xx_or_an_undocumented_response(system, document):  # noqa: F811 - a fixture
+async def test_no_request_gets_a_5xx_or_an_undocumented_response(system, document):
     sender = await caller(system, roles=("customer", "support", "admin"))
     statuses = await conforms(
         document,

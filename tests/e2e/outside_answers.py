@@ -115,7 +115,9 @@ async def exchanges(system, client):
 def test_no_response_has_a_bad_note(exchanges):
     command = [os.environ["UV"], "tool", "run", "--quiet", "--from", HTTPLINT, "python", LINT]
     given = "\n".join(map(json.dumps, exchanges))
-    run = subprocess.run(command, input=given, capture_output=True, text=True, timeout=300)  # noqa: S603 - our own
+    run = subprocess.run(
+        command, input=given, capture_output=True, text=True, timeout=300, check=False
+    )
     assert run.returncode == 0, run.stderr
     linted = [json.loads(line) for line in run.stdout.splitlines()]
     assert len(linted) == len(exchanges)
@@ -130,5 +132,5 @@ def test_no_response_has_a_bad_note(exchanges):
         if level == "bad"
     }
     assert bad - EXCUSED == set()
-    assert EXCUSED <= bad, "httplint has changed: remove what it no longer says"
+    assert bad >= EXCUSED, "httplint has changed: remove what it no longer says"
     assert all(one["notes"] for one in linted), "each response was read"

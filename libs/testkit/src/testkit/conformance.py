@@ -100,7 +100,7 @@ def _attack(
         suppress_health_check=list(HealthCheck),
     )
     @given(case=operation.as_strategy(), exists=st.booleans())
-    def attempt(case: Any, exists: bool) -> None:  # noqa: ANN401, FBT001 - untyped; drawn
+    def attempt(case: Any, exists: bool) -> None:  # noqa: ANN401 - untyped; drawn
         if exists and known and case.path_parameters:
             case.path_parameters = {
                 name: known.get(name, value) for name, value in case.path_parameters.items()
