@@ -112,7 +112,7 @@ check: .venv/.synced ## Lint, types, import rules, generated documents, migratio
 	$(RUN)/python -m testkit.drift services
 
 .PHONY: check-all
-check-all: check charts-check asyncapi-check openapi-check clients-check pooler-check ## All of check, and the checks that need Go (to build a missing Helm), npm or Debian's packages
+check-all: check charts-check asyncapi-check openapi-check clients-check pooler-check outside-check ## All of check, and the checks that need Go (to build a missing Helm), npm or Debian's packages
 
 .PHONY: asyncapi-check
 asyncapi-check: .venv/.synced ## Validate docs/asyncapi.json with AsyncAPI's parser (Node from a wheel if it is missing)
