@@ -1,4 +1,4 @@
-"""Clients generated from the document are complete, compile, and work; run by `make outside-check`."""
+"""Clients generated from the document are complete, and compile and work: `make outside-check`."""
 
 import asyncio
 from pathlib import Path
