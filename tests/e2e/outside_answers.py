@@ -113,7 +113,7 @@ async def exchanges(system, client):
 
 
 def test_no_response_has_a_bad_note(exchanges):
-    command = [os.environ["UV"], "tool", "run", "--quiet", "--from", HTTPLINT, "python", LINT]
+    command = [os.environ["UV"], "tool", "run", "--quiet", "--from", HTTPLINT, "python", str(LINT)]
     given = "\n".join(map(json.dumps, exchanges))
     run = subprocess.run(
         command, input=given, capture_output=True, text=True, timeout=300, check=False

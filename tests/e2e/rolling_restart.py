@@ -40,8 +40,10 @@ class Replica:
 
     async def restart(self):
         """Do what Kubernetes does: no new connections, SIGTERM, a new process, then connections."""
+        pid = self.program.pid
+        assert pid is not None, f"{self.program.name} does not run"
         self.balancer.take_out(self.port)
-        os.kill(self.program.pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGTERM)
         async with asyncio.timeout(30):
             status = await self.program.wait()
         assert status == 0, f"{self.program.name} did not stop in order"
@@ -60,7 +62,7 @@ class Load:
             "shipping_address": ADDRESS.model_dump(mode="json", exclude_none=True),
         }
         self.stopping = False
-        self.outcomes = Counter()
+        self.outcomes: Counter[tuple[str, str, str | None]] = Counter()
         self.placed = set()
 
     async def call(self):
@@ -96,7 +98,7 @@ async def replicas(system):
     """Two processes of each service and of the gateway, and the address of the gateways."""
     async with AsyncExitStack() as stack:
         state = system.state
-        found = []
+        found: list[Replica] = []
 
         async def second(name, **environment):
             spec = system.process(name).spec
