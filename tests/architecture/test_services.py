@@ -62,7 +62,12 @@ def test_every_route_has_a_summary_and_an_operation_id_of_its_own(service):
 @EACH
 def test_every_list_refuses_the_cursor_of_another_list(service):
     """`Pages` compares the list that a cursor names. A list without it would show any page."""
-    routes = [route for route in app_of(service).routes if isinstance(route, APIRoute)]
+    routes = [
+        route
+        for router in service.routers
+        for route in router.routes
+        if isinstance(route, APIRoute)
+    ]
     lists = [
         route
         for route in routes
