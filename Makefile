@@ -67,6 +67,18 @@ chaos: .venv/.synced ## Inject failures for minutes, then check every event and 
 	@CHAOS_EVENTS=$(CHAOS_EVENTS) CHAOS_SECONDS=$(CHAOS_SECONDS) CHAOS_SEED=$(CHAOS_SEED) \
 		$(RUN)/pytest -q -s libs/chassis/tests/chaos $(PYTEST_ARGS)
 
+.PHONY: conformance
+conformance: .venv/.synced ## Send thousands of generated requests through the gateway (minutes)
+	@$(RUN)/pytest -q -s -p no:cacheprovider tests/e2e/gateway_conformance.py $(PYTEST_ARGS)
+
+.PHONY: rolling-restart
+rolling-restart: .venv/.synced ## Restart every service and the gateway under load; not one request may fail (minutes)
+	@$(RUN)/pytest -q -s -p no:cacheprovider --timeout 900 tests/e2e/rolling_restart.py $(PYTEST_ARGS)
+
+.PHONY: outside-check
+outside-check: .venv/.synced | $(filter $(OWN_UV),$(UV)) ## Judge the gateway with the tools and clients of others: httplint, slowhttptest, curl, Java, Node, Go
+	@UV=$(UV) $(RUN)/pytest -q -s -p no:cacheprovider --timeout 600 tests/e2e/outside_*.py $(PYTEST_ARGS)
+
 .PHONY: test-isolated
 test-isolated: .venv/.synced ## Run each package's tests in an environment of its own
 	@failed=; for directory in $(wildcard libs/* services/*); do \
@@ -103,11 +115,15 @@ check: .venv/.synced ## Lint, types, import rules, generated documents, migratio
 	$(RUN)/python deploy/kubernetes/readmes.py --check
 
 .PHONY: check-all
-check-all: check charts-check migrations-check workflows-check alerts-check asyncapi-check clients-check graphql-check pooler-check ## All of check, and the checks that need Go (to build a missing Helm), npm or Debian's packages
+check-all: check charts-check migrations-check workflows-check alerts-check asyncapi-check openapi-check clients-check graphql-check pooler-check outside-check ## All of check, and the checks that need Go (to build a missing Helm), npm or Debian's packages
 
 .PHONY: asyncapi-check
 asyncapi-check: .venv/.synced ## Validate docs/asyncapi.json with AsyncAPI's parser (Node from a wheel if it is missing)
 	@UV=$(UV) deploy/asyncapi/check.sh docs/asyncapi.json
+
+.PHONY: openapi-check
+openapi-check: .venv/.synced ## Lint the merged OpenAPI document with Spectral and Redocly
+	@UV=$(UV) deploy/openapi/check.sh services/gateway/openapi.json
 
 .PHONY: clients-check
 clients-check: .venv/.synced | $(filter $(OWN_UV),$(UV)) ## Generate clients from the OpenAPI document, in Python and TypeScript, and check that they are complete

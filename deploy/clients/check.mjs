@@ -1,7 +1,8 @@
 // Fails unless TypeScript generated from an OpenAPI document is complete: check.mjs DOCUMENT DIRECTORY
-import { readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 
 // check.sh installs its packages in another directory.
 const require = createRequire(join(process.cwd(), "package.json"));
@@ -44,11 +45,14 @@ for (const [name, { properties = {} }] of schemas) {
 }
 writeFileSync(probe, lines.join("\n"));
 
+const call = join(directory, "call.ts");
+copyFileSync(join(dirname(fileURLToPath(import.meta.url)), "call.ts"), call);
+
 const options = {
-  strict: true, noEmit: true, allowImportingTsExtensions: true, types: [],
+  strict: true, noEmit: true, allowImportingTsExtensions: true, types: [], paths: { "openapi-fetch": [join(process.cwd(), "node_modules", "openapi-fetch")] },
   module: ts.ModuleKind.ESNext, moduleResolution: ts.ModuleResolutionKind.Bundler, target: ts.ScriptTarget.ES2022,
 };
-const found = ts.getPreEmitDiagnostics(ts.createProgram([types, probe], options));
+const found = ts.getPreEmitDiagnostics(ts.createProgram([types, probe, call], options));
 for (const { file: place, start, messageText } of found) {
   const line = place ? place.text.slice(0, start).split("\n").length - 1 : 0;
   console.error(`${ts.flattenDiagnosticMessageText(messageText, " ")} ${place?.text.split("\n")[line] ?? ""}`);
@@ -57,4 +61,7 @@ if (found.length > 0) {
   console.error(`${file}: the generated TypeScript is incomplete, see above`);
   process.exit(1);
 }
+// Beside the packages, so that check.sh can run it.
+const { outputText } = ts.transpileModule(readFileSync(call, "utf8"), { compilerOptions: { ...options, noEmit: false } });
+writeFileSync(join(process.cwd(), "call.js"), outputText);
 console.log(`${file}: TypeScript of ${count} operations and ${schemas.length} schemas`);

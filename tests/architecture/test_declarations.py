@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 NAMES = service_names()
 ROLES_OF_THE_ROOT = {
     *("__init__.py", "declaration.py", "composition.py", "resources.py"),
-    *("settings.py", "metadata.py"),
+    *("settings.py", "metadata.py", "documentation.py"),
 }
 EACH = pytest.mark.parametrize("service", NAMES)
 

@@ -2,13 +2,16 @@
 
 import importlib
 import inspect
+from typing import get_args
 
 import pytest
+from fastapi.routing import APIRoute
 from pydantic_settings import BaseSettings
 from sqlalchemy import DateTime, MetaData
 
 from chassis.api import create_api
 from chassis.audit import declare_audit_table
+from chassis.http import PageQuery, Pages
 from chassis.installed import service_names
 from chassis.jobs import declare_job_tables
 from chassis.messaging import declare_messaging_tables
@@ -54,6 +57,30 @@ def test_every_route_has_a_summary_and_an_operation_id_of_its_own(service):
     assert all(operation.get("summary") for operation in operations)
     ids = [operation["operationId"] for operation in operations]
     assert len(ids) == len(set(ids))
+
+
+@EACH
+def test_every_list_refuses_the_cursor_of_another_list(service):
+    """`Pages` compares the list that a cursor names. A list without it would show any page."""
+    routes = [
+        route
+        for router in service.routers
+        for route in router.routes
+        if isinstance(route, APIRoute)
+    ]
+    lists = [
+        route
+        for route in routes
+        if any(
+            issubclass(one.field_info.annotation, PageQuery)
+            for one in route.dependant.query_params
+            if inspect.isclass(one.field_info.annotation)
+        )
+    ]
+    assert lists, f"{service.name} has no list"
+    for route in lists:
+        calls = [one.call for one in route.dependant.dependencies]
+        assert get_args(Pages)[1].dependency in calls, route.path
 
 
 @EACH

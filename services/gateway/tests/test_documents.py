@@ -1,4 +1,5 @@
 import re
+from html.parser import HTMLParser
 
 import pytest
 
@@ -179,6 +180,40 @@ async def test_the_page_allows_its_own_script_and_no_other(gateway):
     assert "unsafe" not in policy
     assert "http://" not in answer.text
     assert "https://" not in answer.text
+
+
+class Sources(HTMLParser):
+    """The addresses that a page names: its own files, and its links."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_starttag(self, tag, attrs):
+        del tag
+        self.found += [value for name, value in attrs if name in {"src", "href", "data", "action"}]
+
+
+async def test_all_that_the_page_needs_is_served_by_the_gateway(start, service):
+    """The page works without the internet: it names nothing that another host serves."""
+    gateway = await start()
+    service.documents = document()
+    page = await gateway.http.get("/docs")
+    sources = Sources()
+    sources.feed(page.text)
+    fetched = re.findall(r"""(?:fetch|import|url)\(["']([^"']+)""", page.text)
+    assert fetched == ["/openapi.json"]
+    for address in {*sources.found, *fetched}:
+        assert address.startswith("/")
+        assert not address.startswith("//")
+        assert (await gateway.http.get(address)).status_code == 200, address
+    assert "connect-src 'self'" in page.headers["content-security-policy"]
+
+
+async def test_the_page_that_a_browser_has_is_not_sent_again(gateway):
+    first = await gateway.http.get("/docs")
+    again = await gateway.http.get("/docs", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
 
 
 async def test_the_events_are_served_as_they_are_committed(gateway):

@@ -115,8 +115,10 @@ async def test_every_response_is_one_that_the_document_describes(settings, token
     scopes = ["orders:read", "orders:write", "orders:read-all", "catalog:write"]
     async with serving(app) as url:
         known = tokens.headers(scopes=scopes)
-        assert await conforms(app.openapi(), base_url=url, headers=known, max_examples=20) == 18
-        assert await conforms(app.openapi(), base_url=url, max_examples=3) == 18
+        assert (
+            len(await conforms(app.openapi(), base_url=url, headers=known, max_examples=20)) == 18
+        )
+        assert len(await conforms(app.openapi(), base_url=url, max_examples=3)) == 18
         async with httpx.AsyncClient(base_url=url) as client:
             assert (await client.get(PRODUCTS)).status_code == 200, "it still answers"
 

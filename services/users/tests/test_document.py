@@ -18,7 +18,7 @@ async def test_every_response_is_as_documented(settings, tokens, register):
     async with serving(app) as url:
         seen = await conforms(app.openapi(), base_url=url, headers=headers)
 
-    assert seen == OPERATIONS
+    assert len(seen) == OPERATIONS
 
 
 async def test_without_a_token_every_response_is_as_documented(settings):
@@ -27,7 +27,7 @@ async def test_without_a_token_every_response_is_as_documented(settings):
     async with serving(app) as url:
         seen = await conforms(app.openapi(), base_url=url, max_examples=3)
 
-    assert seen == OPERATIONS
+    assert len(seen) == OPERATIONS
 
 
 def test_the_token_endpoint_documents_rfc_6749_and_no_problems_of_its_own(settings):

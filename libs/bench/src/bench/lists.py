@@ -24,6 +24,7 @@ _BAR = 1.2
 _PAGE = 20
 _PAGES_BEFORE = 999
 _SHARE = 40  # one order in so many is the customer's
+_LIST = "/api/v1/orders"
 _CLIENTS = 8
 _FILL_SECONDS = 600
 _METHOD = f"""\
@@ -169,13 +170,14 @@ async def _cursor(
     before = min(_PAGES_BEFORE * _PAGE, orders // _SHARE // 2)
     sql = _BEFORE.replace("{condition}", listing.condition)
     [row] = await connection.fetch(sql, before - 1, reader, timeout=_FILL_SECONDS)
-    return cursor_of(TimePosition(at=row["created_at"], id=row["id"]))
+    position = TimePosition(at=row["created_at"], id=row["id"])
+    return cursor_of(position, path=_LIST)
 
 
 async def _side(rig: Rig, load: Load, process: Program, reader: User, query: str) -> Side:
     tokens = await rig.write(f"reader-{reader.id}.txt", f"{reader.token}\n")
     requests = Requests(script="reads.lua", arguments=(str(tokens),))
-    url = f"{process.spec.address}/api/v1/orders?limit={_PAGE}{query}"
+    url = f"{process.spec.address}{_LIST}?limit={_PAGE}{query}"
 
     async def run(seconds: float) -> Sample:
         before = cpu_seconds(process)

@@ -42,4 +42,5 @@ def create_api(
         process=process,
         routers=[*service.routers, export_router(service.name, service.all_exports)],
         open_resources=opened,
+        documentation=service.documentation,
     )

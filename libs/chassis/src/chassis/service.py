@@ -19,6 +19,7 @@ from sqlalchemy import MetaData
 from chassis.ended_sessions import SessionsEnded
 from chassis.exports import Export
 from chassis.exports.of_chassis import chassis_exports
+from chassis.http.documentation import Documentation
 from chassis.installed import service_entry_points, service_names
 from chassis.jobs.kinds import JobKinds
 from chassis.jobs.retention import Retention
@@ -64,6 +65,8 @@ class Service[R: ServiceResources]:
         title: the title of the OpenAPI document.
         metadata: the metadata of the service's tables.
         about: the description in the OpenAPI document; Markdown.
+        documentation: the tags of the OpenAPI document, and the values of its examples; None adds
+            neither.
         routers: the routes of the API process.
         api: the composition of the API process.
         worker: the composition of the worker.
@@ -84,6 +87,7 @@ class Service[R: ServiceResources]:
     title: str
     metadata: MetaData
     about: str = ""
+    documentation: Documentation | None = None
     routers: Sequence[APIRouter] = ()
     api: Composition[Any, Any] = field(default_factory=lambda: common_only(ServiceSettings))
     worker: Composition[Any, R]

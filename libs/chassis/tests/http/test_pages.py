@@ -3,22 +3,26 @@
 import base64
 import json
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 from uuid import UUID
 
 import pytest
-from fastapi import Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
 from chassis.database.models import new_id
 from chassis.errors import Invalid
-from chassis.http import CountedPageQuery, PageQuery
+from chassis.http import CountedPageQuery, Page, PageQuery, Pages
+from chassis.http.failures import add_handlers
 from chassis.http.pages import PageWriter, cursor_of, position_in
 from chassis.paging import PageRequest, PageRows, TimePosition
 from chassis.times import Moment
+from testkit.clients import client_of
+
+MARK = "x" * 8  # the route compares it, before the position is read
 
 
 def encoded(value: object) -> str:
@@ -44,7 +48,7 @@ def request(path: str, query: str = "") -> Request:
 @given(at=st.datetimes(timezones=st.just(UTC)), identity=st.uuids())
 def test_a_cursor_comes_back_as_it_was(at: datetime, identity: Any):
     position = TimePosition(at=at, id=identity)
-    asked = PageQuery(limit=3, cursor=cursor_of(position)).page(TimePosition)
+    asked = PageQuery(limit=3, cursor=cursor_of(position, path="/x")).page(TimePosition)
     assert asked == PageRequest(limit=3, after=position)
 
 
@@ -58,14 +62,14 @@ def test_a_cursor_is_the_same_text_in_every_release():
         at=datetime(2026, 1, 1, 12, 30, 0, 5, tzinfo=UTC),
         id=UUID("01960000-0000-7000-8000-000000000001"),
     )
-    assert cursor_of(position) == encoded(
+    assert cursor_of(position, path="/api/v1/things") == "Kc-JfbM6" + encoded(
         b'{"at":"2026-01-01T12:30:00.000005Z","id":"01960000-0000-7000-8000-000000000001"}'
     )
 
 
 def test_a_cursor_of_another_zone_is_the_same_moment():
     at = datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=5)))
-    decoded = position_in(cursor_of(TimePosition(at=at, id=new_id())), TimePosition)
+    decoded = position_in(cursor_of(TimePosition(at=at, id=new_id()), path="/x"), TimePosition)
     assert decoded.at == at
     assert decoded.at.tzinfo == UTC
 
@@ -97,7 +101,7 @@ def test_a_cursor_of_another_zone_is_the_same_moment():
 )
 def test_a_cursor_that_no_page_gave_is_refused_and_named(text: str):
     with pytest.raises(Invalid) as error:
-        position_in(text, TimePosition)
+        position_in(MARK + text, TimePosition)
     assert [field.parameter for field in error.value.errors] == ["cursor"]
 
 
@@ -143,7 +147,7 @@ def test_a_page_links_to_the_next_with_the_same_filters():
     assert relation.strip() == 'rel="next"'
     assert url.path == "/api/v1/%C3%A9%20b"
     assert sorted(parse_qsl(url.query)) == [
-        ("cursor", cursor_of(END)), ("limit", "5"), ("q", "a&b"),
+        ("cursor", cursor_of(END, path="/api/v1/%C3%A9%20b")), ("limit", "5"), ("q", "a&b"),
         ("since", "2026-01-01T00:00:00Z"), ("tag", "x"), ("tag", "y"), ("unread", "false"),
     ]  # fmt: skip
 
@@ -155,11 +159,16 @@ def test_a_link_asks_for_what_was_understood():
     assert link is not None
     given = parse_qs(urlsplit(link.split(">")[0].removeprefix("<")).query)
     lists = {name: texts if name == "tag" else texts[-1] for name, texts in given.items()}
-    assert Wanted.model_validate(lists) == wanted.model_copy(update={"cursor": cursor_of(END)})
+    assert Wanted.model_validate(lists) == wanted.model_copy(
+        update={"cursor": cursor_of(END, path="/x")}
+    )
 
 
 def test_a_link_holds_only_what_was_given():
-    assert linked(Wanted(q=None), request("/x")) == f'</x?cursor={cursor_of(END)}>; rel="next"'
+    assert (
+        linked(Wanted(q=None), request("/x"))
+        == f'</x?cursor={cursor_of(END, path="/x")}>; rel="next"'
+    )
 
 
 def test_how_a_query_was_written_does_not_reach_the_link():
@@ -194,3 +203,43 @@ def test_a_total_is_asked_for_and_written_and_not_asked_for_again_by_the_link(as
     assert (page.items, page.total) == (["1"], 7 if asked else None)
     assert "total" not in response.headers["link"]
     assert "limit=1" in response.headers["link"]
+
+
+@pytest.fixture
+async def lists():
+    """Two lists of one order, as a client sees them."""
+    app = FastAPI()
+    add_handlers(app)
+
+    async def read_list(query: Annotated[PageQuery, Query()], pages: Pages) -> Page[str]:
+        after = query.page(TimePosition).after
+        found = PageRows(items=["first" if after is None else "second"], end=END)
+        return pages.write(found, str, query=query)
+
+    for path in ("/one", "/two", "/one/{thing}/parts"):
+        app.get(path)(read_list)
+    async with client_of(app) as client:
+        yield client
+
+
+async def test_a_cursor_leads_on_in_its_own_list(lists):
+    cursor = (await lists.get("/one")).json()["next_cursor"]
+    assert (await lists.get("/one", params={"cursor": cursor})).json()["items"] == ["second"]
+
+
+@pytest.mark.parametrize("sent", ["cursor=", "limit=5&cursor=", "cursor=x&%63ursor="])
+@pytest.mark.parametrize(
+    ("given_by", "asked"),
+    [
+        ("/one", "/two"),
+        ("/two", "/one"),
+        ("/one/a/parts", "/one/b/parts"),
+        ("/one", "/one/a/parts"),
+    ],
+)
+async def test_a_cursor_of_another_list_of_the_same_order_is_refused(lists, given_by, asked, sent):
+    """It would be read as a position, and lead to a page that is empty or begins anywhere."""
+    cursor = (await lists.get(given_by)).json()["next_cursor"]
+    answer = await lists.get(f"{asked}?{sent}{cursor}")
+    assert answer.status_code == 422
+    assert [error["parameter"] for error in answer.json()["errors"]] == ["cursor"]

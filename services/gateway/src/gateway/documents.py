@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fastapi import APIRouter
-from fastapi.responses import HTMLResponse
 from slowapi import Limiter
 from slowapi.errors import RateLimitExceeded
 from starlette.requests import Request
@@ -144,8 +143,9 @@ def documents_router(limiter: Limiter, rate: str) -> APIRouter:
     @router.api_route("/docs", methods=_READ)
     @limiter.limit(rate)
     async def read_page(request: Request) -> Response:
-        del request  # the limiter's decorator asks for it
-        return HTMLResponse(page, headers=page_headers)
+        answer = content_response(request, page.encode(), media_type="text/html; charset=utf-8")
+        answer.headers.update(page_headers)
+        return answer
 
     return router
 

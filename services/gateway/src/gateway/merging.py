@@ -1,6 +1,6 @@
 """Merge the services' OpenAPI documents: reachable paths only, with the gateway's own responses."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,7 +14,10 @@ _INFO = {
     "title": "Slipway",
     "version": "1",
     "description": f"All services behind the gateway, as one API.\n\n{CONVENTIONS}",
+    "license": {"name": "Apache License 2.0", "identifier": "Apache-2.0"},
 }
+# Relative to where the document is served (OpenAPI 3.1 §4.8.5), so right behind every host name.
+_SERVERS = [{"url": "/", "description": "The gateway that serves this document."}]
 _METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 _ANSWERS = {
     "400": "The request, its path or its headers can't be read.",
@@ -29,6 +32,7 @@ _ANSWERS = {
 }
 _UNAUTHENTICATED = "`unauthenticated`: the access token is missing or not valid."
 _REFERENCE = "#/components/"
+_SCHEMA = "#/components/schemas/"
 
 type Document = dict[str, Any]
 
@@ -60,10 +64,15 @@ class _PathItem(_Lax):
     trace: _Operation = _Operation()
 
 
+class _Tag(_Lax):
+    name: str
+
+
 class _Document(_Lax):
     openapi: Annotated[str, Field(pattern=r"^3\.1\.")]
     paths: dict[str, _PathItem]
     components: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    tags: list[_Tag] = Field(default_factory=list)
 
 
 def read_document(text: bytes) -> Document:
@@ -84,7 +93,14 @@ def merged(documents: Mapping[str, Document], table: RouteTable) -> Document:
         documents: the documents, by the name of the service.
         table: the route table: which paths are reachable, and which of them require a token.
     """
-    whole: Document = {"openapi": "3.1.0", "info": dict(_INFO), "paths": {}, "components": {}}
+    whole: Document = {
+        "openapi": "3.1.0",
+        "info": dict(_INFO),
+        "servers": _SERVERS,
+        "tags": _tags(documents.values()),
+        "paths": {},
+        "components": {},
+    }
     operation_ids: set[str] = set()
     parts: dict[str, dict[str, Document]] = {}
     for service, document in documents.items():
@@ -107,7 +123,42 @@ def merged(documents: Mapping[str, Document], table: RouteTable) -> Document:
         operation = _merged_operation(of_services)
         _complete(operation, path, "GET", table)
         whole["paths"][path] = {"get": operation}
+    _remove_unused(whole)
     return whole
+
+
+def _tags(documents: Iterable[Document]) -> list[Document]:
+    """Return the tags of all services, each name once."""
+    tags: dict[str, Document] = {}
+    for document in documents:
+        for tag in document.get("tags", []):
+            tags.setdefault(tag["name"], tag)
+    return list(tags.values())
+
+
+def _remove_unused(whole: Document) -> None:
+    """Remove the schemas that only operations use which are not reachable."""
+    schemas: dict[str, Any] = whole["components"].get("schemas", {})
+    used: set[str] = set()
+    left = _references(whole["paths"])
+    while left:
+        name = left.pop()
+        if name in schemas and name not in used:
+            used.add(name)
+            left |= _references(schemas[name])
+    for name in schemas.keys() - used:
+        del schemas[name]
+
+
+def _references(part: Any) -> set[str]:  # noqa: ANN401 - any part of a document
+    """Return the names of the schemas that a part refers to."""
+    if isinstance(part, dict):
+        part = list(part.values())
+    if isinstance(part, list):
+        return set().union(*map(_references, part))
+    if isinstance(part, str) and part.startswith(_SCHEMA):
+        return {part.removeprefix(_SCHEMA)}
+    return set()
 
 
 def _merged_operation(parts: Mapping[str, Document]) -> Document:
@@ -120,19 +171,20 @@ def _merged_operation(parts: Mapping[str, Document]) -> Document:
         for requirement in part.get("security", []):
             schemes |= requirement.keys()
             scopes.update(*requirement.values())
-    schemas = {name: _schema_of(part.get("responses", {})) for name, part in parts.items()}
+    bodies = {name: _body_of(part.get("responses", {})) for name, part in parts.items()}
+    body: Document = {
+        "schema": {
+            "type": "object",
+            "properties": {name: part.get("schema", {}) for name, part in bodies.items()},
+            "required": list(bodies),
+            "title": "Export",
+        }
+    }
+    if all("example" in part for part in bodies.values()):
+        body["example"] = {name: part["example"] for name, part in bodies.items()}
     responses["200"] = {
         "description": "All data, by the service that holds them.",
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "properties": schemas,
-                    "required": list(schemas),
-                    "title": "Export",
-                }
-            }
-        },
+        "content": {"application/json": body},
     }
     return {
         "tags": ["accounts"],
@@ -146,11 +198,10 @@ def _merged_operation(parts: Mapping[str, Document]) -> Document:
     }
 
 
-def _schema_of(responses: Document) -> Document:
-    """Return the schema of a 200; an empty schema, which allows anything, if it has none."""
-    content = responses.get("200", {}).get("content", {})
-    schema: Document = content.get("application/json", {}).get("schema", {})
-    return schema
+def _body_of(responses: Document) -> Document:
+    """Return the media type object of a 200's JSON; empty if it has none."""
+    body: Document = responses.get("200", {}).get("content", {}).get("application/json", {})
+    return body
 
 
 def _reachable(path: str, item: Document, service: str, table: RouteTable) -> Document:
@@ -196,6 +247,8 @@ def _complete(operation: Document, path: str, method: str, table: RouteTable) ->
     route = table.find(method, path)
     if route is not None and route.auth is not Auth.PUBLIC:
         answers["401"] = _UNAUTHENTICATED
+        if route.auth is Auth.OPTIONAL:
+            operation["security"] = [*operation.get("security", []), {}]
     responses = operation.setdefault("responses", {})
     for status, description in answers.items():
         responses.setdefault(status, problem_response(description))

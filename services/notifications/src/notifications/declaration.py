@@ -48,6 +48,7 @@ from notifications.deliveries.repository import DeliveryRepository
 from notifications.deliveries.schemas import ExportedDelivery
 from notifications.dispatch.jobs import send_deliveries
 from notifications.dispatch.wiring import WorkerResources
+from notifications.documentation import DOCUMENTATION
 from notifications.feed.jobs import prune_feed
 from notifications.kinds.wiring import SCOPE
 from notifications.mail_servers.models import CONNECTIONS
@@ -235,6 +236,7 @@ SERVICE = Service(
     name="notifications",
     title="Notifications",
     about="What happened to a user's orders, as a list, as a live feed and by webhooks.",
+    documentation=DOCUMENTATION,
     metadata=Base.metadata,
     routers=[
         preferences.router,

@@ -35,6 +35,7 @@ from orders.customers.subscribers import (
     user_registered,
     user_snapshot,
 )
+from orders.documentation import DOCUMENTATION
 from orders.metadata import Base
 from orders.orders import routes as orders_routes
 from orders.orders.wiring import orders
@@ -108,6 +109,7 @@ SERVICE = Service(
     name="orders",
     title="Orders",
     about="The catalogue with its stock, and the orders that customers place.",
+    documentation=DOCUMENTATION,
     metadata=Base.metadata,
     routers=[catalog.router, stock.router, orders_routes.router, transitions.router],
     api=common_only(OrdersSettings),

@@ -19,6 +19,7 @@ from users.api_keys.repository import ApiKeyRepository
 from users.api_keys.schemas import ApiKeyView
 from users.audit import routes as audit
 from users.composition import open_resources
+from users.documentation import DOCUMENTATION
 from users.email_verifications import routes as email_verifications
 from users.email_verifications.jobs import mail_verification
 from users.email_verifications.models import MailVerification
@@ -127,6 +128,7 @@ SERVICE = Service(
     name="users",
     title="Users",
     about="Accounts, log-in sessions, API keys and the keys that access tokens are verified with.",
+    documentation=DOCUMENTATION,
     metadata=Base.metadata,
     routers=[
         accounts.router,

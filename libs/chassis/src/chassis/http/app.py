@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 
 from chassis.http.context import RequestContext
 from chassis.http.deadlines import Deadlines
+from chassis.http.documentation import Documentation
 from chassis.http.failures import Failures, add_handlers
 from chassis.http.fields import ReadableFields
 from chassis.http.lean import LeanRoutes
@@ -36,6 +37,7 @@ def create_app(
     open_resources: OpenResources,
     metrics: HttpMetrics | None = None,
     openapi_url: str | None = "/openapi.json",
+    documentation: Documentation | None = None,
 ) -> FastAPI:
     """Return the app of a service.
 
@@ -50,6 +52,7 @@ def create_app(
         metrics: the HTTP metrics, if the process shares them with other HTTP apps. If omitted, the
             app makes its own.
         openapi_url: where the app serves its OpenAPI document; None serves none.
+        documentation: the tags and the examples of the OpenAPI document; None adds neither.
     """
 
     @asynccontextmanager
@@ -85,5 +88,5 @@ def create_app(
     add_handlers(app)
     for router in routers:
         app.include_router(router)
-    describe(app)
+    describe(app, documentation)
     return app

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from chassis.http.documentation import Documentation, add_examples
 from chassis.http.problems import Problem, problem_response
 from chassis.wire_names import EVENT_STREAM, JSON, PROBLEM
 
@@ -39,8 +40,16 @@ _SECURED = {
 }
 
 
-def describe(app: FastAPI) -> None:
-    """Add to the app's document: conventions, problems of every route, `Location` of 201."""
+def describe(app: FastAPI, documentation: Documentation | None = None) -> None:
+    """Complete the app's document.
+
+    It gets conventions, the problems of every route, `Location` of 201, and an explicit empty
+    `security` where no token is required.
+
+    Args:
+        app: its document is changed when it is generated.
+        documentation: adds descriptions of tags, and examples; None adds neither.
+    """
     generate = app.openapi
 
     def complete() -> dict[str, Any]:
@@ -54,6 +63,15 @@ def describe(app: FastAPI) -> None:
             for operations in document.get("paths", {}).values():
                 for operation in operations.values():
                     _add_problems(operation)
+                    _describe_ids(operation)
+                    # Without it, a tool can't tell a public operation from a forgotten one.
+                    operation.setdefault("security", [])
+            if documentation is not None:
+                document["tags"] = [
+                    {"name": name, "description": description}
+                    for name, description in documentation.tags.items()
+                ]
+                add_examples(document, documentation.examples)
         return app.openapi_schema or {}
 
     app.openapi = complete  # type: ignore[method-assign]  # FastAPI's documented way to extend it
@@ -66,6 +84,14 @@ def _add_problem_schema(document: dict[str, Any]) -> None:
     schemas["Problem"] = schema
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
+
+
+def _describe_ids(operation: dict[str, Any]) -> None:
+    """Describe the ids in the path, whose names say all that there is to say."""
+    for parameter in operation.get("parameters", ()):
+        if parameter["in"] == "path" and parameter["name"].endswith("_id"):
+            thing = parameter["name"].removesuffix("_id").replace("_", " ")
+            parameter.setdefault("description", f"The id of the {thing}.")
 
 
 def _add_problems(operation: dict[str, Any]) -> None:

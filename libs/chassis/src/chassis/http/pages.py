@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import blake2b
 from typing import Annotated, Any, override
 from urllib.parse import urlencode
 
@@ -20,6 +21,8 @@ DEFAULT_LIMIT = 20
 # Every implementation should support URIs of this length (RFC 9110 §4.1); proxies reject longer
 # fields.
 _MAX_LINK = 8000
+_MARK_BYTES = 6  # base64 makes eight characters of them, without padding
+_MARK_CHARACTERS = 8
 _OF_ONE_PAGE = {"cursor", "total"}  # parameters that the link to the next page does not repeat
 
 
@@ -40,22 +43,48 @@ class CountedPage[T](Page[T]):
     )
 
 
-def cursor_of(position: Position) -> str:
-    """Return a position as an opaque text."""
-    return base64.urlsafe_b64encode(position.model_dump_json().encode()).rstrip(b"=").decode()
+def cursor_of(position: Position, *, path: str) -> str:
+    """Return a position as an opaque text, with a mark of its list.
+
+    Args:
+        position: of the last item of the page.
+        path: of the list.
+    """
+    return _mark_of(path) + _encoded(position.model_dump_json().encode())
 
 
 def position_in[P: Position](cursor: str, position: type[P]) -> P:
-    """Return the position in a cursor, or raise Invalid with the parameter's name."""
+    """Return the position in a cursor, or raise Invalid with the parameter's name.
+
+    ``Pages`` has compared the mark of the list already.
+    """
     try:
-        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        text = cursor[_MARK_CHARACTERS:]
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         return position.model_validate_json(raw)
     except ValueError as error:
-        field = FieldError(detail="is not a cursor of this list", parameter="cursor")
-        message = (
-            "The cursor is not one that a page of this list returned. Start again without a cursor."
-        )
-        raise Invalid(message, errors=[field]) from error
+        raise _foreign_cursor() from error
+
+
+def _mark_of(path: str) -> str:
+    """Return a mark of a list.
+
+    Lists of one order have positions of one type, so a cursor of another list would be read as one
+    of this list, and lead to an empty or arbitrary page. The mark is no secret.
+    """
+    return _encoded(blake2b(path.encode(), digest_size=_MARK_BYTES).digest())
+
+
+def _encoded(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _foreign_cursor() -> Invalid:
+    field = FieldError(detail="is not a cursor of this list", parameter="cursor")
+    message = (
+        "The cursor is not one that a page of this list returned. Start again without a cursor."
+    )
+    return Invalid(message, errors=[field])
 
 
 class PageQuery(QueryShape):
@@ -130,9 +159,9 @@ class PageWriter:
 
     def _link(self, found: PageRows[Any, Any], query: PageQuery) -> str | None:
         """Set the link to the next page, and return the cursor; None if this is the last page."""
-        cursor = None if found.end is None else cursor_of(found.end)
+        path = path_of(self._request.scope)
+        cursor = None if found.end is None else cursor_of(found.end, path=path)
         if cursor is not None:
-            path = path_of(self._request.scope)
             target = f"{path}?{urlencode(_parameters(query, cursor), doseq=True)}"
             if len(target) <= _MAX_LINK:
                 self._response.headers["Link"] = f'<{target}>; rel="next"'
@@ -140,11 +169,14 @@ class PageWriter:
 
 
 async def _page_writer(request: Request, response: Response) -> PageWriter:
+    given = request.query_params.get("cursor") if request.scope["query_string"] else None
+    if given is not None and not given.startswith(_mark_of(path_of(request.scope))):
+        raise _foreign_cursor()
     return PageWriter(request=request, response=response)
 
 
 Pages = Annotated[PageWriter, Depends(_page_writer)]
-"""Writes the page of a route that returns a list."""
+"""Writes the page of a route that returns a list. Raises Invalid for a cursor of another list."""
 
 
 def _parameters(query: PageQuery, cursor: str) -> dict[str, Any]:

@@ -77,7 +77,9 @@ async def stream_feed(
     caller: Annotated[Principal | None, accept_scope(SCOPE)],
     tickets: Tickets,
     resources: ResourcesDep,
-    last_event_id: Annotated[schemas.EventId | None, Header()] = None,
+    last_event_id: Annotated[
+        schemas.EventId | None, Header(description="The `id` of the last event that arrived.")
+    ] = None,
 ) -> Response:
     """Sends every item of your feed in order, each once, as it comes.
 

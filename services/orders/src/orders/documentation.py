@@ -1,0 +1,65 @@
+"""The tags of the orders service's OpenAPI document, and the values of its examples."""
+
+from chassis.http.documentation import Documentation
+from chassis.product import product
+
+_ORDER = "01960000-0000-7000-8000-000000000101"
+_PRODUCT = "01960000-0000-7000-8000-000000000201"
+
+DOCUMENTATION = Documentation(
+    tags={
+        "catalogue": "The products that can be ordered, their prices and their stock.",
+        "orders": "Orders, from their placing to delivery, cancellation or refund.",
+    },
+    examples={
+        "ProductOut.id": _PRODUCT,
+        "product_id": _PRODUCT,
+        "sku": "LANTERN-01",
+        "ProductOut.name": "Lantern",
+        "NewProduct.name": "Lantern",
+        "ProductPatch.name": "Lantern, brass",
+        "Item.name": "Lantern",
+        "NewProduct.description": "A lantern for a long night.",
+        "ProductOut.description": "A lantern for a long night.",
+        "ProductPatch.description": "A lantern of brass, for a long night.",
+        "amount": 1999,
+        "currency": "EUR",
+        "stock": 40,
+        "delta": 10,
+        "NewAdjustment.reason": "Delivery 4711 arrived",
+        "AdjustmentOut.reason": "Delivery 4711 arrived",
+        "NewStock.reason": "Stocktaking",
+        "OrderOut.id": _ORDER,
+        "order_id": _ORDER,
+        "quantity": 2,
+        "OrderOut.total": {"amount": 3998, "currency": "EUR"},
+        "Item.total": {"amount": 3998, "currency": "EUR"},
+        "CountedPage[OrderOut].total": 1,
+        "Reason.reason": "Ordered twice",
+        "confirmOrder.request.reason": "Paid",
+        "shipOrder.request.reason": "Parcel 00340434161094042557",
+        "deliverOrder.request.reason": "Signed for",
+        "refundOrder.request.reason": "Came back damaged",
+        "cancelOrder.200.status": "cancelled",
+        "confirmOrder.200.status": "confirmed",
+        "shipOrder.200.status": "shipped",
+        "deliverOrder.200.status": "delivered",
+        "refundOrder.200.status": "refunded",
+        "NewTransition.to": "shipped",
+        "TransitionResult.status": "shipped",
+        "NewTransition.reason": "Packed",
+        "HistoryEntry.reason": "Paid",
+        "Address.name": "Ada Lovelace",
+        "line1": "12 St James Square",
+        "line2": "Floor 2",
+        "city": "London",
+        "postal_code": "SW1Y 4JH",
+        "country": "GB",
+        "TransitionResult.error": None,
+        "TransitionProblem.type": f"{product().problem_base}order-not-found",
+        "ExportedJob.kind": "orders.close_account_orders",
+        "ExportedMessage.topic": "slipway.orders",
+        "ExportedMessage.type": "order.placed.v1",
+        "ExportedResponse.request": "POST /api/v1/orders",
+    },
+)
