@@ -1,5 +1,6 @@
 """The form in which a client gets a response: JSON or XML, compressed or not, with its own tag."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +10,7 @@ from gateway.exchange import FieldLines, UpstreamAnswer, UpstreamRequest
 from gateway.links.codings import Coding, coding_for, compressed
 from gateway.links.fields import replaced, value_of, without
 from gateway.links.media import Media, media_for, media_of_problem
-from gateway.links.tags import marked, marks_of, of_media, without_marks
+from gateway.links.tags import XML_MARK, marked, marks_of, of_media, without_marks
 from gateway.links.xml import NotJson, problem_xml_of, xml_of
 
 MIN_COMPRESSED_BYTES: Final = 1024
@@ -146,9 +147,10 @@ def represented(choice: Choice, answer: UpstreamAnswer) -> UpstreamAnswer:
     coding = choice.coding
     if coding is not None and not _compresses(choice, kind, answer.fields, size):
         coding = None
+    marks = marks_of(xml=xml, coding=coding)
     if coding is not None:
-        answer = _compressed(choice, answer, coding)
-    return _tagged(answer, marks_of(xml=xml, coding=coding)) if xml or coding else answer
+        answer = _compressed(choice, answer, coding, marks)
+    return _tagged(answer, marks)
 
 
 def _not_modified(choice: Choice, answer: UpstreamAnswer) -> UpstreamAnswer:
@@ -202,26 +204,39 @@ def _compresses(choice: Choice, kind: bytes, fields: FieldLines, size: int | Non
 def _as_xml(choice: Choice, answer: UpstreamAnswer, kind: bytes) -> UpstreamAnswer:
     is_problem = kind == _PROBLEM
     changes = [(b"content-type", _PROBLEM_XML if is_problem else _XML)]
-    fields = without(answer.fields, b"content-length")
-    if choice.head:
-        return UpstreamAnswer(status=answer.status, fields=replaced(fields, changes))
     try:
-        body = problem_xml_of(answer.body) if is_problem else xml_of(answer.body)
+        return _made(choice, answer, changes, XML_MARK, problem_xml_of if is_problem else xml_of)
     except NotJson as error:
         message = "The service returned JSON that is not valid, so it can't be represented as XML."
         raise Refused(502, message) from error
-    changes.append((b"content-length", str(len(body)).encode()))
-    return UpstreamAnswer(status=answer.status, fields=replaced(fields, changes), body=body)
 
 
-def _compressed(choice: Choice, answer: UpstreamAnswer, coding: Coding) -> UpstreamAnswer:
+def _compressed(
+    choice: Choice, answer: UpstreamAnswer, coding: Coding, marks: bytes
+) -> UpstreamAnswer:
     changes = [(b"content-encoding", coding.encode())]
-    fields = without(answer.fields, b"content-length")
+    return _made(choice, answer, changes, marks, lambda body: compressed(body, coding))
+
+
+def _made(
+    choice: Choice,
+    answer: UpstreamAnswer,
+    changes: FieldLines,
+    marks: bytes,
+    make: Callable[[bytes], bytes],
+) -> UpstreamAnswer:
+    """Return the response with its body in another form, which is made unless it is kept."""
+    fields = replaced(without(answer.fields, b"content-length"), changes)
     if choice.head:
-        return UpstreamAnswer(status=answer.status, fields=replaced(fields, changes))
-    body = compressed(answer.body, coding)
-    changes.append((b"content-length", str(len(body)).encode()))
-    return UpstreamAnswer(status=answer.status, fields=replaced(fields, changes), body=body)
+        return UpstreamAnswer(status=answer.status, fields=fields)
+    forms = answer.forms
+    body = None if forms is None else forms.form(marks)
+    if body is None:
+        body = make(answer.body)
+        if forms is not None:
+            forms.keep_form(marks, body)
+    fields.append((b"content-length", b"%d" % len(body)))
+    return UpstreamAnswer(status=answer.status, fields=fields, body=body, forms=forms)
 
 
 def _tagged(answer: UpstreamAnswer, marks: bytes) -> UpstreamAnswer:

@@ -48,3 +48,11 @@ def of_media(line: bytes, *, xml: bool) -> list[tuple[bytes, bytes]]:
         for tag in _TAG.finditer(line)
         if tag["marks"].startswith(XML_MARK) is xml
     ]
+
+
+def names_tag(line: bytes, tag: bytes) -> bool:
+    """Return whether an If-None-Match names a tag, by the weak comparison (RFC 9110 §13.1.2)."""
+    if line.strip() == b"*":
+        return True
+    wanted = tag.removeprefix(b"W/")
+    return any(b'"%b%b"' % (each["base"], each["marks"]) == wanted for each in _TAG.finditer(line))
