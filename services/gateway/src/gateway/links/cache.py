@@ -71,7 +71,7 @@ class Read:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Fetch:
-    """The one request to the service for a target. It ends with `done`, `failed` or `left`."""
+    """The one request to the service for a target. It ends with one of its methods."""
 
     cache: "Cache"
     target: Target
@@ -89,6 +89,10 @@ class Fetch:
         Those who wait get it too, or ask the service themselves.
         """
         return self.cache.failed(self, b"")
+
+    def unshared(self) -> None:
+        """Take note that the response goes to one client only: it is too large to be held."""
+        self.cache.unshared(self)
 
     def left(self) -> None:
         """Take note that the client disconnected: the next one who waits fetches."""
@@ -199,7 +203,12 @@ class Cache:
         if copy is not None:
             return self._share(fetch, copy, reason, answer.status, now)
         if answer.status < _FIRST_FAILURE:
-            self._not_shared(fetch, answer)
+            if fetch.read.token and not freshness_of(answer.fields).public:
+                # Only requests with a credential have to go separately.
+                fetch.target.public = False
+                self.end_fetch(fetch)
+            else:
+                self.unshared(fetch)
         text = b"gateway; fwd=%b; fwd-status=%d" % (reason, answer.status)
         fields = [*answer.fields, (b"cache-status", text)]
         whole = UpstreamAnswer(status=answer.status, fields=fields, body=answer.body)
@@ -267,13 +276,10 @@ class Cache:
         self._metrics.count(Use.STALE)
         return _to_client(stale, fetch.read, now, b"gateway; hit; ttl=%d%b" % (left, why))
 
-    def _not_shared(self, fetch: Fetch, answer: UpstreamAnswer) -> None:
-        target = fetch.target
-        if fetch.read.token and not freshness_of(answer.fields).public:
-            target.public = False  # only requests with a credential have to go separately
-        else:
-            self.copies.forget(target)
-            target.apart_until = self._clock() + APART_SECONDS
+    def unshared(self, fetch: Fetch) -> None:
+        """End a fetch whose response nobody else gets; for a while nobody waits for another."""
+        self.copies.forget(fetch.target)
+        fetch.target.apart_until = self._clock() + APART_SECONDS
         self.end_fetch(fetch)
 
     def end_fetch(self, fetch: Fetch) -> None:
