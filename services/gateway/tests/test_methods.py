@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from chassis.wire_names import MERGE_PATCH
 from gateway.methods import Methods, offered_methods, read_methods
 from gateway.routes import ROUTES, RouteTable
 
@@ -46,6 +47,15 @@ def test_the_file_holds_what_the_document_does():
     document = json.loads(DOCUMENT.read_text(encoding="utf-8"))
     assert offered_methods(document["paths"]) == OFFERED
     assert all(OFFERED.values())
+
+
+def test_each_change_in_parts_is_a_merge_patch_as_accept_patch_says():
+    document = json.loads(DOCUMENT.read_text(encoding="utf-8"))
+    bodies = [
+        item["patch"]["requestBody"] for item in document["paths"].values() if "patch" in item
+    ]
+    assert bodies
+    assert {kind for body in bodies for kind in body["content"]} == {MERGE_PATCH}
 
 
 def test_each_method_has_a_route():
@@ -142,6 +152,7 @@ async def test_options_names_the_methods(gateway, service, credentials, path, al
     answer = await gateway.http.options(path, headers=credentials)
     assert answer.status_code == 204
     assert answer.headers["allow"] == allow
+    assert answer.headers.get("accept-patch") == (MERGE_PATCH if "PATCH" in allow else None)
     assert answer.headers["x-request-id"]
     assert not service.requests
 
