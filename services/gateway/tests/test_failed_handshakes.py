@@ -51,6 +51,7 @@ def failing(registry, error):
     sockets = Sockets(
         upstreams={},
         admission=Failing(error),
+        addresses=addresses,
         bounds=SocketBounds(limit=1, limit_silent=1, metrics=SocketMetrics(registry)),
         traces=Traces(tracer=trace.get_tracer("test"), addresses=addresses, trust_clients=False),
     )

@@ -203,15 +203,25 @@ class BoundedProtocol(HttpProtocol):
             self._check_expectation(known)
         if self._websocket:
             self._check_websocket(known)
+            super().on_headers_complete()
+            return
+        self.begin_request(known)
+        if self.draining:
+            self.drain()
+        # uvicorn adds trailers to this list. The request keeps the old list, so that the
+        # application sees only the fields that were checked here (RFC 9110 §6.5.1).
+        self.headers = []
+
+    def begin_request(self, known: dict[bytes, bytes]) -> None:
+        """Begin to serve the request whose head was checked; a subclass may do it without ASGI.
+
+        Args:
+            known: the request's fields; of repeated ones the last.
+        """
+        del known
         super().on_headers_complete()
-        if not self._websocket:
-            if self.draining:
-                self.drain()
-            common = self._common_fields(self.headers)
-            self.cycle.default_headers = [*self.server_state.default_headers, *common]
-            # uvicorn adds trailers to this list. The scope keeps the old list, so that the
-            # application sees only the fields that were checked here (RFC 9110 §6.5.1).
-            self.headers = []
+        common = self._common_fields(self.headers)
+        self.cycle.default_headers = [*self.server_state.default_headers, *common]
 
     def prepared(self, app: ASGI3Application, cycle: RequestResponseCycle) -> ASGI3Application:
         """Return `app`, wrapped to send a problem document if it fails."""
@@ -233,6 +243,10 @@ class BoundedProtocol(HttpProtocol):
     def on_response_complete(self) -> None:
         """Wait for the next head, or for the rest of a request that got its response early."""
         super().on_response_complete()
+        self.await_request()
+
+    def await_request(self) -> None:
+        """Wait for the next head, or for the rest of the last body."""
         if self.transport.is_closing() or not self._answered:
             return
         if self._reading_body:
@@ -275,9 +289,13 @@ class BoundedProtocol(HttpProtocol):
         if cycle is None or cycle.response_complete or not cycle.response_started:
             self.transport.write(self._answer())
         if cycle is not None and not cycle.response_complete:
-            cycle.disconnected = True
-            cycle.message_event.set()
+            self.abandon(cycle)
         self._linger()
+
+    def abandon(self, cycle: RequestResponseCycle) -> None:
+        """End the request that is being served: its client gets no response, or no more of it."""
+        cycle.disconnected = True
+        cycle.message_event.set()
 
     def _linger(self) -> None:
         """Close for writing, and continue to read for a while.

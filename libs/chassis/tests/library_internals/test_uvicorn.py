@@ -96,7 +96,7 @@ async def test_a_protocol_has_the_attributes_that_ours_reads_and_writes():
     protocol = http_protocol()
     for attribute in (
         *("loop", "parser", "server_state", "connections", "transport", "flow", "headers"),
-        *("expect_100_continue", "cycle", "config", "scope"),
+        *("expect_100_continue", "cycle", "config", "scope", "pipeline"),
     ):
         name(protocol, attribute, used_by="chassis.protocol").check()
     protocol.on_message_begin()

@@ -1,13 +1,13 @@
 """Find the client's address behind the trusted proxies."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from starlette.types import Scope
 
 from chassis.http.origin import limit_key
-from gateway.opaque import text_of
+from gateway.opaque import bytes_of, text_of
 
 __all__ = ["Addresses", "Origin", "limit_key"]
 
@@ -22,11 +22,23 @@ class Origin:
         client: the address of the client itself.
         trusted: whether the peer is a trusted proxy. The gateway believes only its headers.
         chain: the value of ``X-Forwarded-For`` that the service receives.
+        limit_key: the key by which the address is counted.
+        client_bytes: `client`, encoded.
+        chain_bytes: `chain`, encoded.
     """
 
     client: str
     trusted: bool
     chain: str
+    limit_key: str = field(init=False)
+    client_bytes: bytes = field(init=False)
+    chain_bytes: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__  # the class is frozen
+        set_field(self, "limit_key", f"address:{limit_key(self.client)}")
+        set_field(self, "client_bytes", bytes_of(self.client))
+        set_field(self, "chain_bytes", bytes_of(self.chain))
 
 
 class Addresses:

@@ -12,7 +12,6 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-import aiohttp
 import structlog
 from prometheus_client import CollectorRegistry, Counter
 from pydantic import BaseModel, ConfigDict
@@ -204,12 +203,10 @@ class ApiKeys:
                 answer = await self._users.request(
                     "POST", EXCHANGE_PATH, fields=sent, body=body, deadline=deadline
                 )
-                async with answer:
-                    text = await answer.read()
         except TimeoutError as error:
             self._users.timed_out()
             raise _unavailable() from error
-        except (Refused, DomainError, aiohttp.ClientError) as error:
+        except (Refused, DomainError) as error:
             raise _unavailable() from error
         if answer.status == _UNAUTHENTICATED:
             return None
@@ -217,7 +214,7 @@ class ApiKeys:
             log.warning("api key not exchanged", status=answer.status)
             raise _unavailable()
         try:
-            return _Answer.model_validate_json(text).access_token
+            return _Answer.model_validate_json(answer.body).access_token
         except ValueError as error:
             raise _unavailable() from error
 

@@ -10,7 +10,6 @@ from opentelemetry import trace
 from chassis.http import create_app as create_own_app
 from chassis.http.metrics import HttpMetrics
 from chassis.process import Process, Protocols, run_api
-from chassis.protocol import BoundedProtocol
 from chassis.settings import load
 from gateway.addresses import Addresses
 from gateway.cors import Cors
@@ -19,6 +18,7 @@ from gateway.edge import Edge
 from gateway.handshakes import Handshakes
 from gateway.methods import Methods, methods_of, read_methods
 from gateway.options import Options
+from gateway.path.protocol import PathProtocol
 from gateway.routes import ROUTES, Route, RouteTable
 from gateway.settings import GatewaySettings
 from gateway.tracing import Traces, route_label
@@ -48,6 +48,8 @@ def create_app(
             tracer=trace.get_tracer(NAME),
             addresses=addresses,
             trust_clients=settings.trust_client_traces,
+            share=settings.otel_traces_sampler_arg,
+            exported=settings.otel_exporter_otlp_endpoint is not None,
         ),
         methods=Methods({**read_methods(), **methods_of(router)}),
         metrics=HttpMetrics(process.registry, route_of=route_label),
@@ -74,6 +76,7 @@ def create_app(
     return Edge(
         own=own,
         table=door.table,
+        addresses=addresses,
         cors=cors,
         options=Options(cors=cors, methods=door.methods),
         traces=door.traces,
@@ -85,7 +88,7 @@ def create_app(
 def protocols_of(app: Edge) -> Protocols:
     """Return the server's protocols, which add the app's common fields to every response."""
     return Protocols(
-        http=BoundedProtocol,
+        http=PathProtocol.of(app),
         websocket=partial(Handshakes, common_fields=app.common_fields),
         common_fields=app.common_fields,
     )

@@ -31,7 +31,15 @@ class Bulkhead:
 
     @contextmanager
     def place(self, holder: UUID | None = None) -> Iterator[None]:
-        """Hold a place until the context ends.
+        """Hold a place until the context ends; see `take`."""
+        self.take(holder)
+        try:
+            yield
+        finally:
+            self.give_back(holder)
+
+    def take(self, holder: UUID | None = None) -> None:
+        """Take a place, which the caller gives back.
 
         Args:
             holder: the user who holds it, if one user may hold only one place. Otherwise a few
@@ -56,13 +64,14 @@ class Bulkhead:
             )
             raise Unavailable(message)
         self._free -= 1
-        held: set[UUID] = set() if holder is None else {holder}
-        self._holders |= held
-        try:
-            yield
-        finally:
-            self._free += 1
-            self._holders -= held
+        if holder is not None:
+            self._holders.add(holder)
+
+    def give_back(self, holder: UUID | None = None) -> None:
+        """Give back a place that was taken for `holder`."""
+        self._free += 1
+        if holder is not None:
+            self._holders.discard(holder)
 
 
 class Bulkheads:

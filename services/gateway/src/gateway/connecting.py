@@ -1,18 +1,16 @@
-"""Open connections to the services, and decide which requests are sent a second time."""
+"""Open the connections of WebSockets to the services."""
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
 from chassis.protocol import MAX_FIELDS_BYTES
+from gateway.opaque import OpaqueRequest
+from gateway.pool.names import ADDRESS_SECONDS
 from gateway.settings import GatewaySettings
 
+__all__ = ["ADDRESS_SECONDS", "NOT_CONNECTED", "open_session"]
+
 _SHORTEST_FIELD_BYTES = 4
-# A service closes an idle connection after 75 s. This is shorter, so that no request is written to
-# a connection that is being closed.
-_KEEP_ALIVE_SECONDS = 30.0
-# A pod closes its port 5 s after it leaves its Service (`preStop` in helm/slipway-lib). This is
-# shorter, so that a cached address still accepts connections.
-ADDRESS_SECONDS = 2
 _NO_AUTOMATIC_FIELDS = frozenset(
     {
         aiohttp.hdrs.ACCEPT,
@@ -21,24 +19,15 @@ _NO_AUTOMATIC_FIELDS = frozenset(
         aiohttp.hdrs.USER_AGENT,
     }
 )
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 §9.2.1
 
 NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 """The exceptions of aiohttp that mean that no byte of the request was sent."""
 
 
-class ConnectionLost(aiohttp.ClientConnectionError):
-    """The connection ended before the response; the request may have taken effect."""
-
-
 class SecondTry:
-    """Client middleware that decides whether a failed request is sent again, at most once.
+    """Client middleware that connects a second time if a connection could not be opened.
 
-    - The connection could not be opened: nothing was sent, so any request is retried. The name is
-      resolved again, since the service may have moved.
-    - The connection ended before the response: aiohttp retries GET, HEAD and OPTIONS. This class
-      stops aiohttp from retrying PUT and DELETE too. If the first request took effect, the second
-      response would describe it wrongly, for example with 404 or 412.
+    Nothing was sent then. The name is resolved again, since the service may have moved.
 
     Args:
         connector: holds the cache of addresses.
@@ -52,18 +41,6 @@ class SecondTry:
     ) -> aiohttp.ClientResponse:
         """Send a request and return its response."""
         try:
-            return await self._connected(request, handler)
-        except NOT_CONNECTED:
-            raise
-        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            if request.method in _SAFE:
-                raise
-            raise ConnectionLost(str(error)) from error
-
-    async def _connected(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        try:
             return await handler(request)
         except NOT_CONNECTED:
             self._connector.clear_dns_cache()
@@ -71,31 +48,19 @@ class SecondTry:
 
 
 def open_session(
-    settings: GatewaySettings,
-    *,
-    limit: int,
-    resolver: AbstractResolver | None = None,
-    request_class: type[aiohttp.ClientRequest] = aiohttp.ClientRequest,
+    settings: GatewaySettings, *, resolver: AbstractResolver | None = None
 ) -> aiohttp.ClientSession:
-    """Return a pool of connections to one service. It opens a connection when one is needed.
+    """Return a client for the WebSockets of one service.
 
     Args:
         settings: the gateway's settings.
-        limit: the most connections; 0 for no limit.
         resolver: resolves names; None uses the system's resolver.
-        request_class: the class of the requests.
     """
-    connector = aiohttp.TCPConnector(
-        limit=limit,
-        keepalive_timeout=_KEEP_ALIVE_SECONDS,
-        ttl_dns_cache=ADDRESS_SECONDS,
-        resolver=resolver,
-    )
+    connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=ADDRESS_SECONDS, resolver=resolver)
     return aiohttp.ClientSession(
         connector=connector,
         middlewares=(SecondTry(connector),),
-        request_class=request_class,
-        # The route's own deadline covers the whole exchange.
+        request_class=OpaqueRequest,
         timeout=aiohttp.ClientTimeout(
             total=None, sock_connect=settings.upstream_connect_timeout, sock_read=None
         ),

@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import aiohttp
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from slowapi import Limiter
@@ -32,6 +31,7 @@ from gateway.settings import GatewaySettings
 from gateway.upstreams import Upstream
 
 _CACHE_SECONDS = 60.0
+_MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 _FETCH_SECONDS = 5.0
 _OK = 200
 _READ = ["GET", "HEAD"]
@@ -73,15 +73,15 @@ class Documents:
         upstream = self._upstreams[name]
         try:
             async with asyncio.timeout(_FETCH_SECONDS):
-                answer = await upstream.request("GET", "/openapi.json", fields=[], body=None)
-                async with answer:
-                    text = await answer.read()
-        except (TimeoutError, Refused, DomainError, aiohttp.ClientError) as error:
+                answer = await upstream.request(
+                    "GET", "/openapi.json", fields=[], body=None, max_bytes=_MAX_DOCUMENT_BYTES
+                )
+        except (TimeoutError, Refused, DomainError) as error:
             raise _missing(name) from error
         if answer.status != _OK:
             raise _missing(name)
         try:
-            return read_document(text)
+            return read_document(answer.body)
         except ValueError as error:
             raise _missing(name) from error
 

@@ -1,4 +1,4 @@
-"""The outermost layer: it sends each connection to the proxy or to the gateway's own routes.
+"""The outermost layer: it decides whether an exchange, a socket or an own route serves a request.
 
 It also defines the header fields of every response. The server's protocols add them, since some
 responses do not pass through this layer.
@@ -12,10 +12,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from chassis.http.context import RequestContext
 from chassis.http.metrics import HttpMetrics
 from chassis.raw_problems import Fields
+from gateway.addresses import Addresses
 from gateway.cors import Cors
 from gateway.options import Options
+from gateway.path.server import CommonLines, PathServer
 from gateway.paths import is_plain
-from gateway.routes import WEBSOCKET, RouteTable
+from gateway.routes import WEBSOCKET, Route, RouteTable
 from gateway.tracing import ROUTE, Traces
 
 _ALWAYS = (
@@ -25,9 +27,9 @@ _ALWAYS = (
 
 
 class DataPaths(Protocol):
-    """The ASGI apps that serve the route table while the gateway runs."""
+    """What serves the route table while the gateway runs: for exchanges, and by ASGI."""
 
-    http: ASGIApp
+    server: PathServer
     websocket: ASGIApp
     exports: ASGIApp
 
@@ -38,6 +40,7 @@ class Edge:
     Args:
         own: the gateway's own routes; its lifespan sets ``state.paths``.
         table: the routes to services.
+        addresses: finds the client's address.
         cors: makes the CORS fields.
         options: responds to OPTIONS.
         traces: removes a trace context that is not trusted from requests of the own routes.
@@ -50,6 +53,7 @@ class Edge:
         *,
         own: FastAPI,
         table: RouteTable,
+        addresses: Addresses,
         cors: Cors,
         options: Options,
         traces: Traces,
@@ -57,6 +61,8 @@ class Edge:
         hsts_max_age: int,
     ) -> None:
         self.own = own
+        self.addresses = addresses
+        self.common_lines = CommonLines(self.common_fields)
         self._table = table
         self._cors = cors
         self._options = options
@@ -86,6 +92,23 @@ class Edge:
             await self.own(scope, receive, send)
 
     @property
+    def server(self) -> PathServer:
+        """What the exchanges of all connections share."""
+        return self._paths.server
+
+    def proxied(self, method: str, raw_path: bytes, fields: Fields) -> tuple[bool, Route | None]:
+        """Return whether an exchange serves the request, and its route.
+
+        The gateway's own routes, OPTIONS and merged documents are left to ASGI.
+        """
+        route = self._table.find(method, raw_path.decode("latin-1"))
+        if method == "OPTIONS" and self._options.answer({"headers": fields, "raw_path": raw_path}):
+            return False, None
+        if route is None:
+            return not is_plain(raw_path), None
+        return route.parts is None, route
+
+    @property
     def _paths(self) -> DataPaths:
         paths: DataPaths = self.own.state.paths
         return paths
@@ -96,9 +119,7 @@ class Edge:
             if answer is not None:
                 return RequestContext(answer, metrics=self._metrics)
         scope[ROUTE] = route = self._table.find(scope["method"], _path(scope))
-        if route is None:
-            return self._own if is_plain(scope["raw_path"]) else self._paths.http
-        return self._paths.http if route.parts is None else self._paths.exports
+        return self._own if route is None else self._paths.exports
 
     async def _own(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.own(self._traces.without_untrusted(scope), receive, send)

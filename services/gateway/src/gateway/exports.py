@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
-import aiohttp
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,11 +15,14 @@ from chassis.http.caching import NO_STORE
 from chassis.http.context import path_of, request_id_of
 from chassis.http.limits import MAX_EXPORT_BYTES
 from chassis.wire_names import JSON
-from gateway.admission import Admission, Admitted
+from gateway.addresses import Addresses
+from gateway.admission import Admission, Admitted, ScopedRequest
 from gateway.answers import answer_to
 from gateway.bulkheads import Bulkheads
 from gateway.errors import Refused
-from gateway.headers import RequestHead, read_head, response_fields, upstream_fields
+from gateway.exchange import UpstreamAnswer
+from gateway.headers import Kinds, RequestHead, read_head, response_fields, upstream_fields
+from gateway.opaque import text_of
 from gateway.routes import Route
 from gateway.tracing import ROUTE, Traces
 from gateway.upstreams import Upstream
@@ -55,6 +57,7 @@ class Exports:
     Args:
         upstreams: the services, by name.
         admission: decides whether a request may pass.
+        addresses: finds the client's address.
         bulkheads: bound how many documents are in memory.
         traces: passes the trace on.
     """
@@ -64,11 +67,14 @@ class Exports:
         *,
         upstreams: Mapping[str, Upstream],
         admission: Admission,
+        addresses: Addresses,
         bulkheads: Bulkheads,
         traces: Traces,
     ) -> None:
         self._upstreams = upstreams
         self._admission = admission
+        self._addresses = addresses
+        self._kinds = Kinds()
         self._bulkheads = bulkheads
         self._traces = traces
 
@@ -84,8 +90,9 @@ class Exports:
     async def _serve(self, scope: Scope, send: Send) -> None:
         route: Route = scope[ROUTE]
         at = asyncio.get_running_loop().time() + route.timeout
-        head = read_head(scope)
-        admitted = await self._admission.admit(scope, head, route)
+        head = read_head(scope["headers"], self._kinds, version=scope["http_version"])
+        request = ScopedRequest(scope, self._addresses)
+        admitted = (await self._admission.admit(request, head, route)).passed()
         _check_method(scope)
         bulkhead = self._bulkheads.of(route)
         with nullcontext() if bulkhead is None else bulkhead.place(admitted.user_id):
@@ -97,11 +104,17 @@ class Exports:
         self, scope: Scope, head: RequestHead, admitted: Admitted
     ) -> list[tuple[str, str]]:
         """Return the fields of each request for a part: of the caller's, only the access token."""
-        token = [field for field in head.fields if field[0] == "authorization"]
-        own = replace(head, fields=token)
+        token = [field for field in head.fields if field[0] == b"authorization"]
+        lines = upstream_fields(
+            replace(head, fields=token),
+            origin=admitted.origin,
+            scheme=scope["scheme"],
+            request_id=request_id_of(scope),
+        )
+        baggage = [text_of(value) for value in head.baggage or ()]
         return [
-            *upstream_fields(scope, own, origin=admitted.origin, request_id=request_id_of(scope)),
-            *self._traces.upstream_fields(scope, head.baggage),
+            *((name.decode("latin-1"), text_of(value)) for name, value in lines),
+            *self._traces.upstream_fields(scope, baggage),
         ]
 
     async def _parts(
@@ -130,35 +143,27 @@ async def _part(
     """
     try:
         async with asyncio.timeout_at(at):
-            answer = await upstream.request("GET", path, fields=fields, body=None, deadline=at)
-            try:
-                with upstream.translated():
-                    text = await _bounded(answer)
-            finally:
-                answer.close()  # a response read to its end has already returned its connection
+            answer = await upstream.request(
+                "GET", path, fields=fields, body=None, deadline=at, max_bytes=MAX_EXPORT_BYTES
+            )
     except TimeoutError as error:
         upstream.timed_out()
         raise _missing(name) from error
     except (Refused, DomainError) as error:
         raise _missing(name) from error
     if answer.status in _FOR_THE_CALLER:
-        response = Response(text, status_code=answer.status)
-        response.raw_headers = response_fields(answer.status, answer.raw_headers)
+        response = Response(answer.body, status_code=answer.status)
+        response.raw_headers = response_fields(answer.status, answer.fields)
         raise _PartRefused(response)
-    if answer.status != _OK or answer.content_type != JSON:
+    if answer.status != _OK or not _is_json(answer):
         log.warning("part of an export missing", service=name, status=answer.status)
         raise _missing(name)
-    return text
+    return answer.body
 
 
-async def _bounded(answer: aiohttp.ClientResponse) -> bytes:
-    text = bytearray()
-    while part := await answer.content.readany():
-        text += part
-        if len(text) > MAX_EXPORT_BYTES:
-            message = f"the part has more than {MAX_EXPORT_BYTES} bytes"
-            raise ValueError(message)
-    return bytes(text)
+def _is_json(answer: UpstreamAnswer) -> bool:
+    kind = dict(answer.fields).get(b"content-type", b"")
+    return kind.partition(b";")[0].strip().lower() == JSON.encode()
 
 
 def _missing(name: str) -> Unavailable:

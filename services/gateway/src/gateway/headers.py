@@ -1,64 +1,23 @@
 """Read a request's head once: reject invalid fields, pass fields on, set the gateway's own.
 
 Hop-by-hop fields (RFC 9110 §7.6.1) are removed in both directions. Fields that only the gateway may
-set are removed from requests.
+set are removed from requests. One look-up by name says what happens to a field, since every request
+pays for each of its fields.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-from starlette.types import Scope
+from enum import IntEnum
 
 from chassis.errors import Malformed
 from chassis.wire_names import REAL_IP, REQUEST_ID, REQUEST_TIMEOUT, raw_name
 from gateway.addresses import Origin
 from gateway.errors import Refused, Suspicious
+from gateway.exchange import FieldLines
 from gateway.opaque import is_text, text_of
 
-_HOP_BY_HOP = frozenset(
-    {
-        b"connection",
-        b"http2-settings",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
-# Fields that only the gateway may set, and fields that override the method or URL: with those, a
-# service could execute another request than the gateway checked.
-_INSIDE_ONLY = frozenset(
-    {
-        b"forwarded",
-        b"remote-user",
-        b"x-authenticated-user",
-        b"x-http-method",
-        b"x-http-method-override",
-        b"x-method-override",
-        b"x-original-url",
-        raw_name(REAL_IP),
-        b"x-remote-user",
-        raw_name(REQUEST_TIMEOUT),
-        b"x-rewrite-url",
-        b"x-roles",
-        b"x-scopes",
-        b"x-session-id",
-        b"x-user",
-    }
-)
-_INSIDE_ONLY_PREFIXES = (b"x-user-", b"x-auth-", b"x-original-")
-# The gateway sets these itself (below or in `tracing`), or its HTTP server and client handle them.
-_REPLACED = frozenset(
-    {b"host", b"expect", b"traceparent", b"tracestate", b"baggage", raw_name(REQUEST_ID)}
-)
-_UNIQUE = frozenset({b"host", b"authorization", b"content-length", b"content-type"})
-_AUTHORIZATION = "authorization"
-_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+_SCHEMES = {"http": b"http", "https": b"https", "ws": b"http", "wss": b"https"}
 _FIRST_FINAL_STATUS = 200
 _LAST_STATUS = 599
 _BODILESS = frozenset({204, 304})
@@ -67,11 +26,104 @@ _DOUBT = (
     " The request may have taken effect. Check that before you send it again, or send it with the "
     "same Idempotency-Key."
 )
-_COOKIE = b"cookie"
-_HOST_COOKIE = "__Host-"
+_HOST_COOKIE = b"__Host-"
 _UNFIT = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_NOT_PASSED_ON = _HOP_BY_HOP | _INSIDE_ONLY | _REPLACED
-_NOT_PASSED_BACK = _HOP_BY_HOP | {b"date", b"server", raw_name(REQUEST_ID), b"alt-svc"}
+_INSIDE_ONLY_PREFIXES = (b"x-user-", b"x-auth-", b"x-original-")
+_REMEMBERED_NAMES = 4096  # clients choose names; the bound limits memory
+
+
+class _Kind(IntEnum):
+    """What the gateway does with a field of a request."""
+
+    PASSED = 0
+    DROPPED = 1
+    HOST = 2
+    AUTHORIZATION = 3
+    CONTENT_LENGTH = 4
+    CONTENT_TYPE = 5
+    CONNECTION = 6
+    TRANSFER_ENCODING = 7
+    BAGGAGE = 8
+    TRACE = 9
+    REQUEST_ID = 10
+    COOKIE = 11
+    FORWARDED = 12
+
+
+_HOP_BY_HOP = (
+    b"connection",
+    b"http2-settings",
+    b"keep-alive",
+    b"proxy-authenticate",
+    b"proxy-authorization",
+    b"proxy-connection",
+    b"te",
+    b"trailer",
+    b"transfer-encoding",
+    b"upgrade",
+)
+# Fields that only the gateway may set, and fields that override the method or URL: with those, a
+# service could execute another request than the gateway checked.
+_INSIDE_ONLY = (
+    b"forwarded",
+    b"remote-user",
+    b"x-authenticated-user",
+    b"x-http-method",
+    b"x-http-method-override",
+    b"x-method-override",
+    b"x-original-url",
+    raw_name(REAL_IP),
+    b"x-remote-user",
+    raw_name(REQUEST_TIMEOUT),
+    b"x-rewrite-url",
+    b"x-roles",
+    b"x-scopes",
+    b"x-session-id",
+    b"x-user",
+)
+_KINDS: dict[bytes, _Kind] = {
+    **dict.fromkeys((*_HOP_BY_HOP, *_INSIDE_ONLY, b"expect"), _Kind.DROPPED),
+    b"host": _Kind.HOST,
+    b"authorization": _Kind.AUTHORIZATION,
+    b"content-length": _Kind.CONTENT_LENGTH,
+    b"content-type": _Kind.CONTENT_TYPE,
+    b"connection": _Kind.CONNECTION,
+    b"transfer-encoding": _Kind.TRANSFER_ENCODING,
+    b"baggage": _Kind.BAGGAGE,
+    b"traceparent": _Kind.TRACE,
+    b"tracestate": _Kind.TRACE,
+    raw_name(REQUEST_ID): _Kind.REQUEST_ID,
+    b"cookie": _Kind.COOKIE,
+}
+_NOT_PASSED_BACK = frozenset(
+    {*_HOP_BY_HOP, b"date", b"server", raw_name(REQUEST_ID), b"alt-svc"} - {b"connection"}
+)
+_CLOSE_OR_KEEP = frozenset({b"close", b"keep-alive"})
+
+
+class Kinds:
+    """Finds what happens to a field, and remembers it by the field's name."""
+
+    def __init__(self) -> None:
+        self._kinds = dict(_KINDS)
+
+    def get(self, name: bytes) -> _Kind:
+        """Return the kind of a field; its name is in lower case."""
+        kind = self._kinds.get(name)
+        if kind is None:
+            if len(self._kinds) >= _REMEMBERED_NAMES:
+                self._kinds = dict(_KINDS)
+            self._kinds[name] = kind = _kind_of(name)
+        return kind
+
+
+def _kind_of(name: bytes) -> _Kind:
+    if name.startswith(b"x-forwarded-"):
+        return _Kind.FORWARDED
+    # A service may read "_" as "-", so such a name could be one of those that are removed.
+    if name.startswith(_INSIDE_ONLY_PREFIXES) or b"_" in name:
+        return _Kind.DROPPED
+    return _Kind.PASSED
 
 
 @dataclass(slots=True)
@@ -80,183 +132,222 @@ class RequestHead:
 
     Attributes:
         fields: the fields to pass on.
-        known: the fields that the gateway reads, by name.
+        host: ``Host``.
+        authorization: ``Authorization``; None without.
+        length: the declared size of the body in bytes; None without.
+        chunked: whether the body is sent in chunks.
+        content_type: whether the head has a ``Content-Type``.
         connection: the names of fields in ``Connection``.
         forwarded: ``X-Forwarded-*`` as sent. Only a trusted proxy's are believed.
         baggage: ``Baggage`` as sent. It is passed on only if the sender's traces are believed.
+        traced: whether a trace context was sent.
         cookies: the lines of ``Cookie`` as sent. `fields` has them without ``__Host-`` cookies.
     """
 
-    fields: list[tuple[str, str]] = field(default_factory=list)
-    known: dict[bytes, str] = field(default_factory=dict)
-    connection: set[str] = field(default_factory=set)
-    forwarded: dict[bytes, str] = field(default_factory=dict)
-    baggage: list[str] = field(default_factory=list)
-    cookies: list[str] = field(default_factory=list)
+    fields: FieldLines = field(default_factory=list)
+    host: bytes | None = None
+    authorization: bytes | None = None
+    length: int | None = None
+    chunked: bool = False
+    content_type: bool = False
+    connection: set[bytes] | None = None
+    forwarded: dict[bytes, bytes] | None = None
+    baggage: list[bytes] | None = None
+    traced: bool = False
+    cookies: list[bytes] | None = None
 
     @property
     def has_body(self) -> bool:
         """Whether a body follows."""
-        return b"transfer-encoding" in self.known or self.known.get(b"content-length", "0") not in {
-            "",
-            "0",
-        }
-
-    @property
-    def content_length(self) -> int | None:
-        """The declared size of the body in bytes, or None."""
-        text = self.known.get(b"content-length")
-        return None if text is None else int(text)
+        return self.chunked or bool(self.length)
 
     @property
     def bearer(self) -> str | None:
         """The access token; None without `Authorization`, empty if its scheme is not Bearer."""
-        text = self.known.get(b"authorization")
-        if text is None:
+        if self.authorization is None:
             return None
-        scheme, _, token = text.partition(" ")
-        return token.strip() if scheme.lower() == "bearer" else ""
+        scheme, _, token = self.authorization.partition(b" ")
+        return token.strip().decode() if scheme.lower() == b"bearer" else ""
 
     def replace_bearer(self, token: str | None) -> None:
         """Pass `token` on instead of the credential that was sent; None passes none on."""
-        others = [item for item in self.fields if item[0] != _AUTHORIZATION]
+        others = [item for item in self.fields if item[0] != b"authorization"]
         if token is not None and len(others) < len(self.fields):
-            others.append((_AUTHORIZATION, f"Bearer {token}"))
+            others.append((b"authorization", b"Bearer " + token.encode()))
         self.fields = others
 
 
-def read_head(scope: Scope) -> RequestHead:
+def read_head(lines: FieldLines, kinds: Kinds, *, version: str) -> RequestHead:
     """Return the parsed head.
 
     The HTTP protocol has already checked its size (`chassis.protocol`).
+
+    Args:
+        lines: the fields as parsed.
+        kinds: what happens to each field.
+        version: the request's version of HTTP.
 
     Raises:
         Suspicious: a service could read the head as another request (RFC 9112 §11.2).
         Malformed: a value that the gateway reads is not UTF-8.
     """
     head = RequestHead()
-    for name, raw in scope["headers"]:
-        value = text_of(raw)
-        if name in _UNIQUE:
-            value = _take_unique(head, name, value)
-        if name in _NOT_PASSED_ON:
-            _note(head, name, value)
-        elif name.startswith(b"x-forwarded-"):
-            earlier = head.forwarded.get(name)
-            head.forwarded[name] = value if earlier is None else f"{earlier}, {value}"
-        elif name == _COOKIE:
-            _take_cookies(head, value)
-        elif not name.startswith(_INSIDE_ONLY_PREFIXES) and b"_" not in name:
-            head.fields.append((name.decode("latin-1"), value))
-    _check(scope, head)
-    if head.connection:
-        head.fields = [item for item in head.fields if item[0] not in head.connection]
-    return head
-
-
-def _take_unique(head: RequestHead, name: bytes, value: str) -> str:
-    if name in head.known:
-        message = f"The header {name.decode()} occurs more than once. Send it once."
-        raise Suspicious(message)
-    if name != b"content-type":  # only the service reads this one
-        _check_text(name, value)
-    head.known[name] = value = value.strip(" \t")
-    return value
-
-
-def _check_text(name: bytes, value: str) -> None:
-    """Raise Malformed if a field that the gateway reads is not UTF-8. Other fields are opaque."""
-    if not is_text(value):
-        message = f"The header {name.decode()} is not UTF-8. Send its value in ASCII."
-        raise Malformed(message)
-
-
-def _note(head: RequestHead, name: bytes, value: str) -> None:
-    if name == b"connection":
-        _check_text(name, value)
-        head.connection.update(part.strip().lower() for part in value.split(","))
-    elif name == b"transfer-encoding":
-        if value.strip().lower() != "chunked" or name in head.known:
-            message = (
-                f"The Transfer-Encoding {value.strip()!r} is not accepted. Send `chunked`, once, "
-                "or a Content-Length."
-            )
-            raise Suspicious(message)
-        head.known[name] = value
-    elif name == b"baggage":
-        head.baggage.append(value)
-
-
-def _take_cookies(head: RequestHead, value: str) -> None:
-    head.cookies.append(value)
-    if _HOST_COOKIE in value:
-        pairs = [pair.strip() for pair in value.split(";")]
-        value = "; ".join(pair for pair in pairs if not pair.startswith(_HOST_COOKIE))
-        if not value:
-            return
-    head.fields.append((_COOKIE.decode(), value))
-
-
-def _check(scope: Scope, head: RequestHead) -> None:
-    known = head.known
-    if b"host" not in known and scope["http_version"] == "1.1":
+    passed = head.fields
+    kind_of = kinds.get
+    for line in lines:
+        kind = kind_of(line[0])
+        if kind is _Kind.PASSED or (kind is not _Kind.DROPPED and _take(head, kind, *line)):
+            passed.append(line)
+    if head.host is None and version == "1.1":
         message = "The Host header is missing. A request of HTTP/1.1 must have one (RFC 9112 §3.2)."
         raise Suspicious(message)
-    length = known.get(b"content-length")
-    if length is None:
-        return
-    if b"transfer-encoding" in known:
+    if head.length is not None and head.chunked:
         message = (
             "The request has both Content-Length and Transfer-Encoding. Send only one of them "
             "(RFC 9112 §6.3)."
         )
         raise Suspicious(message)
-    if not (length.isascii() and length.isdigit()):
+    if head.connection:
+        _remove_named(head, head.connection)
+    return head
+
+
+def _take(head: RequestHead, kind: _Kind, name: bytes, value: bytes) -> bool:  # noqa: C901, PLR0911, PLR0912 - one branch for each kind
+    """Note a field that the gateway reads, and return whether it is passed on as it is."""
+    match kind:
+        case _Kind.HOST:
+            head.host = _unique(head.host, name, value)
+            return False
+        case _Kind.AUTHORIZATION:
+            head.authorization = _unique(head.authorization, name, value)
+            return True
+        case _Kind.CONTENT_LENGTH:
+            if head.length is not None:
+                raise _repeated(name)
+            head.length = _length_of(value)
+            return False  # whoever writes the body declares its length
+        case _Kind.CONTENT_TYPE:  # only the service reads its value
+            if head.content_type:
+                raise _repeated(name)
+            head.content_type = True
+            return True
+        case _Kind.CONNECTION:
+            named = (part.strip().lower() for part in _text(name, value).split(b","))
+            head.connection = {*(head.connection or ()), *named} - _CLOSE_OR_KEEP
+            return False
+        case _Kind.TRANSFER_ENCODING:
+            _check_encoding(head, value)
+            head.chunked = True
+            return False
+        case _Kind.TRACE:
+            head.traced = True
+            return False
+        case _Kind.BAGGAGE:
+            head.baggage = [*(head.baggage or ()), value]
+            return False
+        case _Kind.COOKIE:
+            return _take_cookies(head, value)
+        case _Kind.FORWARDED:
+            if head.forwarded is None:
+                head.forwarded = {}
+            earlier = head.forwarded.get(name)
+            head.forwarded[name] = value if earlier is None else b"%b, %b" % (earlier, value)
+            return False
+        case _:
+            return False
+
+
+def _unique(known: bytes | None, name: bytes, value: bytes) -> bytes:
+    if known is not None:
+        raise _repeated(name)
+    return _text(name, value).strip(b" \t")
+
+
+def _repeated(name: bytes) -> Suspicious:
+    return Suspicious(f"The header {name.decode()} occurs more than once. Send it once.")
+
+
+def _text(name: bytes, value: bytes) -> bytes:
+    """Return the value; raise Malformed if a field that the gateway reads is not UTF-8."""
+    if not value.isascii() and not is_text(text_of(value)):
+        message = f"The header {name.decode()} is not UTF-8. Send its value in ASCII."
+        raise Malformed(message)
+    return value
+
+
+def _length_of(value: bytes) -> int:
+    length = value.strip(b" \t")
+    if not length.isdigit():
         message = (
-            f"The Content-Length {length[:32]!r} is not a number. Send the length of the body in "
-            "decimal digits."
+            f"The Content-Length {text_of(length[:32])!r} is not a number. Send the length of the "
+            "body in decimal digits."
         )
         raise Suspicious(message)
-    if "content-length" in head.connection:
+    return int(length)
+
+
+def _check_encoding(head: RequestHead, value: bytes) -> None:
+    if head.chunked or value.strip().lower() != b"chunked":
+        message = (
+            f"The Transfer-Encoding {text_of(value.strip())!r} is not accepted. Send `chunked`, "
+            "once, or a Content-Length."
+        )
+        raise Suspicious(message)
+
+
+def _take_cookies(head: RequestHead, value: bytes) -> bool:
+    head.cookies = [*(head.cookies or ()), value]
+    if _HOST_COOKIE not in value:
+        return True
+    pairs = [pair.strip() for pair in value.split(b";")]
+    kept = b"; ".join(pair for pair in pairs if not pair.startswith(_HOST_COOKIE))
+    if kept:
+        head.fields.append((b"cookie", kept))
+    return False
+
+
+def _remove_named(head: RequestHead, named: set[bytes]) -> None:
+    if b"content-length" in named and head.length is not None:
         message = (
             "The header Connection names Content-Length, which would remove it. Leave it out of "
             "Connection (RFC 9110 §7.6.1)."
         )
         raise Suspicious(message)
+    head.fields = [item for item in head.fields if item[0] not in named]
 
 
 def upstream_fields(
-    scope: Scope, head: RequestHead, *, origin: Origin, request_id: str
-) -> list[tuple[str, str]]:
-    """Return the fields of the request to the service, without those of the trace and deadline."""
-    host = head.known.get(b"host", "")
-    scheme = _SCHEMES[scope["scheme"]]
-    believed = head.forwarded if origin.trusted else {}
-    proto = believed.get(b"x-forwarded-proto", scheme)
-    forwarded_host = believed.get(b"x-forwarded-host", host)
+    head: RequestHead, *, origin: Origin, scheme: str, request_id: str
+) -> FieldLines:
+    """Return the fields of the request to the service.
+
+    Without those of the trace, the deadline and the body's framing.
+    """
+    host = head.host or b""
+    believed = (head.forwarded or {}) if origin.trusted else {}
     return [
         *head.fields,
-        ("Host", host),
-        ("X-Forwarded-For", origin.chain),
-        ("X-Forwarded-Host", forwarded_host),
-        ("X-Forwarded-Proto", proto),
-        ("X-Real-IP", origin.client),
-        (REQUEST_ID, request_id),
+        (b"host", host),
+        (b"x-forwarded-for", origin.chain_bytes),
+        (b"x-forwarded-host", believed.get(b"x-forwarded-host", host)),
+        (b"x-forwarded-proto", believed.get(b"x-forwarded-proto", _SCHEMES[scheme])),
+        (b"x-real-ip", origin.client_bytes),
+        (b"x-request-id", request_id.encode()),
     ]
 
 
-def with_host_cookies(fields: list[tuple[str, str]], head: RequestHead) -> list[tuple[str, str]]:
+def with_host_cookies(fields: FieldLines, head: RequestHead) -> FieldLines:
     """Return the fields of a request with all cookies that the client sent, in one line.
 
     A browser sends one line (RFC 6265 §5.4), and a service may read only the first.
     """
     if not head.cookies:
         return fields
-    name = _COOKIE.decode()
-    return [*(item for item in fields if item[0] != name), (name, "; ".join(head.cookies))]
+    kept = [item for item in fields if item[0] != b"cookie"]
+    return [*kept, (b"cookie", b"; ".join(head.cookies))]
 
 
-def response_fields(status: int, raw: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def response_fields(status: int, raw: Sequence[tuple[bytes, bytes]]) -> FieldLines:
     """Return the fields of a service's response to pass back.
 
     Raises:
@@ -264,21 +355,23 @@ def response_fields(status: int, raw: Sequence[tuple[bytes, bytes]]) -> list[tup
     """
     if not _FIRST_FINAL_STATUS <= status <= _LAST_STATUS:
         raise Refused(502, f"The service returned the status {status}, which is not valid.{_DOUBT}")
-    # These responses have no body. A client would wait for one if they declared a length.
-    bodiless = status in _BODILESS
-    fields: list[tuple[bytes, bytes]] = []
-    connection: set[bytes] = set()
+    if _UNFIT.search(b" ".join([value for _, value in raw])):
+        raise Refused(502, f"The service returned a header that is not valid.{_DOUBT}")
+    fields: FieldLines = []
+    connection: set[bytes] | None = None
     for name, value in raw:
         lower = name.lower()
-        if _UNFIT.search(value):
-            raise Refused(502, f"The service returned a header that is not valid.{_DOUBT}")
         if lower == b"connection":
-            connection.update(part.strip().lower() for part in value.split(b","))
-        elif lower not in _NOT_PASSED_BACK and not (bodiless and lower == b"content-length"):
+            named = {part.strip().lower() for part in value.split(b",")}
+            connection = named if connection is None else connection | named
+        elif lower not in _NOT_PASSED_BACK:
             fields.append((lower, value))
-    connection.discard(b"content-length")  # it delimits the body, so it must stay
     if connection:
+        connection.discard(b"content-length")  # it delimits the body, so it must stay
         fields = [item for item in fields if item[0] not in connection]
+    if status in _BODILESS:
+        # These responses have no body. A client would wait for one if they declared a length.
+        fields = [item for item in fields if item[0] != b"content-length"]
     if status == _METHOD_NOT_ALLOWED:
         return [_with_options(item) for item in fields]
     return fields

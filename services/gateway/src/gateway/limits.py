@@ -1,33 +1,45 @@
-"""Rate limits: sliding windows, counted across replicas in Valkey.
+"""Rate limits: each process decides by its own count, which it settles with Valkey every 25 ms.
+
+So no request waits for Valkey, and a key's decision is local between two settlements. With N
+replicas, a key gets at most what its limit allows and what the other replicas admit within 25 ms
+and a round trip. The limits of `EXACT` have no such overshoot: each of their requests asks Valkey.
 
 A request never fails because Valkey is unavailable: this process then counts on its own. After 3
-failures in a row a circuit breaker skips Valkey for 5 s, so that not every request waits for a
-time-out.
+failures in a row a circuit breaker skips Valkey for 5 s.
 """
 
-import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
-from limits import RateLimitItem
-from limits.aio.storage import MemoryStorage, RedisStorage
-from limits.aio.strategies import RateLimiter, SlidingWindowCounterRateLimiter
 from prometheus_client import CollectorRegistry, Counter, Gauge
-from valkey.asyncio import ConnectionPool
+from valkey.asyncio import ConnectionPool, Valkey
 from valkey.credentials import CredentialProvider
-from valkey.exceptions import NoScriptError, ValkeyError
+from valkey.exceptions import ValkeyError
 
-from gateway.library_internals.limits import AsyncScript, replace_window_script
+from gateway.counts import Rate, StoreCount, Window
+from gateway.routes import LimitClass
 from gateway.settings import GatewaySettings
+from gateway.settlement import Entry, Settlement, Store, ValkeyStore
+
+EXACT = frozenset(
+    {
+        LimitClass.API_KEY_EXCHANGE,
+        LimitClass.EXPORT,
+        LimitClass.LOGIN,
+        LimitClass.REGISTRATION,
+    }
+)
+"""The limits whose requests each ask the store: guesses of secrets, and costly work."""
 
 _FAILURES_TO_OPEN = 3
 _OPEN_SECONDS = 5.0
 _STORE_TIMEOUT_SECONDS = 0.25
+_KEYS = 100_000  # each takes some 300 bytes; the bound limits memory
+_PREFIX = "slipway:counts"
 
 log = structlog.get_logger(__name__)
 
@@ -67,149 +79,199 @@ class StoreMetrics:
         )
 
 
+type _Key = tuple[str, str]
+"""A limit class and what is counted in it: a user, an address, an API key."""
+
+
 class Limits:
     """Counts requests against their limits.
 
+    States: shared (the store answers) → trying (it has failed; each request tries it) → alone
+    (after 3 failures; one request tries it every 5 s) → shared. Outside "shared", what this process
+    admitted since the failure is all it counts.
+
     Args:
         rates: the rates, by limit class.
-        shared: counts across replicas.
-        local: counts for this process, while `shared` is unavailable.
+        store: counts across replicas.
         metrics: show which of the two counts.
+        clock: returns seconds that only increase.
     """
 
     def __init__(
         self,
         *,
-        rates: Mapping[str, RateLimitItem],
-        shared: RateLimiter,
-        local: RateLimiter,
+        rates: Mapping[str, Rate],
+        store: Store,
         metrics: StoreMetrics,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rates = dict(rates)
-        self._policies = {name: _policy(name, rate) for name, rate in rates.items()}
-        self._shared = shared
-        self._local = local
+        self._policies = {
+            name: f'"{name}";q={rate.amount};w={rate.seconds}'.encode()
+            for name, rate in rates.items()
+        }
+        self._names = {name: name.encode() for name in rates}
+        self._store = store
         self._metrics = metrics
+        self._clock = clock
+        self._windows: dict[_Key, Window] = {}
+        self._unsettled: dict[_Key, None] = {}
         self._failures = 0
         self._open_until = 0.0
+        self._settlement = Settlement(
+            store, entries=self._entries, settled=self._settled, failed=self._failed
+        )
+
+    def count(self, limit_class: str, key: str) -> Verdict:
+        """Count one request of `key`, and return whether it may pass, without asking the store."""
+        now = self._clock()
+        rate = self._rates[limit_class]
+        known = (limit_class, key)
+        window = self._window(known, now, rate)
+        used = window.used(now, rate.seconds)
+        allowed = used < rate.amount
+        if allowed:
+            window.current += 1
+            window.unsettled += 1
+        if allowed or self._failures:  # else nobody would notice that the store is back
+            self._unsettled[known] = None
+            self._settle(now, soon=window.known_at is None)
+        return self._verdict(limit_class, rate, window, now, allowed=allowed)
 
     async def hit(self, limit_class: str, key: str) -> Verdict:
-        """Count one request of `key`, and return whether it may pass."""
-        rate = self._rates[limit_class]
+        """Count one request of `key` in the store, and return whether it may pass."""
+        now = self._clock()
         if self._failures >= _FAILURES_TO_OPEN:
-            now = time.monotonic()
             if now < self._open_until:
-                return await self._ask(self._local, limit_class, rate, key)
-            self._open_until = now + _OPEN_SECONDS  # only this request tries Valkey
+                return self.count(limit_class, key)
+            self._open_until = now + _OPEN_SECONDS  # only this request tries the store
+        rate = self._rates[limit_class]
+        entry = Entry(f"{_PREFIX}:{limit_class}:{key}", rate.seconds, 1, rate.amount)
         try:
-            verdict = await self._ask(self._shared, limit_class, rate, key)
-        except (ValkeyError, OSError) as error:
-            self._failed(error)
-            return await self._ask(self._local, limit_class, rate, key)
-        if self._failures:
-            self._recovered()
-        return verdict
+            (count,) = await self._store.add([entry])
+        except (ValkeyError, OSError, ValueError) as error:
+            self._failed([], error)
+            return self.count(limit_class, key)
+        self._recover()
+        now = self._clock()
+        window = self._window((limit_class, key), now, rate)
+        self._know(window, count, now)
+        return self._verdict(limit_class, rate, window, now, allowed=count.added)
 
-    async def _ask(
-        self, limiter: RateLimiter, limit_class: str, rate: RateLimitItem, key: str
+    async def close(self) -> None:
+        """Stop to settle."""
+        await self._settlement.close()
+
+    def _window(self, key: _Key, now: float, rate: Rate) -> Window:
+        window = self._windows.get(key)
+        if window is None:
+            if len(self._windows) >= _KEYS:
+                self._forget_old(now)
+            self._windows[key] = window = Window(began=now)
+        else:
+            window.shift(now, rate.seconds)
+        return window
+
+    def _forget_old(self, now: float) -> None:
+        """Drop the windows that count no more; if they are few, drop all that are settled."""
+        old = [
+            key
+            for key, window in self._windows.items()
+            if now - window.began >= 2 * self._rates[key[0]].seconds
+        ]
+        if len(old) < _KEYS // 10:
+            old = [key for key in self._windows if key not in self._unsettled]
+        for key in old:
+            self._windows.pop(key)
+            self._unsettled.pop(key, None)
+
+    def _verdict(
+        self, limit_class: str, rate: Rate, window: Window, now: float, *, allowed: bool
     ) -> Verdict:
-        allowed = await limiter.hit(rate, limit_class, key)
-        fields = [(b"ratelimit-policy", self._policies[limit_class])]
-        if allowed:
-            return Verdict(allowed=True, retry_after=0, fields=fields)
-        # Only a rejected request needs the second call to the store, for `Retry-After`.
-        stats = await limiter.get_window_stats(rate, limit_class, key)
-        wait = max(1, math.ceil(stats.reset_time - time.time()))
-        fields.append((b"ratelimit", f'"{limit_class}";r=0;t={wait}'.encode()))
-        return Verdict(allowed=False, retry_after=wait, fields=fields)
+        left = max(0, rate.amount - window.used(now, rate.seconds)) if allowed else 0
+        seconds = window.began + rate.seconds - now if allowed else window.wait(now, rate)
+        wait = max(1, math.ceil(seconds))
+        fields = [
+            (b"ratelimit-policy", self._policies[limit_class]),
+            (b"ratelimit", b'"%b";r=%d;t=%d' % (self._names[limit_class], left, wait)),
+        ]
+        return Verdict(allowed, 0 if allowed else wait, fields)
 
-    def _failed(self, error: Exception) -> None:
+    # Settling.
+
+    def _settle(self, now: float, *, soon: bool) -> None:
+        if self._failures == 0:
+            self._settlement.due(soon=soon)
+        elif self._failures < _FAILURES_TO_OPEN:
+            self._settlement.due(soon=True)
+        elif now >= self._open_until:
+            self._open_until = now + _OPEN_SECONDS  # only this call tries the store
+            self._settlement.due(soon=True)
+
+    def _entries(self) -> Sequence[Entry]:
+        keys, self._unsettled = self._unsettled, {}
+        entries = []
+        for key in keys:
+            window = self._windows[key]
+            limit_class, name = key
+            seconds = self._rates[limit_class].seconds
+            entries.append(Entry(f"{_PREFIX}:{limit_class}:{name}", seconds, window.unsettled))
+            window.unsettled = 0
+        return entries
+
+    def _settled(self, entries: Sequence[Entry], counts: Sequence[StoreCount]) -> None:
+        now = self._clock()
+        self._recover()
+        for entry, count in zip(entries, counts, strict=True):
+            window = self._windows.get(_key_of(entry))
+            if window is not None:
+                self._know(window, count, now)
+        if self._unsettled:
+            self._settlement.due()
+
+    def _know(self, window: Window, count: StoreCount, now: float) -> None:
+        """Take over the store's count; what it does not know yet is added."""
+        window.began = now - count.age
+        window.current = count.current + window.unsettled
+        window.previous = count.previous
+        window.known_at = now
+
+    def _failed(self, entries: Sequence[Entry], error: Exception) -> None:
+        if self._failures == 0:
+            self._forget_shared(entries)
         self._metrics.failures.inc()
         self._failures += 1
         if self._failures == _FAILURES_TO_OPEN:
-            self._open_until = time.monotonic() + _OPEN_SECONDS
+            self._open_until = self._clock() + _OPEN_SECONDS
             self._metrics.alone.set(1)
             log.warning("rate limits: store unavailable, counting locally", error=str(error))
 
-    def _recovered(self) -> None:
+    def _forget_shared(self, entries: Sequence[Entry]) -> None:
+        """Count on alone: only with what the store was not told."""
+        told = {_key_of(entry): entry.add for entry in entries}
+        for key, window in list(self._windows.items()):
+            unsettled = window.unsettled + told.get(key, 0)
+            if unsettled:
+                window.current, window.previous = unsettled, 0
+            else:
+                del self._windows[key]
+                self._unsettled.pop(key, None)
+
+    def _recover(self) -> None:
+        if not self._failures:
+            return
         if self._failures >= _FAILURES_TO_OPEN:
             log.info("rate limits: store available again")
+        # What was counted alone stays with this process: the store has counted on without it.
+        self._windows.clear()
+        self._unsettled.clear()
         self._failures = 0
         self._metrics.alone.set(0)
 
 
-class _Batches:
-    """Runs one script for many callers: calls that arrive during a round trip share the next one.
-
-    A round trip for each request would cost more than proxying the request.
-
-    Args:
-        script: the library's registered script.
-    """
-
-    def __init__(self, script: AsyncScript) -> None:
-        self._script = script
-        self._client = script.registered_client
-        self._waiting: list[_Call] = []
-        self._task: asyncio.Task[None] | None = None
-
-    async def __call__(self, keys: Sequence[str], arguments: Sequence[int]) -> Any:  # noqa: ANN401 - the script's result
-        """Run the script once and return its result."""
-        loop = asyncio.get_running_loop()
-        call = _Call(loop.create_future(), (len(keys), *keys, *arguments))
-        self._waiting.append(call)
-        if self._task is None:
-            self._task = loop.create_task(self._run())
-        return await call.answer
-
-    async def _run(self) -> None:
-        try:
-            while self._waiting:
-                calls, self._waiting = self._waiting, []
-                try:
-                    answers = await self._answers(calls)
-                except Exception as error:  # noqa: BLE001 - each caller gets it
-                    answers = [error] * len(calls)
-                for call, answer in zip(calls, answers, strict=True):
-                    call.end(answer)
-        finally:
-            self._task = None
-
-    async def _answers(self, calls: Sequence["_Call"]) -> list[Any]:
-        answers = await self._send(calls)
-        unknown = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-        if unknown:  # Valkey has restarted and lost its scripts
-            await self._client.script_load(self._script.script)
-            again = await self._send([calls[n] for n in unknown])
-            for n, answer in zip(unknown, again, strict=True):
-                answers[n] = answer
-        return answers
-
-    async def _send(self, calls: Sequence["_Call"]) -> list[Any]:
-        pipeline = self._client.pipeline(transaction=False)
-        for call in calls:
-            pipeline.evalsha(self._script.sha, *call.arguments)
-        answers: list[Any] = await pipeline.execute(raise_on_error=False)
-        return answers
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    answer: asyncio.Future[Any]
-    arguments: tuple[Any, ...]
-
-    def end(self, answer: object) -> None:
-        """Set the caller's result or exception, unless the caller was cancelled."""
-        if self.answer.done():
-            return
-        if isinstance(answer, Exception):
-            self.answer.set_exception(answer)
-        else:
-            self.answer.set_result(answer)
-
-
-def _policy(name: str, rate: RateLimitItem) -> bytes:
-    return f'"{name}";q={rate.amount};w={rate.get_expiry()}'.encode()
+def _key_of(entry: Entry) -> _Key:
+    limit_class, _, name = entry.key[len(_PREFIX) + 1 :].partition(":")
+    return limit_class, name
 
 
 class _Password(CredentialProvider):
@@ -235,22 +297,19 @@ async def open_limits(
     if settings.slipway_limits == "off":
         yield None
         return
-    url = settings.valkey_url.get_secret_value()
     pool = ConnectionPool.from_url(
-        url,
+        settings.valkey_url.get_secret_value(),
         credential_provider=None if settings.valkey_password is None else _Password(settings),
         socket_timeout=_STORE_TIMEOUT_SECONDS,
         socket_connect_timeout=_STORE_TIMEOUT_SECONDS,
     )
-    options: dict[str, Any] = {"connection_pool": pool}  # not in the library's types
-    storage = RedisStorage(f"async+{url}", key_prefix="slipway:limits", **options)
-    replace_window_script(storage, _Batches)
+    limits = Limits(
+        rates={name: Rate(rate.amount, rate.get_expiry()) for name, rate in settings.rates.items()},
+        store=ValkeyStore(Valkey(connection_pool=pool)),
+        metrics=StoreMetrics(registry),
+    )
     try:
-        yield Limits(
-            rates=settings.rates,
-            shared=SlidingWindowCounterRateLimiter(storage),
-            local=SlidingWindowCounterRateLimiter(MemoryStorage()),
-            metrics=StoreMetrics(registry),
-        )
+        yield limits
     finally:
+        await limits.close()
         await pool.disconnect()

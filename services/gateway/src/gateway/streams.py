@@ -1,10 +1,16 @@
 """The streams of events that this process passes on: they have no deadline, and end with it."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Gauge
+
+
+class Stream(Protocol):
+    """A response that is a stream of events."""
+
+    def end_stream(self) -> None:
+        """End the response as a complete one."""
 
 
 class Streams:
@@ -16,21 +22,20 @@ class Streams:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.draining = False
-        self._open: set[asyncio.Timeout] = set()
+        self._open: set[Stream] = set()
         self._gauge = Gauge(
             "gateway_streams", "Streams of events that are open.", registry=registry
         )
 
-    @contextmanager
-    def unlimited(self, deadline: asyncio.Timeout) -> Iterator[None]:
-        """Lift the deadline of an exchange whose response is a stream, until the process stops."""
-        self._open.add(deadline)
+    def began(self, stream: Stream) -> None:
+        """Hold a stream until it ends."""
+        self._open.add(stream)
         self._gauge.inc()
-        deadline.reschedule(asyncio.get_running_loop().time() if self.draining else None)
-        try:
-            yield
-        finally:
-            self._open.discard(deadline)
+
+    def ended(self, stream: Stream) -> None:
+        """Forget a stream that has ended."""
+        if stream in self._open:
+            self._open.discard(stream)
             self._gauge.dec()
 
     async def end_when(self, stopping: asyncio.Event) -> None:
@@ -41,7 +46,5 @@ class Streams:
         """
         await stopping.wait()
         self.draining = True
-        now = asyncio.get_running_loop().time()
-        for deadline in self._open:
-            if not deadline.expired():
-                deadline.reschedule(now)
+        for stream in list(self._open):
+            stream.end_stream()

@@ -4,16 +4,25 @@ Only a trusted proxy's trace context becomes the parent of this span. A client c
 make us record every request, or none, so the span only links to a client's trace.
 """
 
-from collections.abc import Iterator, Sequence
+import random
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.http.metrics import route_template
 from chassis.telemetry.logging import without_secrets
-from chassis.telemetry.tracing import context_from, current_trace_headers, span_from
-from gateway.addresses import Addresses
+from chassis.telemetry.tracing import (
+    attached,
+    context_from,
+    current_trace_headers,
+    sampled_root,
+    span_from,
+    trace_headers_of,
+)
+from gateway.addresses import Addresses, Origin
 from gateway.opaque import text_of
 from gateway.routes import Route
 
@@ -37,12 +46,70 @@ class Traces:
         tracer: starts the spans.
         addresses: recognises trusted proxies.
         trust_clients: whether every client's trace context is believed; for development.
+        share: the share of the traces that begin here and are recorded.
+        exported: whether spans are exported at all.
     """
 
-    def __init__(self, *, tracer: trace.Tracer, addresses: Addresses, trust_clients: bool) -> None:
+    def __init__(
+        self,
+        *,
+        tracer: trace.Tracer,
+        addresses: Addresses,
+        trust_clients: bool,
+        share: float = 1.0,
+        exported: bool = True,
+    ) -> None:
         self._tracer = tracer
         self._addresses = addresses
         self._trust_clients = trust_clients
+        self._share = share
+        self._exported = exported
+
+    def begin(
+        self,
+        *,
+        method: str,
+        place: str,
+        path: str,
+        lines: Sequence[tuple[bytes, bytes]],
+        trusted: bool,
+    ) -> "RequestTrace":
+        """Begin the trace of a request, with a span only if it is recorded.
+
+        Args:
+            method: the request's method.
+            place: the prefix of its route.
+            path: its path, decoded.
+            lines: its fields that carry a trace context; few requests have some.
+            trusted: whether the sender is a trusted proxy.
+        """
+        sent = {name.decode(): text_of(value) for name, value in lines if name in _CONTEXT_FIELDS}
+        believed = trusted or self._trust_clients
+        if sent and believed:
+            return self._recorded(method, place, path, context_from(sent), None)
+        if not self._exported:
+            return NO_TRACE
+        if random.random() >= self._share:  # noqa: S311 - chooses a sample
+            return RequestTrace.unrecorded()
+        return self._recorded(method, place, path, sampled_root(), sent)
+
+    def _recorded(
+        self,
+        method: str,
+        place: str,
+        path: str,
+        context: Context,
+        linked: Mapping[str, str] | None,
+    ) -> "RequestTrace":
+        name = f"{method} {place}".rstrip()
+        span = self._tracer.start_span(name, context, trace.SpanKind.SERVER)
+        if span.is_recording():
+            span.set_attribute("http.request.method", method)
+            span.set_attribute("http.route", place)
+            span.set_attribute("url.path", without_secrets(path))
+            if linked:
+                span.add_link(trace.get_current_span(context_from(linked)).get_span_context())
+        return RequestTrace.of(span)
 
     @contextmanager
     def server_span(self, scope: Scope) -> Iterator[trace.Span]:
@@ -86,8 +153,71 @@ class Traces:
         kept = [field for field in scope["headers"] if field[0] not in refused]
         return {**scope, "headers": kept}
 
+    def believes(self, origin: Origin) -> bool:
+        """Return whether the trace and the baggage of a sender are believed."""
+        return self._trust_clients or origin.trusted
+
     def _believes(self, scope: Scope) -> bool:
         return self._trust_clients or self._addresses.trusts(scope)
+
+
+class RequestTrace:
+    """The trace of one request.
+
+    Args:
+        fields: the fields that carry it to a service.
+        ids: the ids of the trace and of the request's span; None without a trace.
+        span: the recorded span, if any.
+    """
+
+    __slots__ = ("_span", "fields", "ids")
+
+    def __init__(
+        self,
+        fields: list[tuple[bytes, bytes]],
+        ids: tuple[str, str] | None,
+        span: trace.Span | None = None,
+    ) -> None:
+        self.fields = fields
+        self.ids = ids
+        self._span = span
+
+    @classmethod
+    def unrecorded(cls) -> "RequestTrace":
+        """Return a new trace that nobody records."""
+        trace_id = f"{random.getrandbits(128) | 1:032x}"
+        span_id = f"{random.getrandbits(64) | 1:016x}"
+        value = f"00-{trace_id}-{span_id}-00".encode()
+        return cls([(b"traceparent", value)], (trace_id, span_id))
+
+    @classmethod
+    def of(cls, span: trace.Span) -> "RequestTrace":
+        """Return the trace of a span."""
+        context = span.get_span_context()
+        if not context.is_valid:
+            return NO_TRACE
+        fields = [(name.encode(), value.encode()) for name, value in trace_headers_of(span).items()]
+        ids = (trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id))
+        return cls(fields, ids, span)
+
+    def attached(self) -> attached:
+        """Make this the current trace for log lines and further requests."""
+        headers = {name.decode(): value.decode() for name, value in self.fields}
+        return attached(context_from(headers))
+
+    def end(self, status: int) -> None:
+        """End the span, with the status of the response."""
+        span = self._span
+        if span is None:
+            return
+        if status:
+            span.set_attribute("http.response.status_code", status)
+        if status >= _SERVER_ERROR:
+            span.set_status(trace.StatusCode.ERROR)
+        span.end()
+
+
+NO_TRACE = RequestTrace([], None)
 
 
 class ServerSpan:

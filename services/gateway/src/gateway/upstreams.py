@@ -1,10 +1,11 @@
 """The services, each with its own connection pools, so that no service starves another.
 
-Requests and WebSockets of one service have separate pools too: a socket keeps its connection for
-hours, so sockets could leave no connection for requests. Streams of events share the sockets' pool.
+Requests, streams of events and WebSockets of one service have separate pools too: a stream or a
+socket keeps its connection for hours, so they could leave no connection for requests.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+import ssl
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import aiohttp
@@ -13,31 +14,17 @@ from prometheus_client import CollectorRegistry, Counter
 from yarl import URL
 
 from chassis.errors import Unavailable
-from chassis.wire_names import REQUEST_TIMEOUT
+from chassis.http.limits import MAX_BODY_BYTES
 from gateway.connecting import NOT_CONNECTED, open_session
 from gateway.errors import Refused
-from gateway.opaque import OpaqueRequest
+from gateway.exchange import UpstreamAnswer
+from gateway.opaque import bytes_of
+from gateway.pool import Broken, Fetch, Names, Pool, Unreachable
 from gateway.settings import GatewaySettings
 
 _HEARTBEAT_SECONDS = 20.0
 MAX_MESSAGE_BYTES = 64 * 1024
-
-
-type Body = bytes | AsyncIterator[bytes] | None
-
-
-class _Request(OpaqueRequest):
-    """A request that sends the time left when its head is written, in ms.
-
-    Until then the field holds the deadline itself, by the loop's clock. Time passes before the head
-    is written: the client may send its body slowly, and getting a connection takes time too.
-    """
-
-    def before_send(self, *, now: float) -> None:
-        deadline = self.headers.get(REQUEST_TIMEOUT)
-        if deadline is not None:
-            left = float(deadline) - now
-            self.headers[REQUEST_TIMEOUT] = str(max(0, int(left * 1000)))
+_PORTS = {"http": 80, "https": 443}
 
 
 class Upstream:
@@ -47,8 +34,8 @@ class Upstream:
         name: the service's name in the route table.
         url: the service's address.
         requests: the bounded pool of its HTTP requests.
-        sockets: the pool of its WebSockets and streams; `SocketBounds` and a bulkhead limit their
-            number.
+        streams: the pool of its streams of events, whose number a bulkhead limits.
+        sockets: the pool of its WebSockets, whose number `SocketBounds` limits.
         failures: counts failures, by service and kind.
     """
 
@@ -57,13 +44,15 @@ class Upstream:
         *,
         name: str,
         url: str,
-        requests: aiohttp.ClientSession,
+        requests: Pool,
+        streams: Pool,
         sockets: aiohttp.ClientSession,
         failures: Counter,
     ) -> None:
-        self._name = name
+        self.name = name
+        self.requests = requests
+        self.streams = streams
         self._url = url.rstrip("/")
-        self._requests = requests
         self._sockets = sockets
         self._failures = failures
 
@@ -72,37 +61,44 @@ class Upstream:
         method: str,
         target: str,
         *,
-        fields: list[tuple[str, str]],
-        body: Body,
+        fields: Sequence[tuple[str, str]],
+        body: bytes | None,
         deadline: float | None = None,
-        stream: bool = False,
-    ) -> aiohttp.ClientResponse:
-        """Send a request and wait for the head of the response.
+        max_bytes: int = MAX_BODY_BYTES,
+    ) -> UpstreamAnswer:
+        """Send a request of the gateway itself, and return the whole response.
 
         Args:
             method: the request's method.
             target: path and query, as sent.
-            fields: all fields of the head.
+            fields: all fields of the head but the body's length.
             body: the body; None for no body.
-            deadline: the time, by the loop's clock, at which the caller stops waiting. The request
+            deadline: the time, by `time.monotonic`, at which the caller stops to wait. The request
                 carries the time left. This method does not enforce it.
-            stream: whether the response may last for hours; it leaves requests their connections.
+            max_bytes: the largest body of the response.
 
         Raises:
             Unavailable: the service is unreachable; nothing was sent.
             Refused: 502 if its response is not valid, or the connection ended before it.
         """
-        if deadline is not None:
-            fields = [*fields, (REQUEST_TIMEOUT, repr(deadline))]
-        pool = self._sockets if stream else self._requests
-        with self.translated():
-            return await pool.request(
-                method,
-                self._address(target),
-                headers=fields,
-                data=body,
-                allow_redirects=False,
-            )
+        lines = [(name.lower().encode(), bytes_of(value)) for name, value in fields]
+        if not any(name == b"host" for name, _ in lines):
+            lines.append((b"host", self._url.partition("://")[2].encode()))
+        fetch = Fetch(
+            self.requests,
+            method=method.encode(),
+            target=bytes_of(target),
+            fields=lines,
+            body=body,
+            deadline=deadline,
+            max_bytes=max_bytes,
+        )
+        try:
+            return await fetch.answer()
+        except Unreachable as error:
+            raise self.unreachable() from error
+        except Broken as error:
+            raise self.broken() from error
 
     async def websocket(
         self, target: str, *, fields: list[tuple[str, str]], protocols: tuple[str, ...]
@@ -114,9 +110,9 @@ class Upstream:
             Refused: 502 if its response is not valid, or the connection ended before it.
             aiohttp.WSServerHandshakeError: the service rejected the handshake, with a status.
         """
-        with self.translated():
+        with self._translated():
             return await self._sockets.ws_connect(
-                self._address(target),
+                URL(self._url + target, encoded=True),  # quoting it again could change it
                 headers=fields,
                 protocols=protocols,
                 max_msg_size=MAX_MESSAGE_BYTES + 1,  # aiohttp rejects this size and above
@@ -124,36 +120,45 @@ class Upstream:
                 compress=0,
             )
 
-    def _address(self, target: str) -> URL:
-        """Return the URL with the target as it was sent: quoting it again could change it."""
-        return URL(self._url + target, encoded=True)
-
     @contextmanager
-    def translated(self) -> Iterator[None]:
+    def _translated(self) -> Iterator[None]:
         """Raise Unavailable or Refused in place of aiohttp's errors."""
         try:
             yield
         except aiohttp.WSServerHandshakeError:
             raise
         except NOT_CONNECTED as error:
-            self._failures.labels(self._name, "unreachable").inc()
-            message = (
-                f"The service {self._name} is unavailable. The request did not reach it. Send the "
-                "request again in a moment."
-            )
-            raise Unavailable(message) from error
+            raise self.unreachable() from error
         except (aiohttp.ClientError, ValueError, OSError) as error:
-            self._failures.labels(self._name, "broken").inc()
-            message = (
-                f"The service {self._name} was sent the request and gave no valid response. The "
-                "request may have taken effect. Check that before you send it again, or send it "
-                "with the same Idempotency-Key."
-            )
-            raise Refused(502, message) from error
+            raise self.broken() from error
+
+    def unreachable(self) -> Unavailable:
+        """Count and return the failure of a request that did not reach the service."""
+        self._failures.labels(self.name, "unreachable").inc()
+        message = (
+            f"The service {self.name} is unavailable. The request did not reach it. Send the "
+            "request again in a moment."
+        )
+        return Unavailable(message)
+
+    def broken(self) -> Refused:
+        """Count and return the failure of a request without a valid response."""
+        self._failures.labels(self.name, "broken").inc()
+        message = (
+            f"The service {self.name} was sent the request and gave no valid response. The "
+            "request may have taken effect. Check that before you send it again, or send it "
+            "with the same Idempotency-Key."
+        )
+        return Refused(502, message)
 
     def timed_out(self) -> None:
         """Count a response that did not arrive in time."""
-        self._failures.labels(self._name, "timeout").inc()
+        self._failures.labels(self.name, "timeout").inc()
+
+    def sweep(self) -> None:
+        """Close connections that were idle for too long."""
+        self.requests.sweep()
+        self.streams.sweep()
 
 
 @asynccontextmanager
@@ -176,19 +181,29 @@ async def open_upstreams(
         ("service", "kind"),
         registry=registry,
     )
+    names = resolver or aiohttp.ThreadedResolver()
     async with AsyncExitStack() as stack:
 
-        async def session(limit: int) -> aiohttp.ClientSession:
-            made = open_session(settings, limit=limit, resolver=resolver, request_class=_Request)
-            return await stack.enter_async_context(made)
+        def pool(url: URL, limit: int) -> Pool:
+            opened = Pool(
+                names=Names(
+                    host=url.host or "", port=url.port or _PORTS[url.scheme], resolver=names
+                ),
+                limit=limit,
+                connect_seconds=settings.upstream_connect_timeout,
+                tls=ssl.create_default_context() if url.scheme == "https" else None,
+            )
+            stack.push_async_callback(opened.close)
+            return opened
 
         yield {
             name: Upstream(
                 name=name,
-                url=url,
-                requests=await session(settings.upstream_connections),
-                sockets=await session(0),
+                url=address,
+                requests=pool(URL(address), settings.upstream_connections),
+                streams=pool(URL(address), 0),
+                sockets=await stack.enter_async_context(open_session(settings, resolver=resolver)),
                 failures=failures,
             )
-            for name, url in settings.upstream_urls.items()
+            for name, address in settings.upstream_urls.items()
         }

@@ -21,11 +21,12 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from chassis.errors import DomainError, Unavailable
 from chassis.http.context import request_id_of
 from chassis.http.failures import failure_response
-from gateway.addresses import Origin
-from gateway.admission import Admission
+from gateway.addresses import Addresses, Origin
+from gateway.admission import Admission, ScopedRequest
 from gateway.answers import answer_to
 from gateway.errors import Refused
-from gateway.headers import RequestHead, read_head, upstream_fields
+from gateway.headers import Kinds, RequestHead, read_head, upstream_fields
+from gateway.opaque import text_of
 from gateway.paths import check_path, target_of
 from gateway.routes import Route
 from gateway.socket_bounds import SocketBounds, SocketPlace
@@ -45,7 +46,7 @@ _FIRST_OF_OUR_OWN = 4000  # plus the HTTP status that fits (RFC 6455 §7.4.2)
 _UNAUTHENTICATED = 4401
 _CLOSE_SECONDS = 1.0
 _REFUSALS = range(400, 500)
-_HANDSHAKE_FIELDS = "sec-websocket-"
+_HANDSHAKE_FIELDS = b"sec-websocket-"
 _UNAVAILABLE = "The service is unavailable. Connect again in a moment."
 
 type ServiceSocket = aiohttp.ClientWebSocketResponse[bool]
@@ -82,6 +83,7 @@ class Sockets:
     Args:
         upstreams: the services, by their names in the route table.
         admission: decides whether a request may pass.
+        addresses: finds the client's address.
         bounds: limit the number of sockets.
         traces: opens the span of the handshake.
     """
@@ -91,11 +93,14 @@ class Sockets:
         *,
         upstreams: Mapping[str, Upstream],
         admission: Admission,
+        addresses: Addresses,
         bounds: SocketBounds,
         traces: Traces,
     ) -> None:
         self._upstreams = upstreams
         self._admission = admission
+        self._addresses = addresses
+        self._kinds = Kinds()
         self._bounds = bounds
         self._traces = traces
 
@@ -125,8 +130,9 @@ class Sockets:
                 f"No WebSocket has the path {scope['path']}. See /docs for the paths of the API."
             )
             raise Refused(404, message)
-        head = read_head(scope)
-        admitted = await self._admission.admit(scope, head, route)
+        head = read_head(scope["headers"], self._kinds, version=scope["http_version"])
+        request = ScopedRequest(scope, self._addresses)
+        admitted = (await self._admission.admit(request, head, route)).passed()
         offered = scope["subprotocols"]
         chosen = next((name for name in offered if name in route.subprotocols), None)
         return _Handshake(route, admitted.origin, head, chosen)
@@ -152,17 +158,22 @@ class Sockets:
 
     async def _connect(self, scope: Scope, handshake: _Handshake) -> ServiceSocket:
         route = handshake.route
-        fields = upstream_fields(
-            scope,
+        lines = upstream_fields(
             handshake.head,
             origin=handshake.origin,
+            scheme=scope["scheme"],
             request_id=request_id_of(scope),
         )
-        fields = [item for item in fields if not item[0].startswith(_HANDSHAKE_FIELDS)]
+        fields = [
+            (name.decode("latin-1"), text_of(value))
+            for name, value in lines
+            if not name.startswith(_HANDSHAKE_FIELDS)
+        ]
         wanted = handshake.subprotocol
         upstream = self._upstreams[route.service]
         with self._traces.server_span(scope), _translated(upstream):
-            fields += self._traces.upstream_fields(scope, handshake.head.baggage)
+            baggage = [text_of(value) for value in handshake.head.baggage or ()]
+            fields += self._traces.upstream_fields(scope, baggage)
             async with asyncio.timeout(route.timeout):
                 service = await upstream.websocket(
                     target_of(scope), fields=fields, protocols=(wanted,) if wanted else ()

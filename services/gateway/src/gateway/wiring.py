@@ -14,6 +14,7 @@ from chassis.http.context import RequestContext
 from chassis.http.failures import Failures
 from chassis.http.metrics import HttpMetrics
 from chassis.process import Process
+from chassis.telemetry.request_lines import RequestLines
 from gateway.addresses import Addresses
 from gateway.admission import Admission
 from gateway.api_keys import SERVICE, ApiKeys
@@ -23,7 +24,9 @@ from gateway.ended_sessions import SessionsEnded
 from gateway.exports import Exports
 from gateway.limits import open_limits
 from gateway.methods import Methods
-from gateway.proxy import Proxy
+from gateway.path.links import NoDuties
+from gateway.path.server import PathServer
+from gateway.path.sweep import Sweep
 from gateway.routes import RouteTable
 from gateway.settings import GatewaySettings
 from gateway.socket_bounds import UNLIMITED, SocketBounds, SocketMetrics
@@ -37,12 +40,16 @@ NAME = "gateway"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
-    """The data paths. HTTP from the outside in: trace; request id and log line; failures; proxy.
+    """The data paths.
 
-    Exports have the same layers.
+    Attributes:
+        server: what the exchanges of all connections share.
+        websocket: serves WebSockets.
+        exports: serves merged documents. From the outside in: trace; request id and log line;
+            failures; exports.
     """
 
-    http: ASGIApp
+    server: PathServer
     websocket: ASGIApp
     exports: ASGIApp
 
@@ -88,7 +95,6 @@ async def open_resources(
                 users=upstreams[SERVICE], verifier=verifier, registry=process.registry
             ),
             limits=limits,
-            addresses=door.addresses,
             methods=door.methods,
         )
         unlimited = settings.slipway_limits == "off"
@@ -98,20 +104,35 @@ async def open_resources(
             metrics=SocketMetrics(process.registry),
         )
         sockets = Sockets(
-            upstreams=upstreams, admission=admission, bounds=bounds, traces=door.traces
+            upstreams=upstreams,
+            admission=admission,
+            addresses=door.addresses,
+            bounds=bounds,
+            traces=door.traces,
         )
         bulkheads = Bulkheads(places=settings.bulkheads, registry=process.registry)
         streams = Streams(process.registry)
         process.start(streams.end_when(process.stopping), name="streams' end")
-        proxy = Proxy(
+        sweep = Sweep(*(upstream.sweep for upstream in upstreams.values()))
+        process.start(sweep.run(), name="deadlines")
+        lines = RequestLines(process.name)
+        server = PathServer(
             upstreams=upstreams,
             admission=admission,
             bulkheads=bulkheads,
             streams=streams,
             traces=door.traces,
+            metrics=door.metrics,
+            lines=lines,
+            sweep=sweep,
+            duties=NoDuties(),
         )
         exports = Exports(
-            upstreams=upstreams, admission=admission, bulkheads=bulkheads, traces=door.traces
+            upstreams=upstreams,
+            admission=admission,
+            addresses=door.addresses,
+            bulkheads=bulkheads,
+            traces=door.traces,
         )
 
         def served(app: ASGIApp) -> ASGIApp:
@@ -119,9 +140,11 @@ async def open_resources(
 
         yield Resources(
             paths=Paths(
-                http=served(proxy),
+                server=server,
                 websocket=RequestContext(sockets, metrics=door.metrics),
                 exports=served(exports),
             ),
             documents=Documents(upstreams=upstreams, table=door.table),
         )
+        server.stop()
+        lines.flush()

@@ -29,6 +29,17 @@ def request_id_of(scope: Scope) -> str:
     return str(scope.get(_KEY, ""))
 
 
+def accepted_id(raw: bytes | None) -> str:
+    """Return the caller's ``X-Request-ID`` if it is harmless, else a new id."""
+    text = "" if raw is None else raw.decode("latin-1")
+    return text if _ACCEPTED.fullmatch(text) else str(new_id())
+
+
+def with_request_id(scope: Scope, request_id: str) -> Scope:
+    """Return `scope` with the request's id, for servers without `RequestContext`."""
+    return {**scope, _KEY: request_id}
+
+
 def path_of(scope: Scope) -> str:
     """Return the path of the request, percent-encoded for a URL.
 
@@ -59,7 +70,9 @@ class RequestContext:
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        scope[_KEY] = request_id = _accepted(scope) or str(new_id())
+        scope[_KEY] = request_id = accepted_id(
+            next((value for name, value in scope["headers"] if name == _RAW), None)
+        )
         status = 0
         head_at = 0.0
         fields: Sequence[tuple[bytes, bytes]] = ()
@@ -96,11 +109,3 @@ class RequestContext:
 
 def _is_stream(fields: Sequence[tuple[bytes, bytes]]) -> bool:
     return any(name == b"content-type" and value == _EVENT_STREAM for name, value in fields)
-
-
-def _accepted(scope: Scope) -> str | None:
-    for name, value in scope["headers"]:
-        if name == _RAW:
-            text = value.decode("latin-1")
-            return text if _ACCEPTED.fullmatch(text) else None
-    return None

@@ -42,6 +42,7 @@ class HttpMetrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self._children: dict[tuple[str, str, int], Histogram] = {}
         self._active = Gauge(
             "http_server_active_requests", "Requests that are being served.", registry=registry
         )
@@ -52,6 +53,14 @@ class HttpMetrics:
 
     def ended(self, scope: Scope, *, status: int, seconds: float) -> None:
         """Record a request that ended."""
+        self.ended_on(self._route_of(scope), scope["method"], status=status, seconds=seconds)
+
+    def ended_on(self, route: str, method: str, *, status: int, seconds: float) -> None:
+        """Record a request that ended; `route` is its label."""
         self._active.dec()
-        method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._duration.labels(method, self._route_of(scope), status).observe(seconds)
+        labels = (method if method in _METHODS else "other", route, status)
+        child = self._children.get(labels)
+        if child is None:
+            # `labels` of the library costs more than the rest of this method.
+            self._children[labels] = child = self._duration.labels(*labels)
+        child.observe(seconds)

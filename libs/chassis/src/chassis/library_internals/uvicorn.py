@@ -46,6 +46,11 @@ class HttpProtocol(HttpToolsProtocol):
         del cycle
         return app
 
+    def starts(self, cycle: object) -> bool:
+        """Start `cycle` and return True if it is not an ASGI cycle; a subclass may override it."""
+        del cycle
+        return False
+
     def speaks_websocket(self) -> bool:
         """Return whether a WebSocket protocol is configured."""
         return self._should_upgrade_to_ws()
@@ -64,4 +69,5 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         # The only method that uvicorn calls for every request, including pipelined ones.
-        super()._start_asgi_task(cycle, self.prepared(app, cycle))
+        if not self.starts(cycle):
+            super()._start_asgi_task(cycle, self.prepared(app, cycle))

@@ -87,6 +87,17 @@ def _as_json(_: WrappedLogger, __: str, event: EventDict) -> str:
     return _ENCODER.encode(event)
 
 
+def encoded(value: object) -> str:
+    """Return a value as the JSON of a line."""
+    return _ENCODER.encode(value)
+
+
+def writes_json() -> bool:
+    """Return whether this process writes its lines as JSON, as `configure_logging` set."""
+    processors: list[Processor] = structlog.get_config()["processors"]
+    return processors[-1] is _as_json
+
+
 class _Output:
     """Writes our own lines to standard output without the standard library's handlers.
 

@@ -6,14 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 
 from opentelemetry import trace
-from opentelemetry.context import Context, attach, detach
+from opentelemetry.context import Context, attach, create_key, detach, get_value, set_value
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import (
+    Decision,
+    ParentBased,
+    Sampler,
+    SamplingResult,
+    TraceIdRatioBased,
+)
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from opentelemetry.util.types import AttributeValue
+from opentelemetry.util.types import Attributes, AttributeValue
 
 _propagator = TraceContextTextMapPropagator()
 # The last digit of a traceparent whose trace is sampled: bit 0 of its flags (W3C Trace Context
@@ -37,11 +43,51 @@ def configure_tracing(*, process: str, endpoint: str | None, sample: float) -> N
         return
     provider = TracerProvider(
         resource=Resource.create({"service.name": process}),
-        sampler=ParentBased(TraceIdRatioBased(sample)),
+        sampler=ParentBased(_Roots(sample)),
     )
     exporter = OTLPSpanExporter(endpoint=endpoint.rstrip("/") + "/v1/traces", timeout=2)
     provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=500))
     trace.set_tracer_provider(provider)
+
+
+_SAMPLED_ROOT = create_key("sampled-root")
+
+
+def sampled_root() -> Context:
+    """Return the context of a root span that is recorded, because its caller chose it.
+
+    A caller that serves thousands of requests a second decides by itself which of them it samples:
+    the library's spans that are not recorded cost as much as the rest of such a request.
+    """
+    return set_value(_SAMPLED_ROOT, True, Context())  # noqa: FBT003 - the library's signature
+
+
+class _Roots(Sampler):
+    """Samples a share of the root spans, and those of `sampled_root`."""
+
+    def __init__(self, share: float) -> None:
+        self._share = TraceIdRatioBased(share)
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: trace.SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[trace.Link] | None = None,
+        trace_state: trace.TraceState | None = None,
+    ) -> SamplingResult:
+        """Return the decision for a root span."""
+        if parent_context is not None and get_value(_SAMPLED_ROOT, parent_context):
+            return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes, trace_state)
+        return self._share.should_sample(
+            parent_context, trace_id, name, kind, attributes, links, trace_state
+        )
+
+    def get_description(self) -> str:
+        """Return the name of the sampler."""
+        return f"Roots{{{self._share.get_description()}}}"
 
 
 def current_trace_headers() -> dict[str, str]:

@@ -1,0 +1,92 @@
+"""The log line of each request of a server that can't afford structlog's for every one.
+
+The lines have the fields and the redaction of the others. Those of one turn of the loop are written
+together, so that a burst of requests costs one system call.
+"""
+
+import asyncio
+import logging
+import sys
+import time
+
+import structlog
+
+from chassis.telemetry.logging import encoded, without_secrets, writes_json
+
+_NAME = "chassis.http.access"
+
+log = structlog.get_logger(_NAME)
+
+
+class RequestLines:
+    """Writes the lines. It takes the configuration that applies when it is made.
+
+    Args:
+        process: the process's name, which each line carries.
+    """
+
+    def __init__(self, process: str) -> None:
+        self._fast = writes_json()
+        self._on = log.is_enabled_for(logging.INFO) if self._fast else True
+        self._tail = f'", "process": {encoded(process)}'
+        self._waiting: list[str] = []
+        self._second = 0
+        self._stamp = ""
+
+    def write(
+        self,
+        *,
+        request_id: str,
+        method: str,
+        path: str,
+        status: int,
+        seconds: float,
+        trace: tuple[str, str] | None,
+    ) -> None:
+        """Write one line, at the latest in the loop's next turn.
+
+        Args:
+            request_id: the request's id.
+            method: its method.
+            path: its path, decoded; secrets in it are redacted.
+            status: the status of its response; 0 without one.
+            seconds: how long it took.
+            trace: the ids of its trace and its span.
+        """
+        if not self._on:
+            return
+        ids = {} if trace is None else {"trace_id": trace[0], "span_id": trace[1]}
+        milliseconds = round(seconds * 1000, 1)
+        if not self._fast:
+            log.info(
+                "request ended",
+                request_id=request_id,
+                method=method,
+                path=path,
+                status=status,
+                milliseconds=milliseconds,
+                **ids,
+            )
+            return
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._waiting.append(
+            f'{{"method": "{method}", "path": {encoded(without_secrets(path))}, '
+            f'"status": {status}, "milliseconds": {milliseconds}, "event": "request ended", '
+            f'"request_id": "{without_secrets(request_id)}", "level": "info", '
+            f'"logger": "{_NAME}", "timestamp": "{self._stamp}.{int(now % 1 * 1e6):06}Z'
+            f"{self._tail}"
+            + (f', "trace_id": "{trace[0]}", "span_id": "{trace[1]}"}}\n' if trace else "}\n")
+        )
+
+    def flush(self) -> None:
+        """Write the lines that wait."""
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            sys.stdout.write("".join(waiting))
+            sys.stdout.flush()

@@ -1,0 +1,496 @@
+"""One proxied request of a client and its response."""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from chassis.errors import DomainError
+from chassis.http.context import accepted_id, with_request_id
+from chassis.http.failures import failure_response
+from chassis.unanswered import failure_status
+from chassis.wire_names import REQUEST_ID, raw_name
+from gateway.admission import Admitted
+from gateway.answers import answer_to
+from gateway.errors import Refused
+from gateway.exchange import FieldLines
+from gateway.headers import RequestHead, read_head
+from gateway.path.forwarding import Forwarding
+from gateway.path.links import Outcome
+from gateway.path.request_body import HIGH_WATER_BYTES, RequestBody, stalled
+from gateway.path.response import ResponseWriter
+from gateway.path.server import PathServer
+from gateway.paths import check_path
+from gateway.routes import Route
+from gateway.tracing import NO_TRACE, ROUTE
+
+if TYPE_CHECKING:
+    from gateway.addresses import Origin
+    from gateway.path.protocol import PathProtocol
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_RAW_ID = raw_name(REQUEST_ID)
+
+log = structlog.get_logger(__name__)
+
+
+class _Nobody:
+    """Stands for the event that uvicorn sets to wake the task of an ASGI cycle."""
+
+    def set(self) -> None:
+        """Wake nobody."""
+
+
+class Exchange:
+    """One request and its response; to uvicorn's protocol it is a cycle like those of ASGI.
+
+    States: queued (behind the responses to earlier requests) → admitted, at once or by a task →
+    forwarding (`Forwarding` has the request, once enough of its body arrived) → responding → ended.
+    From each state before "ended" it can be refused, and left by its client.
+
+    Args:
+        client: the connection that the request came on.
+        server: what all exchanges share.
+        route: the request's entry of the route table; None if there is none.
+        method: the request's method.
+        raw_path: its path as sent.
+        target: path and query as sent.
+        lines: its fields as parsed.
+        version: its version of HTTP.
+        keep_alive: whether the connection may be used again.
+        has_body: whether a body follows.
+
+    Attributes:
+        response_started: whether the client was sent a part of the response.
+        response_complete: whether it has all of it.
+        disconnected: whether nobody gets the response.
+        keep_alive: whether the connection stays open after it.
+        authenticated: whether a caller was identified.
+        expects_continue: whether the client waits for `100 Continue` before it sends the body.
+    """
+
+    message_event = _Nobody()
+
+    __slots__ = (
+        "_admitting",
+        "_began",
+        "_body_failure",
+        "_client",
+        "_deadline",
+        "_extra",
+        "_forwarding",
+        "_head",
+        "_head_at",
+        "_headers",
+        "_out",
+        "_ready",
+        "_request_id",
+        "_server",
+        "_settled",
+        "_trace",
+        "_version",
+        "_writer",
+        "authenticated",
+        "body",
+        "disconnected",
+        "expects_continue",
+        "keep_alive",
+        "method",
+        "origin",
+        "raw_method",
+        "raw_path",
+        "response_complete",
+        "response_started",
+        "route",
+        "status",
+        "target",
+    )
+
+    def __init__(  # noqa: PLR0913 - the parts of a request
+        self,
+        client: "PathProtocol",
+        server: PathServer,
+        *,
+        route: Route | None,
+        method: bytes,
+        raw_path: bytes,
+        target: bytes,
+        lines: FieldLines,
+        version: str,
+        keep_alive: bool,
+        has_body: bool,
+    ) -> None:
+        self._client = client
+        self._server = server
+        self.route = route
+        self.raw_method = method
+        self.method = method.decode("latin-1")
+        self.raw_path = raw_path
+        self.target = target
+        self._headers = lines
+        self._version = version
+        self.keep_alive = keep_alive
+        self.expects_continue = False
+        self.response_started = False
+        self.response_complete = False
+        self.disconnected = False
+        self.authenticated = False
+        self.status = 0
+        self.body = RequestBody(
+            expected=has_body,
+            max_bytes=0 if route is None else route.max_body_bytes,
+        )
+        self._body_failure: Refused | None = None
+        self._began = 0.0
+        self._deadline = math.inf
+        self._head: RequestHead | None = None
+        self._head_at = 0.0
+        self._ready = False
+        self._settled = False
+        self._request_id = ""
+        self._trace = NO_TRACE
+        self._extra: FieldLines = []
+        self._out: list[bytes] = []
+        self._writer: ResponseWriter | None = None
+        self._forwarding: Forwarding | None = None
+        self._admitting: asyncio.Task[None] | None = None
+        self.origin: Origin = client.origin_of(lines)
+
+    # The request, as it arrives.
+
+    @property
+    def begun(self) -> bool:
+        """Whether it is its turn, or was."""
+        return self._began > 0
+
+    @property
+    def request_id(self) -> str:
+        """The id of the request."""
+        if not self._request_id:
+            sent = next((value for name, value in self._headers if name == _RAW_ID), None)
+            self._request_id = accepted_id(sent)
+        return self._request_id
+
+    def begin(self) -> None:
+        """Serve the request: it is its turn."""
+        self._began = time.monotonic()
+        self._server.metrics.began()
+        self._server.sweep.add(self)
+        self.attempt(self._admit)
+
+    def on_body(self, part: bytes) -> None:
+        """Take a part of the body."""
+        if self.response_complete or self.disconnected:
+            return
+        try:
+            self.body.take(part, time.monotonic())
+        except Refused as error:
+            self._body_failure = error
+            if self.begun:
+                self.refuse(error)
+            return
+        self._on_request()
+        if self._forwarding is None and self.body.held > HIGH_WATER_BYTES and not self._collects():
+            self._client.pause_body()
+
+    def on_request_complete(self) -> None:
+        """Take the end of the request; one without a body begins now."""
+        self.body.complete = True
+        if not self.begun:
+            self._client.begin_if_first(self)
+        elif not (self.response_complete or self.disconnected):
+            self._on_request()
+
+    def _on_request(self) -> None:
+        if self._forwarding is not None:
+            self._forwarding.send_more()
+        elif self._ready:
+            self.attempt(self._forward)
+
+    def _collects(self) -> bool:
+        """Return whether the whole body is read before a place is taken; its size is limited."""
+        return self._ready and self.route is not None and self.route.bulkhead is not None
+
+    def _admit(self) -> None:
+        head = None
+        try:
+            check_path(self.raw_path)
+            self._head = head = read_head(self._headers, self._server.kinds, version=self._version)
+        finally:
+            self._trace = self._server.traces.begin(
+                method=self.method,
+                place="" if self.route is None else self.route.prefix,
+                path=self.path,
+                lines=self._headers if head is None or head.traced else (),
+                trusted=self.origin.trusted,
+            )
+        route = self.route
+        if route is None:
+            message = f"No route has the path {self.path}. See /docs for the paths of the API."
+            raise Refused(404, message)
+        self._deadline = self._began + route.timeout
+        self.body.begin(head.length, self._began)
+        admitted = self._server.admission.admit_now(self, head, route)
+        if admitted is None:
+            self._admitting = self._client.loop.create_task(self._admit_later(head, route))
+        else:
+            self._admitted(admitted)
+
+    async def _admit_later(self, head: RequestHead, route: Route) -> None:
+        """Admit a request whose admission must ask Valkey, or the users service about a key."""
+        with self.bound():
+            try:
+                admitted = await self._server.admission.admit(self, head, route)
+            except Exception as error:  # noqa: BLE001 - the client gets an answer to each
+                self._admitting = None
+                self.fail(error)
+            else:
+                self._admitting = None
+                self.attempt(lambda: self._admitted(admitted))
+
+    def _admitted(self, admitted: Admitted) -> None:
+        self._extra = admitted.fields
+        self.authenticated = admitted.user_id is not None
+        if admitted.refusal is not None:
+            raise admitted.refusal
+        if self._body_failure is not None:
+            raise self._body_failure
+        self.body.check_length()
+        if self.expects_continue and not (self.body.complete or self.body.begun):
+            self._client.transport.write(_CONTINUE)
+        self.expects_continue = False
+        self._ready = True
+        self._forward()
+        if self._forwarding is None:
+            self._client.resume_body()
+
+    def _forward(self) -> None:
+        """Hand the request over once its body is there, or a part of it suffices."""
+        if not self.body.complete and (not self.body.begun or self._collects()):
+            return
+        head, route = self._head, self.route
+        assert head is not None  # noqa: S101 - it is admitted
+        assert route is not None  # noqa: S101 - likewise
+        forwarding = Forwarding(self, self._client, self._server.served(route), head)
+        self._forwarding = forwarding
+        fields = self._trace.fields
+        if head.baggage and self._server.traces.believes(self.origin):
+            fields = [*fields, *((b"baggage", value) for value in head.baggage)]
+        forwarding.begin(fields, self._deadline)
+
+    # The response.
+
+    def respond(self, status: int, fields: FieldLines) -> None:
+        """Begin the response with a service's status and fields."""
+        route = self.route
+        self._writer = writer = ResponseWriter(
+            status=status,
+            fields=fields,
+            head_only=self.raw_method == b"HEAD",
+            http_10=self._version == "1.0",
+        )
+        if writer.closes:
+            self.keep_alive = False
+        self.status = status
+        self.response_started = True
+        more = [*self._extra, (_RAW_ID, self.request_id.encode())]
+        self._out.append(
+            writer.head(self._client.common_lines(self._headers), more, keep_alive=self.keep_alive)
+        )
+        if route is not None and route.stream:
+            self._head_at = time.monotonic()
+            self._deadline = math.inf
+            self._server.streams.began(self)
+            if self._server.streams.draining:
+                self.end_stream()
+
+    def write(self, data: bytes) -> None:
+        """Add a part of the response's body; `flush` writes it."""
+        if self._writer is not None:
+            self._out.append(self._writer.part(data))
+
+    def flush(self) -> None:
+        """Write what was added."""
+        if self._out:
+            self._client.transport.write(b"".join(self._out))
+            self._out.clear()
+
+    def complete(self, outcome: Outcome) -> None:
+        """End the response."""
+        if self._writer is not None:
+            self._out.append(self._writer.end())
+        self.flush()
+        self.response_complete = True
+        self._settle(outcome)
+        self._client.on_exchange_complete(self)
+
+    def end_stream(self) -> None:
+        """End the response as a complete one, because the process is about to stop."""
+        if not (self.response_complete or self.disconnected):
+            self._cancel()
+            self.complete("answered")
+
+    def refuse(self, error: Refused | DomainError, outcome: Outcome = "cancelled") -> None:
+        """Send a problem document, or close the connection if the response has begun."""
+        if self.response_complete or self.disconnected:
+            return
+        self._cancel()
+        if self.response_started:
+            self._break_off(error, outcome)
+            return
+        self._send(answer_to(Request(self.scope()), error), outcome)
+
+    def fail(self, error: Exception, outcome: Outcome = "cancelled") -> None:
+        """Answer an error that nobody expected; it is logged."""
+        if isinstance(error, (Refused, DomainError)):
+            self.refuse(error, outcome)
+            return
+        with self.bound():
+            answer = failure_response(Request(self.scope()), error)
+        if self.response_complete or self.disconnected:
+            return
+        self._cancel()
+        if self.response_started:
+            self._break_off(error, outcome)
+        else:
+            self._send(answer, outcome)
+
+    def attempt(self, step: Callable[[], None]) -> None:
+        """Do a step; the parser would take an error of it for an error of the client."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - the client gets an answer to each
+            self.fail(error)
+
+    def _send(self, answer: Response, outcome: Outcome) -> None:
+        """Send a response of the gateway itself."""
+        fields = [field for field in answer.raw_headers if field[0] != b"connection"]
+        known = {name for name, _ in fields}
+        self._extra = [field for field in self._extra if field[0] not in known]
+        if answer.headers.get("connection") == "close" or self.expects_continue:
+            # A client that waits for `100 Continue` may send the body or not.
+            self.keep_alive = False
+        self._out.clear()
+        self.respond(answer.status_code, fields)
+        self.write(bytes(answer.body))
+        self.complete(outcome)
+
+    def _break_off(self, error: Exception, outcome: Outcome) -> None:
+        with self.bound():
+            log.warning("response aborted", error=str(error))
+        self.disconnected = True
+        self._settle(outcome)
+        if self._writer is not None and self._writer.closes:
+            self._client.transport.abort()  # a plain end would complete the response
+        else:
+            self.flush()
+            self._client.transport.close()
+
+    # Its ends.
+
+    def leave(self) -> None:
+        """End without a response: the client has gone, or sent what can't be parsed."""
+        if not (self.response_complete or self.disconnected):
+            self.disconnected = True
+            self._cancel()
+            if self.begun:
+                self._settle("cancelled")
+
+    def expire(self, now: float) -> None:
+        """End if the deadline has passed, or if the body does not arrive."""
+        if self._admitting is not None:
+            return  # it has time limits of its own
+        late = now >= self._deadline
+        if not late and (self.body.complete or not self.body.stalled(now)):
+            return
+        if not self.body.complete and not self._client.body_paused:
+            self.refuse(stalled())
+        elif late and self._forwarding is not None:
+            self.refuse(self._forwarding.timed_out(), "late")
+
+    def stop(self) -> None:
+        """Answer that the process stops."""
+        self.refuse(Refused(*failure_status(stopping=True), headers={"Connection": "close"}))
+
+    def pause(self) -> None:
+        """Stop to read from the service: the client does not take the response."""
+        if self._forwarding is not None:
+            self._forwarding.pause()
+
+    def resume(self) -> None:
+        """Read from the service again."""
+        if self._forwarding is not None:
+            self._forwarding.resume()
+
+    def _cancel(self) -> None:
+        if self._admitting is not None:
+            self._admitting.cancel()
+            self._admitting = None
+        if self._forwarding is not None:
+            self._forwarding.cancel()
+
+    def _settle(self, outcome: Outcome) -> None:
+        """Give back what it holds, and record it."""
+        if self._settled:
+            return
+        self._settled = True
+        server = self._server
+        server.sweep.discard(self)
+        seconds = time.monotonic() - self._began
+        if self._forwarding is not None:
+            self._forwarding.settle(outcome)
+        if self._head_at:
+            server.streams.ended(self)
+        measured = self._head_at - self._began if self._head_at else seconds
+        prefix = "unmatched" if self.route is None else self.route.prefix
+        server.metrics.ended_on(prefix, self.method, status=self.status, seconds=measured)
+        self._trace.end(self.status)
+        server.lines.write(
+            request_id=self.request_id,
+            method=self.method,
+            path=self.path,
+            status=self.status,
+            seconds=seconds,
+            trace=self._trace.ids,
+        )
+
+    @property
+    def path(self) -> str:
+        """The path, decoded."""
+        path = self.raw_path.decode("latin-1")
+        return unquote(path) if "%" in path else path
+
+    def scope(self) -> Scope:
+        """Return the request as ASGI has it, for what serves ASGI as well."""
+        scope: Scope = {
+            "type": "http",
+            "method": self.method,
+            "path": self.path,
+            "raw_path": self.raw_path,
+            "query_string": self.target.partition(b"?")[2],
+            "headers": self._headers,
+            "http_version": self._version,
+            "scheme": self._client.scheme,
+            "client": self._client.client,
+            "server": self._client.server,
+            "root_path": "",
+            ROUTE: self.route,
+        }
+        return with_request_id(scope, self.request_id)
+
+    @contextmanager
+    def bound(self) -> Iterator[None]:
+        """Give log lines and spans the ids of this request."""
+        with (
+            structlog.contextvars.bound_contextvars(request_id=self.request_id),
+            self._trace.attached(),
+        ):
+            yield

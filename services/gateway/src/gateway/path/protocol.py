@@ -1,0 +1,301 @@
+"""A client's connection: it serves proxied requests itself, and hands all others to ASGI."""
+
+import asyncio
+import re
+import time
+from collections import deque
+from typing import Any, ClassVar, Protocol, cast
+
+import httptools
+
+from chassis.heads import has_body
+from chassis.library_internals.uvicorn import RequestResponseCycle
+from chassis.protocol import BoundedProtocol
+from gateway.addresses import Addresses, Origin
+from gateway.exchange import FieldLines
+from gateway.path.exchange import Exchange
+from gateway.path.server import CommonLines, PathServer
+from gateway.routes import Route
+
+# A target in origin-form without a fragment (RFC 9112 §3.2.1), which needs no parser.
+_PLAIN_TARGET = re.compile(rb"/[!-\"$-~]*")
+
+type Cycle = Exchange | RequestResponseCycle
+
+
+class Gateway(Protocol):
+    """What the connections of one gateway share; see `gateway.edge.Edge`."""
+
+    addresses: Addresses
+    common_lines: CommonLines
+
+    @property
+    def server(self) -> PathServer:
+        """What all exchanges share."""
+
+    def proxied(
+        self, method: str, raw_path: bytes, fields: FieldLines
+    ) -> tuple[bool, Route | None]:
+        """Return whether an exchange serves the request, and its route."""
+
+
+class PathProtocol(BoundedProtocol):
+    """Serves one connection of a client.
+
+    Requests are served one after the other. A pipelined request waits in uvicorn's queue, behind
+    exchanges and ASGI cycles alike, so that the responses keep the order of the requests.
+
+    Attributes:
+        edge: finds the route of a request, and has what serves it.
+        write_paused: whether the client does not take what is written.
+        body_paused: whether no more of the body is read, because the service does not take it.
+    """
+
+    edge: ClassVar[Gateway]
+    pipeline: deque[Any]
+    write_paused = False
+    body_paused = False
+    _serving: Exchange | None = None
+    _advancing = False
+    _unreadable = False
+    _ended_now = False
+    _fixed_origin: Origin | None = None
+    _idle_since = 0.0
+    _idle_timer: asyncio.TimerHandle | None = None
+
+    @classmethod
+    def of(cls, edge: Gateway) -> type["PathProtocol"]:
+        """Return the protocol of the connections of one gateway."""
+        return type("GatewayProtocol", (cls,), {"edge": edge})
+
+    # The requests.
+
+    def begin_request(self, known: dict[bytes, bytes]) -> None:
+        """Serve the request, or leave it to ASGI."""
+        if self._refused or self.transport.is_closing():
+            return  # the last response closes the connection, and this came in the same packet
+        url = self.url
+        if _PLAIN_TARGET.fullmatch(url):
+            raw_path = url.partition(b"?")[0]
+            target = url
+        else:
+            parsed = httptools.parse_url(url)
+            raw_path = parsed.path
+            raw_path.decode("ascii")  # raises an error, which makes the request a malformed one
+            target = b"%b?%b" % (raw_path, parsed.query) if parsed.query else raw_path
+        method = self.parser.get_method()
+        proxied, route = self.edge.proxied(method.decode("latin-1"), raw_path, self.headers)
+        if not proxied:
+            super().begin_request(known)
+            return
+        version = self.parser.get_http_version()
+        exchange = Exchange(
+            self,
+            self.edge.server,
+            route=route,
+            method=method,
+            raw_path=raw_path,
+            target=target,
+            lines=self.headers,
+            version=version,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            has_body=has_body(known),
+        )
+        exchange.expects_continue = self.expect_100_continue
+        before = self._current
+        self.cycle = cast("RequestResponseCycle", exchange)
+        if before is not None and not before.response_complete:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, None))
+        elif not exchange.body.complete:
+            self._begin(exchange)
+
+    def begin_if_first(self, exchange: Exchange) -> None:
+        """Begin an exchange that waited only for the end of its request."""
+        if not any(exchange is queued for queued, _ in self.pipeline):
+            self._begin(exchange)
+
+    def starts(self, cycle: object) -> bool:
+        """Start an exchange that waited in uvicorn's queue."""
+        if not isinstance(cycle, Exchange):
+            return False
+        self._begin(cycle)
+        return True
+
+    def _begin(self, exchange: Exchange) -> None:
+        self._serving = exchange
+        exchange.begin()
+
+    @property
+    def _current(self) -> Cycle | None:
+        """The newest request's cycle; uvicorn's annotation knows only its own class."""
+        return cast("Cycle | None", self.cycle)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse the data, unless what came before it can't be parsed."""
+        self._ended_now = False
+        if not self._unreadable:
+            super().data_received(data)
+
+    def on_body(self, body: bytes) -> None:
+        """Pass a part of a body on."""
+        current = self._current
+        if isinstance(current, Exchange):
+            self._unread = 0
+            current.on_body(body)
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Pass on the end of a request."""
+        current = self._current
+        if self._reading_head or not isinstance(current, Exchange):
+            super().on_message_complete()
+            return
+        self._unread = 0
+        self._reading_body = False
+        current.on_request_complete()
+
+    # The responses.
+
+    def on_exchange_complete(self, exchange: Exchange) -> None:
+        """Wait for the next request, serve one that waits, or close the connection."""
+        self.server_state.total_requests += 1
+        self._serving = None
+        self.body_paused = False
+        self._ended_now = True
+        if self.transport.is_closing():
+            return
+        if not exchange.keep_alive:
+            self._close_after(exchange)
+            return
+        self.flow.resume_reading()
+        self._advance()
+
+    def _advance(self) -> None:
+        """Serve the requests that wait, in a loop: hundreds of them may be refused at once."""
+        if self._advancing:
+            return
+        self._advancing = True
+        try:
+            while self.pipeline and self._serving is None and not self.transport.is_closing():
+                cycle, app = self.pipeline.pop()
+                self._start_asgi_task(cycle, app)
+                if not isinstance(cycle, Exchange):
+                    return
+        finally:
+            self._advancing = False
+        if self._serving is None and not self.transport.is_closing():
+            if self._unreadable:
+                self._unreadable = False
+                self.send_400_response("")
+            else:
+                self._idle()
+
+    def on_response_complete(self) -> None:
+        """Note the end of an ASGI cycle."""
+        self._idle_since = time.monotonic()
+        super().on_response_complete()
+
+    def _close_after(self, exchange: Exchange) -> None:
+        self.pipeline.clear()
+        if self._reading_body and self._current is exchange:
+            self._stop_waiting()
+            self._linger()
+        else:
+            self.transport.close()
+
+    def _idle(self) -> None:
+        """Wait for the next request, with one timer for as long as the connection lives."""
+        self._idle_since = time.monotonic()
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._check_idle)
+        self.await_request()
+
+    def _check_idle(self) -> None:
+        self._idle_timer = None
+        if self.transport.is_closing() or not self._answered:
+            return  # the end of the response begins a new wait
+        left = self._idle_since + self.timeout_keep_alive - time.monotonic()
+        if left <= 0:
+            self.transport.close()
+        else:
+            self._idle_timer = self.loop.call_later(left, self._check_idle)
+
+    def _keep_waiting(self) -> None:
+        """Restart the timer, unless the last request got its response while it was parsed."""
+        if not self._ended_now or self._reading_head or self._reading_body:
+            super()._keep_waiting()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what can't be parsed, after the responses to the requests before it."""
+        if self._refused or self.transport.is_closing():
+            return  # the last response closes the connection
+        serving = self._serving
+        complete = not (self._reading_head or self._reading_body)
+        waits = serving is not None and (
+            self._current is not serving or self._reading_head or complete
+        )
+        if waits and not self._too_many:
+            self._stop_waiting()
+            self._unreadable = True
+            self.flow.pause_reading()
+        else:
+            super().send_400_response(msg)
+
+    def abandon(self, cycle: RequestResponseCycle) -> None:
+        """End the request that is being served."""
+        if isinstance(current := cast("Cycle", cycle), Exchange):
+            current.leave()
+        else:
+            super().abandon(cycle)
+
+    # The connection.
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End what is being served and what waits."""
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        for cycle in (self._serving, *(cycle for cycle, _ in self.pipeline), self._current):
+            if isinstance(cycle, Exchange):
+                cycle.leave()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Stop the service, too: otherwise the gateway would hold what the client does not read."""
+        self.write_paused = True
+        super().pause_writing()
+        if self._serving is not None:
+            self._serving.pause()
+
+    def resume_writing(self) -> None:
+        """Let the service send again."""
+        self.write_paused = False
+        super().resume_writing()
+        if self._serving is not None:
+            self._serving.resume()
+
+    def pause_body(self) -> None:
+        """Read no more of the body."""
+        self.body_paused = True
+        self.flow.pause_reading()
+
+    def resume_body(self) -> None:
+        """Read the body again."""
+        if self.body_paused:
+            self.body_paused = False
+            self.flow.resume_reading()
+
+    def origin_of(self, lines: FieldLines) -> Origin:
+        """Return where a request came from; only that of a trusted proxy depends on its fields."""
+        if self._fixed_origin is not None:
+            return self._fixed_origin
+        origin = self.edge.addresses.origin({"client": self.client, "headers": lines})
+        if not origin.trusted:
+            self._fixed_origin = origin
+        return origin
+
+    def common_lines(self, lines: FieldLines) -> bytes:
+        """Return the lines of the fields that every response carries."""
+        sent = next((value.strip() for name, value in lines if name == b"origin"), None)
+        return self.edge.common_lines.of(sent, self.server_state.default_headers)
