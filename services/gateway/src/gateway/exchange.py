@@ -23,6 +23,8 @@ class UpstreamRequest:
         route: its entry of the route table.
         fields: the client's fields. A link may replace them; what the service gets is made of them.
         authenticated: whether a caller was identified.
+        authority: the host and scheme that the service is told; they may be part of its response.
+        has_body: whether a body follows, which links don't see.
     """
 
     method: bytes
@@ -30,6 +32,8 @@ class UpstreamRequest:
     route: Route
     fields: FieldLines = field(default_factory=list)
     authenticated: bool = False
+    authority: bytes = b""
+    has_body: bool = False
 
 
 class Forms(Protocol):

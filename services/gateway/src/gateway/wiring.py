@@ -1,6 +1,7 @@
 """The composition root: opens everything that the gateway holds while it runs."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,12 +23,15 @@ from gateway.bulkheads import Bulkheads
 from gateway.documents import Documents
 from gateway.ended_sessions import SessionsEnded
 from gateway.exports import Exports
+from gateway.guards.guard import guards_of
 from gateway.limits import open_limits
+from gateway.links.cache import Cache
+from gateway.links.cache_metrics import CacheMetrics
 from gateway.methods import Methods
-from gateway.path.links import NoDuties
+from gateway.path.links import Duties
 from gateway.path.server import PathServer
 from gateway.path.sweep import Sweep
-from gateway.routes import RouteTable
+from gateway.routes import SERVICES, RouteTable
 from gateway.settings import GatewaySettings
 from gateway.socket_bounds import UNLIMITED, SocketBounds, SocketMetrics
 from gateway.streams import Streams
@@ -125,7 +129,7 @@ async def open_resources(
             metrics=door.metrics,
             lines=lines,
             sweep=sweep,
-            duties=NoDuties(),
+            duties=_duties(settings, process),
         )
         exports = Exports(
             upstreams=upstreams,
@@ -148,3 +152,15 @@ async def open_resources(
         )
         server.stop()
         lines.flush()
+
+
+def _duties(settings: GatewaySettings, process: Process) -> Duties:
+    cache = None
+    if settings.cache_bytes:
+        cache = Cache(
+            max_bytes=settings.cache_bytes,
+            clock=time.monotonic,
+            metrics=CacheMetrics(process.registry),
+        )
+    guards = guards_of(SERVICES, ceiling=settings.upstream_concurrency, registry=process.registry)
+    return Duties(cache=cache, guards=guards)

@@ -155,7 +155,7 @@ def test_many_variants_push_out_the_oldest(clients):
         language = b"l%d" % number
         answer = answer_with(b"max-age=10", (b"vary", b"accept-language"), body=language)
         clients.fetch((b"accept-language", language), answer=answer)
-    target = clients.cache.copies.target(TARGET)
+    target = clients.cache.copies.target(b" " + TARGET)
     assert len(target.copies) == 8
     assert isinstance(clients.enter((b"accept-language", b"l0"))[1], Fetch)
 
@@ -163,6 +163,16 @@ def test_many_variants_push_out_the_oldest(clients):
 def test_each_query_has_its_own_copy(clients):
     clients.fetch()
     assert isinstance(clients.enter(target=TARGET + b"&x=1")[1], Fetch)
+
+
+@pytest.mark.parametrize("terms", [{"authority": b"https://evil.example"}, {"has_body": True}])
+def test_neither_the_host_nor_a_body_can_put_something_into_the_copy_of_others(clients, terms):
+    clients.fetch()
+    request = clients.request()
+    for name, value in terms.items():
+        setattr(request, name, value)
+    assert not isinstance(clients.cache.enter(request, clients.resumed.append), UpstreamAnswer)
+    assert isinstance(clients.enter()[1], UpstreamAnswer)
 
 
 def test_a_request_with_a_token_gets_a_copy_only_if_the_response_says_public(clients):
@@ -190,7 +200,7 @@ def test_a_response_to_a_token_spoils_no_copy_of_others(clients):
     clients.now = 10
     _, fetch = clients.enter()
     fetch.left()
-    clients.cache.copies.target(TARGET).public = True
+    clients.cache.copies.target(b" " + TARGET).public = True
     clients.fetch(TOKEN, control=b"private")
     _, fetch = clients.enter()
     assert isinstance(fetch, Fetch)

@@ -161,7 +161,9 @@ def test_a_response_too_large_to_be_held_streams_to_its_client_alone(clients):
     first, second = clients.enter(CACHED, GZIP), clients.enter(CACHED)
     first.overflow(200, answer().fields)
     assert not second.waiting
-    assert clients.enter(CACHED).take() is None
+    alone = clients.enter(CACHED)
+    assert not alone.waiting
+    assert not alone.answered
     with pytest.raises(Refused) as caught:
         clients.enter(CACHED, XML).overflow(200, answer().fields)
     assert caught.value.status == 406

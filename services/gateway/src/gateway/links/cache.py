@@ -133,13 +133,15 @@ class Cache:
             another one is asking; None if it has to ask for itself alone.
         """
         names = {name for name, _ in request.fields}
-        if request.method not in {b"GET", b"HEAD"} or names & _UNSHARED_REQUEST:
+        # The body of a GET could select the response, and is no part of the key.
+        unshared = request.has_body or names & _UNSHARED_REQUEST
+        if request.method not in {b"GET", b"HEAD"} or unshared:
             self._metrics.count(Use.BYPASS)
             return None
         read = _read_of(request)
         request.fields = _for_service(request.fields)
         now = self._clock()
-        target = self.copies.target(request.target)
+        target = self.copies.target(b"%b %b" % (request.authority, request.target))
         copy = target.copies.get(target.selection(read.fields))
         if read.token and not target.public:
             self._metrics.count(Use.BYPASS)

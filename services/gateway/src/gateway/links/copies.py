@@ -84,7 +84,7 @@ class Target:
     """All that is known of one target.
 
     Attributes:
-        name: path and query.
+        name: scheme, host, path and query.
         kept: whether it was not dropped.
         vary: the names in the `Vary` of its last response, sorted.
         copies: its copies.

@@ -36,12 +36,14 @@ class RouteLinks:
 
     Attributes:
         standing: the fields that every response of the route has.
+        cacheable: whether copies of its responses are kept.
     """
 
     def __init__(self, route: Route, *, cache: Cache | None) -> None:
         self.standing = standing_fields(route)
         self._represented = route.represented and not route.stream
         self._cache = cache if route.cacheable else None
+        self.cacheable = self._cache is not None
 
     def enter(self, request: UpstreamRequest, resume: Callable[[], None]) -> "Passage | None":
         """Let a request enter; its fields become those for the service.
@@ -117,13 +119,17 @@ class Passage:
 
         ask()
 
-    def take(self) -> UpstreamAnswer | None:
+    def take(self) -> UpstreamAnswer:
         """Return the response that was found, as the client prefers it.
 
         Raises:
             Refused: it has no form that the client accepts.
+            LookupError: there is none; see `answered`.
         """
-        return None if self._found is None else represented(self._choice, self._found)
+        if self._found is None:
+            message = "the passage has no response: ask the service"
+            raise LookupError(message)
+        return represented(self._choice, self._found)
 
     def holds(self, status: int, fields: FieldLines) -> bool:
         """Return whether the service's response is held until it is whole, for `finish`."""

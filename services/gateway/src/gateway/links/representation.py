@@ -103,17 +103,24 @@ def _preconditions(
     """Return the known tags of the client, and the fields without marks in preconditions."""
     if_match = value_of(fields, b"if-match")
     if if_match is not None:
-        fields = replaced(fields, [(b"if-match", without_marks(if_match))])
+        fields = _with(fields, b"if-match", if_match, without_marks(if_match))
     if_none_match = value_of(fields, b"if-none-match")
     if if_none_match is None:
         return (), fields
-    if method not in _READS or if_none_match.strip() == b"*":
-        return (), replaced(fields, [(b"if-none-match", without_marks(if_none_match))])
+    unmarked = without_marks(if_none_match)
+    json = media is Media.JSON and unmarked == if_none_match
+    if json or method not in _READS or if_none_match.strip() == b"*":
+        return (), _with(fields, b"if-none-match", if_none_match, unmarked)
     known = tuple(of_media(if_none_match, xml=media is Media.XML))
     if not known:
         return (), without(fields, b"if-none-match")
     tags = b", ".join(dict.fromkeys(tag for tag, _ in known))
     return known, replaced(fields, [(b"if-none-match", tags)])
+
+
+def _with(fields: FieldLines, name: bytes, old: bytes, new: bytes) -> FieldLines:
+    """Return the fields with another value of one; its lines stay as they are if it is the same."""
+    return fields if new == old else replaced(fields, [(name, new)])
 
 
 def needs_whole(choice: Choice, status: int, fields: FieldLines) -> bool:

@@ -23,6 +23,7 @@ from gateway.answers import answer_to
 from gateway.errors import Refused
 from gateway.exchange import FieldLines
 from gateway.headers import RequestHead, read_head
+from gateway.links.problems import as_accepted
 from gateway.path.forwarding import Forwarding
 from gateway.path.links import Outcome
 from gateway.path.request_body import HIGH_WATER_BYTES, RequestBody, stalled
@@ -236,6 +237,9 @@ class Exchange:
         if route is None:
             message = f"No route has the path {self.path}. See /docs for the paths of the API."
             raise Refused(404, message)
+        links = self._server.served(route).links
+        if links is not None:
+            self._extra = links.standing
         self._deadline = self._began + route.timeout
         self.body.begin(head.length, self._began)
         admitted = self._server.admission.admit_now(self, head, route)
@@ -257,7 +261,7 @@ class Exchange:
                 self.attempt(lambda: self._admitted(admitted))
 
     def _admitted(self, admitted: Admitted) -> None:
-        self._extra = admitted.fields
+        self._extra = [*self._extra, *admitted.fields]
         self.authenticated = admitted.user_id is not None
         if admitted.refusal is not None:
             raise admitted.refusal
@@ -379,8 +383,9 @@ class Exchange:
             # A client that waits for `100 Continue` may send the body or not.
             self.keep_alive = False
         self._out.clear()
+        fields, body = as_accepted(self._headers, fields, bytes(answer.body))
         self.respond(answer.status_code, fields)
-        self.write(bytes(answer.body))
+        self.write(body)
         self.complete(outcome)
 
     def _break_off(self, error: Exception, outcome: Outcome) -> None:
@@ -414,7 +419,7 @@ class Exchange:
         if not self.body.complete and not self._client.body_paused:
             self.refuse(stalled())
         elif late and self._forwarding is not None:
-            self.refuse(self._forwarding.timed_out(), "late")
+            self._forwarding.expire()
 
     def stop(self) -> None:
         """Answer that the process stops."""

@@ -8,8 +8,10 @@ from chassis.raw_problems import Fields
 from chassis.telemetry.request_lines import RequestLines
 from gateway.admission import Admission
 from gateway.bulkheads import Bulkhead, Bulkheads
+from gateway.guards.guard import Guard
 from gateway.headers import Kinds
-from gateway.path.links import Duties, Guard, Link
+from gateway.links.passage import RouteLinks
+from gateway.path.links import Duties
 from gateway.path.sweep import Sweep
 from gateway.pool import Pool
 from gateway.routes import Route
@@ -31,7 +33,7 @@ class ServedRoute:
         upstream: its service.
         pool: the connections that its requests take.
         bulkhead: its bulkhead, if any.
-        links: what its requests and responses pass.
+        links: what its requests and responses pass, if anything.
         guard: decides whether its service gets another request, if any.
     """
 
@@ -39,7 +41,7 @@ class ServedRoute:
     upstream: Upstream
     pool: Pool
     bulkhead: Bulkhead | None
-    links: tuple[Link, ...]
+    links: RouteLinks | None
     guard: Guard | None
 
 
@@ -93,8 +95,8 @@ class PathServer:
                 upstream=upstream,
                 pool=upstream.streams if route.stream else upstream.requests,
                 bulkhead=self._bulkheads.of(route),
-                links=() if route.stream else self._duties.links(route),
-                guard=self._duties.guard(route.service),
+                links=self._duties.links(route),
+                guard=self._duties.guard(route),
             )
         return served
 
