@@ -22,7 +22,7 @@ from chassis.library_internals.uvicorn import (
     HttpProtocol,
     RequestResponseCycle,
 )
-from chassis.raw_problems import Fields, raw_problem
+from chassis.raw_problems import Fields, RawProblem, raw_problem
 from chassis.unanswered import answering
 
 MAX_TARGET_BYTES = 32 * 1024
@@ -373,12 +373,16 @@ class BoundedProtocol(HttpProtocol):
 
     def _answer(self) -> bytes:
         status, detail, more = self._refusal
-        problem = raw_problem(status, detail)
+        problem = self.represented(raw_problem(status, detail))
         log.info("request rejected", status=status, detail=detail, request_id=problem.request_id)
         common = [*self.server_state.default_headers, *self._common_fields(self._request_fields)]
         lines = [b"%b: %b\r\n" % field for field in (*problem.fields, *more, *common)]
         body = b"" if self.parser.get_method() == b"HEAD" else problem.body
         return b"".join([STATUS_LINE[status], *lines, b"\r\n", body])
+
+    def represented(self, problem: RawProblem) -> RawProblem:
+        """Return the response to a rejected request; a subclass may give it another form."""
+        return problem
 
     def _await_head(self, seconds: float) -> None:
         self._stop_waiting()

@@ -27,6 +27,7 @@ from gateway.guards.guard import guards_of
 from gateway.limits import open_limits
 from gateway.links.cache import Cache
 from gateway.links.cache_metrics import CacheMetrics
+from gateway.links.problems import AcceptedProblems
 from gateway.methods import Methods
 from gateway.path.links import Duties
 from gateway.path.server import PathServer
@@ -146,7 +147,7 @@ async def open_resources(
             paths=Paths(
                 server=server,
                 websocket=RequestContext(sockets, metrics=door.metrics),
-                exports=served(exports),
+                exports=AcceptedProblems(served(exports)),
             ),
             documents=Documents(upstreams=upstreams, table=door.table),
         )
