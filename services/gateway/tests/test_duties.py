@@ -55,8 +55,11 @@ async def opened(shop, port=0):
     server = await asyncio.start_server(shop, "127.0.0.1", port)
     shop.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server:
-        yield shop
-        server.close_clients()
+        try:
+            yield shop
+        finally:
+            shop.go_on.set()
+            server.close_clients()
 
 
 @pytest.fixture
