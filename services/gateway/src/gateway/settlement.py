@@ -93,6 +93,7 @@ class Settlement:
         self._settled = settled
         self._failed = failed
         self._timer: asyncio.TimerHandle | None = None
+        self._due_at = 0.0
         self._task: asyncio.Task[None] | None = None
         self._began = 0.0
 
@@ -104,9 +105,10 @@ class Settlement:
         wait = _SOONEST_SECONDS if soon else PERIOD_SECONDS
         at = max(self._began + wait, loop.time()) if soon else loop.time() + wait
         if self._timer is not None:
-            if self._timer.when() <= at:
+            if self._due_at <= at:
                 return
             self._timer.cancel()
+        self._due_at = at  # uvloop's handles do not tell it
         self._timer = loop.call_at(at, self._call)
 
     def _call(self) -> None:

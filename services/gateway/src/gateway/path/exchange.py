@@ -3,21 +3,16 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Scope
 
 from chassis.errors import DomainError
-from chassis.http.context import accepted_id, with_request_id
 from chassis.http.failures import failure_response
 from chassis.unanswered import failure_status
-from chassis.wire_names import REQUEST_ID, raw_name
 from gateway.admission import Admitted
 from gateway.answers import answer_to
 from gateway.errors import Refused
@@ -26,19 +21,17 @@ from gateway.headers import RequestHead, read_head
 from gateway.links.problems import as_accepted
 from gateway.path.forwarding import Forwarding
 from gateway.path.links import Outcome
+from gateway.path.request import RAW_ID, ProxiedRequest
 from gateway.path.request_body import HIGH_WATER_BYTES, RequestBody, stalled
 from gateway.path.response import ResponseWriter
 from gateway.path.server import PathServer
 from gateway.paths import check_path
 from gateway.routes import Route
-from gateway.tracing import NO_TRACE, ROUTE
 
 if TYPE_CHECKING:
-    from gateway.addresses import Origin
     from gateway.path.protocol import PathProtocol
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_RAW_ID = raw_name(REQUEST_ID)
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +43,7 @@ class _Nobody:
         """Wake nobody."""
 
 
-class Exchange:
+class Exchange(ProxiedRequest):
     """One request and its response; to uvicorn's protocol it is a cycle like those of ASGI.
 
     States: queued (behind the responses to earlier requests) → admitted, at once or by a task →
@@ -90,29 +83,19 @@ class Exchange:
         "_forwarding",
         "_head",
         "_head_at",
-        "_headers",
         "_out",
         "_ready",
-        "_request_id",
         "_server",
         "_settled",
-        "_trace",
-        "_version",
         "_writer",
         "authenticated",
         "body",
         "disconnected",
         "expects_continue",
         "keep_alive",
-        "method",
-        "origin",
-        "raw_method",
-        "raw_path",
         "response_complete",
         "response_started",
-        "route",
         "status",
-        "target",
     )
 
     def __init__(  # noqa: PLR0913 - the parts of a request
@@ -129,15 +112,12 @@ class Exchange:
         keep_alive: bool,
         has_body: bool,
     ) -> None:
+        super().__init__(
+            client, method=method, raw_path=raw_path, target=target, lines=lines, version=version
+        )
         self._client = client
         self._server = server
         self.route = route
-        self.raw_method = method
-        self.method = method.decode("latin-1")
-        self.raw_path = raw_path
-        self.target = target
-        self._headers = lines
-        self._version = version
         self.keep_alive = keep_alive
         self.expects_continue = False
         self.response_started = False
@@ -156,14 +136,11 @@ class Exchange:
         self._head_at = 0.0
         self._ready = False
         self._settled = False
-        self._request_id = ""
-        self._trace = NO_TRACE
         self._extra: FieldLines = []
         self._out: list[bytes] = []
         self._writer: ResponseWriter | None = None
         self._forwarding: Forwarding | None = None
         self._admitting: asyncio.Task[None] | None = None
-        self.origin: Origin = client.origin_of(lines)
 
     # The request, as it arrives.
 
@@ -171,14 +148,6 @@ class Exchange:
     def begun(self) -> bool:
         """Whether it is its turn, or was."""
         return self._began > 0
-
-    @property
-    def request_id(self) -> str:
-        """The id of the request."""
-        if not self._request_id:
-            sent = next((value for name, value in self._headers if name == _RAW_ID), None)
-            self._request_id = accepted_id(sent)
-        return self._request_id
 
     def begin(self) -> None:
         """Serve the request: it is its turn."""
@@ -224,13 +193,13 @@ class Exchange:
         head = None
         try:
             check_path(self.raw_path)
-            self._head = head = read_head(self._headers, self._server.kinds, version=self._version)
+            self._head = head = read_head(self.lines, self._server.kinds, version=self.version)
         finally:
-            self._trace = self._server.traces.begin(
+            self.trace = self._server.traces.begin(
                 method=self.method,
                 place="" if self.route is None else self.route.prefix,
                 path=self.path,
-                lines=self._headers if head is None or head.traced else (),
+                lines=self.lines if head is None or head.traced else (),
                 trusted=self.origin.trusted,
             )
         route = self.route
@@ -285,7 +254,7 @@ class Exchange:
         assert route is not None  # noqa: S101 - likewise
         forwarding = Forwarding(self, self._client, self._server.served(route), head)
         self._forwarding = forwarding
-        fields = self._trace.fields
+        fields = self.trace.fields
         if head.baggage and self._server.traces.believes(self.origin):
             fields = [*fields, *((b"baggage", value) for value in head.baggage)]
         forwarding.begin(fields, self._deadline)
@@ -299,15 +268,15 @@ class Exchange:
             status=status,
             fields=fields,
             head_only=self.raw_method == b"HEAD",
-            http_10=self._version == "1.0",
+            http_10=self.version == "1.0",
         )
         if writer.closes:
             self.keep_alive = False
         self.status = status
         self.response_started = True
-        more = [*self._extra, (_RAW_ID, self.request_id.encode())]
+        more = [*self._extra, (RAW_ID, self.request_id.encode())]
         self._out.append(
-            writer.head(self._client.common_lines(self._headers), more, keep_alive=self.keep_alive)
+            writer.head(self._client.common_lines(self.lines), more, keep_alive=self.keep_alive)
         )
         if route is not None and route.stream:
             self._head_at = time.monotonic()
@@ -457,45 +426,12 @@ class Exchange:
         measured = self._head_at - self._began if self._head_at else seconds
         prefix = "unmatched" if self.route is None else self.route.prefix
         server.metrics.ended_on(prefix, self.method, status=self.status, seconds=measured)
-        self._trace.end(self.status)
+        self.trace.end(self.status)
         server.lines.write(
             request_id=self.request_id,
             method=self.method,
             path=self.path,
             status=self.status,
             seconds=seconds,
-            trace=self._trace.ids,
+            trace=self.trace.ids,
         )
-
-    @property
-    def path(self) -> str:
-        """The path, decoded."""
-        path = self.raw_path.decode("latin-1")
-        return unquote(path) if "%" in path else path
-
-    def scope(self) -> Scope:
-        """Return the request as ASGI has it, for what serves ASGI as well."""
-        scope: Scope = {
-            "type": "http",
-            "method": self.method,
-            "path": self.path,
-            "raw_path": self.raw_path,
-            "query_string": self.target.partition(b"?")[2],
-            "headers": self._headers,
-            "http_version": self._version,
-            "scheme": self._client.scheme,
-            "client": self._client.client,
-            "server": self._client.server,
-            "root_path": "",
-            ROUTE: self.route,
-        }
-        return with_request_id(scope, self.request_id)
-
-    @contextmanager
-    def bound(self) -> Iterator[None]:
-        """Give log lines and spans the ids of this request."""
-        with (
-            structlog.contextvars.bound_contextvars(request_id=self.request_id),
-            self._trace.attached(),
-        ):
-            yield

@@ -1,0 +1,116 @@
+"""A request that is proxied, as its client sent it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import structlog
+from starlette.types import Scope
+
+from chassis.http.context import accepted_id, with_request_id
+from chassis.wire_names import REQUEST_ID, raw_name
+from gateway.addresses import Origin
+from gateway.exchange import FieldLines
+from gateway.routes import Route
+from gateway.tracing import NO_TRACE, ROUTE, RequestTrace
+
+if TYPE_CHECKING:
+    from gateway.path.protocol import PathProtocol
+
+RAW_ID = raw_name(REQUEST_ID)
+
+
+class ProxiedRequest:
+    """The head of a request, its id and its trace.
+
+    Args:
+        client: the connection that it came on.
+        method: its method.
+        raw_path: its path as sent.
+        target: path and query as sent.
+        lines: its fields as parsed.
+        version: its version of HTTP.
+
+    Attributes:
+        origin: where it came from.
+        route: its entry of the route table; None if there is none.
+        trace: its trace.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_request_id",
+        "lines",
+        "method",
+        "origin",
+        "raw_method",
+        "raw_path",
+        "route",
+        "target",
+        "trace",
+        "version",
+    )
+
+    def __init__(
+        self,
+        client: "PathProtocol",
+        *,
+        method: bytes,
+        raw_path: bytes,
+        target: bytes,
+        lines: FieldLines,
+        version: str,
+    ) -> None:
+        self._connection = client
+        self._request_id = ""
+        self.raw_method = method
+        self.method = method.decode("latin-1")
+        self.raw_path = raw_path
+        self.target = target
+        self.lines = lines
+        self.version = version
+        self.origin: Origin = client.origin_of(lines)
+        self.route: Route | None = None
+        self.trace: RequestTrace = NO_TRACE
+
+    @property
+    def request_id(self) -> str:
+        """The id of the request."""
+        if not self._request_id:
+            sent = next((value for name, value in self.lines if name == RAW_ID), None)
+            self._request_id = accepted_id(sent)
+        return self._request_id
+
+    @property
+    def path(self) -> str:
+        """The path, decoded."""
+        path = self.raw_path.decode("latin-1")
+        return unquote(path) if "%" in path else path
+
+    def scope(self) -> Scope:
+        """Return the request as ASGI has it, for what serves ASGI as well."""
+        scope: Scope = {
+            "type": "http",
+            "method": self.method,
+            "path": self.path,
+            "raw_path": self.raw_path,
+            "query_string": self.target.partition(b"?")[2],
+            "headers": self.lines,
+            "http_version": self.version,
+            "scheme": self._connection.scheme,
+            "client": self._connection.client,
+            "server": self._connection.server,
+            "root_path": "",
+            ROUTE: self.route,
+        }
+        return with_request_id(scope, self.request_id)
+
+    @contextmanager
+    def bound(self) -> Iterator[None]:
+        """Give log lines and spans the ids of this request."""
+        with (
+            structlog.contextvars.bound_contextvars(request_id=self.request_id),
+            self.trace.attached(),
+        ):
+            yield
