@@ -202,7 +202,9 @@ async def test_a_store_that_hangs_is_waited_for_three_times_and_then_left_alone(
     async with server:
         port = server.sockets[0].getsockname()[1]
         gateway = await start(
-            valkey_url=SecretStr(f"valkey://127.0.0.1:{port}/0"), slipway_limits="on"
+            valkey_url=SecretStr(f"valkey://127.0.0.1:{port}/0"),
+            slipway_limits="on",
+            valkey_timeout=0.05,
         )
         before = asked
         async with asyncio.timeout(10):

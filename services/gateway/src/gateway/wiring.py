@@ -41,6 +41,7 @@ from gateway.upstreams import open_upstreams
 from gateway.websockets import Sockets
 
 NAME = "gateway"
+_WARM_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +133,9 @@ async def open_resources(
             sweep=sweep,
             duties=_duties(settings, process),
         )
+        pools = (upstream.requests for upstream in upstreams.values())
+        # A service that is not there yet must not keep the gateway from becoming ready.
+        await asyncio.gather(*(pool.warm(seconds=_WARM_SECONDS) for pool in pools))
         exports = Exports(
             upstreams=upstreams,
             admission=admission,

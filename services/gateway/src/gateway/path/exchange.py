@@ -352,7 +352,7 @@ class Exchange(ProxiedRequest):
             # A client that waits for `100 Continue` may send the body or not.
             self.keep_alive = False
         self._out.clear()
-        fields, body = as_accepted(self._headers, fields, bytes(answer.body))
+        fields, body = as_accepted(self.lines, fields, bytes(answer.body))
         self.respond(answer.status_code, fields)
         self.write(body)
         self.complete(outcome)
