@@ -227,4 +227,5 @@ class GatewaySettings(_UpstreamUrls, ProcessSettings, TokenSettings):
             "unsubscribe": parse(self.limit_unsubscribe),
             "api_key": parse(self.limit_api_key),
             "api_key_exchange": parse(self.limit_api_key_exchange),
+            "documents": parse(self.limit_documents),
         }

@@ -29,6 +29,7 @@ from gateway.links.cache import Cache
 from gateway.links.cache_metrics import CacheMetrics
 from gateway.links.problems import AcceptedProblems
 from gateway.methods import Methods
+from gateway.own_limits import OwnCounts
 from gateway.path.links import Duties
 from gateway.path.server import PathServer
 from gateway.path.sweep import Sweep
@@ -69,6 +70,7 @@ class Door:
     traces: Traces
     methods: Methods
     metrics: HttpMetrics
+    own_counts: OwnCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +97,7 @@ async def open_resources(
         open_upstreams(settings, process.registry) as upstreams,
         open_limits(settings, process.registry) as limits,
     ):
+        door.own_counts.limits = limits
         admission = Admission(
             verifier=verifier,
             api_keys=ApiKeys(
