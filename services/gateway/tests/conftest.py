@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from chassis.process import Process, Protocols, _server
 from chassis.settings import Environment
 from gateway.app import create_app, protocols_of
+from gateway.edge import Edge
 from gateway.routes import ROUTES
 from gateway.settings import GatewaySettings
 from localservers import ValkeyServer
@@ -261,6 +262,18 @@ class Running:
     port: int
     process: Process
     http: httpx.AsyncClient
+    app: Edge
+
+    @property
+    def server(self):
+        """What all exchanges share."""
+        return self.app.server
+
+    def route(self, service):
+        """Return a route that has its requests answered by the service."""
+        paths = {"users": "/api/v1/auth/token", "orders": "/api/v1/products"}
+        method = "POST" if service == "users" else "GET"
+        return self.app.proxied(method, paths[service].encode(), [])[1]
 
     @property
     def url(self):
@@ -285,7 +298,7 @@ async def running(settings, routes=ROUTES) -> AsyncIterator[Running]:
             base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=_CLIENT_SECONDS
         ) as http,
     ):
-        yield Running(port=port, process=process, http=http)
+        yield Running(port=port, process=process, http=http, app=app)
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """The form in which a client gets a response: JSON or XML, compressed or not, with its own tag."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from chassis.wire_names import JSON, PROBLEM
@@ -27,6 +28,7 @@ _COMPRESSIBLE = frozenset({_JSON, _XML, b"application/javascript", b"image/svg+x
 _EVENTS = b"text/event-stream"
 NEGOTIATED_FIELDS: Final = frozenset({b"accept", b"accept-encoding", b"if-match", b"if-none-match"})
 """The fields of a request that `choice_of` reads. Without any of them every response stays."""
+_READ = NEGOTIATED_FIELDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +53,7 @@ class Choice:
     @property
     def changes_nothing(self) -> bool:
         """Whether every response is passed back as the service made it."""
-        return self == _PLAIN
-
-
-_PLAIN = Choice()
+        return self.coding is None and self.media is self.problem is Media.JSON and not self.known
 
 
 def choice_of(request: UpstreamRequest) -> Choice:
@@ -63,8 +62,31 @@ def choice_of(request: UpstreamRequest) -> Choice:
     Raises:
         Refused: 406 if the client accepts neither JSON nor XML.
     """
-    fields = request.fields
-    accept = _preferences(fields, b"accept")
+    sent = {name: value_of(request.fields, name) for name, _ in request.fields if name in _READ}
+    choice = _preferred(
+        sent.get(b"accept"), sent.get(b"accept-encoding"), head=request.method == b"HEAD"
+    )
+    changes = []
+    if choice.media is Media.XML:
+        changes.append((b"accept", _JSON))
+    if choice.coding is not None:
+        changes.append((b"accept-encoding", b"identity"))
+    if changes:
+        request.fields = replaced(request.fields, changes)
+    if b"if-match" in sent or b"if-none-match" in sent:
+        known, request.fields = _preconditions(request.method, request.fields, choice.media)
+        if known:
+            return replace(choice, known=known)
+    return choice
+
+
+@lru_cache(maxsize=256)
+def _preferred(accept: bytes | None, accept_encoding: bytes | None, *, head: bool) -> Choice:
+    """Return what a client prefers. Few clients differ, so most are remembered."""
+    if accept is not None and len(accept) > _MAX_PREFERENCES:
+        accept = None
+    if accept_encoding is not None and len(accept_encoding) > _MAX_PREFERENCES:
+        accept_encoding = None
     media = Media.JSON if accept is None else media_for(accept)
     if media is None:
         message = (
@@ -72,29 +94,12 @@ def choice_of(request: UpstreamRequest) -> Choice:
             "one of these types; name one, or leave the header out."
         )
         raise Refused(406, message)
-    accept_encoding = _preferences(fields, b"accept-encoding")
-    coding = None if accept_encoding is None else coding_for(accept_encoding)
-    changes = []
-    if media is Media.XML:
-        changes.append((b"accept", _JSON))
-    if coding is not None:
-        changes.append((b"accept-encoding", b"identity"))
-    if changes:
-        fields = replaced(fields, changes)
-    known, fields = _preconditions(request.method, fields, media)
-    request.fields = fields
     return Choice(
-        head=request.method == b"HEAD",
+        head=head,
         media=media,
         problem=Media.JSON if accept is None else media_of_problem(accept),
-        coding=coding,
-        known=known,
+        coding=None if accept_encoding is None else coding_for(accept_encoding),
     )
-
-
-def _preferences(fields: FieldLines, name: bytes) -> bytes | None:
-    value = value_of(fields, name)
-    return None if value is None or len(value) > _MAX_PREFERENCES else value
 
 
 def _preconditions(

@@ -21,7 +21,7 @@ from gateway.headers import RequestHead, read_head
 from gateway.links.problems import as_accepted
 from gateway.path.forwarding import Forwarding
 from gateway.path.links import Outcome
-from gateway.path.request import RAW_ID, ProxiedRequest
+from gateway.path.request import RAW_ID, Nobody, ProxiedRequest
 from gateway.path.request_body import HIGH_WATER_BYTES, RequestBody, stalled
 from gateway.path.response import ResponseWriter
 from gateway.path.server import PathServer
@@ -31,16 +31,10 @@ from gateway.routes import Route
 if TYPE_CHECKING:
     from gateway.path.protocol import PathProtocol
 
+_CLOSE = {"Connection": "close"}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 log = structlog.get_logger(__name__)
-
-
-class _Nobody:
-    """Stands for the event that uvicorn sets to wake the task of an ASGI cycle."""
-
-    def set(self) -> None:
-        """Wake nobody."""
 
 
 class Exchange(ProxiedRequest):
@@ -54,24 +48,20 @@ class Exchange(ProxiedRequest):
         client: the connection that the request came on.
         server: what all exchanges share.
         route: the request's entry of the route table; None if there is none.
-        method: the request's method.
-        raw_path: its path as sent.
-        target: path and query as sent.
-        lines: its fields as parsed.
-        version: its version of HTTP.
+        method: like `raw_path`, `target`, `lines` and `version`: see `ProxiedRequest`.
         keep_alive: whether the connection may be used again.
         has_body: whether a body follows.
 
     Attributes:
-        response_started: whether the client was sent a part of the response.
-        response_complete: whether it has all of it.
+        response_started: whether the client was sent a part of the response;
+            `response_complete`: all of it.
         disconnected: whether nobody gets the response.
         keep_alive: whether the connection stays open after it.
         authenticated: whether a caller was identified.
         expects_continue: whether the client waits for `100 Continue` before it sends the body.
     """
 
-    message_event = _Nobody()
+    message_event = Nobody()
 
     __slots__ = (
         "_admitting",
@@ -125,10 +115,7 @@ class Exchange(ProxiedRequest):
         self.disconnected = False
         self.authenticated = False
         self.status = 0
-        self.body = RequestBody(
-            expected=has_body,
-            max_bytes=0 if route is None else route.max_body_bytes,
-        )
+        self.body = RequestBody(expected=has_body, max_bytes=route.max_body_bytes if route else 0)
         self._body_failure: Refused | None = None
         self._began = 0.0
         self._deadline = math.inf
@@ -187,7 +174,7 @@ class Exchange(ProxiedRequest):
 
     def _collects(self) -> bool:
         """Return whether the whole body is read before a place is taken; its size is limited."""
-        return self._ready and self.route is not None and self.route.bulkhead is not None
+        return self._ready and bool(self.route and self.route.bulkhead)
 
     def _admit(self) -> None:
         head = None
@@ -250,8 +237,8 @@ class Exchange(ProxiedRequest):
         if not self.body.complete and (not self.body.begun or self._collects()):
             return
         head, route = self._head, self.route
-        assert head is not None  # noqa: S101 - it is admitted
-        assert route is not None  # noqa: S101 - likewise
+        if head is None or route is None:
+            return  # it was refused
         forwarding = Forwarding(self, self._client, self._server.served(route), head)
         self._forwarding = forwarding
         fields = self.trace.fields
@@ -313,13 +300,7 @@ class Exchange(ProxiedRequest):
 
     def refuse(self, error: Refused | DomainError, outcome: Outcome = "cancelled") -> None:
         """Send a problem document, or close the connection if the response has begun."""
-        if self.response_complete or self.disconnected:
-            return
-        self._cancel()
-        if self.response_started:
-            self._break_off(error, outcome)
-            return
-        self._send(answer_to(Request(self.scope()), error), outcome)
+        self._end_with(error, outcome, lambda: answer_to(Request(self.scope()), error))
 
     def fail(self, error: Exception, outcome: Outcome = "cancelled") -> None:
         """Answer an error that nobody expected; it is logged."""
@@ -328,13 +309,16 @@ class Exchange(ProxiedRequest):
             return
         with self.bound():
             answer = failure_response(Request(self.scope()), error)
+        self._end_with(error, outcome, lambda: answer)
+
+    def _end_with(self, error: Exception, outcome: Outcome, answer: Callable[[], Response]) -> None:
         if self.response_complete or self.disconnected:
             return
         self._cancel()
         if self.response_started:
             self._break_off(error, outcome)
         else:
-            self._send(answer, outcome)
+            self._send(answer(), outcome)
 
     def attempt(self, step: Callable[[], None]) -> None:
         """Do a step; the parser would take an error of it for an error of the client."""
@@ -383,7 +367,7 @@ class Exchange(ProxiedRequest):
         if self._admitting is not None:
             return  # it has time limits of its own
         late = now >= self._deadline
-        if not late and (self.body.complete or not self.body.stalled(now)):
+        if not (late or self.body.stalled(now)):
             return
         if not self.body.complete and not self._client.body_paused:
             self.refuse(stalled())
@@ -392,17 +376,12 @@ class Exchange(ProxiedRequest):
 
     def stop(self) -> None:
         """Answer that the process stops."""
-        self.refuse(Refused(*failure_status(stopping=True), headers={"Connection": "close"}))
+        self.refuse(Refused(*failure_status(stopping=True), headers=_CLOSE))
 
-    def pause(self) -> None:
-        """Stop to read from the service: the client does not take the response."""
+    def pause(self, *, pausing: bool) -> None:
+        """Stop to read from the service, or read again: the client takes the response or not."""
         if self._forwarding is not None:
-            self._forwarding.pause()
-
-    def resume(self) -> None:
-        """Read from the service again."""
-        if self._forwarding is not None:
-            self._forwarding.resume()
+            self._forwarding.pause() if pausing else self._forwarding.resume()
 
     def _cancel(self) -> None:
         if self._admitting is not None:
@@ -424,14 +403,4 @@ class Exchange(ProxiedRequest):
         if self._head_at:
             server.streams.ended(self)
         measured = self._head_at - self._began if self._head_at else seconds
-        prefix = "unmatched" if self.route is None else self.route.prefix
-        server.metrics.ended_on(prefix, self.method, status=self.status, seconds=measured)
-        self.trace.end(self.status)
-        server.lines.write(
-            request_id=self.request_id,
-            method=self.method,
-            path=self.path,
-            status=self.status,
-            seconds=seconds,
-            trace=self.trace.ids,
-        )
+        server.record(self, status=self.status, seconds=seconds, measured=measured)

@@ -274,14 +274,14 @@ class PathProtocol(BoundedProtocol):
         self.write_paused = True
         super().pause_writing()
         if self._serving is not None:
-            self._serving.pause()
+            self._serving.pause(pausing=True)
 
     def resume_writing(self) -> None:
         """Let the service send again."""
         self.write_paused = False
         super().resume_writing()
         if self._serving is not None:
-            self._serving.resume()
+            self._serving.pause(pausing=False)
 
     def pause_body(self) -> None:
         """Read no more of the body."""

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 RAW_ID = raw_name(REQUEST_ID)
 
 
+class Nobody:
+    """Stands for the event that uvicorn sets to wake the task of an ASGI cycle."""
+
+    def set(self) -> None:
+        """Wake nobody."""
+
+
 class ProxiedRequest:
     """The head of a request, its id and its trace.
 

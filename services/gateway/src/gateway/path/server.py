@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from chassis.http.metrics import HttpMetrics
+from chassis.http.metrics import UNMATCHED, HttpMetrics
 from chassis.raw_problems import Fields
 from chassis.telemetry.request_lines import RequestLines
 from gateway.admission import Admission
@@ -12,6 +12,7 @@ from gateway.guards.guard import Guard
 from gateway.headers import Kinds
 from gateway.links.passage import RouteLinks
 from gateway.path.links import Duties
+from gateway.path.request import ProxiedRequest
 from gateway.path.sweep import Sweep
 from gateway.pool import Pool
 from gateway.routes import Route
@@ -99,6 +100,29 @@ class PathServer:
                 guard=self._duties.guard(route),
             )
         return served
+
+    def record(
+        self, request: ProxiedRequest, *, status: int, seconds: float, measured: float
+    ) -> None:
+        """Record a request that ended.
+
+        Args:
+            request: the request.
+            status: the status of its response; 0 without one.
+            seconds: how long it took.
+            measured: the duration for the metrics.
+        """
+        label = UNMATCHED if request.route is None else request.route.prefix
+        self.metrics.ended_on(label, request.method, status=status, seconds=measured)
+        request.trace.end(status)
+        self.lines.write(
+            request_id=request.request_id,
+            method=request.method,
+            path=request.path,
+            status=status,
+            seconds=seconds,
+            trace=request.trace.ids,
+        )
 
     def stop(self) -> None:
         """Answer what is still in flight: the process is about to stop."""
