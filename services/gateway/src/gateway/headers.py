@@ -326,9 +326,8 @@ def _remove_named(head: RequestHead, named: set[bytes]) -> None:
 
 def authority_of(head: RequestHead, origin: Origin, scheme: str) -> bytes:
     """Return the scheme and host that the service is told, as one value to compare."""
-    host = head.host or b""
     believed = (head.forwarded or {}) if origin.trusted else {}
-    host = believed.get(b"x-forwarded-host", host)
+    host = believed.get(b"x-forwarded-host", head.host or b"")
     return b"%b://%b" % (believed.get(b"x-forwarded-proto", _SCHEMES[scheme]), host)
 
 

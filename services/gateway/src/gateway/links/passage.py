@@ -18,7 +18,6 @@ from gateway.links.representation import (
     needs_whole,
     represented,
 )
-from gateway.links.standing import standing_fields
 from gateway.routes import Route
 
 MAX_HELD_BYTES: Final = 1024 * 1024
@@ -35,12 +34,10 @@ class RouteLinks:
         cache: the process's cache; None keeps no copies.
 
     Attributes:
-        standing: the fields that every response of the route has.
         cacheable: whether copies of its responses are kept.
     """
 
     def __init__(self, route: Route, *, cache: Cache | None) -> None:
-        self.standing = standing_fields(route)
         self._represented = route.represented and not route.stream
         self._cache = cache if route.cacheable else None
         self.cacheable = self._cache is not None

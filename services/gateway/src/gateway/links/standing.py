@@ -14,7 +14,7 @@ def standing_fields(route: Route) -> FieldLines:
     clients negotiate: without it, a cache in front would give one client the form of another.
     """
     fields: FieldLines = []
-    if route.represented and not route.stream and not route.websocket:
+    if route.represented and not (route.stream or route.websocket):
         fields.append((b"vary", b"accept, accept-encoding"))
     if route.deprecated is None:
         return fields

@@ -8,9 +8,11 @@ from chassis.raw_problems import Fields
 from chassis.telemetry.request_lines import RequestLines
 from gateway.admission import Admission
 from gateway.bulkheads import Bulkhead, Bulkheads
+from gateway.exchange import FieldLines
 from gateway.guards.guard import Guard
 from gateway.headers import Kinds
 from gateway.links.passage import RouteLinks
+from gateway.links.standing import standing_fields
 from gateway.path.links import Duties
 from gateway.path.request import ProxiedRequest
 from gateway.path.sweep import Sweep
@@ -36,6 +38,7 @@ class ServedRoute:
         bulkhead: its bulkhead, if any.
         links: what its requests and responses pass, if anything.
         guard: decides whether its service gets another request, if any.
+        standing: the fields that every response has, whoever makes it.
     """
 
     route: Route
@@ -44,6 +47,7 @@ class ServedRoute:
     bulkhead: Bulkhead | None
     links: RouteLinks | None
     guard: Guard | None
+    standing: FieldLines
 
 
 class PathServer:
@@ -98,6 +102,7 @@ class PathServer:
                 bulkhead=self._bulkheads.of(route),
                 links=self._duties.links(route),
                 guard=self._duties.guard(route),
+                standing=standing_fields(route),
             )
         return served
 
