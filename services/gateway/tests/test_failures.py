@@ -121,7 +121,7 @@ async def test_time_in_the_queue_for_a_connection_is_not_left_for_the_service(
     assert not second.done()
     first.cancel()
     assert (await second).status_code == 200
-    assert 0 < remaining(service) <= 10_000 - 250
+    assert 0 < remaining(service) <= 5_000 - 250
 
 
 async def test_a_response_that_stops_half_way_ends_at_the_deadline(start, bearer):

@@ -80,6 +80,7 @@ def credentials(bearer, request):
     ("method", "path", "allow"),
     [
         ("PUT", "/api/v1/products", "GET, HEAD, POST, OPTIONS"),
+        ("PUT", "/api/v1/products/1", "GET, HEAD, PATCH, OPTIONS"),
         ("DELETE", "/api/v1/orders/1", "GET, HEAD, OPTIONS"),
         ("TRACE", "/api/v1/orders", "GET, HEAD, POST, OPTIONS"),
         ("GET", "/api/v1/auth/login", "POST, OPTIONS"),
@@ -94,6 +95,7 @@ async def test_a_method_that_is_not_offered_is_405_whoever_asks(
     answer = await gateway.http.request(method, path, headers=credentials)
     assert answer.status_code == 405
     assert answer.headers["allow"] == allow
+    assert answer.headers.get("accept-patch") == (MERGE_PATCH if "PATCH" in allow else None)
     assert "www-authenticate" not in answer.headers
     if method != "HEAD":
         assert answer.json()["type"].endswith("/method-not-allowed")

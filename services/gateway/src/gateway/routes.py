@@ -94,7 +94,7 @@ class Route:
 
     prefix: str
     service: str
-    timeout: float = 10.0
+    timeout: float = 5.0
     auth: Auth = Auth.REQUIRED
     limit: LimitClass = LimitClass.DEFAULT
     bulkhead: BulkheadClass | None = None
@@ -164,11 +164,10 @@ ROUTES = (
         exact=True,
     ),
     Route(prefix="/api/v1/audit", service="users"),
-    Route(prefix="/api/v1/auth", service="users", timeout=5.0),
+    Route(prefix="/api/v1/auth", service="users"),
     Route(
         prefix="/api/v1/auth/login",
         service="users",
-        timeout=5.0,
         auth=Auth.PUBLIC,
         limit=LimitClass.LOGIN,
         bulkhead=BulkheadClass.PASSWORDS,
@@ -180,7 +179,6 @@ ROUTES = (
         Route(
             prefix=f"/api/v1/auth/passkeys/{step}",
             service="users",
-            timeout=5.0,
             auth=Auth.PUBLIC,
             limit=LimitClass.LOGIN,
             max_body_bytes=_CREDENTIALS_BYTES,
@@ -192,7 +190,6 @@ ROUTES = (
     Route(
         prefix="/api/v1/auth/token",
         service="users",
-        timeout=5.0,
         auth=Auth.PUBLIC,
         methods=_POST,
         exact=True,
@@ -202,7 +199,6 @@ ROUTES = (
     Route(
         prefix="/api/v1/auth/revoke",
         service="users",
-        timeout=5.0,
         auth=Auth.PUBLIC,
         methods=_POST,
         exact=True,
@@ -236,7 +232,6 @@ ROUTES = (
     Route(
         prefix="/api/v1/password-resets/confirm",
         service="users",
-        timeout=5.0,
         auth=Auth.PUBLIC,
         limit=LimitClass.LOGIN,
         bulkhead=BulkheadClass.PASSWORDS,
@@ -287,7 +282,6 @@ ROUTES = (
     Route(
         prefix="/api/v1/notifications/ws",
         service="notifications",
-        timeout=5.0,
         auth=Auth.PUBLIC,  # the token comes in the first message, which the service reads
         exact=True,
         websocket=True,
