@@ -41,7 +41,7 @@ def fields_in(answer):
     fields = [tuple(line.lower().split(": ", 1)) for line in lines[1:]]
     for name in COMMON:
         assert [key for key, _ in fields].count(name) == 1, (name, answer)
-    return dict(fields)
+    return {name: ", ".join(value for key, value in fields if key == name) for name, _ in fields}
 
 
 def assert_common(fields):

@@ -78,7 +78,7 @@ async def test_what_only_somebody_inside_may_say_is_not_taken_from_outside(gatew
     assert seen.values("x-forwarded-proto") == ["http"]
     assert seen.values("x-forwarded-host") == [f"127.0.0.1:{gateway.port}"]
     assert seen.values("x-real-ip") == ["127.0.0.1"]
-    assert timeout_sent(seen) <= 10_000
+    assert timeout_sent(seen) <= 5_000
     for name in FORGED:
         if name.lower() not in {
             "x-forwarded-for",
@@ -103,7 +103,7 @@ async def test_a_trusted_proxy_says_where_a_request_came_from(start, service):
     assert seen.values("x-forwarded-proto") == ["https"]
     assert seen.values("x-forwarded-host") == ["shop.example"]
     assert seen.values("x-real-ip") == ["203.0.113.9"]
-    assert timeout_sent(seen) <= 10_000
+    assert timeout_sent(seen) <= 5_000
     assert seen.values("x-user-id") == []
 
 
@@ -218,9 +218,11 @@ async def test_a_cookie_for_this_host_reaches_no_route_but_those_that_read_it(
     gateway, service, bearer, sent, passed_on
 ):
     cookies = [("Cookie", line) for line in sent]
-    for path in ("/api/v1/orders", "/api/v1/users/me", "/api/v1/products"):
+    for path in ("/api/v1/orders", "/api/v1/users/me"):
         await gateway.http.get(path, headers=[*bearer.items(), *cookies])
         assert service.last.values("cookie") == passed_on, path
+    await gateway.http.get("/api/v1/products?own", headers=[*bearer.items(), *cookies])
+    assert service.last.values("cookie") == [], "a cookie may select no copy that others get"
     for path in ("/api/v1/auth/token", "/api/v1/auth/revoke"):
         await gateway.http.post(path, headers=cookies)
         assert service.last.values("cookie") == ["; ".join(sent)], path

@@ -202,7 +202,9 @@ async def test_a_store_that_hangs_is_waited_for_three_times_and_then_left_alone(
     async with server:
         port = server.sockets[0].getsockname()[1]
         gateway = await start(
-            valkey_url=SecretStr(f"valkey://127.0.0.1:{port}/0"), slipway_limits="on"
+            valkey_url=SecretStr(f"valkey://127.0.0.1:{port}/0"),
+            slipway_limits="on",
+            valkey_timeout=0.05,
         )
         before = asked
         async with asyncio.timeout(10):
@@ -225,6 +227,20 @@ async def test_the_own_routes_have_a_limit_for_each_address(start, assert_proble
     assert await statuses(gateway, 2, "/docs", headers=there) == [200, 200]
     assert_problem(await gateway.http.get("/docs", headers=there), 429, "too-many-requests")
     assert await statuses(gateway, 1, "/docs", headers={"X-Forwarded-For": "203.0.113.8"}) == [200]
+
+
+async def test_two_gateways_count_requests_of_their_own_routes_together(limited, start, valkey):
+    first = await limited(limit_documents="4/minute")
+    second = await start(
+        valkey_url=SecretStr(valkey.url), slipway_limits="on", limit_documents="4/minute"
+    )
+    assert await statuses(first, 4, "/docs") == [200] * 4
+    async with asyncio.timeout(10):  # the counts are settled 25 ms later
+        while True:
+            if await statuses(second, 1, "/docs") == [429]:
+                break
+            await asyncio.sleep(0.05)
+    assert await statuses(second, 1, "/asyncapi.json") == [200], "each route has its own"
 
 
 @pytest.mark.parametrize("path", ["/docs", "/api/v1/products"])

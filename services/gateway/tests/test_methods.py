@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from chassis.wire_names import MERGE_PATCH
 from gateway.methods import Methods, offered_methods, read_methods
 from gateway.routes import ROUTES, RouteTable
 
@@ -48,6 +49,15 @@ def test_the_file_holds_what_the_document_does():
     assert all(OFFERED.values())
 
 
+def test_each_change_in_parts_is_a_merge_patch_as_accept_patch_says():
+    document = json.loads(DOCUMENT.read_text(encoding="utf-8"))
+    bodies = [
+        item["patch"]["requestBody"] for item in document["paths"].values() if "patch" in item
+    ]
+    assert bodies
+    assert {kind for body in bodies for kind in body["content"]} == {MERGE_PATCH}
+
+
 def test_each_method_has_a_route():
     table = RouteTable(ROUTES)
     for path in OFFERED:
@@ -70,6 +80,7 @@ def credentials(bearer, request):
     ("method", "path", "allow"),
     [
         ("PUT", "/api/v1/products", "GET, HEAD, POST, OPTIONS"),
+        ("PUT", "/api/v1/products/1", "GET, HEAD, PATCH, OPTIONS"),
         ("DELETE", "/api/v1/orders/1", "GET, HEAD, OPTIONS"),
         ("TRACE", "/api/v1/orders", "GET, HEAD, POST, OPTIONS"),
         ("GET", "/api/v1/auth/login", "POST, OPTIONS"),
@@ -84,6 +95,7 @@ async def test_a_method_that_is_not_offered_is_405_whoever_asks(
     answer = await gateway.http.request(method, path, headers=credentials)
     assert answer.status_code == 405
     assert answer.headers["allow"] == allow
+    assert answer.headers.get("accept-patch") == (MERGE_PATCH if "PATCH" in allow else None)
     assert "www-authenticate" not in answer.headers
     if method != "HEAD":
         assert answer.json()["type"].endswith("/method-not-allowed")
@@ -142,6 +154,7 @@ async def test_options_names_the_methods(gateway, service, credentials, path, al
     answer = await gateway.http.options(path, headers=credentials)
     assert answer.status_code == 204
     assert answer.headers["allow"] == allow
+    assert answer.headers.get("accept-patch") == (MERGE_PATCH if "PATCH" in allow else None)
     assert answer.headers["x-request-id"]
     assert not service.requests
 

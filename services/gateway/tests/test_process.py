@@ -6,6 +6,8 @@ from signal import SIGTERM
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from gateway.ended_sessions import SessionsEnded
 from localservers.ports import free_port
@@ -82,6 +84,65 @@ async def test_the_process_starts_serves_without_valkey_and_stops_in_order(envir
         output = await stopped(process)
     assert b'"path": "/api/v1/orders"' in output
     assert bearer["Authorization"].split()[1].encode() not in output
+
+
+async def test_it_is_ready_with_a_connection_to_each_service(environment):
+    """The first request of each service need not wait for one."""
+    opened = asyncio.Semaphore(0)
+
+    async def count(reader, writer):
+        opened.release()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(count, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        own = dict.fromkeys(("USERS_URL", "ORDERS_URL", "NOTIFICATIONS_URL"), url)
+        async with gateway_process(environment | own) as (process, _), asyncio.timeout(1):
+            for _ in own:
+                await opened.acquire()
+        assert process.returncode is not None
+
+
+async def test_sigterm_drains_and_fails_nothing(environment, service):
+    """Not ready; open requests end; kept connections get `close`; sockets are told to reconnect."""
+    async with gateway_process(environment) as (process, http):
+        ws = f"ws://127.0.0.1:{environment['PORT']}/api/v1/notifications/ws"
+        internal = f"http://127.0.0.1:{environment['INTERNAL_PORT']}"
+        async with connect(ws, proxy=None) as socket:
+            await socket.send("x")
+            assert await socket.recv() == "x"
+            kept, writer = await asyncio.open_connection("127.0.0.1", environment["PORT"])
+            request = b"GET /api/v1/products?drain HTTP/1.1\r\nHost: x\r\n\r\n"
+            writer.write(request)
+            first = await kept.readuntil(b"}")
+            assert b"connection: close" not in first.lower()
+            slow, slow_writer = await asyncio.open_connection("127.0.0.1", environment["PORT"])
+            slow_writer.write(
+                b"POST /api/v1/users HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab"
+            )
+            await http.get("/api/v1/products")  # it was read after that
+            process.send_signal(SIGTERM)
+            async with asyncio.timeout(10):
+                while (await http.get(f"{internal}/healthz/ready")).status_code == 200:
+                    pass
+                writer.write(request)
+                last = await kept.read()
+                slow_writer.write(b"cd")
+                answer = await slow.read()
+                with pytest.raises(ConnectionClosed) as closed:
+                    await socket.recv()
+                output, _ = await process.communicate()
+        for each in (writer, slow_writer):
+            each.close()
+            await each.wait_closed()
+        for response in (last, answer):
+            assert response.startswith(b"HTTP/1.1 200 ")
+            assert b"connection: close" in response.lower()
+        assert b"abcd" in [seen.body for seen in service.requests]
+        assert closed.value.rcvd.code == 1012, "service restart: reconnect"
+        assert process.returncode == 0
+        assert b'"level": "error"' not in output
 
 
 async def test_its_responses_carry_the_common_fields_whoever_made_them(environment):

@@ -154,7 +154,11 @@ async def test_a_service_that_stops_is_1012(start, service, serving):
 
 async def test_a_service_that_dies_is_1013(start):
     async def die(reader, writer):
-        head = await reader.readuntil(b"\r\n\r\n")
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except asyncio.IncompleteReadError:  # the connection that was opened before any request
+            writer.close()
+            return
         (key,) = re.findall(r"(?i)sec-websocket-key: (\S+)", head.decode())
         accept = accept_key(key).encode()
         writer.write(

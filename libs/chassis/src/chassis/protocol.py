@@ -22,7 +22,7 @@ from chassis.library_internals.uvicorn import (
     HttpProtocol,
     RequestResponseCycle,
 )
-from chassis.raw_problems import Fields, raw_problem
+from chassis.raw_problems import Fields, RawProblem, raw_problem
 from chassis.unanswered import answering
 
 MAX_TARGET_BYTES = 32 * 1024
@@ -38,8 +38,7 @@ _LIBRARY_LINE_BYTES = 8192
 # X-Forwarded-Host repeats the Host, which may be long.
 _GATEWAYS_FIELDS = 24
 _GATEWAYS_BYTES = MAX_FIELDS_BYTES + 8 * 1024
-_REFUSED_SECONDS = 1.0
-_LINGER_SECONDS = 2.0
+_REFUSED_SECONDS, _LINGER_SECONDS = 1.0, 2.0
 
 type CommonFields = Callable[[Fields], Fields]
 """Returns the header fields that every response carries, given those of its request."""
@@ -86,12 +85,9 @@ class BoundedProtocol(HttpProtocol):
     max_websocket_line = 8000
     url = b""
     _refusal: Refusal = heads.UNREADABLE
-    _refused = False
+    _refused = _reading_body = _too_many = _websocket = False
     _reading_head = True
-    _reading_body = False
-    _too_many = False
     _unread = 0  # bytes since the parser last finished a head, a part of a body, or a message
-    _websocket = False
     _head_timer: asyncio.TimerHandle | None = None
     _linger_timer: asyncio.TimerHandle | None = None
 
@@ -178,8 +174,7 @@ class BoundedProtocol(HttpProtocol):
     def on_message_begin(self) -> None:
         """Start a new head."""
         super().on_message_begin()
-        self._reading_head = True
-        self._request_fields = self.headers
+        self._reading_head, self._request_fields = True, self.headers
 
     def on_headers_complete(self) -> None:
         """Check the head before it is processed."""
@@ -189,9 +184,7 @@ class BoundedProtocol(HttpProtocol):
             if self.parser.get_method() == b"CONNECT":
                 self._refuse(heads.CONNECT)
             return  # _parse parses the head again, without the offer
-        self._reading_head = False
-        self._reading_body = True
-        self._unread = 0
+        self._reading_head, self._reading_body, self._unread = False, True, 0
         self._stop_waiting()
         if self.bound is not None:
             self.bound.works(self)
@@ -373,12 +366,16 @@ class BoundedProtocol(HttpProtocol):
 
     def _answer(self) -> bytes:
         status, detail, more = self._refusal
-        problem = raw_problem(status, detail)
+        problem = self.represented(raw_problem(status, detail))
         log.info("request rejected", status=status, detail=detail, request_id=problem.request_id)
         common = [*self.server_state.default_headers, *self._common_fields(self._request_fields)]
         lines = [b"%b: %b\r\n" % field for field in (*problem.fields, *more, *common)]
         body = b"" if self.parser.get_method() == b"HEAD" else problem.body
         return b"".join([STATUS_LINE[status], *lines, b"\r\n", body])
+
+    def represented(self, problem: RawProblem) -> RawProblem:
+        """Return the response to a rejected request; a subclass may give it another form."""
+        return problem
 
     def _await_head(self, seconds: float) -> None:
         self._stop_waiting()

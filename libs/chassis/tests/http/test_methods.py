@@ -77,6 +77,8 @@ async def test_a_405_lists_every_method_of_the_resource(
     assert answer.status_code == 405
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["allow"] == allowed
+    patches = "application/merge-patch+json" if "PATCH" in allowed else None
+    assert answer.headers.get("accept-patch") == patches
     assert answer.json()["detail"] == f"{path} does not accept {method}. Use one of: {allowed}."
 
 

@@ -169,6 +169,17 @@ async def test_a_key_out_of_bounds_is_422_and_named(
     assert await databases.rows() == []
 
 
+@pytest.mark.parametrize("path", [ORDERS, PAYMENTS])
+async def test_a_key_that_occurs_twice_is_400_though_both_are_the_same(
+    stored: httpx.AsyncClient, databases: Any, tokens: TestTokens, path: str
+):
+    headers = [*keyed(tokens).items(), ("Idempotency-Key", "k-1")]
+    answer = await stored.post(path, json={"text": "a"}, headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["header"] == "Idempotency-Key"
+    assert await databases.rows() == []
+
+
 async def test_a_route_that_requires_a_key_refuses_a_request_without_one(
     stored: httpx.AsyncClient, tokens: TestTokens
 ):

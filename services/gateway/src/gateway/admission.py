@@ -12,6 +12,7 @@ from chassis.auth.api_keys import is_api_key
 from chassis.auth.principal import NOT_AUTHENTICATED, Principal, Verifier
 from chassis.errors import TooManyRequests, Unauthenticated
 from chassis.http.context import path_of, request_id_of
+from chassis.http.methods import allow_fields
 from chassis.wire_names import REAL_IP, REQUEST_ID
 from gateway.addresses import Addresses, Origin
 from gateway.api_keys import ApiKeys, Grant, RefusedKey
@@ -239,7 +240,7 @@ class Admission:
             return Refused(
                 405,
                 f"{path} does not accept {method}. Use one of: {', '.join(methods)}.",
-                headers={"Allow": ", ".join(methods)},
+                headers=allow_fields(methods),
             )
         return None
 

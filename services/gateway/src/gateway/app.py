@@ -13,12 +13,13 @@ from chassis.process import Process, Protocols, run_api
 from chassis.settings import load
 from gateway.addresses import Addresses
 from gateway.cors import Cors
-from gateway.documents import EXCEPTION_HANDLERS, documents_router, own_limiter
+from gateway.documents import EXCEPTION_HANDLERS, documents_router
 from gateway.edge import Edge
 from gateway.graph.wiring import METHODS, graph_router
 from gateway.handshakes import Handshakes
 from gateway.methods import Methods, methods_of, read_methods
 from gateway.options import Options
+from gateway.own_limits import OwnCounts, own_limiter
 from gateway.path.protocol import PathProtocol
 from gateway.routes import ROUTES, Route, RouteTable
 from gateway.settings import GatewaySettings
@@ -40,7 +41,8 @@ def create_app(
     """
     process = process or Process(name=NAME, settings=settings)
     addresses = Addresses(settings.trusted_proxies)
-    limiter = own_limiter(settings, addresses)
+    own_counts = OwnCounts()
+    limiter = own_limiter(settings, addresses, own_counts)
     router = documents_router(limiter, settings.limit_documents)
     door = Door(
         table=RouteTable(routes),
@@ -54,6 +56,7 @@ def create_app(
         ),
         methods=Methods({**read_methods(), **methods_of(router), **METHODS}),
         metrics=HttpMetrics(process.registry, route_of=route_label),
+        own_counts=own_counts,
     )
 
     @asynccontextmanager

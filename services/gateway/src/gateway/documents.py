@@ -22,11 +22,9 @@ from starlette.responses import Response
 from chassis.errors import DomainError, TooManyRequests, Unavailable
 from chassis.http.concurrency import content_response
 from chassis.http.problems import problem_of
-from gateway.addresses import Addresses, limit_key
 from gateway.errors import Refused
 from gateway.merging import Document, merged, read_document
 from gateway.routes import RouteTable
-from gateway.settings import GatewaySettings
 from gateway.upstreams import Upstream
 
 _CACHE_SECONDS = 60.0
@@ -91,21 +89,6 @@ def _missing(name: str) -> Unavailable:
         "of all services. Send the request again in a moment."
     )
     return Unavailable(message)
-
-
-def own_limiter(settings: GatewaySettings, addresses: Addresses) -> Limiter:
-    """Return the limiter of the gateway's own routes.
-
-    The routes are cheap, so each process counts on its own.
-    """
-
-    def client_of(request: Request) -> str:
-        return limit_key(addresses.origin(request.scope).client)
-
-    return Limiter(
-        key_func=client_of,
-        enabled=settings.slipway_limits == "on",
-    )
 
 
 async def refuse(request: Request, _: Exception) -> Response:

@@ -14,6 +14,7 @@ from chassis.http.metrics import HttpMetrics
 from chassis.raw_problems import Fields
 from gateway.addresses import Addresses
 from gateway.cors import Cors
+from gateway.links.problems import AcceptedProblems
 from gateway.options import Options
 from gateway.path.server import CommonLines, PathServer
 from gateway.paths import is_plain
@@ -61,6 +62,7 @@ class Edge:
         hsts_max_age: int,
     ) -> None:
         self.own = own
+        self._problems = AcceptedProblems(own)
         self.addresses = addresses
         self.common_lines = CommonLines(self.common_fields)
         self._table = table
@@ -122,7 +124,7 @@ class Edge:
         return self._own if route is None else self._paths.exports
 
     async def _own(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.own(self._traces.without_untrusted(scope), receive, send)
+        await self._problems(self._traces.without_untrusted(scope), receive, send)
 
 
 def _path(scope: Scope) -> str:

@@ -5,6 +5,7 @@ neither the connection of the client nor that of the service.
 """
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from gateway.routes import Route
 
@@ -22,6 +23,8 @@ class UpstreamRequest:
         route: its entry of the route table.
         fields: the client's fields. A link may replace them; what the service gets is made of them.
         authenticated: whether a caller was identified.
+        authority: the host and scheme that the service is told; they may be part of its response.
+        has_body: whether a body follows, which links don't see.
     """
 
     method: bytes
@@ -29,6 +32,21 @@ class UpstreamRequest:
     route: Route
     fields: FieldLines = field(default_factory=list)
     authenticated: bool = False
+    authority: bytes = b""
+    has_body: bool = False
+
+
+class Forms(Protocol):
+    """The other forms of one body, by the marks of their tags. They are made once for all clients.
+
+    A form belongs to the body that it was made of.
+    """
+
+    def form(self, marks: bytes) -> bytes | None:
+        """Return a form, or None if it was not made yet."""
+
+    def keep_form(self, marks: bytes, body: bytes) -> None:
+        """Keep a form."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,8 +57,10 @@ class UpstreamAnswer:
         status: the status code.
         fields: its fields, without those of the connection (RFC 9110 §7.6.1).
         body: the whole body.
+        forms: the other forms of the body, if it is that of a copy in the cache.
     """
 
     status: int
     fields: FieldLines = field(default_factory=list)
     body: bytes = b""
+    forms: Forms | None = None

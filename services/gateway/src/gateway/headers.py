@@ -15,6 +15,7 @@ from chassis.wire_names import REAL_IP, REQUEST_ID, REQUEST_TIMEOUT, raw_name
 from gateway.addresses import Origin
 from gateway.errors import Refused, Suspicious
 from gateway.exchange import FieldLines
+from gateway.links.representation import NEGOTIATED_FIELDS
 from gateway.opaque import is_text, text_of
 
 _SCHEMES = {"http": b"http", "https": b"https", "ws": b"http", "wss": b"https"}
@@ -48,6 +49,7 @@ class _Kind(IntEnum):
     REQUEST_ID = 10
     COOKIE = 11
     FORWARDED = 12
+    NEGOTIATED = 13
 
 
 _HOP_BY_HOP = (
@@ -94,6 +96,7 @@ _KINDS: dict[bytes, _Kind] = {
     b"tracestate": _Kind.TRACE,
     raw_name(REQUEST_ID): _Kind.REQUEST_ID,
     b"cookie": _Kind.COOKIE,
+    **dict.fromkeys(NEGOTIATED_FIELDS, _Kind.NEGOTIATED),
 }
 _NOT_PASSED_BACK = frozenset(
     {*_HOP_BY_HOP, b"date", b"server", raw_name(REQUEST_ID), b"alt-svc"} - {b"connection"}
@@ -142,6 +145,7 @@ class RequestHead:
         baggage: ``Baggage`` as sent. It is passed on only if the sender's traces are believed.
         traced: whether a trace context was sent.
         cookies: the lines of ``Cookie`` as sent. `fields` has them without ``__Host-`` cookies.
+        negotiated: whether a field may select a representation of the response.
     """
 
     fields: FieldLines = field(default_factory=list)
@@ -155,6 +159,7 @@ class RequestHead:
     baggage: list[bytes] | None = None
     traced: bool = False
     cookies: list[bytes] | None = None
+    negotiated: bool = False
 
     @property
     def has_body(self) -> bool:
@@ -247,6 +252,9 @@ def _take(head: RequestHead, kind: _Kind, name: bytes, value: bytes) -> bool:  #
             return False
         case _Kind.COOKIE:
             return _take_cookies(head, value)
+        case _Kind.NEGOTIATED:
+            head.negotiated = True
+            return True
         case _Kind.FORWARDED:
             if head.forwarded is None:
                 head.forwarded = {}
@@ -314,6 +322,13 @@ def _remove_named(head: RequestHead, named: set[bytes]) -> None:
         )
         raise Suspicious(message)
     head.fields = [item for item in head.fields if item[0] not in named]
+
+
+def authority_of(head: RequestHead, origin: Origin, scheme: str) -> bytes:
+    """Return the scheme and host that the service is told, as one value to compare."""
+    believed = (head.forwarded or {}) if origin.trusted else {}
+    host = believed.get(b"x-forwarded-host", head.host or b"")
+    return b"%b://%b" % (believed.get(b"x-forwarded-proto", _SCHEMES[scheme]), host)
 
 
 def upstream_fields(

@@ -37,7 +37,6 @@ EXACT = frozenset(
 
 _FAILURES_TO_OPEN = 3
 _OPEN_SECONDS = 5.0
-_STORE_TIMEOUT_SECONDS = 0.25
 _KEYS = 100_000  # each takes some 300 bytes; the bound limits memory
 _PREFIX = "slipway:counts"
 
@@ -300,8 +299,8 @@ async def open_limits(
     pool = ConnectionPool.from_url(
         settings.valkey_url.get_secret_value(),
         credential_provider=None if settings.valkey_password is None else _Password(settings),
-        socket_timeout=_STORE_TIMEOUT_SECONDS,
-        socket_connect_timeout=_STORE_TIMEOUT_SECONDS,
+        socket_timeout=settings.valkey_timeout,
+        socket_connect_timeout=settings.valkey_timeout,
     )
     limits = Limits(
         rates={name: Rate(rate.amount, rate.get_expiry()) for name, rate in settings.rates.items()},

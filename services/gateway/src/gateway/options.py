@@ -7,6 +7,7 @@ response holds only methods, which the public document holds too.
 from starlette.responses import Response
 from starlette.types import Scope
 
+from chassis.http.methods import allow_fields
 from gateway.cors import Cors
 from gateway.methods import Methods
 from gateway.opaque import text_of
@@ -39,4 +40,4 @@ class Options:
         methods = self._methods.of(text_of(scope["raw_path"]))
         if not methods:
             return None
-        return Response(status_code=204, headers={"Allow": ", ".join(methods)})
+        return Response(status_code=204, headers=allow_fields(methods))

@@ -10,6 +10,7 @@ exact.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 
 from chassis.http.limits import MAX_BODY_BYTES
@@ -82,11 +83,20 @@ class Route:
             merges the parts, and the request does not go to `service`. None: it does.
         subprotocols: WebSockets only: the subprotocols of the service. The gateway chooses one,
             since its handshake with the client ends before that with the service begins.
+        represented: whether responses are compressed, and served as XML to a client that prefers
+            it. False for pages, and for what only machines read by one standard. Streams never are.
+        cacheable: whether the gateway keeps responses to GET that the service declares public. Such
+            a request reaches the service without cookies and without fields that do not select a
+            representation, so that no client can spoil the copy of another.
+        deprecated: the day from which clients should not use the route any more (RFC 9745).
+        sunset: the day from which the route may be gone (RFC 8594); not before `deprecated`.
+        deprecation_notice: the URL of the page that says what to do instead.
+        successor: the path of the version that replaces this one (RFC 5829).
     """
 
     prefix: str
     service: str
-    timeout: float = 10.0
+    timeout: float = 5.0
     auth: Auth = Auth.REQUIRED
     limit: LimitClass = LimitClass.DEFAULT
     bulkhead: BulkheadClass | None = None
@@ -99,6 +109,20 @@ class Route:
     first_message_seconds: float = 5.0
     parts: str | None = None
     subprotocols: frozenset[str] = frozenset()
+    represented: bool = True
+    cacheable: bool = False
+    deprecated: date | None = None
+    sunset: date | None = None
+    deprecation_notice: str | None = None
+    successor: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.sunset is not None and (self.deprecated is None or self.sunset < self.deprecated):
+            message = (
+                f"The route {self.prefix} has the sunset {self.sunset}, and it is not deprecated "
+                "before that. Set `deprecated` to the same day or an earlier one."
+            )
+            raise ValueError(message)
 
     def serves(self, method: str, *, below: bool) -> bool:
         """Return whether the entry serves `method`, on its own path or (`below`) on one below."""
@@ -142,11 +166,10 @@ ROUTES = (
         exact=True,
     ),
     Route(prefix="/api/v1/audit", service="users"),
-    Route(prefix="/api/v1/auth", service="users", timeout=5.0),
+    Route(prefix="/api/v1/auth", service="users"),
     Route(
         prefix="/api/v1/auth/login",
         service="users",
-        timeout=5.0,
         auth=Auth.PUBLIC,
         limit=LimitClass.LOGIN,
         bulkhead=BulkheadClass.PASSWORDS,
@@ -158,7 +181,6 @@ ROUTES = (
         Route(
             prefix=f"/api/v1/auth/passkeys/{step}",
             service="users",
-            timeout=5.0,
             auth=Auth.PUBLIC,
             limit=LimitClass.LOGIN,
             max_body_bytes=_CREDENTIALS_BYTES,
@@ -170,20 +192,20 @@ ROUTES = (
     Route(
         prefix="/api/v1/auth/token",
         service="users",
-        timeout=5.0,
         auth=Auth.PUBLIC,
         methods=_POST,
         exact=True,
         host_cookies=True,
+        represented=False,  # RFC 6749 knows JSON only
     ),
     Route(
         prefix="/api/v1/auth/revoke",
         service="users",
-        timeout=5.0,
         auth=Auth.PUBLIC,
         methods=_POST,
         exact=True,
         host_cookies=True,
+        represented=False,  # RFC 6749 knows JSON only
     ),
     Route(prefix="/api/v1/api-keys", service="users"),
     Route(
@@ -212,7 +234,6 @@ ROUTES = (
     Route(
         prefix="/api/v1/password-resets/confirm",
         service="users",
-        timeout=5.0,
         auth=Auth.PUBLIC,
         limit=LimitClass.LOGIN,
         bulkhead=BulkheadClass.PASSWORDS,
@@ -220,9 +241,22 @@ ROUTES = (
         methods=_POST,
         exact=True,
     ),
-    Route(prefix="/.well-known", service="users", auth=Auth.PUBLIC, methods=_READ),
+    Route(
+        prefix="/.well-known",
+        service="users",
+        auth=Auth.PUBLIC,
+        methods=_READ,
+        cacheable=True,
+        represented=False,  # readers of key sets and metadata know one form
+    ),
     Route(prefix="/.well-known", service="users"),
-    Route(prefix="/api/v1/products", service="orders", auth=Auth.PUBLIC, methods=_READ),
+    Route(
+        prefix="/api/v1/products",
+        service="orders",
+        auth=Auth.PUBLIC,
+        methods=_READ,
+        cacheable=True,
+    ),
     Route(prefix="/api/v1/products", service="orders"),
     Route(prefix="/api/v1/orders", service="orders"),
     Route(prefix="/api/v1/announcements", service="notifications"),
@@ -236,6 +270,7 @@ ROUTES = (
         max_body_bytes=_CREDENTIALS_BYTES,
         methods=_READ | _POST,
         exact=True,
+        represented=False,  # mail programs and browsers send an Accept of their own
     ),
     Route(
         prefix="/api/v1/notifications/stream",
@@ -249,7 +284,6 @@ ROUTES = (
     Route(
         prefix="/api/v1/notifications/ws",
         service="notifications",
-        timeout=5.0,
         auth=Auth.PUBLIC,  # the token comes in the first message, which the service reads
         exact=True,
         websocket=True,

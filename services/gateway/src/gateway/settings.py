@@ -96,6 +96,19 @@ class GatewaySettings(_UpstreamUrls, ProcessSettings, TokenSettings, GraphqlSett
         description="The share of a service's connections for requests that hash a password "
         "(log-in, registration). A further one gets 503.",
     )
+    upstream_concurrency: int = Field(
+        default=1_000,
+        ge=1,
+        le=100_000,
+        description="The most requests to each service at a time, with those that wait for a "
+        "connection. The limit falls while the service is slow, to 10 at least. A further request "
+        "gets 503.",
+    )
+    cache_bytes: int = Field(
+        default=16 * 1024 * 1024,
+        ge=0,
+        description="Memory for copies of public responses, in bytes; 0 keeps none.",
+    )
 
     valkey_url: Annotated[SecretStr, AfterValidator(_is_valkey)] = Field(
         description="The Valkey that counts the rate limits across replicas: `valkey://host:port/0`."
@@ -104,6 +117,13 @@ class GatewaySettings(_UpstreamUrls, ProcessSettings, TokenSettings, GraphqlSett
         default=None,
         description="Valkey's password, in place of one in the URL. As a file in "
         "SECRETS_DIRECTORY it is read again for each connection.",
+    )
+    valkey_timeout: float = Field(
+        default=0.05,
+        gt=0,
+        le=5,
+        description="Seconds in which Valkey must respond. After 3 failures in a row each process "
+        "counts for itself, and tries Valkey again every 5 s.",
     )
     slipway_limits: str = Field(
         default="on",
@@ -221,4 +241,5 @@ class GatewaySettings(_UpstreamUrls, ProcessSettings, TokenSettings, GraphqlSett
             "graphql": parse(self.limit_graphql),
             "api_key": parse(self.limit_api_key),
             "api_key_exchange": parse(self.limit_api_key_exchange),
+            "documents": parse(self.limit_documents),
         }

@@ -1,6 +1,7 @@
 """The composition root: opens everything that the gateway holds while it runs."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,12 +25,17 @@ from gateway.ended_sessions import SessionsEnded
 from gateway.exports import Exports
 from gateway.graph.gate import Gate
 from gateway.graph.wiring import Graph, open_graph
+from gateway.guards.guard import guards_of
 from gateway.limits import open_limits
+from gateway.links.cache import Cache
+from gateway.links.cache_metrics import CacheMetrics
+from gateway.links.problems import AcceptedProblems
 from gateway.methods import Methods
-from gateway.path.links import NoDuties
+from gateway.own_limits import OwnCounts
+from gateway.path.links import Duties
 from gateway.path.server import PathServer
 from gateway.path.sweep import Sweep
-from gateway.routes import RouteTable
+from gateway.routes import SERVICES, RouteTable
 from gateway.settings import GatewaySettings
 from gateway.socket_bounds import UNLIMITED, SocketBounds, SocketMetrics
 from gateway.streams import Streams
@@ -38,6 +44,7 @@ from gateway.upstreams import open_upstreams
 from gateway.websockets import Sockets
 
 NAME = "gateway"
+_WARM_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +72,7 @@ class Door:
     traces: Traces
     methods: Methods
     metrics: HttpMetrics
+    own_counts: OwnCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +100,7 @@ async def open_resources(
         open_upstreams(settings, process.registry) as upstreams,
         open_limits(settings, process.registry) as limits,
     ):
+        door.own_counts.limits = limits
         admission = Admission(
             verifier=verifier,
             api_keys=ApiKeys(
@@ -128,8 +137,11 @@ async def open_resources(
             metrics=door.metrics,
             lines=lines,
             sweep=sweep,
-            duties=NoDuties(),
+            duties=_duties(settings, process),
         )
+        pools = (upstream.requests for upstream in upstreams.values())
+        # A service that is not there yet must not keep the gateway from becoming ready.
+        await asyncio.gather(*(pool.warm(seconds=_WARM_SECONDS) for pool in pools))
         exports = Exports(
             upstreams=upstreams,
             admission=admission,
@@ -161,10 +173,22 @@ async def open_resources(
             paths=Paths(
                 server=server,
                 websocket=RequestContext(graph.before(sockets), metrics=door.metrics),
-                exports=served(exports),
+                exports=AcceptedProblems(served(exports)),
             ),
             documents=Documents(upstreams=upstreams, table=door.table),
             graph=graph,
         )
         server.stop()
         lines.flush()
+
+
+def _duties(settings: GatewaySettings, process: Process) -> Duties:
+    cache = None
+    if settings.cache_bytes:
+        cache = Cache(
+            max_bytes=settings.cache_bytes,
+            clock=time.monotonic,
+            metrics=CacheMetrics(process.registry),
+        )
+    guards = guards_of(SERVICES, ceiling=settings.upstream_concurrency, registry=process.registry)
+    return Duties(cache=cache, guards=guards)

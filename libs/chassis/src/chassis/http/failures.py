@@ -17,7 +17,7 @@ from chassis.database.errors import is_infrastructure_error
 from chassis.errors import DomainError, FieldError, Invalid, Malformed, Unavailable
 from chassis.http.context import path_of
 from chassis.http.idempotency import IdempotencyKeyMissing, key_stored_meanwhile
-from chassis.http.methods import allowed_methods, method_of
+from chassis.http.methods import allow_fields, allowed_methods, method_of
 from chassis.http.problems import problem_of, problem_of_status
 from chassis.wire_names import IDEMPOTENCY_KEY
 
@@ -99,8 +99,10 @@ async def _framework(request: Request, error: Exception) -> Response:
     path = path_of(request.scope)
     if known.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = allowed_methods(request.app.routes, request.scope)
-        detail = f"{path} does not accept {method_of(request.scope)}. Use one of: {allowed}."
-        return problem_of_status(request, known.status_code, detail, {"Allow": allowed})
+        fields = allow_fields(allowed)
+        method = method_of(request.scope)
+        detail = f"{path} does not accept {method}. Use one of: {fields['Allow']}."
+        return problem_of_status(request, known.status_code, detail, fields)
     detail = str(known.detail)
     if known.status_code == HTTPStatus.NOT_FOUND:
         detail = f"No route has the path {path}. See the OpenAPI document for the paths."

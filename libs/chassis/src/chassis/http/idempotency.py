@@ -195,6 +195,11 @@ async def _optional(
 ) -> _Idempotency | None:
     if idempotency_key is None:
         return None
+    if len(request.headers.getlist(IDEMPOTENCY_KEY)) > 1:
+        # FastAPI reads the last line only, and a proxy may read the first.
+        field = FieldError(detail="occurs more than once", header=IDEMPOTENCY_KEY)
+        message = "The Idempotency-Key occurs more than once. Send it once."
+        raise Malformed(message, errors=[field])
     return _Idempotency(
         unit=unit,
         caller=caller,

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Iterable
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chassis.wire_names import MERGE_PATCH
+
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 _KEY = "chassis.method"
 
@@ -40,8 +42,8 @@ def method_of(scope: Scope) -> str:
     return method
 
 
-def allowed_methods(routes: Iterable[BaseRoute], scope: Scope) -> str:
-    """Return the value of `Allow` for the path of a request (RFC 9110 §10.2.1).
+def allowed_methods(routes: Iterable[BaseRoute], scope: Scope) -> list[str]:
+    """Return the methods that the path of a request offers, for `Allow` (RFC 9110 §10.2.1).
 
     Args:
         routes: the routes of the app that rejected the request.
@@ -51,7 +53,20 @@ def allowed_methods(routes: Iterable[BaseRoute], scope: Scope) -> str:
     offered = {method for method in _METHODS if _serves(known, scope, method)}
     if "GET" in offered:
         offered.add("HEAD")
-    return ", ".join(sorted(offered))
+    return sorted(offered)
+
+
+def allow_fields(methods: Iterable[str]) -> dict[str, str]:
+    """Return the fields that name the methods of a path: `Allow`, and with PATCH `Accept-Patch`.
+
+    All changes in parts are merge patches (RFC 7396), so one value of `Accept-Patch` (RFC 5789
+    §3.1) is right for each path.
+    """
+    allowed = list(methods)
+    fields = {"Allow": ", ".join(allowed)}
+    if "PATCH" in allowed:
+        fields["Accept-Patch"] = MERGE_PATCH
+    return fields
 
 
 def _serves(routes: Iterable[BaseRoute], scope: Scope, method: str) -> bool:

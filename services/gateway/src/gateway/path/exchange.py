@@ -18,6 +18,7 @@ from gateway.answers import answer_to
 from gateway.errors import Refused
 from gateway.exchange import FieldLines
 from gateway.headers import RequestHead, read_head
+from gateway.links.problems import as_accepted
 from gateway.path.forwarding import Forwarding
 from gateway.path.links import Outcome
 from gateway.path.request import RAW_ID, Nobody, ProxiedRequest
@@ -188,10 +189,10 @@ class Exchange(ProxiedRequest):
                 lines=self.lines if head is None or head.traced else (),
                 trusted=self.origin.trusted,
             )
-        route = self.route
-        if route is None:
+        if (route := self.route) is None:
             message = f"No route has the path {self.path}. See /docs for the paths of the API."
             raise Refused(404, message)
+        self._extra = self._server.served(route).standing
         self._deadline = self._began + route.timeout
         self.body.begin(head.length, self._began)
         admitted = self._server.admission.admit_now(self, head, route)
@@ -213,7 +214,8 @@ class Exchange(ProxiedRequest):
                 self.attempt(lambda: self._admitted(admitted))
 
     def _admitted(self, admitted: Admitted) -> None:
-        self._extra, self.authenticated = admitted.fields, admitted.user_id is not None
+        self._extra = [*self._extra, *admitted.fields]
+        self.authenticated = admitted.user_id is not None
         if admitted.refusal is not None:
             raise admitted.refusal
         if self._body_failure is not None:
@@ -221,8 +223,7 @@ class Exchange(ProxiedRequest):
         self.body.check_length()
         if self.expects_continue and not (self.body.complete or self.body.begun):
             self._client.transport.write(_CONTINUE)
-        self.expects_continue = False
-        self._ready = True
+        self.expects_continue, self._ready = False, True
         self._forward()
         if self._forwarding is None:
             self._client.resume_body()
@@ -245,7 +246,6 @@ class Exchange(ProxiedRequest):
 
     def respond(self, status: int, fields: FieldLines) -> None:
         """Begin the response with a service's status and fields."""
-        route = self.route
         self._writer = writer = ResponseWriter(
             status=status,
             fields=fields,
@@ -260,7 +260,7 @@ class Exchange(ProxiedRequest):
         self._out.append(
             writer.head(self._client.common_lines(self.lines), more, keep_alive=self.keep_alive)
         )
-        if route is not None and route.stream:
+        if self.route is not None and self.route.stream:
             self._head_at = time.monotonic()
             self._deadline = math.inf
             self._server.streams.began(self)
@@ -325,14 +325,14 @@ class Exchange(ProxiedRequest):
     def _send(self, answer: Response, outcome: Outcome) -> None:
         """Send a response of the gateway itself."""
         fields = [field for field in answer.raw_headers if field[0] != b"connection"]
-        known = {name for name, _ in fields}
-        self._extra = [field for field in self._extra if field[0] not in known]
+        self._extra = [field for field in self._extra if field[0] not in dict(fields)]
         if answer.headers.get("connection") == "close" or self.expects_continue:
             # A client that waits for `100 Continue` may send the body or not.
             self.keep_alive = False
         self._out.clear()
+        fields, body = as_accepted(self.lines, fields, bytes(answer.body))
         self.respond(answer.status_code, fields)
-        self.write(bytes(answer.body))
+        self.write(body)
         self.complete(outcome)
 
     def _break_off(self, error: Exception, outcome: Outcome) -> None:
@@ -366,7 +366,7 @@ class Exchange(ProxiedRequest):
         if not self.body.complete and not self._client.body_paused:
             self.refuse(stalled())
         elif late and self._forwarding is not None:
-            self.refuse(self._forwarding.timed_out(), "late")
+            self._forwarding.expire()
 
     def stop(self) -> None:
         """Answer that the process stops."""

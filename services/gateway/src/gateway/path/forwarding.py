@@ -1,12 +1,21 @@
 """The service's side of an exchange: the request goes there, the response comes back."""
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from chassis.errors import Unavailable
 from gateway.errors import Refused
 from gateway.exchange import FieldLines, UpstreamAnswer, UpstreamRequest
-from gateway.headers import RequestHead, response_fields, upstream_fields, with_host_cookies
-from gateway.path.links import MAX_LINKED_BYTES, Link, Outcome
+from gateway.headers import (
+    RequestHead,
+    authority_of,
+    response_fields,
+    upstream_fields,
+    with_host_cookies,
+)
+from gateway.links.passage import MAX_HELD_BYTES, Passage, RouteLinks
+from gateway.path.links import Outcome, guard_result
 from gateway.path.request_body import HIGH_WATER_BYTES
 from gateway.path.server import ServedRoute
 from gateway.pool import Broken, Call, request_head
@@ -21,9 +30,10 @@ _BODILESS = frozenset({204, 304})
 class Forwarding:
     """Forwards one request, and passes the response back.
 
-    States: waiting (for a connection) → sending → responding → ended. It holds a place of the
-    route's bulkhead, and is counted by the service's guard, until `settle`. On a route with links
-    a response of at most 1 MiB is held until its end, and passed through them.
+    States: waiting (for a connection, or for the response to another request) → sending →
+    responding → ended. It holds a place of the route's bulkhead, and is counted by the service's
+    guard, until `settle`. A response of at most 1 MiB is held until its end if a link of the route
+    has something to do with it.
 
     Args:
         exchange: the client's side.
@@ -39,11 +49,16 @@ class Forwarding:
         "_client",
         "_deadline",
         "_exchange",
-        "_guarded",
         "_head",
+        "_head_at",
         "_holds_place",
+        "_passage",
+        "_permit",
         "_request",
+        "_retries",
+        "_retry",
         "_served",
+        "_status",
         "_trace_fields",
     )
 
@@ -59,7 +74,12 @@ class Forwarding:
         self._began = 0.0
         self._call: Call | None = None
         self._holds_place = False
-        self._guarded = False
+        self._permit: int | None = None
+        self._status = 0
+        self._head_at = 0.0
+        self._retries = 0
+        self._retry: asyncio.TimerHandle | None = None
+        self._passage: Passage | None = None
         self._request: UpstreamRequest | None = None
         self._answer: UpstreamAnswer | None = None
 
@@ -77,18 +97,30 @@ class Forwarding:
         self._trace_fields = trace_fields
         self._deadline = deadline
         self._began = time.monotonic()
+        links = self._served.links
+        if links is not None and (links.cacheable or self._head.negotiated):
+            self._enter(links)
+        self._go_on()
+
+    def _ask(self) -> None:
+        """Ask the service, if it may get another request."""
         served = self._served
-        if served.links and self._answered_by_link():
+        try:
+            if served.bulkhead is not None:
+                served.bulkhead.take()
+                self._holds_place = True
+            if served.guard is not None:
+                self._permit = served.guard.begin(self._began)
+        except Unavailable as error:
+            self._failed(error, "cancelled")
             return
-        if served.bulkhead is not None:
-            served.bulkhead.take()
-            self._holds_place = True
-        if served.guard is not None:
-            served.guard.begin()
-            self._guarded = True
+        self._send()
+
+    def _send(self) -> None:
         exchange = self._exchange
+        self._retry = None
         self._call = call = Call(
-            served.pool,
+            self._served.pool,
             self,
             method=exchange.raw_method,
             has_body=exchange.body.begun,
@@ -99,18 +131,32 @@ class Forwarding:
         """End the request to the service."""
         if self._call is not None:
             self._call.cancel()
+        if self._retry is not None:
+            self._retry.cancel()
 
     def settle(self, outcome: Outcome) -> None:
-        """Give the place back, and tell the guard how it ended."""
+        """Give the place back, and tell the guard and the links how it ended."""
         if self._holds_place and self._served.bulkhead is not None:
             self._holds_place = False
             self._served.bulkhead.give_back()
-        if self._guarded and self._served.guard is not None:
-            self._guarded = False
-            self._served.guard.end(outcome, time.monotonic() - self._began)
+        if self._permit is not None and self._served.guard is not None:
+            permit, self._permit = self._permit, None
+            now = time.monotonic()
+            self._served.guard.end(
+                permit,
+                now,
+                guard_result(outcome, self._status),
+                seconds=(self._head_at or now) - self._began,
+                slow_is_normal=self._served.bulkhead is not None,
+            )
+        if self._passage is not None:
+            self._passage.leave()
 
-    def timed_out(self) -> Refused:
-        """Count and return the failure of a service that did not respond in time."""
+    def expire(self) -> None:
+        """Answer that the service did not respond in time."""
+        self._failed(self._timed_out(), "late")
+
+    def _timed_out(self) -> Refused:
         self._served.upstream.timed_out()
         detail = (
             f"The service did not respond within {self._served.route.timeout:g} s. The request may "
@@ -175,7 +221,8 @@ class Forwarding:
         except Refused as error:
             self._exchange.refuse(error, "broken")
             return
-        if self._served.links:
+        self._status, self._head_at = status, time.monotonic()
+        if self._passage is not None and self._passage.holds(status, kept):
             self._answer = UpstreamAnswer(status=status, fields=kept)
         else:
             self._exchange.respond(status, kept)
@@ -187,10 +234,9 @@ class Forwarding:
             self._exchange.write(data)
             return
         answer.body += data
-        if len(answer.body) > MAX_LINKED_BYTES:
+        if len(answer.body) > MAX_HELD_BYTES:
             self._answer = None
-            self._exchange.respond(answer.status, answer.fields)
-            self._exchange.write(answer.body)
+            self._exchange.attempt(lambda: self._let_through(answer))
 
     def on_parsed(self) -> None:
         """Write what arrived together; stop to read if the client does not take it."""
@@ -200,24 +246,30 @@ class Forwarding:
 
     def on_end(self) -> None:
         """End the response."""
-        answer, request = self._answer, self._request
-        if answer is not None and request is not None:
-            self._answer = None
-            self._exchange.attempt(lambda: self._after_links(request, answer))
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            self._exchange.attempt(lambda: self._finish(answer))
         else:
             self._exchange.complete("answered")
 
     def on_unreachable(self, error: Exception) -> None:
-        """Answer that the service can't be reached."""
+        """Try again if that can do no harm, or answer that the service can't be reached."""
+        exchange, guard = self._exchange, self._served.guard
+        if guard is not None and not exchange.body.begun:
+            delay = guard.retry_delay(exchange.raw_method, retries=self._retries)
+            if delay is not None:
+                self._retries += 1
+                self._retry = self._client.loop.call_later(delay, self._send)
+                return
         failure = self._served.upstream.unreachable()
         failure.__cause__ = error
-        self._exchange.refuse(failure, "unreachable")
+        self._failed(failure, "unreachable")
 
     def on_broken(self, error: Broken) -> None:
         """Answer that the service gave no valid response, or close the connection."""
         failure = self._served.upstream.broken()
         failure.__cause__ = error
-        self._exchange.refuse(failure, "broken")
+        self._failed(failure, "broken")
 
     def pause(self) -> None:
         """Read no more of the response."""
@@ -231,34 +283,63 @@ class Forwarding:
 
     # The links.
 
-    def _answered_by_link(self) -> bool:
-        """Pass the request through the links, and return whether one of them has the response."""
-        exchange = self._exchange
+    def _enter(self, links: RouteLinks) -> None:
+        """Let the request enter the links of its route."""
+        exchange, head = self._exchange, self._head
         self._request = request = UpstreamRequest(
             method=exchange.raw_method,
             target=exchange.target,
             route=self._served.route,
-            fields=self._head.fields,
+            fields=head.fields,
             authenticated=exchange.authenticated,
+            authority=authority_of(head, exchange.origin, self._client.scheme or "http"),
+            has_body=exchange.body.begun,
         )
-        passed: list[Link] = []
-        for link in self._served.links:
-            answer = link.before(request)
-            if answer is not None:
-                for outer in reversed(passed):
-                    answer = outer.after(request, answer)
-                self._respond_whole(answer)
-                return True
-            passed.append(link)
-        self._head.fields = request.fields
-        return False
+        self._passage = links.enter(request, self._resume)
 
-    def _after_links(self, request: UpstreamRequest, answer: UpstreamAnswer) -> None:
-        for link in reversed(self._served.links):
-            answer = link.after(request, answer)
-        self._respond_whole(answer)
+    def _resume(self) -> None:
+        """Go on: the request that this one waited for has ended."""
+        self._began = time.monotonic()
+        self._exchange.attempt(self._go_on)
 
-    def _respond_whole(self, answer: UpstreamAnswer) -> None:
+    def _go_on(self) -> None:
+        """Respond, wait, or ask the service, as the links say."""
+        if self._request is not None:
+            self._head.fields = self._request.fields
+        passage = self._passage
+        if passage is None:
+            self._ask()
+        elif passage.answered:
+            self._respond_whole(passage.take())
+        elif not passage.waiting:
+            self._ask()
+
+    def _finish(self, answer: UpstreamAnswer) -> None:
+        """Pass a whole response through the links."""
+        self._respond_whole(answer if self._passage is None else self._passage.finish(answer))
+
+    def _let_through(self, answer: UpstreamAnswer) -> None:
+        """Begin to stream a response that is too large to be held."""
+        if self._passage is not None:
+            self._passage.overflow(answer.status, answer.fields)
+        self._exchange.respond(answer.status, answer.fields)
+        self._exchange.write(answer.body)
+
+    def _failed(self, failure: Refused | Unavailable, outcome: Outcome) -> None:
+        """Answer a failure of the service, with an old copy if that is allowed."""
+
+        def answer() -> None:
+            started = self._exchange.response_started
+            old = None if self._passage is None or started else self._passage.fail()
+            if old is None:
+                self._exchange.refuse(failure, outcome)
+            else:
+                self.cancel()
+                self._respond_whole(old, outcome)
+
+        self._exchange.attempt(answer)
+
+    def _respond_whole(self, answer: UpstreamAnswer, outcome: Outcome = "answered") -> None:
         fields: FieldLines = answer.fields
         has_body = self._exchange.raw_method != b"HEAD" and answer.status not in _BODILESS
         if has_body:
@@ -268,4 +349,4 @@ class Forwarding:
         self._exchange.respond(answer.status, fields)
         if has_body and answer.body:
             self._exchange.write(answer.body)
-        self._exchange.complete("answered")
+        self._exchange.complete(outcome)

@@ -1,15 +1,15 @@
-"""What a route or a service may put between the client and the service.
+"""The links of each route and the guard of each service, as the data path uses them.
 
 All of it is synchronous and costs nothing on a route that has none.
 """
 
-from typing import Literal, Protocol
+from collections.abc import Mapping
+from typing import Literal
 
-from gateway.exchange import UpstreamAnswer, UpstreamRequest
+from gateway.guards.guard import Guard, Result, result_of
+from gateway.links.cache import Cache
+from gateway.links.passage import RouteLinks
 from gateway.routes import Route
-
-MAX_LINKED_BYTES = 1024 * 1024
-"""The largest response that is held for the links of its route; a larger one passes them by."""
 
 type Outcome = Literal["answered", "unreachable", "broken", "late", "cancelled"]
 """How an exchange with a service ended.
@@ -17,55 +17,42 @@ type Outcome = Literal["answered", "unreachable", "broken", "late", "cancelled"]
 ``answered`` includes every status. ``cancelled``: the client left, or sent no valid request.
 """
 
-
-class Link(Protocol):
-    """A step on the way of a request and its response: a cache, a representation."""
-
-    def before(self, request: UpstreamRequest) -> UpstreamAnswer | None:
-        """Return a response in place of the service's, or None; the fields may be changed.
-
-        Raises:
-            Refused: the request is answered with this.
-            DomainError: likewise.
-        """
-
-    def after(self, request: UpstreamRequest, answer: UpstreamAnswer) -> UpstreamAnswer:
-        """Return the response to pass on. It may be `answer`, changed or not."""
+_RESULTS: Mapping[Outcome, Result] = {
+    "unreachable": Result.FAILED,
+    "broken": Result.FAILED,
+    "late": Result.TIMED_OUT,
+    "cancelled": Result.UNKNOWN,
+}
 
 
-class Guard(Protocol):
-    """Decides whether a service gets another request: a circuit breaker, a concurrency limit."""
+def guard_result(outcome: Outcome, status: int) -> Result:
+    """Return what a guard learns from an exchange.
 
-    def begin(self) -> None:
-        """Let a request pass; `end` follows.
-
-        Raises:
-            Unavailable: the service is not asked.
-        """
-
-    def end(self, outcome: Outcome, seconds: float) -> None:
-        """Note how the exchange ended, and how long it took."""
+    Args:
+        outcome: how it ended.
+        status: the status of the service's response; 0 without one.
+    """
+    if outcome == "answered":
+        return result_of(status) if status else Result.UNKNOWN
+    return _RESULTS[outcome]
 
 
-class Duties(Protocol):
-    """Finds the links and guards, once for each route."""
+class Duties:
+    """Finds the links and guards, once for each route.
 
-    def links(self, route: Route) -> tuple[Link, ...]:
-        """Return the links of a route, in the order of `before`; `after` runs in the reverse."""
+    Args:
+        cache: the process's cache; None keeps no copies.
+        guards: the guards, by service.
+    """
 
-    def guard(self, service: str) -> Guard | None:
-        """Return the guard of a service."""
+    def __init__(self, *, cache: Cache | None, guards: Mapping[str, Guard]) -> None:
+        self._cache = cache
+        self._guards = guards
 
+    def links(self, route: Route) -> RouteLinks | None:
+        """Return the links of a route; None for a stream."""
+        return None if route.stream else RouteLinks(route, cache=self._cache)
 
-class NoDuties:
-    """No links, no guards."""
-
-    def links(self, route: Route) -> tuple[Link, ...]:
-        """Return no link."""
-        del route
-        return ()
-
-    def guard(self, service: str) -> Guard | None:
-        """Return no guard."""
-        del service
-        return None
+    def guard(self, route: Route) -> Guard | None:
+        """Return the guard of a route's service; None for a stream, which stays open for hours."""
+        return None if route.stream else self._guards[route.service]

@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections import deque
+from dataclasses import replace
 from typing import Any, ClassVar, Protocol, cast
 
 import httptools
@@ -11,8 +12,10 @@ import httptools
 from chassis.heads import has_body
 from chassis.library_internals.uvicorn import RequestResponseCycle
 from chassis.protocol import BoundedProtocol
+from chassis.raw_problems import RawProblem
 from gateway.addresses import Addresses, Origin
 from gateway.exchange import FieldLines
+from gateway.links.problems import as_accepted
 from gateway.path.exchange import Exchange
 from gateway.path.server import CommonLines, PathServer
 from gateway.routes import Route
@@ -242,6 +245,11 @@ class PathProtocol(BoundedProtocol):
             self.flow.pause_reading()
         else:
             super().send_400_response(msg)
+
+    def represented(self, problem: RawProblem) -> RawProblem:
+        """Return the response to a rejected request in the form that its client accepts."""
+        fields, body = as_accepted(self._request_fields, problem.fields, problem.body)
+        return replace(problem, fields=fields, body=body)
 
     def abandon(self, cycle: RequestResponseCycle) -> None:
         """End the request that is being served."""

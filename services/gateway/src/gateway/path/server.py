@@ -8,8 +8,12 @@ from chassis.raw_problems import Fields
 from chassis.telemetry.request_lines import RequestLines
 from gateway.admission import Admission
 from gateway.bulkheads import Bulkhead, Bulkheads
+from gateway.exchange import FieldLines
+from gateway.guards.guard import Guard
 from gateway.headers import Kinds
-from gateway.path.links import Duties, Guard, Link
+from gateway.links.passage import RouteLinks
+from gateway.links.standing import standing_fields
+from gateway.path.links import Duties
 from gateway.path.request import ProxiedRequest
 from gateway.path.sweep import Sweep
 from gateway.pool import Pool
@@ -32,16 +36,18 @@ class ServedRoute:
         upstream: its service.
         pool: the connections that its requests take.
         bulkhead: its bulkhead, if any.
-        links: what its requests and responses pass.
+        links: what its requests and responses pass, if anything.
         guard: decides whether its service gets another request, if any.
+        standing: the fields that every response has, whoever makes it.
     """
 
     route: Route
     upstream: Upstream
     pool: Pool
     bulkhead: Bulkhead | None
-    links: tuple[Link, ...]
+    links: RouteLinks | None
     guard: Guard | None
+    standing: FieldLines
 
 
 class PathServer:
@@ -94,8 +100,9 @@ class PathServer:
                 upstream=upstream,
                 pool=upstream.streams if route.stream else upstream.requests,
                 bulkhead=self._bulkheads.of(route),
-                links=() if route.stream else self._duties.links(route),
-                guard=self._duties.guard(route.service),
+                links=self._duties.links(route),
+                guard=self._duties.guard(route),
+                standing=standing_fields(route),
             )
         return served
 

@@ -71,6 +71,15 @@ class Pool:
         """The number of calls that wait for a connection."""
         return len(self._waiting)
 
+    async def warm(self, *, seconds: float) -> bool:
+        """Open a first connection before a call needs one, and return whether that succeeded."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._open()
+        except (OSError, TimeoutError):
+            return False
+        return True
+
     def acquire(self, call: Call) -> None:
         """Give `call` a connection, now or later."""
         while self._idle:

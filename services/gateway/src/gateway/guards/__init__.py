@@ -1,0 +1,1 @@
+"""What protects a service and the gateway from each other: breaker, concurrency, retries."""

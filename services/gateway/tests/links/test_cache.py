@@ -1,0 +1,383 @@
+"""The cache of public reads: what is kept, for whom, and who asks the service."""
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from gateway.exchange import UpstreamAnswer, UpstreamRequest
+from gateway.links.cache import Cache, Fetch, Waiter
+from gateway.links.cache_metrics import CacheMetrics
+from gateway.links.fields import value_of
+from gateway.routes import Auth, Route
+
+ROUTE = Route(prefix="/api/v1/products", service="orders", auth=Auth.PUBLIC, cacheable=True)
+TARGET = b"/api/v1/products?limit=2"
+TAG = (b"etag", b'"7"')
+TOKEN = (b"authorization", b"Bearer x")
+
+
+class Clients:
+    """Clients of one cache. Its clock stands until it is set."""
+
+    def __init__(self, *, max_bytes=1024 * 1024):
+        self.now = 0.0
+        self.registry = CollectorRegistry()
+        self.cache = Cache(
+            max_bytes=max_bytes, clock=lambda: self.now, metrics=CacheMetrics(self.registry)
+        )
+        self.resumed = []
+
+    def request(self, *fields, method=b"GET", target=TARGET):
+        return UpstreamRequest(method=method, target=target, route=ROUTE, fields=list(fields))
+
+    def enter(self, *fields, **terms):
+        """Let a request enter; return it and what the cache says."""
+        request = self.request(*fields, **terms)
+        return request, self.cache.enter(request, self.resumed.append)
+
+    def fetch(self, *fields, control=b"public, max-age=10", answer=None, **terms):
+        """Let a request fetch, and return what its client gets."""
+        _, fetch = self.enter(*fields, **terms)
+        assert isinstance(fetch, Fetch)
+        return fetch.done(answer or answer_with(control))
+
+    def uses(self, use):
+        return self.registry.get_sample_value("gateway_cache_requests_total", {"use": use})
+
+
+def answer_with(control=b"public, max-age=10", *fields, status=200, body=b'{"id": 7}', tag=TAG):
+    kept = [(b"content-type", b"application/json"), (b"cache-control", control), *fields]
+    if tag is not None:
+        kept.append(tag)
+    return UpstreamAnswer(status=status, fields=kept, body=body)
+
+
+def get(answer, name):
+    return value_of(answer.fields, name)
+
+
+@pytest.fixture
+def clients():
+    return Clients()
+
+
+def test_the_first_fetches_and_the_next_gets_the_copy_with_its_age(clients):
+    first = clients.fetch()
+    assert first.body == b'{"id": 7}'
+    assert get(first, b"cache-status") == b"gateway; fwd=uri-miss; fwd-status=200; stored; ttl=10"
+    clients.now = 4.9
+    _, hit = clients.enter()
+    assert hit.body == b'{"id": 7}'
+    assert get(hit, b"age") == b"4"
+    assert get(hit, b"cache-status") == b"gateway; hit; ttl=6"
+    assert get(hit, b"etag") == b'"7"'
+    assert (clients.uses("miss"), clients.uses("hit")) == (1, 1)
+
+
+@pytest.mark.parametrize("age", [0, 4])
+def test_a_copy_is_used_until_its_lifetime_is_over(clients, age):
+    clients.fetch(answer=answer_with(b"public, max-age=10", (b"age", b"%d" % age)))
+    clients.now = 9.9 - age
+    assert isinstance(clients.enter()[1], UpstreamAnswer)
+    clients.now = 10 - age
+    assert isinstance(clients.enter()[1], Fetch)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        answer_with(b"no-store"),
+        answer_with(b"private, max-age=10"),
+        answer_with(b"public"),
+        answer_with(b"public, max-age=10", (b"set-cookie", b"a=1")),
+        answer_with(b"public, max-age=10", (b"vary", b"*")),
+        answer_with(b"public, max-age=10", (b"vary", b"Accept, Authorization")),
+        answer_with(b"public, max-age=10", (b"vary", b"x-tenant")),
+        answer_with(b"public, max-age=10", status=404),
+        answer_with(b"public, max-age=10", status=301),
+        answer_with(b"public, max-age=10", (b"content-range", b"bytes 0-1/9")),
+        answer_with(b"public, max-age=10", body=b"x" * 40_000),
+    ],
+    ids=[
+        "no-store", "private", "no lifetime", "a cookie", "vary *", "vary by caller",
+        "vary by what the key lacks", "an error", "a redirect", "a part", "too large",
+    ],
+)  # fmt: skip
+def test_what_may_not_be_shared_is_not_kept(clients, answer):
+    assert clients.fetch(answer=answer).body == answer.body
+    assert clients.enter()[1] is None, "nobody waits for what can't be shared"
+    clients.now = 5
+    assert isinstance(clients.enter()[1], Fetch)
+
+
+def test_a_response_that_is_no_longer_public_ends_the_copy(clients):
+    clients.fetch()
+    clients.now = 10
+    clients.fetch(control=b"private")
+    clients.now = 20
+    request, fetch = clients.enter()
+    assert isinstance(fetch, Fetch)
+    assert value_of(request.fields, b"if-none-match") is None
+
+
+def test_the_service_sees_only_what_selects_a_copy(clients):
+    request, _ = clients.enter(
+        (b"accept", b"application/json"),
+        (b"accept-encoding", b"br"),
+        (b"cookie", b"session=1"),
+        (b"x-forwarded-scheme", b"nothing"),
+        (b"user-agent", b"curl"),
+        (b"if-none-match", b'"1"'),
+        (b"if-modified-since", b"Sun, 06 Nov 1994 08:49:37 GMT"),
+        (b"cache-control", b"no-cache"),
+    )
+    assert request.fields == [
+        (b"accept", b"application/json"),
+        (b"accept-encoding", b"identity"),
+    ]
+
+
+# Who gets which copy.
+
+
+def test_a_response_with_vary_is_kept_for_each_value(clients):
+    for language in (b"de", b"fr"):
+        answer = answer_with(
+            b"public, max-age=10", (b"vary", b"Accept-Language, Cookie"), body=language
+        )
+        clients.fetch((b"accept-language", language), answer=answer)
+    for language in (b"de", b"fr"):
+        assert clients.enter((b"accept-language", language))[1].body == language
+    assert isinstance(clients.enter((b"accept-language", b"it"))[1], Fetch)
+
+
+def test_many_variants_push_out_the_oldest(clients):
+    for number in range(10):
+        language = b"l%d" % number
+        answer = answer_with(b"max-age=10", (b"vary", b"accept-language"), body=language)
+        clients.fetch((b"accept-language", language), answer=answer)
+    target = clients.cache.copies.target(b" " + TARGET)
+    assert len(target.copies) == 8
+    assert isinstance(clients.enter((b"accept-language", b"l0"))[1], Fetch)
+
+
+def test_each_query_has_its_own_copy(clients):
+    clients.fetch()
+    assert isinstance(clients.enter(target=TARGET + b"&x=1")[1], Fetch)
+
+
+@pytest.mark.parametrize("terms", [{"authority": b"https://evil.example"}, {"has_body": True}])
+def test_neither_the_host_nor_a_body_can_put_something_into_the_copy_of_others(clients, terms):
+    clients.fetch()
+    request = clients.request()
+    for name, value in terms.items():
+        setattr(request, name, value)
+    assert not isinstance(clients.cache.enter(request, clients.resumed.append), UpstreamAnswer)
+    assert isinstance(clients.enter()[1], UpstreamAnswer)
+
+
+def test_a_request_with_a_token_gets_a_copy_only_if_the_response_says_public(clients):
+    clients.fetch()
+    assert isinstance(clients.enter(TOKEN)[1], UpstreamAnswer)
+    clients.now = 10
+    clients.fetch(control=b"max-age=10")
+    request, alone = clients.enter(TOKEN)
+    assert alone is None
+    assert TOKEN in request.fields
+    assert isinstance(clients.enter()[1], UpstreamAnswer)
+
+
+@pytest.mark.parametrize("control", [b"max-age=10", b"s-maxage=10", b"private", b"no-store"])
+def test_a_response_to_a_token_is_kept_only_if_it_says_public(clients, control):
+    clients.fetch(TOKEN, control=control)
+    assert isinstance(clients.enter()[1], Fetch)
+    other = Clients()
+    other.fetch(TOKEN, control=b"public, max-age=10")
+    assert isinstance(other.enter()[1], UpstreamAnswer)
+
+
+def test_a_response_to_a_token_spoils_no_copy_of_others(clients):
+    clients.fetch(control=b"max-age=10")
+    clients.now = 10
+    _, fetch = clients.enter()
+    fetch.left()
+    clients.cache.copies.target(b" " + TARGET).public = True
+    clients.fetch(TOKEN, control=b"private")
+    _, fetch = clients.enter()
+    assert isinstance(fetch, Fetch)
+    assert fetch.stale is not None
+
+
+@pytest.mark.parametrize("name", [b"range", b"if-match", b"if-range", b"if-unmodified-since"])
+def test_a_request_for_more_than_the_resource_passes_by(clients, name):
+    clients.fetch()
+    assert clients.enter((name, b"x"))[1] is None
+
+
+def test_head_gets_the_fields_of_the_copy_and_makes_none(clients):
+    request, alone = clients.enter((b"if-none-match", b'"1"'), method=b"HEAD")
+    assert alone is None
+    assert value_of(request.fields, b"if-none-match") == b'"1"'
+    clients.fetch()
+    _, hit = clients.enter(method=b"HEAD")
+    assert (hit.body, get(hit, b"etag")) == (b"", b'"7"')
+
+
+# Preconditions and renewal.
+
+
+@pytest.mark.parametrize(
+    ("known", "status"),
+    [(b'"7"', 304), (b'W/"7"', 304), (b'"6", "7"', 304), (b"*", 304), (b'"6"', 200), (b"7", 200)],
+)
+def test_a_client_that_has_the_copy_gets_304(clients, known, status):
+    condition = (b"if-none-match", known)
+    first = clients.fetch(condition)
+    _, hit = clients.enter(condition)
+    for answer in (first, hit):
+        assert answer.status == status
+        assert (answer.body == b"") is (status == 304)
+        assert get(answer, b"cache-control") == b"public, max-age=10"
+        assert get(answer, b"etag") == b'"7"'
+        assert (get(answer, b"content-type") is None) is (status == 304)
+
+
+def test_also_what_is_not_kept_is_304_for_a_client_that_has_it(clients):
+    assert clients.fetch((b"if-none-match", b'"7"'), control=b"no-cache").status == 304
+
+
+def test_an_old_copy_is_confirmed_by_its_tag(clients):
+    clients.fetch()
+    clients.now = 15
+    request, fetch = clients.enter((b"if-none-match", b'"1"'))
+    assert value_of(request.fields, b"if-none-match") == b'"7"'
+    news = [TAG, (b"cache-control", b"public, max-age=30"), (b"x-new", b"1")]
+    answer = fetch.done(UpstreamAnswer(status=304, fields=news))
+    assert (answer.status, answer.body) == (200, b'{"id": 7}')
+    assert get(answer, b"age") == b"0"
+    assert get(answer, b"x-new") == b"1"
+    assert get(answer, b"content-type") == b"application/json"
+    assert get(answer, b"cache-status") == (b"gateway; fwd=stale; fwd-status=304; stored; ttl=30")
+    clients.now = 44
+    assert isinstance(clients.enter()[1], UpstreamAnswer)
+
+
+def test_no_cache_is_kept_and_confirmed_at_each_use(clients):
+    clients.fetch(control=b"no-cache, max-age=10")
+    request, fetch = clients.enter()
+    assert isinstance(fetch, Fetch)
+    assert value_of(request.fields, b"if-none-match") == b'"7"'
+
+
+def test_during_renewal_others_get_the_old_copy_for_as_long_as_the_service_allows(clients):
+    clients.fetch(control=b"max-age=10, stale-while-revalidate=5")
+    clients.now = 14.9
+    assert isinstance(clients.enter()[1], Fetch)
+    _, stale = clients.enter()
+    assert get(stale, b"cache-status") == b"gateway; hit; ttl=-4"
+    assert get(stale, b"age") == b"14"
+    clients.now = 15
+    assert isinstance(clients.enter()[1], Waiter)
+    assert clients.uses("stale") == 1
+
+
+@pytest.mark.parametrize("control", [b"max-age=10", b"max-age=10, stale-if-error=60, no-cache"])
+def test_if_the_service_fails_the_failure_is_passed_on(clients, control):
+    clients.fetch(control=control)
+    clients.now = 10
+    assert clients.fetch(answer=answer_with(b"no-store", status=503)).status == 503
+    clients.now = 20
+    _, fetch = clients.enter()
+    assert fetch.failed() is None
+
+
+def test_if_the_service_fails_an_old_copy_is_sent_where_the_service_allowed_it(clients):
+    clients.fetch(control=b"max-age=10, stale-if-error=60")
+    clients.now = 12
+    sent = clients.fetch(answer=answer_with(b"no-store", status=503))
+    assert (sent.status, sent.body) == (200, b'{"id": 7}')
+    assert get(sent, b"cache-status") == b"gateway; hit; ttl=-2; fwd=stale; fwd-status=503"
+    assert isinstance(clients.enter()[1], UpstreamAnswer), "nobody asks a service that just failed"
+    clients.now = 20
+    _, fetch = clients.enter()
+    assert isinstance(fetch, Fetch)
+    assert fetch.failed().body == b'{"id": 7}'
+    clients.now = 70
+    assert clients.fetch(answer=answer_with(b"no-store", status=503)).status == 503
+
+
+# Many at once.
+
+
+def waiting(clients, *requests):
+    """Let one request fetch and others wait; return the fetch and the Waiters."""
+    _, fetch = clients.enter()
+    waiters = [clients.enter(*fields)[1] for fields in requests]
+    assert isinstance(fetch, Fetch)
+    assert all(isinstance(waiter, Waiter) for waiter in waiters)
+    return fetch, waiters
+
+
+def test_one_request_to_the_service_answers_all_who_wait(clients):
+    fetch, _ = waiting(clients, *[[] for _ in range(50)])
+    fetch.done(answer_with())
+    assert len(clients.resumed) == 50
+    for answer in clients.resumed:
+        assert answer.body == b'{"id": 7}'
+        assert get(answer, b"cache-status") == (
+            b"gateway; fwd=uri-miss; fwd-status=200; collapsed; ttl=10"
+        )
+    assert clients.uses("collapsed") == 50
+
+
+def test_also_a_response_that_is_old_at_once_answers_those_who_waited_for_it(clients):
+    fetch, _ = waiting(clients, [], [])
+    fetch.done(answer_with(b"max-age=0"))
+    assert [answer.status for answer in clients.resumed] == [200, 200]
+
+
+def test_each_who_waits_gets_what_its_own_request_asks_for(clients):
+    fetch, _ = waiting(clients, [(b"if-none-match", b'"7"')], [TOKEN], [])
+    fetch.done(answer_with(b"max-age=10"))
+    assert [answer and answer.status for answer in clients.resumed] == [304, None, 200]
+
+
+def test_who_waits_for_another_variant_asks_again(clients):
+    fetch, _ = waiting(clients, [(b"accept-language", b"de")], [])
+    fetch.done(answer_with(b"max-age=10", (b"vary", b"accept-language")))
+    assert [answer and answer.status for answer in clients.resumed] == [None, 200]
+    assert isinstance(clients.enter((b"accept-language", b"de"))[1], Fetch)
+
+
+@pytest.mark.parametrize("answer", [answer_with(b"private"), answer_with(b"no-store", status=503)])
+def test_if_it_can_not_be_shared_all_ask_for_themselves_at_once(clients, answer):
+    fetch, _ = waiting(clients, [], [])
+    fetch.done(answer)
+    assert clients.resumed == [None, None]
+    assert clients.enter()[1] is None
+    assert clients.enter()[1] is None
+
+
+def test_if_the_client_of_the_fetch_leaves_the_next_one_fetches(clients):
+    fetch, _ = waiting(clients, [], [])
+    fetch.left()
+    assert clients.resumed == [None, None]
+    assert isinstance(clients.enter()[1], Fetch)
+    assert isinstance(clients.enter()[1], Waiter)
+
+
+def test_a_waiter_that_left_is_not_resumed(clients):
+    fetch, (first, _) = waiting(clients, [], [(b"if-none-match", b'"7"')])
+    first.leave()
+    first.leave()
+    fetch.done(answer_with())
+    assert [answer.status for answer in clients.resumed] == [304]
+
+
+def test_the_end_of_a_fetch_that_is_over_ends_no_later_one(clients):
+    _, old = clients.enter()
+    old.left()
+    _, fetch = clients.enter()
+    old.left()
+    assert isinstance(clients.enter()[1], Waiter)
+    fetch.done(answer_with())
+    assert len(clients.resumed) == 1
