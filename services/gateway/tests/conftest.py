@@ -250,6 +250,7 @@ def settings(served, tokens) -> GatewaySettings:
         orders_url=served.url,
         notifications_url=served.url,
         valkey_url=SecretStr("valkey://127.0.0.1:1/0"),
+        upstream_warm_seconds=0,  # the tests' services see the connections of requests only
         valkey_timeout=5.0,  # on a loaded machine it may be late, and the tests count exactly
         slipway_limits="off",
     )
