@@ -272,7 +272,11 @@ class Running:
 
     def route(self, service):
         """Return a route that has its requests answered by the service."""
-        paths = {"users": "/api/v1/auth/token", "orders": "/api/v1/products"}
+        paths = {
+            "users": "/api/v1/auth/token",
+            "orders": "/api/v1/products",
+            "notifications": "/api/v1/notifications/unsubscribe",
+        }
         method = "POST" if service == "users" else "GET"
         return self.app.proxied(method, paths[service].encode(), [])[1]
 

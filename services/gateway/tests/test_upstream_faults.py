@@ -138,9 +138,9 @@ async def test_a_client_that_leaves_while_it_waits_for_a_place_is_forgotten(star
         gateway = await start(orders_url=url, upstream_connections=1)
         pool = gateway.server.served(gateway.route("orders")).pool
         writers = []
-        for _ in range(3):
+        for number in range(3):  # equal reads would share one call
             _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
-            writer.write(GET)
+            writer.write(GET.replace(b"products", b"products?%d" % number))
             writers.append(writer)
         async with asyncio.timeout(5):
             while (pool.busy, pool.waiting) != (1, 2):  # noqa: ASYNC110 - as above
