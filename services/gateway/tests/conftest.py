@@ -255,6 +255,7 @@ def settings(served, tokens) -> GatewaySettings:
         orders_url=served.url,
         notifications_url=served.url,
         valkey_url=SecretStr("valkey://127.0.0.1:1/0"),
+        upstream_warm_seconds=0,  # the tests' services see the connections of requests only
         valkey_timeout=5.0,  # on a loaded machine it may be late, and the tests count exactly
         slipway_limits="off",
     )
@@ -276,7 +277,11 @@ class Running:
 
     def route(self, service):
         """Return a route that has its requests answered by the service."""
-        paths = {"users": "/api/v1/auth/token", "orders": "/api/v1/products"}
+        paths = {
+            "users": "/api/v1/auth/token",
+            "orders": "/api/v1/products",
+            "notifications": "/api/v1/notifications/unsubscribe",
+        }
         method = "POST" if service == "users" else "GET"
         return self.app.proxied(method, paths[service].encode(), [])[1]
 

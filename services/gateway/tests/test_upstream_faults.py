@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 GET = b"GET /api/v1/products HTTP/1.1\r\nHost: x\r\n\r\n"
+# No link of its route holds the response until it is whole.
+STREAMED = GET.replace(b"products", b"notifications/unsubscribe")
 POST = b"POST /api/v1/auth/token HTTP/1.1\r\nHost: x\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -99,11 +101,11 @@ CUT = {
 @pytest.mark.parametrize("name", CUT)
 async def test_a_response_that_is_cut_is_not_completed(start, name):
     async with answering(CUT[name]) as (url, _):
-        gateway = await start(orders_url=url)
-        answer = await sent(gateway.port, GET)
+        gateway = await start(notifications_url=url)
+        answer = await sent(gateway.port, STREAMED)
         assert not answer.endswith(b"0\r\n\r\n")
         assert b"Content-Length: 2".lower() not in answer.lower()
-        await at_rest(gateway, "orders")
+        await at_rest(gateway, "notifications")
 
 
 async def test_a_response_until_the_end_of_the_connection_is_whole(start):
@@ -136,9 +138,9 @@ async def test_a_client_that_leaves_while_it_waits_for_a_place_is_forgotten(star
         gateway = await start(orders_url=url, upstream_connections=1)
         pool = gateway.server.served(gateway.route("orders")).pool
         writers = []
-        for _ in range(3):
+        for number in range(3):  # equal reads would share one call
             _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
-            writer.write(GET)
+            writer.write(GET.replace(b"products", b"products?%d" % number))
             writers.append(writer)
         async with asyncio.timeout(5):
             while (pool.busy, pool.waiting) != (1, 2):  # noqa: ASYNC110 - as above

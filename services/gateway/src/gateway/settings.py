@@ -96,6 +96,13 @@ class GatewaySettings(_UpstreamUrls, ProcessSettings, TokenSettings, GraphqlSett
         description="The share of a service's connections for requests that hash a password "
         "(log-in, registration). A further one gets 503.",
     )
+    upstream_warm_seconds: float = Field(
+        default=1.0,
+        ge=0,
+        le=60,
+        description="Seconds at start in which a first connection to each service is tried, before "
+        "the gateway is ready; 0 tries none.",
+    )
     upstream_concurrency: int = Field(
         default=1_000,
         ge=1,

@@ -44,7 +44,6 @@ from gateway.upstreams import open_upstreams
 from gateway.websockets import Sockets
 
 NAME = "gateway"
-_WARM_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,9 +138,11 @@ async def open_resources(
             sweep=sweep,
             duties=_duties(settings, process),
         )
-        pools = (upstream.requests for upstream in upstreams.values())
-        # A service that is not there yet must not keep the gateway from becoming ready.
-        await asyncio.gather(*(pool.warm(seconds=_WARM_SECONDS) for pool in pools))
+        seconds = settings.upstream_warm_seconds
+        if seconds:
+            # A service that is not there yet must not keep the gateway from becoming ready.
+            pools = (upstream.requests for upstream in upstreams.values())
+            await asyncio.gather(*(pool.warm(seconds=seconds) for pool in pools))
         exports = Exports(
             upstreams=upstreams,
             admission=admission,

@@ -10,7 +10,8 @@ from gateway.exchange import UpstreamAnswer, UpstreamRequest
 from gateway.links.codings import zstd
 from gateway.links.fields import value_of
 from gateway.links.media import Media
-from gateway.links.representation import choice_of, needs_whole, represented
+from gateway.links.representation import Preferences, needs_whole, represented
+from gateway.links.representation import choice_of as choice_with
 from gateway.routes import Route
 
 ROUTE = Route(prefix="/api/v1/things", service="orders")
@@ -19,6 +20,10 @@ SMALL = b'{"id": 7}'
 JSON = (b"content-type", b"application/json")
 PROBLEM = (b"content-type", b"application/problem+json")
 TAG = (b"etag", b'"7"')
+
+
+def choice_of(request):
+    return choice_with(request, Preferences())
 
 
 def asked(*fields, method=b"GET"):

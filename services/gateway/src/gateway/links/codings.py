@@ -3,7 +3,6 @@
 import sys
 import zlib
 from enum import StrEnum
-from functools import lru_cache
 
 from gateway.links.quality import weights_of
 
@@ -28,7 +27,6 @@ _GZIP_WINDOW = 16 + zlib.MAX_WBITS  # with gzip's head and check sum
 _IDENTITY = b"identity"
 
 
-@lru_cache(maxsize=256)
 def coding_for(accept_encoding: bytes) -> Coding | None:
     """Return the coding that a client prefers (RFC 9110 §12.5.3); None to send the body as it is.
 

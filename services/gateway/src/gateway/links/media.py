@@ -1,7 +1,6 @@
 """Whether a client gets JSON or XML (RFC 9110 §12.5.1)."""
 
 from enum import Enum
-from functools import lru_cache
 
 from gateway.links.quality import weights_of
 
@@ -19,7 +18,6 @@ _PROBLEM_JSON, _PROBLEM_XML = b"application/problem+json", b"application/problem
 _JSON_SUFFIX = b"+json"
 
 
-@lru_cache(maxsize=256)
 def media_for(accept: bytes) -> Media | None:
     """Return the form that a client prefers; None if it accepts neither.
 
@@ -41,7 +39,6 @@ def media_for(accept: bytes) -> Media | None:
     return Media.XML if xml > json else Media.JSON
 
 
-@lru_cache(maxsize=256)
 def media_of_problem(accept: bytes) -> Media:
     """Return the form of a problem document: the preferred one, or JSON if neither is accepted.
 

@@ -14,6 +14,7 @@ from gateway.links.media import Media
 from gateway.links.representation import (
     NEGOTIATED_FIELDS,
     Choice,
+    Preferences,
     choice_of,
     needs_whole,
     represented,
@@ -38,6 +39,7 @@ class RouteLinks:
     """
 
     def __init__(self, route: Route, *, cache: Cache | None) -> None:
+        self._preferences = Preferences()
         self._represented = route.represented and not route.stream
         self._cache = cache if route.cacheable else None
         self.cacheable = self._cache is not None
@@ -57,7 +59,7 @@ class RouteLinks:
         """
         choice = _PLAIN
         if self._represented and any(name in NEGOTIATED_FIELDS for name, _ in request.fields):
-            choice = choice_of(request)
+            choice = choice_of(request, self._preferences)
         if self._cache is None or request.method not in _READS:
             return None if choice.changes_nothing else Passage(choice)
         passage = Passage(choice)

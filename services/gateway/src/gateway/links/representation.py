@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Final
 
 from chassis.wire_names import JSON, PROBLEM
@@ -19,6 +18,7 @@ MIN_COMPRESSED_BYTES: Final = 1024
 MAX_COMPRESSED_BYTES: Final = 256 * 1024
 """Larger bodies are passed on as they come: 256 KiB take up to 4 ms, in which the loop waits."""
 _MAX_PREFERENCES = 1024  # a browser sends 150 bytes; longer lists would only cost time
+_REMEMBERED = 256  # clients choose the fields; the bound limits memory
 _READS = frozenset({b"GET", b"HEAD"})
 _NOT_MODIFIED = 304
 _UNCHANGED = frozenset({204, 206})  # without a body, or with a part of one
@@ -56,14 +56,45 @@ class Choice:
         return self.coding is None and self.media is self.problem is Media.JSON and not self.known
 
 
-def choice_of(request: UpstreamRequest) -> Choice:
+class Preferences:
+    """What clients prefer, by the fields that say so. Few clients differ, so it is remembered."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[bytes | None, bytes | None, bool], Choice] = {}
+
+    def choice(self, accept: bytes | None, accept_encoding: bytes | None, *, head: bool) -> Choice:
+        """Return what a client prefers.
+
+        Args:
+            accept: its Accept, if any.
+            accept_encoding: its Accept-Encoding, if any.
+            head: whether the method is HEAD.
+
+        Raises:
+            Refused: 406 if it accepts neither JSON nor XML.
+        """
+        key = (accept, accept_encoding, head)
+        choice = self._known.get(key)
+        if choice is None:
+            choice = _preferred(accept, accept_encoding, head=head)
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[key] = choice
+        return choice
+
+
+def choice_of(request: UpstreamRequest, preferences: Preferences) -> Choice:
     """Return what the client prefers, and make the request's fields those for the service.
+
+    Args:
+        request: the request.
+        preferences: what is known of clients.
 
     Raises:
         Refused: 406 if the client accepts neither JSON nor XML.
     """
     sent = {name: value_of(request.fields, name) for name, _ in request.fields if name in _READ}
-    choice = _preferred(
+    choice = preferences.choice(
         sent.get(b"accept"), sent.get(b"accept-encoding"), head=request.method == b"HEAD"
     )
     changes = []
@@ -80,9 +111,7 @@ def choice_of(request: UpstreamRequest) -> Choice:
     return choice
 
 
-@lru_cache(maxsize=256)
 def _preferred(accept: bytes | None, accept_encoding: bytes | None, *, head: bool) -> Choice:
-    """Return what a client prefers. Few clients differ, so most are remembered."""
     if accept is not None and len(accept) > _MAX_PREFERENCES:
         accept = None
     if accept_encoding is not None and len(accept_encoding) > _MAX_PREFERENCES:

@@ -6,7 +6,6 @@ Only the gateway's and the services' own JSON is read here. No XML is ever parse
 import json
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from typing import NoReturn
 
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -85,6 +84,7 @@ class _Writer:
     def __init__(self, put: Callable[[str], None], *, typed: bool) -> None:
         self._put = put
         self._typed = typed
+        self._tags: dict[str, tuple[str, str]] = {}
 
     def write(self, name: str, attributes: str, value: object) -> None:
         """Write one element."""
@@ -92,7 +92,8 @@ class _Writer:
             self._open(name, attributes, "object")
             for key, member in value.items():
                 if member is not None or self._typed:
-                    self.write(*_tag_of(key), member)
+                    tag = self._tags.get(key) or self._tags.setdefault(key, _tag_of(key))
+                    self.write(*tag, member)
         elif isinstance(value, list):
             self._open(name, attributes, "array")
             for item in value:
@@ -124,7 +125,6 @@ class _Writer:
         self._put(f"<{name}{attributes}{typed}>")
 
 
-@lru_cache(maxsize=1024)
 def _tag_of(key: str) -> tuple[str, str]:
     """Return the element's name and attributes for a member of an object.
 
