@@ -7,13 +7,14 @@ leaves its trace in .slipway/browser; ``playwright show-trace FILE`` shows it.
 import asyncio
 import functools
 import http.server
+import re
 import threading
 import uuid
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import WebSocketRoute, expect
 
 from testkit.authenticator import code_of
 from testkit.browsers import chromium, visitor
@@ -151,6 +152,63 @@ async def test_a_lost_feed_resumes_without_a_gap_or_a_double(visit, account, cli
         await customer.order(product.id)
         await expect(feed).to_have_count(7)
     assert len(sockets) == 2
+
+
+async def test_after_a_reset_the_list_is_read_page_by_page_and_no_further_than_its_bound(
+    visit, account, client, product
+):
+    customer = Customer(
+        token=(await client.login(email=account, password=PASSWORD)).access_token, client=client
+    )
+    sockets: list[WebSocketRoute] = []
+    lists: list[str] = []
+    allowed, endless = asyncio.Event(), asyncio.Event()
+    allowed.set()
+
+    async def connect(socket):
+        if not allowed.is_set():
+            await socket.close(code=1013)
+            return
+        server = socket.connect_to_server()
+        # The feed never issued this id, so it can't resume there.
+        socket.on_message(
+            lambda text: server.send(re.sub(r'("last_event_id":)\d+', r"\g<1>999999", text))
+        )
+        sockets.append(socket)
+
+    async def two_of_a_page(route):
+        lists.append(route.request.url)
+        if endless.is_set():
+            await route.fulfill(json={"items": [], "next_cursor": "further"})
+        else:
+            await route.continue_(url=re.sub(r"limit=\d+", "limit=2", route.request.url))
+
+    async with visit() as page:
+        await page.route_web_socket("**/notifications/ws", connect)
+        await customer.order(product.id)
+        await log_in(page, account)
+        feed = page.get_by_role("list", name="Notifications").get_by_role("listitem")
+        await expect(feed).to_have_count(1)
+        await page.route("**/api/v1/notifications?*", two_of_a_page)
+        allowed.clear()
+        await sockets[-1].close(code=1012)
+        await expect(page.locator("#state")).not_to_have_text("connected")
+        for _ in range(4):
+            await customer.order(product.id)
+        allowed.set()
+        await expect(feed).to_have_count(5, timeout=60_000)
+        ids = await feed.evaluate_all("lines => lines.map((one) => Number(one.dataset.eventId))")
+        assert ids == [5, 4, 3, 2, 1]
+        assert len(lists) == 3
+        lists.clear()
+        endless.set()
+        await sockets[-1].close(code=1012)
+        async with asyncio.timeout(60):
+            while len(lists) < 5:
+                await page.wait_for_timeout(50)
+        await customer.order(product.id)  # the page goes on, and asks no more
+        await expect(feed).to_have_count(6)
+        assert len(lists) == 5
 
 
 async def test_an_order_whose_response_is_lost_is_placed_once(visit, account, client):

@@ -3,10 +3,15 @@
 import { Api, Problem } from "./api.js";
 import { follow } from "./feed.js";
 
+const NEWEST = 20; // of the list, for a page that opens
+const MISSED_PAGE = 100;
+const MISSED_PAGES = 5; // a bound: whoever was away for long does not read years of notifications
+
 const find = (id) => document.getElementById(id);
 const origin = document.querySelector('meta[name="api"]').content || location.origin;
 const api = new Api(origin, showVisitor);
 const shown = new Set();
+let shownBeforeLoss = null;
 let following = null;
 let pendingOrder = null;
 
@@ -64,6 +69,7 @@ function showVisitor() {
   find("placed").textContent = "";
   find("feed").replaceChildren();
   shown.clear();
+  shownBeforeLoss = null;
   find("visitor").hidden = false;
   find("log-in-heading").focus();
 }
@@ -87,8 +93,29 @@ async function showCustomer() {
 
 /** Show the newest of the list. The feed may already have brought some of them. */
 async function showLatest() {
-  const page = await api.call("GET", "/notifications?limit=20");
-  for (const one of page.items.toReversed()) show(one);
+  await showListed({ limit: NEWEST, pages: 1 });
+}
+
+/** Show what the feed lost: the list's newest, back to one that was shown before the loss. */
+async function showMissed() {
+  // What the feed brings after the loss is no sign that the list was read as far. If a read fails,
+  // the next one starts from the same place.
+  shownBeforeLoss ??= new Set(shown);
+  await showListed({ limit: MISSED_PAGE, pages: MISSED_PAGES, until: shownBeforeLoss });
+  shownBeforeLoss = null;
+}
+
+async function showListed({ limit, pages, until = new Set() }) {
+  const { signal } = following;
+  let cursor = null;
+  for (let page = 0; page < pages; page += 1) {
+    const query = new URLSearchParams({ limit, ...(cursor && { cursor }) });
+    const { items, next_cursor: next } = await api.call("GET", `/notifications?${query}`);
+    if (signal.aborted) return; // another customer may have logged in
+    items.forEach(show);
+    if (next === null || items.some((one) => until.has(one.id))) return;
+    cursor = next;
+  }
 }
 
 function followFeed() {
@@ -96,7 +123,7 @@ function followFeed() {
   const { signal } = following;
   const handlers = {
     onItem: (item) => item.type === "notification" && show(item.data),
-    onReset: guarded(showLatest),
+    onReset: guarded(showMissed),
     onState: (text) => (find("state").textContent = text),
   };
   follow(api, signal, handlers).catch((error) => signal.aborted || report(error));
@@ -109,7 +136,10 @@ function show(notification) {
   const title = document.createElement("strong");
   title.textContent = notification.title;
   line.append(title, ` ${notification.body}`); // as text: nothing of it is HTML
-  find("feed").prepend(line);
+  line.dataset.eventId = notification.event_id;
+  const lines = [...find("feed").children];
+  const older = lines.find((one) => Number(one.dataset.eventId) < notification.event_id);
+  find("feed").insertBefore(line, older ?? null);
 }
 
 function money({ amount, currency }) {

@@ -6,7 +6,11 @@ import hashlib
 import pytest
 
 from chassis.database import new_id
+from notifications.streams import repository
 from notifications.streams.jobs import prune_stream_tickets
+from notifications.streams.repository import StreamTicketRepository
+from testkit.plans import generic_plan
+from testkit.statements import statements_in_transaction
 
 
 @pytest.fixture
@@ -127,3 +131,40 @@ async def test_no_log_line_holds_a_ticket(stream, ticket, capsys):
     written = capsys.readouterr()
     assert "/api/v1/notifications/stream" in written.out + written.err
     assert issued["ticket"] not in written.out + written.err
+
+
+@pytest.fixture
+def many(owner):
+    """Store this many tickets, of which one in a hundred has expired; sizes are known then."""
+
+    async def store(count):
+        await owner.execute(
+            "INSERT INTO stream_tickets"
+            " (ticket_hash, user_id, token_expires_at, key_id, expires_at)"
+            " SELECT sha256(n::text::bytea), gen_random_uuid(), 2000000000, 'k',"
+            " now() + CASE WHEN n % 100 = 0 THEN -n ELSE 60000 + n END * interval '1 millisecond'"
+            " FROM generate_series(1, $1::int) AS n",
+            count,
+        )
+        await owner.execute("ANALYZE stream_tickets")
+
+    return store
+
+
+@pytest.mark.parametrize(
+    "count", [30_000, pytest.param(1_000_000, marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
+)
+async def test_redeeming_and_pruning_among_many_tickets_read_an_index(many, resources, db, count):
+    await many(count)
+    hash_ = hashlib.sha256(b"7").digest()
+    async with statements_in_transaction(resources.database) as (unit, sent):
+        assert await StreamTicketRepository(unit).take(hash_) is not None
+        assert await StreamTicketRepository(unit).take(hash_) is None
+    [taking] = {sql for sql in sent if "stream_tickets" in sql}
+    plan = await generic_plan(db, taking)
+    assert "Index Scan using pk_stream_tickets on stream_tickets" in plan, plan
+    assert "Seq Scan" not in plan, plan
+    plan = await generic_plan(db, repository._PRUNE)
+    assert "Index Scan using ix_stream_tickets_expires_at on stream_tickets" in plan, plan
+    assert "Seq Scan" not in plan, plan
+    assert "Sort" not in plan, plan

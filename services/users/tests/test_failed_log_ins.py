@@ -16,6 +16,7 @@ from chassis.deadline import Deadline
 from chassis.process import Process
 from chassis.settings import Environment
 from testkit.clients import client_of
+from testkit.waiting import until
 from users.declaration import SERVICE
 from users.log_ins.errors import InvalidCredentials
 from users.log_ins.service import LogIn
@@ -245,7 +246,7 @@ async def test_between_the_count_and_the_hash_a_client_goes_and_the_attempt_stay
     register, resources, db
 ):
     await register()
-    with CountedPasswords(threads=1) as passwords:
+    with CountedPasswords(threads=1, seconds=60) as passwords:
         await passwords.queue.take_turn()  # another request hashes for a long time
         use_case = LogIn(transaction=partial(log_in_transaction, resources), passwords=passwords)
         for _ in range(3):
@@ -259,10 +260,8 @@ async def test_between_the_count_and_the_hash_a_client_goes_and_the_attempt_stay
 
 
 async def waits(passwords):
-    while True:
-        if passwords.queue.waiting:
-            return
-        await asyncio.sleep(0.005)
+    """Return once a password waits for its turn."""
+    await until(lambda: passwords.queue.waiting == 1)
 
 
 async def test_a_deadline_that_passes_in_the_queue_opens_no_session(register, resources, db):
@@ -280,7 +279,7 @@ async def test_a_deadline_that_passes_in_the_queue_opens_no_session(register, re
         await waits(passwords)
         deadline.end_now()
 
-    with CountedPasswords(threads=1) as passwords:
+    with CountedPasswords(threads=1, seconds=60) as passwords:
         await passwords.queue.take_turn()
         use_case = LogIn(transaction=partial(log_in_transaction, resources), passwords=passwords)
         with pytest.raises(TimeoutError):

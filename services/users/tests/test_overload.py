@@ -62,9 +62,11 @@ async def test_those_beyond_the_queue_are_503_and_all_other_requests_go_on(app, 
 async def test_a_deadline_that_passes_in_the_queue_is_reported_and_registers_nobody(app, db):
     body = {"email": "bob@example.com", "password": PASSWORD, "full_name": "Bob"}
     async with client_of(app) as client:
-        async with held(app):
-            soon = {"X-Request-Timeout-Ms": "300"}
-            answer = await client.post(REGISTRATION, json=body, headers=soon)
+        async with held(app, waiting=1, seconds=60) as queue:
+            soon = {"X-Request-Timeout-Ms": "1000"}
+            queued = asyncio.create_task(client.post(REGISTRATION, json=body, headers=soon))
+            await until(lambda: queue.waiting == 1)
+            answer = await queued
         assert answer.status_code == 503
         assert answer.json()["type"].endswith("/deadline-exceeded")
         assert "the rest was rolled back" in answer.json()["detail"], "the throttle has counted it"
@@ -76,7 +78,7 @@ async def test_a_request_whose_turn_does_not_come_in_time_is_503(settings, db):
     impatient = settings.model_copy(update={"password_queue_seconds": 0.02})
     app = create_api(SERVICE, impatient)
     body = {"email": "bob@example.com", "password": PASSWORD, "full_name": "Bob"}
-    async with serving(app) as url, httpx.AsyncClient(base_url=url) as client:
+    async with serving(app) as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
         queue = app.state.resources.passwords.queue
         for _ in range(queue.turns):
             await queue.take_turn()
@@ -100,14 +102,14 @@ async def test_a_request_whose_turn_does_not_come_in_time_is_503(settings, db):
 async def test_a_client_that_disconnects_frees_its_place(app, db):
     body = {"email": "bob@example.com", "password": PASSWORD, "full_name": "Bob"}
     async with serving(app) as url, held(app, waiting=1, seconds=60) as queue:
-        async with httpx.AsyncClient(base_url=url) as going:
+        async with httpx.AsyncClient(base_url=url, timeout=60) as going:
             leaving = asyncio.create_task(going.post(REGISTRATION, json=body))
             await until(lambda: queue.waiting == 1)
             leaving.cancel()
             await asyncio.wait([leaving])
         await until(lambda: queue.waiting == 0)
 
-        async with httpx.AsyncClient(base_url=url) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=60) as client:
             next_one = asyncio.create_task(client.post(REGISTRATION, json=body))
             await until(lambda: queue.waiting == 1)
             queue.end_turn()
