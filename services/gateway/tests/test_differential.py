@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.headers import Kinds, _Kind
 
-PATH = b"/api/v1/products"
+PATH = b"/api/v1/notifications/unsubscribe"  # its service gets all fields and each read
 POST_PATH = b"/api/v1/auth/token"
 NAMES = (
     *(b"Accept", b"X-A", b"x-a", b"X_A", b"Cookie", b"TE", b"Upgrade", b"X-User-Id", b"Connection"),
