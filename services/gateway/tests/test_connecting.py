@@ -165,6 +165,7 @@ class Streaming:
 
     def on_connection(self):
         connection = self._call.connection
+        assert connection is not None
         connection.write(self._line + b"Host: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         for part in (*self._parts, b""):
             connection.write(b"%x\r\n%b\r\n" % (len(part), part))

@@ -28,8 +28,10 @@ class Shop:
         self.go_on = asyncio.Event()
         self.go_on.set()
         self.url = ""
+        self.clients = set()
 
     async def __call__(self, reader, writer):
+        self.clients.add(writer)
         try:
             while True:
                 self.heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
@@ -59,7 +61,8 @@ async def opened(shop, port=0):
             yield shop
         finally:
             shop.go_on.set()
-            server.close_clients()
+            for client in shop.clients:
+                client.close()
 
 
 @pytest.fixture

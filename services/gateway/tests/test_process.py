@@ -140,6 +140,7 @@ async def test_sigterm_drains_and_fails_nothing(environment, service):
             assert response.startswith(b"HTTP/1.1 200 ")
             assert b"connection: close" in response.lower()
         assert b"abcd" in [seen.body for seen in service.requests]
+        assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1012, "service restart: reconnect"
         assert process.returncode == 0
         assert b'"level": "error"' not in output

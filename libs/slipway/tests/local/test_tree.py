@@ -28,9 +28,9 @@ def _span(span_id, parent, name, start, end, *, service="orders", error=False):
 
 
 def _shown(spans):
-    console = Console(file=io.StringIO(), width=100)
-    console.print(as_tree(spans), highlight=False)
-    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+    shown = io.StringIO()
+    Console(file=shown, width=100).print(as_tree(spans), highlight=False)
+    return [line.rstrip() for line in shown.getvalue().splitlines()]
 
 
 def test_a_span_is_below_its_parent_in_the_order_of_time():

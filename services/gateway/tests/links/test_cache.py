@@ -300,7 +300,9 @@ def test_if_the_service_fails_an_old_copy_is_sent_where_the_service_allowed_it(c
     clients.now = 20
     _, fetch = clients.enter()
     assert isinstance(fetch, Fetch)
-    assert fetch.failed().body == b'{"id": 7}'
+    old = fetch.failed()
+    assert old is not None
+    assert old.body == b'{"id": 7}'
     clients.now = 70
     assert clients.fetch(answer=answer_with(b"no-store", status=503)).status == 503
 

@@ -49,5 +49,5 @@ def test_only_public_reads_are_cacheable():
     for route in ROUTES:
         if route.cacheable:
             assert route.auth == "public"
-            assert route.methods == {"GET", "HEAD"}
+            assert route.methods == frozenset({"GET", "HEAD"})
             assert not route.stream

@@ -67,6 +67,10 @@ class HttpProtocol(HttpToolsProtocol):
         # uvicorn's own check reads only the last `Upgrade` field, and accepts only one spelling.
         return self.takes_upgrade()
 
+    def start_waiting(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Serve a request that waited behind another one, as uvicorn does."""
+        self._start_asgi_task(cycle, app)
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         # The only method that uvicorn calls for every request, including pipelined ones.
         if not self.starts(cycle):

@@ -11,6 +11,8 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+__all__ = ["Coding", "coding_for", "compressed", "zstd"]
+
 
 class Coding(StrEnum):
     """A content coding (RFC 9110 §8.4.1)."""

@@ -183,7 +183,7 @@ class PathProtocol(BoundedProtocol):
         try:
             while self.pipeline and self._serving is None and not self.transport.is_closing():
                 cycle, app = self.pipeline.pop()
-                self._start_asgi_task(cycle, app)
+                self.start_waiting(cycle, app)
                 if not isinstance(cycle, Exchange):
                     return
         finally:
