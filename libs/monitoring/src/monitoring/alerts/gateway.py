@@ -36,6 +36,34 @@ GATEWAY = (
         labels={"service": "orders"},
     ),
     Alert(
+        name="BreakerOpen",
+        expr="max by (service) (gateway_upstream_breaker_state) == 2",
+        severity=Severity.PAGE,
+        summary="The gateway's circuit breaker of {{ $labels.service }} is open.",
+        impact="Requests to this service get 503 at once.",
+        runbook="gateway.md#a-breaker-is-open-gateway_upstream_breaker_state",
+        fires={'gateway_upstream_breaker_state{job="gateway",service="orders"}': "2x10"},
+        quiet={'gateway_upstream_breaker_state{job="gateway",service="orders"}': "1x10"},
+        labels={"service": "orders"},
+    ),
+    Alert(
+        name="RequestsShed",
+        expr="sum by (service) (rate(gateway_upstream_shed_total[5m])) > 1",
+        hold="5m",
+        severity=Severity.TICKET,
+        summary="The gateway sheds requests to {{ $labels.service }}.",
+        impact="A part of the requests to this service gets 503 with Retry-After.",
+        runbook="gateway.md#requests-are-shed-gateway_upstream_shed_total",
+        fires={
+            'gateway_upstream_shed_total{job="gateway",service="orders",reason="limit"}': "0+90x15"
+        },
+        quiet={
+            'gateway_upstream_shed_total{job="gateway",service="orders",reason="limit"}': "0+50x15"
+        },
+        labels={"service": "orders"},
+        at="15m",
+    ),
+    Alert(
         name="BulkheadFull",
         expr="sum by (bulkhead) (rate(gateway_bulkhead_refusals_total[5m])) > 0.5",
         hold="5m",

@@ -83,6 +83,42 @@ GATEWAY = Dashboard(
                 ),
             ],
         ),
+        Row(
+            title="Guards and the cache",
+            panels=[
+                Panel(
+                    title="Circuit breaker",
+                    about="0 closed, 1 half-open, 2 open.",
+                    queries=[
+                        Query("max by (service) (gateway_upstream_breaker_state)", "{{service}}")
+                    ],
+                ),
+                Panel(
+                    title="In flight",
+                    queries=[
+                        Query("sum by (service) (gateway_upstream_in_flight)", "{{service}}"),
+                        Query(
+                            "sum by (service) (gateway_upstream_concurrency_limit)",
+                            "{{service}} limit",
+                        ),
+                    ],
+                ),
+                Panel(
+                    title="Shed, and sent again",
+                    unit="reqps",
+                    empty=True,
+                    queries=[
+                        Query(rate("gateway_upstream_shed_total", by="service, reason"), "shed"),
+                        Query(rate("gateway_upstream_retries_total", by="service"), "retries"),
+                    ],
+                ),
+                Panel(
+                    title="Cacheable reads",
+                    unit="reqps",
+                    queries=[Query(rate("gateway_cache_requests_total", by="use"), "{{use}}")],
+                ),
+            ],
+        ),
         Row(title="Process", panels=[cpu(_JOB), memory(_JOB), loop_delay(_JOB)]),
     ],
 )
