@@ -100,4 +100,4 @@ async def test_an_export_is_one_statement_for_each_list(settings, headers, consu
         async with statements_of_requests(app.state.database) as sent:
             answer = await client.get(EXPORT, headers=headers(user))
     assert len(answer.json()["notifications"]) == count
-    assert len(sent) == 2 + 10  # with BEGIN and COMMIT
+    assert len(sent) == 2 + 10 + 1  # with BEGIN, COMMIT, and the number of jobs

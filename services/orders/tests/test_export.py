@@ -111,7 +111,7 @@ async def test_more_orders_than_a_page_are_exported_each_once(export, place, pro
     assert set(exported) == ids
 
 
-@pytest.mark.parametrize(("orders", "lines", "statements"), [(1, 1, 7), (1, 30, 7), (5, 1, 7)])
+@pytest.mark.parametrize(("orders", "lines", "statements"), [(1, 1, 8), (1, 30, 8), (5, 1, 8)])
 async def test_a_page_of_orders_with_lines_and_history_is_three_statements(
     settings, tokens, orders, lines, statements
 ):

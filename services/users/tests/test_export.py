@@ -106,7 +106,7 @@ async def test_an_export_is_one_statement_for_each_list(settings, tokens):
         await client.get(EXPORT, headers=headers)
         async with statements_of_requests(app.state.database) as sent:
             assert (await client.get(EXPORT, headers=headers)).status_code == 200
-    assert len(sent) == 2 + len(LISTS)  # with BEGIN and COMMIT
+    assert len(sent) == 2 + len(LISTS) + 1  # with BEGIN, COMMIT, and the number of jobs
 
 
 async def test_a_pending_change_of_the_address_is_exported_without_its_token(

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from chassis.errors import Unavailable
+from chassis.exports import exported_jobs, of_chassis
 from chassis.exports.of_chassis import chassis_exports
 
 RESPONSE = """
@@ -121,6 +123,87 @@ async def test_jobs_are_those_that_have_the_persons_id_as_a_whole_text(read, db,
     assert (own["kind"], own["state"], own["finished_at"]) == ("own", "waiting", None)
     assert own["arguments"] == {"user_id": str(person), "note": "<8 characters>"}
     assert nested["kind"] == "nested"
+
+
+@pytest.mark.parametrize("stored", ["Ada@example.com", "ÄDA@example.com"])
+async def test_jobs_are_found_by_an_address_in_any_case(api_resources, db, stored):
+    await db.execute(
+        "INSERT INTO jobs (queue, kind, arguments, priority) VALUES ('q', 'mail', $1, 0)",
+        json.dumps({"email": stored}, ensure_ascii=False),
+    )
+    async with api_resources.database.transaction() as unit:
+        for about in (stored, stored.lower(), stored.upper()):
+            [found] = [one async for one in exported_jobs(unit, about=about)]
+            assert found.kind == "mail"
+        assert [one async for one in exported_jobs(unit, about=f"x{stored}")] == []
+
+
+@pytest.fixture
+def many(owner):
+    """Store so many jobs about other people."""
+
+    async def store(count):
+        await owner.execute(
+            "INSERT INTO jobs (queue, kind, arguments, priority) SELECT 'q', 'mail',"
+            " json_build_object('user_id', gen_random_uuid(), 'version', n), 0"
+            " FROM generate_series(1, $1::int) AS n",
+            count,
+        )
+        await owner.execute("ANALYZE jobs")
+
+    return store
+
+
+async def test_with_more_jobs_than_the_bound_there_is_no_export_of_some_of_them(
+    api_resources, person, many, db
+):
+    await many(11)
+    await db.execute("UPDATE jobs SET arguments = $1", json.dumps({"user_id": str(person)}))
+    async with api_resources.database.transaction() as unit:
+        jobs = exported_jobs(unit, about=str(person), most=10)
+        with pytest.raises(Unavailable, match="more than 10 jobs") as raised:
+            await anext(jobs)
+        assert raised.value.retry_after == 600
+        assert len([one async for one in exported_jobs(unit, about=str(person), most=11)]) == 11
+
+
+def rows_read(plan):
+    """Return how many rows of tables a plan read, those that a filter removed among them."""
+    own = 0
+    if "Relation Name" in plan:
+        own = plan["Actual Loops"] * (plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0))
+    return own + sum(rows_read(one) for one in plan.get("Plans", ()))
+
+
+@pytest.mark.parametrize(
+    ("count", "bound"),
+    [
+        (30_000, 10_000),
+        pytest.param(
+            1_000_000,
+            of_chassis._MAX_JOBS,
+            marks=[pytest.mark.slow, pytest.mark.timeout(600)],
+        ),
+    ],
+)
+async def test_counting_the_jobs_reads_no_more_than_the_bound_and_a_search_reads_each_once(
+    many, owner, person, count, bound
+):
+    await many(count)
+    counted = await explained(owner, of_chassis._COUNT_JOBS.replace("$1", str(bound + 1)))
+    assert rows_read(counted) == bound + 1
+    last = await owner.fetchval("SELECT id FROM jobs ORDER BY id OFFSET $1 LIMIT 1", bound - 1)
+    await owner.execute("DELETE FROM jobs WHERE id > $1", last)
+    await owner.execute("ANALYZE jobs")
+    search = of_chassis._JOBS_ASCII.replace("$1", f"'\"{person}\"'")
+    searched = await explained(owner, search.replace("$2", "0").replace("$3", "100"))
+    assert rows_read(searched) == bound
+
+
+async def explained(owner, sql):
+    """Run a statement, and return its plan with the numbers of rows."""
+    [[plan]] = await owner.fetch(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {sql}")
+    return json.loads(plan)[0]["Plan"]
 
 
 def test_a_table_that_a_service_lacks_is_not_exported():
