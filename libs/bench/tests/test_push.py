@@ -111,7 +111,8 @@ async def test_the_row(rig: Rig, whole: Whole) -> None:
 
 async def test_the_row_of_costs_compares_two_sides(rig: Rig, whole: Whole) -> None:
     """One system is both sides: a second one would be as long in starting, and no other code."""
-    finding = await cost.compare((rig, whole), (rig, whole), PACE, per_second=10)
+    side = (rig, whole)
+    finding = await cost.compare(side, side, PACE, per_second=10, seeds=(1_000, 2_000))
     for line in finding.lines:
         assert (line.unit, line.plain, line.at_most) == (cost.BEFORE, False, True)
         assert line.measured.value > 0

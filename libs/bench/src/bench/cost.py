@@ -44,10 +44,20 @@ async def compare(
     pace: Pace,
     *,
     per_second: float = _PER_SECOND,
+    seeds: tuple[int, int] = (1, 1),
 ) -> Finding:
-    """Measure two builds in turns."""
+    """Measure two builds in turns.
+
+    Args:
+        ours: this build.
+        theirs: the build before.
+        pace: of the turns.
+        per_second: the orders a second.
+        seeds: each side's first seed. They differ only if both sides are one system.
+    """
     new, old = (
-        Orders(rig, whole, per_second=per_second, seeds=count(1)) for rig, whole in (ours, theirs)
+        Orders(rig, whole, per_second=per_second, seeds=count(seed))
+        for (rig, whole), seed in zip((ours, theirs), seeds, strict=True)
     )
     rig, whole = ours
     samples = await take_turns({OURS: new.run, BEFORE: old.run}, pace, rig.reporter.say)

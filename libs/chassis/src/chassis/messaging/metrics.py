@@ -7,7 +7,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from chassis.messaging.measurement import Measurement
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-_REASONS = ("infrastructure", "failures", "undecodable", "refused")
 _STATES = ("retrying", "dead", "unknown")
 
 
@@ -77,8 +76,6 @@ class ConsumerMetrics:
             ["reason"],
             registry=registry,
         )
-        for reason in _REASONS:
-            self.waiting.labels(reason)
         self.lag = Measurement(
             name="consumer_lag",
             gauges={

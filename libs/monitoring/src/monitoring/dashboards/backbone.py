@@ -66,6 +66,7 @@ BACKBONE = Dashboard(
             panels=[
                 Panel(
                     title="Partitions that wait",
+                    empty=True,
                     queries=[
                         Query(
                             "max by (job, reason) (consumer_waiting_partitions)",
