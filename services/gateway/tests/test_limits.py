@@ -137,6 +137,7 @@ async def test_a_store_that_dies_fails_no_request_and_is_picked_up_again(
             valkey_url=SecretStr(store.url), slipway_limits="on", limit_default="10/minute"
         )
         assert await statuses(gateway, 3) == [200] * 3
+        await settled(gateway)
         assert gateway.metric("gateway_rate_limits_local") == 0
         await store.stop()
         answers = await statuses(gateway, 12)
