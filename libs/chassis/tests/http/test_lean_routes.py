@@ -146,6 +146,18 @@ async def raw(response: Response) -> PlainTextResponse:
     return PlainTextResponse("text", status_code=202)
 
 
+class Refusing(Response):
+    """Fails before it begins, as a stream without a place does."""
+
+    async def __call__(self, scope, receive, send):
+        raise Taken
+
+
+@router.get("/refusing", response_model=None)
+async def refusing() -> Response:
+    return Refusing()
+
+
 @router.get("/lists")
 async def lists(
     numbers: Annotated[list[int], Query(default_factory=list)],
@@ -209,6 +221,7 @@ REQUESTS = [
     got("wrong"),
     got("from-attributes"),
     got("raw"),
+    got("refusing"),
     got("lists"),
     got("lists?numbers=1&numbers=2&is-named=4", ("x-list", "a"), ("x-list", "b, c")),
     got("lists?numbers=&named=4&is-named="),
@@ -257,6 +270,10 @@ async def test_what_was_opened_is_closed_before_the_response_is_sent():
 async def test_a_fault_after_the_endpoint_replaces_its_response():
     sent = posted("nested", GOOD_BODY, ("x-fails", "late"))
     assert (await AppForm([router], lean=True).outcome(sent)).status == 409
+
+
+async def test_a_response_that_fails_before_it_begins_is_a_problem():
+    assert (await AppForm([router], lean=True).outcome(got("refusing"))).status == 409
 
 
 def test_all_these_routes_are_lean():

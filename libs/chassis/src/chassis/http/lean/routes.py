@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
@@ -117,7 +118,8 @@ class _Handled:
     """Serves a lean route, and passes its errors to the app's handlers.
 
     Starlette's middleware for that wraps each request and each message. A lean route sends nothing
-    before its functions have ended, so only a request that failed needs that middleware.
+    before its functions have ended, and a plain response can't fail. So only a request that failed
+    needs that middleware, and a response with a way of its own, such as a stream.
 
     Args:
         lean: the route.
@@ -134,6 +136,9 @@ class _Handled:
             response = await self._lean.respond(JsonRequest(scope, receive, send))
         except Exception as error:  # noqa: BLE001 - the handlers decide
             await self._failed(error)(scope, receive, send)
+            return
+        if type(response).__call__ is not Response.__call__:
+            await ExceptionMiddleware(response, self._handlers)(scope, receive, send)
         else:
             await response(scope, receive, send)
 
