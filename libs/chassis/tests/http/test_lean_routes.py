@@ -149,7 +149,7 @@ async def raw(response: Response) -> PlainTextResponse:
 class Refusing(Response):
     """Fails before it begins, as a stream without a place does."""
 
-    async def __call__(self, scope, receive, send):
+    async def __call__(self, *_):
         raise Taken
 
 
