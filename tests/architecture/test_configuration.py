@@ -13,6 +13,9 @@ import yaml
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
 TOOLS = Path(sys.executable).parent
+# A tag can be moved to other code; the comment behind the digest names it.
+_PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
+_KNOWN = re.compile(r" matrix\.(\w+) | github\.\w+ | secrets\.\w+ | steps\.\w+\.outputs\.\w+ ")
 
 
 def workflow(file):
@@ -43,14 +46,14 @@ def test_a_workflow_has_what_each_must_have(file):
     document = workflow(file)
     assert set(document) <= {"name", True, "permissions", "concurrency", "env", "jobs"}
     assert document[True], "it never runs: YAML 1.1 reads the key `on` as true"
-    assert document["permissions"], "say which rights it needs"
+    assert document["permissions"] == {}, "each job says which rights it needs"
     for name, job in document["jobs"].items():
-        assert {"runs-on", "timeout-minutes", "steps"} <= set(job), name
+        assert {"runs-on", "timeout-minutes", "permissions", "steps"} <= set(job), name
         needs = job.get("needs", [])
         assert set([needs] if isinstance(needs, str) else needs) <= set(document["jobs"]), name
         for step in job["steps"]:
             assert len({"uses", "run"} & set(step)) == 1, f"{name}: {step}"
-            assert re.fullmatch(r"[\w.-]+/[\w./-]+@v\d+(\.\d+)*", step.get("uses", "a/b@v1")), name
+            assert "uses" not in step or _PINNED.fullmatch(step["uses"]), f"{name}: {step}"
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
@@ -58,7 +61,7 @@ def test_an_expression_of_a_workflow_names_what_there_is(file):
     for name, job in workflow(file)["jobs"].items():
         matrix = job.get("strategy", {}).get("matrix", {})
         for expression in re.findall(r"\$\{\{(.*?)\}\}", json.dumps(job)):
-            key = re.fullmatch(r" matrix\.(\w+) | github\.\w+ | secrets\.\w+ ", expression)
+            key = _KNOWN.fullmatch(expression)
             assert key, f"{name}: {expression}"
             assert key[1] is None or key[1] in matrix, f"{name}: {expression}"
 

@@ -246,7 +246,7 @@ ROUTES = (
         service="users",
         auth=Auth.PUBLIC,
         methods=_READ,
-        cacheable=True,
+        # Not cacheable: a copy would go on to publish a key that was withdrawn.
         represented=False,  # readers of key sets and metadata know one form
     ),
     Route(prefix="/.well-known", service="users"),
