@@ -46,6 +46,8 @@ class Window:
 
     def used(self, now: float, seconds: int) -> int:
         """Return how many requests count at present."""
+        if not self.previous:
+            return self.current
         share = 1 - (now - self.began) / seconds
         return math.floor(self.previous * share) + self.current
 

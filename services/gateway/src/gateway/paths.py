@@ -26,6 +26,8 @@ def check_path(path: bytes) -> None:
 
 def is_plain(path: bytes) -> bool:
     """Return whether a path has only one interpretation."""
+    if b"//" not in path and b"/." not in path and b"%" not in path and b"\\" not in path:
+        return True  # most paths; a tenth of the pattern's cost
     return _DANGEROUS.search(path) is None
 
 

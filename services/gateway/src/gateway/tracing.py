@@ -31,6 +31,7 @@ ROUTE = "gateway.route"
 
 _CONTEXT_FIELDS = frozenset({b"traceparent", b"tracestate"})
 _SERVER_ERROR = 500
+_NOT_ZERO = 1 << 64 | 1  # a bit of each id: ids of zeros only are not valid
 
 
 def route_label(scope: Scope) -> str:
@@ -185,8 +186,8 @@ class RequestTrace:
     @classmethod
     def unrecorded(cls) -> "RequestTrace":
         """Return a new trace that nobody records."""
-        trace_id = f"{random.getrandbits(128) | 1:032x}"
-        span_id = f"{random.getrandbits(64) | 1:016x}"
+        digits = f"{random.getrandbits(192) | _NOT_ZERO:048x}"  # one call for both ids
+        trace_id, span_id = digits[:32], digits[32:]
         value = f"00-{trace_id}-{span_id}-00".encode()
         return cls([(b"traceparent", value)], (trace_id, span_id))
 

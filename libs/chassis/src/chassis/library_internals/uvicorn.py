@@ -55,6 +55,20 @@ class HttpProtocol(HttpToolsProtocol):
         """Return whether a WebSocket protocol is configured."""
         return self._should_upgrade_to_ws()
 
+    def on_message_begin(self) -> None:
+        """Begin a head, without the scope: a subclass may serve requests that need none."""
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+
+    def on_headers_complete(self) -> None:
+        """Make the scope of the request whose head was read, and start its cycle."""
+        url, fields, waits = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = url, fields, waits
+        self.scope["headers"] = fields
+        super().on_headers_complete()
+
     def stop_keep_alive_timer(self) -> None:
         """Stop the keep-alive timer, because data has arrived.
 

@@ -12,6 +12,7 @@ from chassis.http.context import accepted_id, with_request_id
 from chassis.wire_names import REQUEST_ID, raw_name
 from gateway.addresses import Origin
 from gateway.exchange import FieldLines
+from gateway.headers import RequestHead
 from gateway.routes import Route
 from gateway.tracing import NO_TRACE, ROUTE, RequestTrace
 
@@ -43,11 +44,13 @@ class ProxiedRequest:
         origin: where it came from.
         route: its entry of the route table; None if there is none.
         trace: its trace.
+        head: what the gateway needs of its fields; None until they are read, or if they are bad.
     """
 
     __slots__ = (
         "_connection",
         "_request_id",
+        "head",
         "lines",
         "method",
         "origin",
@@ -80,6 +83,7 @@ class ProxiedRequest:
         self.origin: Origin = client.origin_of(lines)
         self.route: Route | None = None
         self.trace: RequestTrace = NO_TRACE
+        self.head: RequestHead | None = None
 
     @property
     def request_id(self) -> str:
@@ -88,6 +92,13 @@ class ProxiedRequest:
             sent = next((value for name, value in self.lines if name == RAW_ID), None)
             self._request_id = accepted_id(sent)
         return self._request_id
+
+    @property
+    def origin_field(self) -> bytes | None:
+        """The field `Origin`, also of a request whose head was rejected."""
+        if self.head is not None:
+            return self.head.origin
+        return next((value.strip() for name, value in self.lines if name == b"origin"), None)
 
     @property
     def path(self) -> str:
