@@ -75,7 +75,8 @@ class HttpProtocol(HttpToolsProtocol):
         A subclass that overrides `data_received` must call it; otherwise uvicorn closes the
         connection in the middle of a request.
         """
-        self._unset_keepalive_if_required()
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
 
     def _should_upgrade(self) -> bool:
         # uvicorn's own check reads only the last `Upgrade` field, and accepts only one spelling.
