@@ -1,9 +1,11 @@
 import asyncio
+from functools import partial
 from ipaddress import ip_network
 
 import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
+from valkey.asyncio import Valkey
 
 from gateway.limits import open_limits
 from gateway.settings import GatewaySettings
@@ -126,6 +128,12 @@ async def test_limits_can_be_off(start):
     assert await statuses(gateway, 3) == [200] * 3
 
 
+async def knows(client, count):
+    """Return whether the store was told this count of the tests' address."""
+    told = await client.hget("slipway:counts:default:address:127.0.0.1", "current")
+    return told == str(count).encode()
+
+
 async def test_a_store_that_dies_fails_no_request_and_is_picked_up_again(
     start, tmp_path, monkeypatch
 ):
@@ -138,8 +146,13 @@ async def test_a_store_that_dies_fails_no_request_and_is_picked_up_again(
         )
         assert await statuses(gateway, 3) == [200] * 3
         assert gateway.metric("gateway_rate_limits_local") == 0
+        async with Valkey.from_url(store.url) as client:
+            await until(partial(knows, client, 3))  # what it does not know would count on
         await store.stop()
-        answers = await statuses(gateway, 12)
+        answers = await statuses(gateway, 1)
+        # Twelve requests take less than the period in which nobody notices that the store is gone.
+        await until(lambda: gateway.metric("gateway_rate_limit_store_failures_total") > 0)
+        answers += await statuses(gateway, 11)
         assert answers == [200] * 10 + [429] * 2, "this process counts for itself"
         assert gateway.metric("gateway_rate_limits_local") == 1
         assert gateway.metric("gateway_rate_limit_store_failures_total") >= 3

@@ -25,6 +25,10 @@ _NOT_PASSED_BACK = frozenset(
 def response_fields(status: int, raw: Sequence[tuple[bytes, bytes]]) -> FieldLines:
     """Return the fields of a service's response to pass back.
 
+    Args:
+        status: the status.
+        raw: the service's fields, with names in lower case.
+
     Raises:
         Refused: 502 if the status or a field of the response is not valid.
     """
@@ -37,12 +41,11 @@ def response_fields(status: int, raw: Sequence[tuple[bytes, bytes]]) -> FieldLin
     fields: FieldLines = []
     connection: set[bytes] | None = None
     for name, value in raw:
-        lower = name.lower()
-        if lower == b"connection":
+        if name == b"connection":
             named = {part.strip().lower() for part in value.split(b",")}
             connection = named if connection is None else connection | named
-        elif lower not in _NOT_PASSED_BACK:
-            fields.append((lower, value))
+        elif name not in _NOT_PASSED_BACK:
+            fields.append((name, value))
     if connection:
         connection.discard(b"content-length")  # it delimits the body, so it must stay
         fields = [item for item in fields if item[0] not in connection]

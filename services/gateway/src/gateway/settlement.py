@@ -57,9 +57,8 @@ class ValkeyStore:
 
     async def add(self, entries: Sequence[Entry]) -> list[StoreCount]:
         """Add the counts; see `Store`."""
-        arguments = [entry.key for entry in entries]
-        for entry in entries:
-            arguments += (str(entry.seconds), str(entry.add), str(entry.limit))
+        numbers = [f"{entry.seconds} {entry.add} {entry.limit}" for entry in entries]
+        arguments = [*(entry.key for entry in entries), " ".join(numbers)]
         if not self._sha:
             self._sha = await self._client.script_load(SCRIPT)
         try:

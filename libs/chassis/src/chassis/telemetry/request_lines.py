@@ -55,7 +55,6 @@ class RequestLines:
         """
         if not self._on:
             return
-        milliseconds = round(seconds * 1000, 1)
         if not self._fast:
             ids = {} if trace is None else {"trace_id": trace[0], "span_id": trace[1]}
             log.info(
@@ -64,7 +63,7 @@ class RequestLines:
                 method=method,
                 path=path,
                 status=status,
-                milliseconds=milliseconds,
+                milliseconds=round(seconds * 1000, 1),
                 **ids,
             )
             return
@@ -79,7 +78,7 @@ class RequestLines:
             asyncio.get_running_loop().call_soon(self.flush)
         self._waiting.append(
             f'{{"method": "{method}", "path": {encoded(path)}, '
-            f'"status": {status}, "milliseconds": {milliseconds}, "event": "request ended", '
+            f'"status": {status}, "milliseconds": {seconds * 1000:.1f}, "event": "request ended", '
             f'"request_id": "{request_id}", "level": "info", '
             f'"logger": "{_NAME}", "timestamp": "{self._stamp}.{int(now % 1 * 1e6):06}Z'
             f"{self._tail}"

@@ -60,6 +60,7 @@ class PathProtocol(BoundedProtocol):
     _advancing = False
     _unreadable = False
     _ended_now = False
+    _shared: PathServer | None = None
     _fixed_origin: Origin | None = None
     _origin_host: bytes | None = None
     _origin_lines = b""
@@ -95,9 +96,11 @@ class PathProtocol(BoundedProtocol):
             super().begin_request(known)
             return
         version = self.parser.get_http_version()
+        if self._shared is None:
+            self._shared = self.edge.server  # three calls, once for a connection
         exchange = Exchange(
             self,
-            self.edge.server,
+            self._shared,
             route=route,
             method=method,
             raw_path=raw_path,

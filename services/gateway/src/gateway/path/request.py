@@ -42,6 +42,7 @@ class ProxiedRequest:
 
     Attributes:
         origin: where it came from.
+        path: its path, decoded.
         route: its entry of the route table; None if there is none.
         trace: its trace.
         head: what the gateway needs of its fields; None until they are read, or if they are bad.
@@ -54,6 +55,7 @@ class ProxiedRequest:
         "lines",
         "method",
         "origin",
+        "path",
         "raw_method",
         "raw_path",
         "route",
@@ -77,6 +79,8 @@ class ProxiedRequest:
         self.raw_method = method
         self.method = method.decode("latin-1")
         self.raw_path = raw_path
+        path = raw_path.decode("latin-1")
+        self.path = unquote(path) if "%" in path else path
         self.target = target
         self.lines = lines
         self.version = version
@@ -99,12 +103,6 @@ class ProxiedRequest:
         if self.head is not None:
             return self.head.origin
         return next((value.strip() for name, value in self.lines if name == b"origin"), None)
-
-    @property
-    def path(self) -> str:
-        """The path, decoded."""
-        path = self.raw_path.decode("latin-1")
-        return unquote(path) if "%" in path else path
 
     def scope(self) -> Scope:
         """Return the request as ASGI has it, for what serves ASGI as well."""
