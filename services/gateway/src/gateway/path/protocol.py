@@ -1,6 +1,7 @@
 """A client's connection: it serves proxied requests itself, and hands all others to ASGI."""
 
 import asyncio
+import re
 import time
 from collections import deque
 from dataclasses import replace
@@ -19,6 +20,9 @@ from gateway.links.problems import as_accepted
 from gateway.path.exchange import Exchange
 from gateway.path.server import CommonLines, PathServer
 from gateway.routes import Route
+
+# A target in origin-form without a fragment (RFC 9112 §3.2.1), which needs no parser.
+_PLAIN_TARGET = re.compile(rb"/[!-\"$-~]*")
 
 type Cycle = Exchange | RequestResponseCycle
 
@@ -79,10 +83,7 @@ class PathProtocol(BoundedProtocol):
         if self._refused or self.transport.is_closing():
             return  # the last response closes the connection, and this came in the same packet
         url = self.url
-        text = url.decode("latin-1")
-        # A target in origin-form without a fragment (RFC 9112 §3.2.1), which needs no parser. These
-        # checks take a fifth of a pattern's time.
-        if text[:1] == "/" and text.isascii() and text.isprintable() and "#" not in text:
+        if _PLAIN_TARGET.fullmatch(url):
             raw_path = url.partition(b"?")[0]
             target = url
         else:
@@ -313,8 +314,8 @@ class PathProtocol(BoundedProtocol):
     def origin_lines(self, head: RequestHead, origin: Origin) -> bytes:
         """Return the lines that tell a service where the request came from, and for which host.
 
-        They are made once for a host, unless a trusted proxy sends them: they took a third of the
-        head's cost.
+        They are made once for a host, unless a trusted proxy sends them: making them took longer
+        than all other lines of the head.
         """
         scheme = self.scheme or "http"
         if origin is not self._fixed_origin:
