@@ -101,7 +101,7 @@ async def test_a_protocol_has_the_attributes_that_ours_reads_and_writes():
         *("expect_100_continue", "cycle", "config", "scope", "pipeline"),
     ):
         name(protocol, attribute, used_by="chassis.protocol").check()
-    protocol.on_message_begin()
+    HTTP.on_message_begin(protocol)  # ours makes the scope only once the head is complete
     fault = "is not the list that its scope holds"
     same = protocol.scope["headers"] is protocol.headers
     assert same, name(protocol, "headers", used_by="chassis.protocol").look_at(fault)

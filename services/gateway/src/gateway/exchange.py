@@ -13,6 +13,11 @@ type FieldLines = list[tuple[bytes, bytes]]
 """Header fields as they were parsed: names in lower case, repeated ones as often as they came."""
 
 
+def lines_of(fields: FieldLines) -> bytes:
+    """Return fields as the lines of a head."""
+    return b"".join([b"%b: %b\r\n" % line for line in fields])
+
+
 @dataclass(slots=True, kw_only=True)
 class UpstreamRequest:
     """A request that the gateway accepted, before it goes to its service.

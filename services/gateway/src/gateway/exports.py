@@ -21,8 +21,9 @@ from gateway.answers import answer_to
 from gateway.bulkheads import Bulkheads
 from gateway.errors import Refused
 from gateway.exchange import UpstreamAnswer
-from gateway.headers import Kinds, RequestHead, read_head, response_fields, upstream_fields
+from gateway.headers import Kinds, RequestHead, read_head, upstream_fields
 from gateway.opaque import text_of
+from gateway.response_heads import response_fields
 from gateway.routes import Route
 from gateway.tracing import ROUTE, Traces
 from gateway.upstreams import Upstream

@@ -1,34 +1,23 @@
 """Read a request's head once: reject invalid fields, pass fields on, set the gateway's own.
 
-Hop-by-hop fields (RFC 9110 §7.6.1) are removed in both directions. Fields that only the gateway may
-set are removed from requests. One look-up by name says what happens to a field, since every request
-pays for each of its fields.
+Hop-by-hop fields (RFC 9110 §7.6.1) are removed, as `response_heads` does in the other direction.
+Fields that only the gateway may set are removed from requests. One look-up by name says what
+happens to a field, since every request pays for each of its fields.
 """
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
 from chassis.errors import Malformed
 from chassis.wire_names import REAL_IP, REQUEST_ID, REQUEST_TIMEOUT, raw_name
 from gateway.addresses import Origin
-from gateway.errors import Refused, Suspicious
+from gateway.errors import Suspicious
 from gateway.exchange import FieldLines
 from gateway.links.representation import NEGOTIATED_FIELDS
 from gateway.opaque import is_text, text_of
 
 _SCHEMES = {"http": b"http", "https": b"https", "ws": b"http", "wss": b"https"}
-_FIRST_FINAL_STATUS = 200
-_LAST_STATUS = 599
-_BODILESS = frozenset({204, 304})
-_METHOD_NOT_ALLOWED = 405
-_DOUBT = (
-    " The request may have taken effect. Check that before you send it again, or send it with the "
-    "same Idempotency-Key."
-)
 _HOST_COOKIE = b"__Host-"
-_UNFIT = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _INSIDE_ONLY_PREFIXES = (b"x-user-", b"x-auth-", b"x-original-")
 _REMEMBERED_NAMES = 4096  # clients choose names; the bound limits memory
 
@@ -50,9 +39,10 @@ class _Kind(IntEnum):
     COOKIE = 11
     FORWARDED = 12
     NEGOTIATED = 13
+    ORIGIN = 14
 
 
-_HOP_BY_HOP = (
+HOP_BY_HOP = (
     b"connection",
     b"http2-settings",
     b"keep-alive",
@@ -64,6 +54,8 @@ _HOP_BY_HOP = (
     b"transfer-encoding",
     b"upgrade",
 )
+"""Fields of one connection (RFC 9110 §7.6.1)."""
+
 # Fields that only the gateway may set, and fields that override the method or URL: with those, a
 # service could execute another request than the gateway checked.
 _INSIDE_ONLY = (
@@ -84,7 +76,7 @@ _INSIDE_ONLY = (
     b"x-user",
 )
 _KINDS: dict[bytes, _Kind] = {
-    **dict.fromkeys((*_HOP_BY_HOP, *_INSIDE_ONLY, b"expect"), _Kind.DROPPED),
+    **dict.fromkeys((*HOP_BY_HOP, *_INSIDE_ONLY, b"expect"), _Kind.DROPPED),
     b"host": _Kind.HOST,
     b"authorization": _Kind.AUTHORIZATION,
     b"content-length": _Kind.CONTENT_LENGTH,
@@ -96,27 +88,29 @@ _KINDS: dict[bytes, _Kind] = {
     b"tracestate": _Kind.TRACE,
     raw_name(REQUEST_ID): _Kind.REQUEST_ID,
     b"cookie": _Kind.COOKIE,
+    b"origin": _Kind.ORIGIN,
     **dict.fromkeys(NEGOTIATED_FIELDS, _Kind.NEGOTIATED),
 }
-_NOT_PASSED_BACK = frozenset(
-    {*_HOP_BY_HOP, b"date", b"server", raw_name(REQUEST_ID), b"alt-svc"} - {b"connection"}
-)
 _CLOSE_OR_KEEP = frozenset({b"close", b"keep-alive"})
 
 
 class Kinds:
-    """Finds what happens to a field, and remembers it by the field's name."""
+    """Remembers what happens to a field, by the field's name.
+
+    Attributes:
+        known: the kinds, by name in lower case.
+    """
 
     def __init__(self) -> None:
-        self._kinds = dict(_KINDS)
+        self.known = dict(_KINDS)
 
     def get(self, name: bytes) -> _Kind:
-        """Return the kind of a field; its name is in lower case."""
-        kind = self._kinds.get(name)
+        """Return the kind of a field, known or not; its name is in lower case."""
+        kind = self.known.get(name)
         if kind is None:
-            if len(self._kinds) >= _REMEMBERED_NAMES:
-                self._kinds = dict(_KINDS)
-            self._kinds[name] = kind = _kind_of(name)
+            if len(self.known) >= _REMEMBERED_NAMES:
+                self.known = dict(_KINDS)
+            self.known[name] = kind = _kind_of(name)
         return kind
 
 
@@ -146,6 +140,8 @@ class RequestHead:
         traced: whether a trace context was sent.
         cookies: the lines of ``Cookie`` as sent. `fields` has them without ``__Host-`` cookies.
         negotiated: whether a field may select a representation of the response.
+        origin: ``Origin``; of repeated ones the first.
+        request_id: ``X-Request-ID`` as sent; of repeated ones the first.
     """
 
     fields: FieldLines = field(default_factory=list)
@@ -160,6 +156,8 @@ class RequestHead:
     traced: bool = False
     cookies: list[bytes] | None = None
     negotiated: bool = False
+    origin: bytes | None = None
+    request_id: bytes | None = None
 
     @property
     def has_body(self) -> bool:
@@ -198,9 +196,11 @@ def read_head(lines: FieldLines, kinds: Kinds, *, version: str) -> RequestHead:
     """
     head = RequestHead()
     passed = head.fields
-    kind_of = kinds.get
+    known = kinds.known
     for line in lines:
-        kind = kind_of(line[0])
+        kind = known.get(line[0])
+        if kind is None:
+            kind = kinds.get(line[0])
         if kind is _Kind.PASSED or (kind is not _Kind.DROPPED and _take(head, kind, *line)):
             passed.append(line)
     if head.host is None and version == "1.1":
@@ -261,6 +261,14 @@ def _take(head: RequestHead, kind: _Kind, name: bytes, value: bytes) -> bool:  #
             earlier = head.forwarded.get(name)
             head.forwarded[name] = value if earlier is None else b"%b, %b" % (earlier, value)
             return False
+        case _Kind.REQUEST_ID:
+            if head.request_id is None:
+                head.request_id = value
+            return False
+        case _Kind.ORIGIN:
+            if head.origin is None:
+                head.origin = value.strip()
+            return True
         case _:
             return False
 
@@ -338,16 +346,26 @@ def upstream_fields(
 
     Without those of the trace, the deadline and the body's framing.
     """
+    return [
+        *head.fields,
+        *origin_fields(head, origin=origin, scheme=scheme),
+        (b"x-request-id", request_id.encode()),
+    ]
+
+
+def origin_fields(head: RequestHead, *, origin: Origin, scheme: str) -> FieldLines:
+    """Return the fields that tell the service where the request came from, and for which host.
+
+    Without a trusted proxy, they are the same for all requests of a connection for one host.
+    """
     host = head.host or b""
     believed = (head.forwarded or {}) if origin.trusted else {}
     return [
-        *head.fields,
         (b"host", host),
         (b"x-forwarded-for", origin.chain_bytes),
         (b"x-forwarded-host", believed.get(b"x-forwarded-host", host)),
         (b"x-forwarded-proto", believed.get(b"x-forwarded-proto", _SCHEMES[scheme])),
         (b"x-real-ip", origin.client_bytes),
-        (b"x-request-id", request_id.encode()),
     ]
 
 
@@ -360,41 +378,3 @@ def with_host_cookies(fields: FieldLines, head: RequestHead) -> FieldLines:
         return fields
     kept = [item for item in fields if item[0] != b"cookie"]
     return [*kept, (b"cookie", b"; ".join(head.cookies))]
-
-
-def response_fields(status: int, raw: Sequence[tuple[bytes, bytes]]) -> FieldLines:
-    """Return the fields of a service's response to pass back.
-
-    Raises:
-        Refused: 502 if the status or a field of the response is not valid.
-    """
-    if not _FIRST_FINAL_STATUS <= status <= _LAST_STATUS:
-        raise Refused(502, f"The service returned the status {status}, which is not valid.{_DOUBT}")
-    if _UNFIT.search(b" ".join([value for _, value in raw])):
-        raise Refused(502, f"The service returned a header that is not valid.{_DOUBT}")
-    fields: FieldLines = []
-    connection: set[bytes] | None = None
-    for name, value in raw:
-        lower = name.lower()
-        if lower == b"connection":
-            named = {part.strip().lower() for part in value.split(b",")}
-            connection = named if connection is None else connection | named
-        elif lower not in _NOT_PASSED_BACK:
-            fields.append((lower, value))
-    if connection:
-        connection.discard(b"content-length")  # it delimits the body, so it must stay
-        fields = [item for item in fields if item[0] not in connection]
-    if status in _BODILESS:
-        # These responses have no body. A client would wait for one if they declared a length.
-        fields = [item for item in fields if item[0] != b"content-length"]
-    if status == _METHOD_NOT_ALLOWED:
-        return [_with_options(item) for item in fields]
-    return fields
-
-
-def _with_options(item: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
-    """Add OPTIONS to a service's `Allow`: the gateway responds to it for every path."""
-    name, value = item
-    if name != b"allow" or b"OPTIONS" in value:
-        return item
-    return name, (value + b", OPTIONS" if value else b"OPTIONS")

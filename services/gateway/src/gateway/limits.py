@@ -43,7 +43,7 @@ _PREFIX = "slipway:counts"
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen, it would take three times as long to make
 class Verdict:
     """The result of counting one request.
 
@@ -106,7 +106,10 @@ class Limits:
     ) -> None:
         self._rates = dict(rates)
         self._policies = {
-            name: f'"{name}";q={rate.amount};w={rate.seconds}'.encode()
+            name: (
+                b"ratelimit-policy",
+                f'"{name}";q={rate.amount};w={rate.seconds}'.encode(),
+            )
             for name, rate in rates.items()
         }
         self._names = {name: name.encode() for name in rates}
@@ -135,7 +138,8 @@ class Limits:
         if allowed or self._failures:  # else nobody would notice that the store is back
             self._unsettled[known] = None
             self._settle(now, soon=window.known_at is None)
-        return self._verdict(limit_class, rate, window, now, allowed=allowed)
+        left = rate.amount - used - 1 if allowed else None
+        return self._verdict(limit_class, rate, window, now, left=left)
 
     async def hit(self, limit_class: str, key: str) -> Verdict:
         """Count one request of `key` in the store, and return whether it may pass."""
@@ -155,7 +159,8 @@ class Limits:
         now = self._clock()
         window = self._window((limit_class, key), now, rate)
         self._know(window, count, now)
-        return self._verdict(limit_class, rate, window, now, allowed=count.added)
+        left = max(0, rate.amount - window.used(now, rate.seconds)) if count.added else None
+        return self._verdict(limit_class, rate, window, now, left=left)
 
     async def close(self) -> None:
         """Stop to settle."""
@@ -185,14 +190,15 @@ class Limits:
             self._unsettled.pop(key, None)
 
     def _verdict(
-        self, limit_class: str, rate: Rate, window: Window, now: float, *, allowed: bool
+        self, limit_class: str, rate: Rate, window: Window, now: float, *, left: int | None
     ) -> Verdict:
-        left = max(0, rate.amount - window.used(now, rate.seconds)) if allowed else 0
+        """Return the verdict. `left` requests may follow this one; None: it may not pass itself."""
+        allowed = left is not None
         seconds = window.began + rate.seconds - now if allowed else window.wait(now, rate)
         wait = max(1, math.ceil(seconds))
         fields = [
-            (b"ratelimit-policy", self._policies[limit_class]),
-            (b"ratelimit", b'"%b";r=%d;t=%d' % (self._names[limit_class], left, wait)),
+            self._policies[limit_class],
+            (b"ratelimit", b'"%b";r=%d;t=%d' % (self._names[limit_class], left or 0, wait)),
         ]
         return Verdict(allowed, 0 if allowed else wait, fields)
 

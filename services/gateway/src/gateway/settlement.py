@@ -15,7 +15,7 @@ PERIOD_SECONDS = 0.025
 _SOONEST_SECONDS = 0.005  # new keys do not wait for the period; this bounds the calls for them
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen, it would take three times as long to make
 class Entry:
     """A count to add in the store.
 
@@ -57,9 +57,8 @@ class ValkeyStore:
 
     async def add(self, entries: Sequence[Entry]) -> list[StoreCount]:
         """Add the counts; see `Store`."""
-        arguments = [entry.key for entry in entries]
-        for entry in entries:
-            arguments += (str(entry.seconds), str(entry.add), str(entry.limit))
+        numbers = [f"{entry.seconds} {entry.add} {entry.limit}" for entry in entries]
+        arguments = [*(entry.key for entry in entries), " ".join(numbers)]
         if not self._sha:
             self._sha = await self._client.script_load(SCRIPT)
         try:
@@ -101,6 +100,8 @@ class Settlement:
         """Settle within the period; `soon`: as soon as it does no harm."""
         if self._task is not None:
             return
+        if self._timer is not None and not soon:
+            return  # no timer is later than the period
         loop = asyncio.get_running_loop()
         wait = _SOONEST_SECONDS if soon else PERIOD_SECONDS
         at = max(self._began + wait, loop.time()) if soon else loop.time() + wait

@@ -31,6 +31,7 @@ ROUTE = "gateway.route"
 
 _CONTEXT_FIELDS = frozenset({b"traceparent", b"tracestate"})
 _SERVER_ERROR = 500
+_NOT_ZERO = 1 << 64 | 1  # a bit of each id: ids of zeros only are not valid
 
 
 def route_label(scope: Scope) -> str:
@@ -101,14 +102,18 @@ class Traces:
         context: Context,
         linked: Mapping[str, str] | None,
     ) -> "RequestTrace":
-        name = f"{method} {place}".rstrip()
-        span = self._tracer.start_span(name, context, trace.SpanKind.SERVER)
-        if span.is_recording():
-            span.set_attribute("http.request.method", method)
-            span.set_attribute("http.route", place)
-            span.set_attribute("url.path", without_secrets(path))
-            if linked:
-                span.add_link(trace.get_current_span(context_from(linked)).get_span_context())
+        span = self._tracer.start_span(
+            f"{method} {place}".rstrip(),
+            context,
+            trace.SpanKind.SERVER,
+            attributes={
+                "http.request.method": method,
+                "http.route": place,
+                "url.path": without_secrets(path),
+            },
+        )
+        if linked and span.is_recording():
+            span.add_link(trace.get_current_span(context_from(linked)).get_span_context())
         return RequestTrace.of(span)
 
     @contextmanager
@@ -185,8 +190,8 @@ class RequestTrace:
     @classmethod
     def unrecorded(cls) -> "RequestTrace":
         """Return a new trace that nobody records."""
-        trace_id = f"{random.getrandbits(128) | 1:032x}"
-        span_id = f"{random.getrandbits(64) | 1:016x}"
+        digits = f"{random.getrandbits(192) | _NOT_ZERO:048x}"  # one call for both ids
+        trace_id, span_id = digits[:32], digits[32:]
         value = f"00-{trace_id}-{span_id}-00".encode()
         return cls([(b"traceparent", value)], (trace_id, span_id))
 

@@ -166,7 +166,7 @@ class TokenVerifier:
         if cached is None or self._keys.find(cached[1].key_id) is not cached[0]:
             cached = self._remember(token)
         principal = cached[1]
-        self.check(principal)
+        self._check_life(principal)
         return principal
 
     def check(self, principal: Principal) -> None:
@@ -175,11 +175,15 @@ class TokenVerifier:
         It verifies no signature. The withdrawal of a key also ends the tokens that were verified
         with it before.
         """
-        if principal.expires_at + _CLOCK_SKEW_SECONDS <= time.time():
-            message = "The access token has expired. Refresh it."
-            raise InvalidTokenError(message)
         if self._keys.find(principal.key_id) is None:
             message = "The key that signed the access token was withdrawn. Log in."
+            raise InvalidTokenError(message)
+        self._check_life(principal)
+
+    def _check_life(self, principal: Principal) -> None:
+        """Raise InvalidTokenError if the token has expired, or its session or API key has ended."""
+        if principal.expires_at + _CLOCK_SKEW_SECONDS <= time.time():
+            message = "The access token has expired. Refresh it."
             raise InvalidTokenError(message)
         if (principal.session_id or principal.api_key_id) in self._revoked:
             message = "The log-in session or API key of the access token has ended. Log in."

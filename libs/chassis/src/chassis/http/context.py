@@ -8,7 +8,7 @@ from urllib.parse import quote
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chassis.database.models import new_id
+from chassis.database.models import new_id_text
 from chassis.http.metrics import HttpMetrics
 from chassis.wire_names import EVENT_STREAM, REQUEST_ID, raw_name
 
@@ -30,8 +30,10 @@ def request_id_of(scope: Scope) -> str:
 
 def accepted_id(raw: bytes | None) -> str:
     """Return the caller's ``X-Request-ID`` if it is harmless, else a new id."""
-    text = "" if raw is None else raw.decode("latin-1")
-    return text if _ACCEPTED.fullmatch(text) else str(new_id())
+    if raw is None:
+        return new_id_text()
+    text = raw.decode("latin-1")
+    return text if _ACCEPTED.fullmatch(text) else new_id_text()
 
 
 def with_request_id(scope: Scope, request_id: str) -> Scope:

@@ -55,13 +55,28 @@ class HttpProtocol(HttpToolsProtocol):
         """Return whether a WebSocket protocol is configured."""
         return self._should_upgrade_to_ws()
 
+    def on_message_begin(self) -> None:
+        """Begin a head, without the scope: a subclass may serve requests that need none."""
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+
+    def on_headers_complete(self) -> None:
+        """Make the scope of the request whose head was read, and start its cycle."""
+        url, fields, waits = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = url, fields, waits
+        self.scope["headers"] = fields
+        super().on_headers_complete()
+
     def stop_keep_alive_timer(self) -> None:
         """Stop the keep-alive timer, because data has arrived.
 
         A subclass that overrides `data_received` must call it; otherwise uvicorn closes the
         connection in the middle of a request.
         """
-        self._unset_keepalive_if_required()
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
 
     def _should_upgrade(self) -> bool:
         # uvicorn's own check reads only the last `Upgrade` field, and accepts only one spelling.

@@ -60,10 +60,10 @@ def _redacted(key: str, value: object) -> object:
 
 def without_secrets(text: str) -> str:
     """Return a text with the secrets redacted that it shows by their form."""
-    return _IN_TEXTS.sub(_REDACTED, text) if _may_hold_secret(text) else text
+    return _IN_TEXTS.sub(_REDACTED, text) if may_hold_secret(text) else text
 
 
-def _may_hold_secret(text: str) -> bool:
+def may_hold_secret(text: str) -> bool:
     """Return False for most texts without a secret, at a twentieth of the cost of the pattern."""
     lower = text.lower()
     return (

@@ -11,7 +11,7 @@ import time
 
 import structlog
 
-from chassis.telemetry.logging import encoded, without_secrets, writes_json
+from chassis.telemetry.logging import encoded, may_hold_secret, without_secrets, writes_json
 
 _NAME = "chassis.http.access"
 
@@ -55,19 +55,20 @@ class RequestLines:
         """
         if not self._on:
             return
-        ids = {} if trace is None else {"trace_id": trace[0], "span_id": trace[1]}
-        milliseconds = round(seconds * 1000, 1)
         if not self._fast:
+            ids = {} if trace is None else {"trace_id": trace[0], "span_id": trace[1]}
             log.info(
                 "request ended",
                 request_id=request_id,
                 method=method,
                 path=path,
                 status=status,
-                milliseconds=milliseconds,
+                milliseconds=round(seconds * 1000, 1),
                 **ids,
             )
             return
+        if may_hold_secret(f"{path} {request_id}"):  # one look at both: few texts hold one
+            path, request_id = without_secrets(path), without_secrets(request_id)
         now = time.time()
         second = int(now)
         if second != self._second:
@@ -76,9 +77,9 @@ class RequestLines:
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self.flush)
         self._waiting.append(
-            f'{{"method": "{method}", "path": {encoded(without_secrets(path))}, '
-            f'"status": {status}, "milliseconds": {milliseconds}, "event": "request ended", '
-            f'"request_id": "{without_secrets(request_id)}", "level": "info", '
+            f'{{"method": "{method}", "path": {encoded(path)}, '
+            f'"status": {status}, "milliseconds": {seconds * 1000:.1f}, "event": "request ended", '
+            f'"request_id": "{request_id}", "level": "info", '
             f'"logger": "{_NAME}", "timestamp": "{self._stamp}.{int(now % 1 * 1e6):06}Z'
             f"{self._tail}"
             + (f', "trace_id": "{trace[0]}", "span_id": "{trace[1]}"}}\n' if trace else "}\n")

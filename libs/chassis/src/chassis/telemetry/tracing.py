@@ -51,6 +51,7 @@ def configure_tracing(*, process: str, endpoint: str | None, sample: float) -> N
 
 
 _SAMPLED_ROOT = create_key("sampled-root")
+_SAMPLED_ROOT_CONTEXT = set_value(_SAMPLED_ROOT, True, Context())  # noqa: FBT003 - the library's signature
 
 
 def sampled_root() -> Context:
@@ -59,7 +60,7 @@ def sampled_root() -> Context:
     A caller that serves thousands of requests a second decides by itself which of them it samples:
     the library's spans that are not recorded cost as much as the rest of such a request.
     """
-    return set_value(_SAMPLED_ROOT, True, Context())  # noqa: FBT003 - the library's signature
+    return _SAMPLED_ROOT_CONTEXT
 
 
 class _Roots(Sampler):
@@ -104,6 +105,11 @@ def current_traceparent() -> str | None:
 
 def trace_headers_of(span: trace.Span) -> dict[str, str]:
     """Return ``traceparent`` and ``tracestate`` of `span`; empty if its context is not valid."""
+    context = span.get_span_context()
+    if context.is_valid and not context.trace_state:
+        # As the propagator writes it, in less than half of the time.
+        ids = f"{context.trace_id:032x}-{context.span_id:016x}"
+        return {"traceparent": f"00-{ids}-{context.trace_flags:02x}"}
     carrier: dict[str, str] = {}
     _propagator.inject(carrier, trace.set_span_in_context(span))
     return carrier

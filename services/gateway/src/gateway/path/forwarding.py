@@ -10,15 +10,15 @@ from gateway.exchange import FieldLines, UpstreamAnswer, UpstreamRequest
 from gateway.headers import (
     RequestHead,
     authority_of,
-    response_fields,
-    upstream_fields,
     with_host_cookies,
 )
 from gateway.links.passage import MAX_HELD_BYTES, Passage, RouteLinks
 from gateway.path.links import Outcome, guard_result
+from gateway.path.request import RAW_ID
 from gateway.path.request_body import HIGH_WATER_BYTES
 from gateway.path.server import ServedRoute
 from gateway.pool import Broken, Call, request_head
+from gateway.response_heads import response_fields
 
 if TYPE_CHECKING:
     from gateway.path.exchange import Exchange
@@ -151,6 +151,7 @@ class Forwarding:
             )
         if self._passage is not None:
             self._passage.leave()
+        self._call = None  # it knows this as its receiver: see `Exchange._settle`
 
     def expire(self) -> None:
         """Answer that the service did not respond in time."""
@@ -172,21 +173,17 @@ class Forwarding:
         call, exchange = self._call, self._exchange
         if call is None or call.connection is None:
             return
-        fields = upstream_fields(
-            self._head,
-            origin=exchange.origin,
-            scheme=self._client.scheme or "http",
-            request_id=exchange.request_id,
-        )
+        fields = self._head.fields
         if self._served.route.host_cookies:
             fields = with_host_cookies(fields, self._head)
-        fields += self._trace_fields
+        fields = [*fields, (RAW_ID, exchange.request_id.encode()), *self._trace_fields]
         head = request_head(
             exchange.raw_method,
             exchange.target,
             fields,
             deadline=self._deadline,
             framing=exchange.body.framing(),
+            lines=self._client.origin_lines(self._head, exchange.origin),
         )
         call.connection.write(head)
         self.send_more()

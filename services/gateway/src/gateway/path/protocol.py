@@ -14,7 +14,8 @@ from chassis.library_internals.uvicorn import RequestResponseCycle
 from chassis.protocol import BoundedProtocol
 from chassis.raw_problems import RawProblem
 from gateway.addresses import Addresses, Origin
-from gateway.exchange import FieldLines
+from gateway.exchange import FieldLines, lines_of
+from gateway.headers import RequestHead, origin_fields
 from gateway.links.problems import as_accepted
 from gateway.path.exchange import Exchange
 from gateway.path.server import CommonLines, PathServer
@@ -56,13 +57,17 @@ class PathProtocol(BoundedProtocol):
 
     edge: ClassVar[Gateway]
     pipeline: deque[Any]
+    cycle: Any  # uvicorn's annotation knows only its own class; a cast would be a call
     write_paused = False
     body_paused = False
     _serving: Exchange | None = None
     _advancing = False
     _unreadable = False
     _ended_now = False
+    _shared: PathServer | None = None
     _fixed_origin: Origin | None = None
+    _origin_host: bytes | None = None
+    _origin_lines = b""
     _idle_since = 0.0
     _idle_timer: asyncio.TimerHandle | None = None
 
@@ -92,9 +97,11 @@ class PathProtocol(BoundedProtocol):
             super().begin_request(known)
             return
         version = self.parser.get_http_version()
+        if self._shared is None:
+            self._shared = self.edge.server  # three calls, once for a connection
         exchange = Exchange(
             self,
-            self.edge.server,
+            self._shared,
             route=route,
             method=method,
             raw_path=raw_path,
@@ -106,7 +113,7 @@ class PathProtocol(BoundedProtocol):
         )
         exchange.expects_continue = self.expect_100_continue
         before = self._current
-        self.cycle = cast("RequestResponseCycle", exchange)
+        self.cycle = exchange
         if before is not None and not before.response_complete:
             self.flow.pause_reading()
             self.pipeline.appendleft((exchange, None))
@@ -115,7 +122,7 @@ class PathProtocol(BoundedProtocol):
 
     def begin_if_first(self, exchange: Exchange) -> None:
         """Begin an exchange that waited only for the end of its request."""
-        if not any(exchange is queued for queued, _ in self.pipeline):
+        if not self.pipeline or not any(exchange is queued for queued, _ in self.pipeline):
             self._begin(exchange)
 
     def starts(self, cycle: object) -> bool:
@@ -131,8 +138,9 @@ class PathProtocol(BoundedProtocol):
 
     @property
     def _current(self) -> Cycle | None:
-        """The newest request's cycle; uvicorn's annotation knows only its own class."""
-        return cast("Cycle | None", self.cycle)
+        """The newest request's cycle."""
+        current: Cycle | None = self.cycle
+        return current
 
     def data_received(self, data: bytes) -> None:
         """Parse the data, unless what came before it can't be parsed."""
@@ -303,7 +311,24 @@ class PathProtocol(BoundedProtocol):
             self._fixed_origin = origin
         return origin
 
-    def common_lines(self, lines: FieldLines) -> bytes:
-        """Return the lines of the fields that every response carries."""
-        sent = next((value.strip() for name, value in lines if name == b"origin"), None)
-        return self.edge.common_lines.of(sent, self.server_state.default_headers)
+    def origin_lines(self, head: RequestHead, origin: Origin) -> bytes:
+        """Return the lines that tell a service where the request came from, and for which host.
+
+        They are made once for a host, unless a trusted proxy sends them: making them took longer
+        than all other lines of the head.
+        """
+        scheme = self.scheme or "http"
+        if origin is not self._fixed_origin:
+            return lines_of(origin_fields(head, origin=origin, scheme=scheme))
+        if head.host != self._origin_host or not self._origin_lines:
+            self._origin_host = head.host
+            self._origin_lines = lines_of(origin_fields(head, origin=origin, scheme=scheme))
+        return self._origin_lines
+
+    def common_lines(self, origin: bytes | None) -> bytes:
+        """Return the lines of the fields that every response carries.
+
+        Args:
+            origin: the request's `Origin`.
+        """
+        return self.edge.common_lines.of(origin, self.server_state.default_headers)

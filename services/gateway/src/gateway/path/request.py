@@ -12,6 +12,7 @@ from chassis.http.context import accepted_id, with_request_id
 from chassis.wire_names import REQUEST_ID, raw_name
 from gateway.addresses import Origin
 from gateway.exchange import FieldLines
+from gateway.headers import RequestHead
 from gateway.routes import Route
 from gateway.tracing import NO_TRACE, ROUTE, RequestTrace
 
@@ -41,16 +42,20 @@ class ProxiedRequest:
 
     Attributes:
         origin: where it came from.
+        path: its path, decoded.
         route: its entry of the route table; None if there is none.
         trace: its trace.
+        head: what the gateway needs of its fields; None until they are read, or if they are bad.
     """
 
     __slots__ = (
         "_connection",
         "_request_id",
+        "head",
         "lines",
         "method",
         "origin",
+        "path",
         "raw_method",
         "raw_path",
         "route",
@@ -74,12 +79,15 @@ class ProxiedRequest:
         self.raw_method = method
         self.method = method.decode("latin-1")
         self.raw_path = raw_path
+        path = raw_path.decode("latin-1")
+        self.path = unquote(path) if "%" in path else path
         self.target = target
         self.lines = lines
         self.version = version
         self.origin: Origin = client.origin_of(lines)
         self.route: Route | None = None
         self.trace: RequestTrace = NO_TRACE
+        self.head: RequestHead | None = None
 
     @property
     def request_id(self) -> str:
@@ -90,10 +98,11 @@ class ProxiedRequest:
         return self._request_id
 
     @property
-    def path(self) -> str:
-        """The path, decoded."""
-        path = self.raw_path.decode("latin-1")
-        return unquote(path) if "%" in path else path
+    def origin_field(self) -> bytes | None:
+        """The field `Origin`, also of a request whose head was rejected."""
+        if self.head is not None:
+            return self.head.origin
+        return next((value.strip() for name, value in self.lines if name == b"origin"), None)
 
     def scope(self) -> Scope:
         """Return the request as ASGI has it, for what serves ASGI as well."""

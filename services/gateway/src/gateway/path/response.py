@@ -1,7 +1,7 @@
 """The bytes of a response to the client: its head, and the framing of its body."""
 
 from chassis.library_internals.uvicorn import STATUS_LINE
-from gateway.exchange import FieldLines
+from gateway.exchange import FieldLines, lines_of
 
 _BODILESS = frozenset({204, 304})
 
@@ -28,7 +28,7 @@ class ResponseWriter:
         self._status = status
         self._fields = fields
         self._bodiless = head_only or status in _BODILESS
-        sized = self._bodiless or any(name == b"content-length" for name, _ in fields)
+        sized = self._bodiless or b"content-length" in dict(fields)
         self._chunked = not sized and not http_10
         self.closes = not sized and http_10
 
@@ -40,13 +40,12 @@ class ResponseWriter:
             more: fields of this response that the service did not send.
             keep_alive: whether the connection stays open.
         """
-        lines = [b"%b: %b\r\n" % line for line in self._fields]
-        lines += [b"%b: %b\r\n" % line for line in more]
+        fields = [*self._fields, *more]
         if self._chunked:
-            lines.append(b"transfer-encoding: chunked\r\n")
+            fields.append((b"transfer-encoding", b"chunked"))
         if not keep_alive:
-            lines.append(b"connection: close\r\n")
-        return b"%b%b%b\r\n" % (STATUS_LINE[self._status], common, b"".join(lines))
+            fields.append((b"connection", b"close"))
+        return b"%b%b%b\r\n" % (STATUS_LINE[self._status], common, lines_of(fields))
 
     def part(self, data: bytes) -> bytes:
         """Return a part of the body, framed."""

@@ -8,7 +8,7 @@ from chassis.raw_problems import Fields
 from chassis.telemetry.request_lines import RequestLines
 from gateway.admission import Admission
 from gateway.bulkheads import Bulkhead, Bulkheads
-from gateway.exchange import FieldLines
+from gateway.exchange import FieldLines, lines_of
 from gateway.guards.guard import Guard
 from gateway.headers import Kinds
 from gateway.links.passage import RouteLinks
@@ -160,12 +160,8 @@ class CommonLines:
             if len(self._lines) >= _REMEMBERED_ORIGINS:
                 self._lines.clear()
             request = [] if origin is None else [(b"origin", origin)]
-            self._lines[origin] = lines = _lines_of(self._common_fields(request))
+            self._lines[origin] = lines = lines_of(self._common_fields(request))
         if server_fields is not self._server_fields:
             self._server_fields = server_fields
-            self._server_lines = _lines_of(server_fields)
+            self._server_lines = lines_of(server_fields)
         return self._server_lines + lines
-
-
-def _lines_of(fields: Fields) -> bytes:
-    return b"".join([b"%b: %b\r\n" % line for line in fields])

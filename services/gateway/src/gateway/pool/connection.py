@@ -2,6 +2,7 @@
 
 import asyncio
 import select
+from itertools import chain
 from typing import TYPE_CHECKING, cast
 
 import httptools
@@ -203,14 +204,14 @@ class UpstreamConnection(asyncio.Protocol):
             call.on_lost(exc or ConnectionError("the connection ended"), heard=self.heard)
 
     def _ends_with_connection(self) -> bool:
-        return not any(name.lower() in _FRAMED_BY for name, _ in self._fields)
+        return not any(name in _FRAMED_BY for name, _ in self._fields)
 
     # Called by the parser.
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Note a field; trailers are dropped (RFC 9110 §6.5.1)."""
         if self._in_head:
-            self._fields.append((name, value))
+            self._fields.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Pass the head on, unless the response is an interim one."""
@@ -236,11 +237,11 @@ class UpstreamConnection(asyncio.Protocol):
             self._parser = httptools.HttpResponseParser(self)
 
     def _check_head(self, fields: list[tuple[bytes, bytes]]) -> None:
-        size = 4 * len(fields)
-        for name, value in fields:
-            size += len(name) + len(value)
-            if len(name) == len(b"transfer-encoding") and name.lower() == b"transfer-encoding":
-                _check_encoding(value)
+        if b"transfer-encoding" in dict(fields):
+            for name, value in fields:
+                if name == b"transfer-encoding":
+                    _check_encoding(value)
+        size = 4 * len(fields) + sum(map(len, chain.from_iterable(fields)))
         if size > _MAX_HEAD_BYTES:
             raise _too_large()
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from chassis.wire_names import REQUEST_TIMEOUT, raw_name
-from gateway.exchange import FieldLines, UpstreamAnswer
+from gateway.exchange import FieldLines, UpstreamAnswer, lines_of
 from gateway.pool.call import Broken, Call
 from gateway.pool.pool import Pool
 
@@ -16,7 +16,13 @@ class Unreachable(Exception):
 
 
 def request_head(
-    method: bytes, target: bytes, fields: FieldLines, *, deadline: float | None, framing: bytes
+    method: bytes,
+    target: bytes,
+    fields: FieldLines,
+    *,
+    deadline: float | None,
+    framing: bytes,
+    lines: bytes = b"",
 ) -> bytes:
     """Return the head of a request, with the time that is left when it is written.
 
@@ -26,12 +32,12 @@ def request_head(
         fields: all fields but those of the framing and the deadline.
         deadline: when the caller stops to wait, in seconds of `time.monotonic`; None never.
         framing: the lines that declare the body.
+        lines: more fields, as lines.
     """
-    lines = [b"%b: %b\r\n" % line for line in fields]
     if deadline is not None:
         left = max(0, int((deadline - time.monotonic()) * 1000))
-        lines.append(b"%b: %d\r\n" % (_TIMEOUT, left))
-    return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (method, target, b"".join(lines), framing)
+        fields = [*fields, (_TIMEOUT, b"%d" % left)]
+    return b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (method, target, lines_of(fields), lines, framing)
 
 
 class Fetch:
@@ -102,7 +108,7 @@ class Fetch:
     def on_head(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
         """Keep the head."""
         self._answer.status = status
-        self._answer.fields = [(name.lower(), value) for name, value in fields]
+        self._answer.fields = fields
 
     def on_part(self, data: bytes) -> None:
         """Keep a part of the body, or end the request if it is too large."""

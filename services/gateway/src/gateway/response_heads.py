@@ -1,0 +1,63 @@
+"""The fields of a service's response that the gateway passes back."""
+
+import re
+from collections.abc import Sequence
+
+from chassis.wire_names import REQUEST_ID, raw_name
+from gateway.errors import Refused
+from gateway.exchange import FieldLines
+from gateway.headers import HOP_BY_HOP
+
+_FIRST_FINAL_STATUS = 200
+_LAST_STATUS = 599
+_BODILESS = frozenset({204, 304})
+_METHOD_NOT_ALLOWED = 405
+_DOUBT = (
+    " The request may have taken effect. Check that before you send it again, or send it with the "
+    "same Idempotency-Key."
+)
+_UNFIT = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_NOT_PASSED_BACK = frozenset(
+    {*HOP_BY_HOP, b"date", b"server", raw_name(REQUEST_ID), b"alt-svc"} - {b"connection"}
+)
+
+
+def response_fields(status: int, raw: Sequence[tuple[bytes, bytes]]) -> FieldLines:
+    """Return the fields of a service's response to pass back.
+
+    Args:
+        status: the status.
+        raw: the service's fields, with names in lower case.
+
+    Raises:
+        Refused: 502 if the status or a field of the response is not valid.
+    """
+    if not _FIRST_FINAL_STATUS <= status <= _LAST_STATUS:
+        raise Refused(502, f"The service returned the status {status}, which is not valid.{_DOUBT}")
+    if _UNFIT.search(b" ".join([value for _, value in raw])):
+        raise Refused(502, f"The service returned a header that is not valid.{_DOUBT}")
+    fields: FieldLines = []
+    connection: set[bytes] | None = None
+    for name, value in raw:
+        if name == b"connection":
+            named = {part.strip().lower() for part in value.split(b",")}
+            connection = named if connection is None else connection | named
+        elif name not in _NOT_PASSED_BACK:
+            fields.append((name, value))
+    if connection:
+        connection.discard(b"content-length")  # it delimits the body, so it must stay
+        fields = [item for item in fields if item[0] not in connection]
+    if status in _BODILESS:
+        # These responses have no body. A client would wait for one if they declared a length.
+        fields = [item for item in fields if item[0] != b"content-length"]
+    if status == _METHOD_NOT_ALLOWED:
+        return [_with_options(item) for item in fields]
+    return fields
+
+
+def _with_options(item: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    """Add OPTIONS to a service's `Allow`: the gateway responds to it for every path."""
+    name, value = item
+    if name != b"allow" or b"OPTIONS" in value:
+        return item
+    return name, (value + b", OPTIONS" if value else b"OPTIONS")
