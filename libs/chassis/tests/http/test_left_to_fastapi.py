@@ -1,4 +1,4 @@
-"""Routes that the compiled form does not know are left to FastAPI, each for a reason it can name."""
+"""Routes that the compiled form does not know are left to FastAPI, each for a reason it names."""
 
 from typing import Annotated
 
