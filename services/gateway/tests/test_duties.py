@@ -211,6 +211,19 @@ async def test_fifty_at_once_are_one_request_to_the_service(edge, shop):
     assert len(shop.heads) == 1
 
 
+@pytest.mark.parametrize(("status", "asked"), [("201 Created", 3), ("409 Conflict", 2)])
+async def test_a_change_that_passes_drops_the_copies_of_its_route(
+    edge, shop, bearer, status, asked
+):
+    shop.cached()
+    await edge.http.get(PRODUCTS)
+    shop.status = status
+    await edge.http.post(PRODUCTS, headers=bearer, json={})
+    shop.status = "200 OK"
+    assert (await edge.http.get(PRODUCTS)).status_code == 200
+    assert len(shop.heads) == asked
+
+
 async def test_if_the_client_of_the_one_request_leaves_another_asks(edge, shop):
     shop.cached()
     shop.go_on.clear()

@@ -1,8 +1,8 @@
 """A cache of public reads (RFC 9111), shared by all clients of one process.
 
 Many requests for one target make one request to the service: the first one fetches, the others
-wait. Only its age makes a copy invalid. Nothing tells the gateway of a change, so a client may see
-a resource as old as the service's `max-age` allows.
+wait. A change that passes this process drops the copies of its route (RFC 9111 §4.4). Of all other
+changes nothing tells the gateway: a client may see a resource as old as `max-age` allows.
 
 A request of a client can spoil no copy: the service gets only the fields that select one.
 """
@@ -112,6 +112,7 @@ class Cache:
         self, *, max_bytes: int, clock: Callable[[], float], metrics: CacheMetrics
     ) -> None:
         self.copies = Copies(max_bytes=max_bytes)
+        self._prefixes: set[str] = set()
         self._largest = max_bytes // 32  # a target has up to 8 copies, each in several forms
         self._clock = clock
         self._metrics = metrics
@@ -138,6 +139,7 @@ class Cache:
         if request.method not in {b"GET", b"HEAD"} or unshared:
             self._metrics.count(Use.BYPASS)
             return None
+        self._prefixes.add(request.route.prefix)
         read = _read_of(request)
         request.fields = _for_service(request.fields)
         now = self._clock()
@@ -151,6 +153,11 @@ class Cache:
             if answer is not None:
                 return answer
         return self._without_copy(request, read, target, copy, resume, now)
+
+    def changed(self, prefix: str) -> None:
+        """Drop the copies of a route, because a request has changed something below it."""
+        if prefix in self._prefixes:
+            self.copies.drop_below(prefix.encode())
 
     def _from_copy(
         self, target: Target, copy: Copy, read: Read, now: float

@@ -158,6 +158,18 @@ class Copies:
             self._drop(copy)
         target.copies.clear()
 
+    def drop_below(self, prefix: bytes) -> None:
+        """Drop the targets below a path, also those whose response is on the way.
+
+        The name of a target is its authority, a space, and its path with the query.
+        """
+        below = [name for name in self._targets if name.partition(b" ")[2].startswith(prefix)]
+        for name in below:
+            target = self._targets.pop(name)
+            target.kept = False
+            self.bytes -= _OVERHEAD_BYTES + len(name)
+            self.forget(target)
+
     def _drop(self, copy: Copy) -> None:
         self.bytes -= copy.size
         copy.size = 0

@@ -41,8 +41,15 @@ class RouteLinks:
     def __init__(self, route: Route, *, cache: Cache | None) -> None:
         self._preferences = Preferences()
         self._represented = route.represented and not route.stream
+        self._prefix = route.prefix
+        self._copies = cache
         self._cache = cache if route.cacheable else None
         self.cacheable = self._cache is not None
+
+    def changed(self) -> None:
+        """Drop the copies of the route: a request has changed something below it."""
+        if self._copies is not None:
+            self._copies.changed(self._prefix)
 
     def enter(self, request: UpstreamRequest, resume: Callable[[], None]) -> "Passage | None":
         """Let a request enter; its fields become those for the service.

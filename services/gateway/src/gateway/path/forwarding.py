@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from gateway.path.exchange import Exchange
     from gateway.path.protocol import PathProtocol
 
+_SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})  # RFC 9110 §9.2.1
+_FIRST_ERROR = 400
 _BODILESS = frozenset({204, 304})
 
 
@@ -219,6 +221,12 @@ class Forwarding:
             self._exchange.refuse(error, "broken")
             return
         self._status, self._head_at = status, time.monotonic()
+        if (
+            status < _FIRST_ERROR
+            and self._exchange.raw_method not in _SAFE
+            and self._served.links is not None
+        ):
+            self._served.links.changed()
         if self._passage is not None and self._passage.holds(status, kept):
             self._answer = UpstreamAnswer(status=status, fields=kept)
         else:
