@@ -9,6 +9,11 @@ from typing import Protocol
 
 from gateway.routes import Route
 
+READS = frozenset({b"GET", b"HEAD"})
+"""The methods whose response has a representation."""
+SAFE_METHODS = READS | {b"OPTIONS"}
+"""The methods that change nothing (RFC 9110 §9.2.1), of those that the gateway passes on."""
+
 type FieldLines = list[tuple[bytes, bytes]]
 """Header fields as they were parsed: names in lower case, repeated ones as often as they came."""
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -40,7 +40,7 @@ from gateway.settings import GatewaySettings
 from gateway.socket_bounds import UNLIMITED, SocketBounds, SocketMetrics
 from gateway.streams import Streams
 from gateway.tracing import ServerSpan, Traces
-from gateway.upstreams import open_upstreams
+from gateway.upstreams import Upstream, open_upstreams
 from gateway.websockets import Sockets
 
 NAME = "gateway"
@@ -108,12 +108,7 @@ async def open_resources(
             limits=limits,
             methods=door.methods,
         )
-        unlimited = settings.slipway_limits == "off"
-        bounds = SocketBounds(
-            limit=settings.websockets,
-            limit_silent=UNLIMITED if unlimited else settings.websockets_silent_per_address,
-            metrics=SocketMetrics(process.registry),
-        )
+        bounds = _socket_bounds(settings, process)
         sockets = Sockets(
             upstreams=upstreams,
             admission=admission,
@@ -138,11 +133,7 @@ async def open_resources(
             sweep=sweep,
             duties=_duties(settings, process),
         )
-        seconds = settings.upstream_warm_seconds
-        if seconds:
-            # A service that is not there yet must not keep the gateway from becoming ready.
-            pools = (upstream.requests for upstream in upstreams.values())
-            await asyncio.gather(*(pool.warm(seconds=seconds) for pool in pools))
+        await _warm(upstreams, settings.upstream_warm_seconds)
         exports = Exports(
             upstreams=upstreams,
             admission=admission,
@@ -181,6 +172,23 @@ async def open_resources(
         )
         server.stop()
         lines.flush()
+
+
+async def _warm(upstreams: Mapping[str, Upstream], seconds: float) -> None:
+    """Open a connection to each service that is there; 0 seconds opens none."""
+    if seconds:
+        # A service that is not there yet must not keep the gateway from becoming ready.
+        pools = (upstream.requests for upstream in upstreams.values())
+        await asyncio.gather(*(pool.warm(seconds=seconds) for pool in pools))
+
+
+def _socket_bounds(settings: GatewaySettings, process: Process) -> SocketBounds:
+    unlimited = settings.slipway_limits == "off"
+    return SocketBounds(
+        limit=settings.websockets,
+        limit_silent=UNLIMITED if unlimited else settings.websockets_silent_per_address,
+        metrics=SocketMetrics(process.registry),
+    )
 
 
 def _duties(settings: GatewaySettings, process: Process) -> Duties:

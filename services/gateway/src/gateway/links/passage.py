@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.errors import Refused
-from gateway.exchange import FieldLines, UpstreamAnswer, UpstreamRequest
+from gateway.exchange import READS, FieldLines, UpstreamAnswer, UpstreamRequest
 from gateway.links.cache import Cache, Fetch, Waiter
 from gateway.links.media import Media
 from gateway.links.representation import (
@@ -24,7 +24,6 @@ from gateway.routes import Route
 MAX_HELD_BYTES: Final = 1024 * 1024
 """The largest response that is held whole; a larger one streams through, without the links."""
 _PLAIN = Choice()
-_READS = frozenset({b"GET", b"HEAD"})
 
 
 class RouteLinks:
@@ -67,7 +66,7 @@ class RouteLinks:
         choice = _PLAIN
         if self._represented and any(name in NEGOTIATED_FIELDS for name, _ in request.fields):
             choice = choice_of(request, self._preferences)
-        if self._cache is None or request.method not in _READS:
+        if self._cache is None or request.method not in READS:
             return None if choice.changes_nothing else Passage(choice)
         passage = Passage(choice)
         passage.read(self._cache, request, resume)

@@ -6,7 +6,7 @@ from typing import Final
 
 from chassis.wire_names import JSON, PROBLEM
 from gateway.errors import Refused
-from gateway.exchange import FieldLines, UpstreamAnswer, UpstreamRequest
+from gateway.exchange import READS, FieldLines, UpstreamAnswer, UpstreamRequest
 from gateway.links.codings import Coding, coding_for, compressed
 from gateway.links.fields import replaced, value_of, without
 from gateway.links.media import Media, media_for, media_of_problem
@@ -19,7 +19,6 @@ MAX_COMPRESSED_BYTES: Final = 256 * 1024
 """Larger bodies are passed on as they come: 256 KiB take up to 4 ms, in which the loop waits."""
 _MAX_PREFERENCES = 1024  # a browser sends 150 bytes; longer lists would only cost time
 _REMEMBERED = 256  # clients choose the fields; the bound limits memory
-_READS = frozenset({b"GET", b"HEAD"})
 _NOT_MODIFIED = 304
 _UNCHANGED = frozenset({204, 206})  # without a body, or with a part of one
 _XML, _PROBLEM_XML = b"application/xml", b"application/problem+xml"
@@ -143,7 +142,7 @@ def _preconditions(
         return (), fields
     unmarked = without_marks(if_none_match)
     json = media is Media.JSON and unmarked == if_none_match
-    if json or method not in _READS or if_none_match.strip() == b"*":
+    if json or method not in READS or if_none_match.strip() == b"*":
         return (), _with(fields, b"if-none-match", if_none_match, unmarked)
     known = tuple(of_media(if_none_match, xml=media is Media.XML))
     if not known:

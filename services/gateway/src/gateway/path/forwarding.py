@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from chassis.errors import Unavailable
 from gateway.errors import Refused
-from gateway.exchange import FieldLines, UpstreamAnswer, UpstreamRequest
+from gateway.exchange import SAFE_METHODS, FieldLines, UpstreamAnswer, UpstreamRequest
 from gateway.headers import (
     RequestHead,
     authority_of,
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from gateway.path.exchange import Exchange
     from gateway.path.protocol import PathProtocol
 
-_SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})  # RFC 9110 §9.2.1
 _FIRST_ERROR = 400
 _BODILESS = frozenset({204, 304})
 
@@ -223,7 +222,7 @@ class Forwarding:
         self._status, self._head_at = status, time.monotonic()
         if (
             status < _FIRST_ERROR
-            and self._exchange.raw_method not in _SAFE
+            and self._exchange.raw_method not in SAFE_METHODS
             and self._served.links is not None
         ):
             self._served.links.changed()

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING, Protocol
 
+from gateway.exchange import SAFE_METHODS
+
 if TYPE_CHECKING:
     from gateway.pool.connection import UpstreamConnection
     from gateway.pool.pool import Pool
-
-_SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})  # RFC 9110 §9.2.1
 
 
 class Broken(Exception):
@@ -74,7 +74,7 @@ class Call:
 
     def __init__(self, pool: "Pool", receiver: Receiver, *, method: bytes, has_body: bool) -> None:
         self._pool = pool
-        self.repeatable = method in _SAFE and not has_body
+        self.repeatable = method in SAFE_METHODS and not has_body
         self.receiver = receiver
         self.connection: UpstreamConnection | None = None
         self.sent = False
