@@ -9,6 +9,7 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ import uvloop
 from prometheus_client import CollectorRegistry
 
 from bench.events import SERVICE
+from bench.window import watch
 from chassis.database import Database, DatabaseSettings
 from chassis.database.unit import Unit
 from chassis.jobs import BatchJob, InsideJob, InsideRun, JobArguments, JobKinds, Jobs
@@ -117,20 +119,16 @@ class Sides:
         async with self._database.transaction() as unit:
             return int((await unit.fetch(_COUNT))[0]["done"])
 
-    async def drain(self, seconds: float) -> dict[str, float]:
+    async def drain(self, seconds: float) -> dict[str, Any]:
         """Let the worker run waiting jobs, and count them."""
-        await asyncio.sleep(1)
-        before, began, cpu = await self.done(), time.monotonic(), _cpu()
-        await asyncio.sleep(seconds)
-        done = await self.done() - before
-        return {"operations": done, "seconds": time.monotonic() - began, "cpu": _cpu() - cpu}
+        return asdict(await watch(self.done, _cpu, seconds, settle=1))
 
     async def pick_up(self, seconds: float) -> dict[str, Any]:
         """Measure the time from the enqueuing commit to the job's start, one job at a time."""
-        latencies = []
-        began = time.monotonic()
+        latencies: list[float] = []
         await asyncio.sleep(1)
-        while time.monotonic() < began + 1 + seconds:
+        began = time.monotonic()
+        while not latencies or time.monotonic() < began + seconds:
             self._started.clear()
             async with self._database.transaction() as unit:
                 await self.jobs(unit).enqueue(Started())

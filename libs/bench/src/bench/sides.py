@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import count
 from typing import Any
@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from bench.events import ORM_SUBSCRIPTIONS, SERVICE, SUBSCRIPTIONS, TOPIC, ThingMoved
+from bench.window import watch
 from chassis.database import Connector, Database, DatabaseSettings, new_id
 from chassis.health import Health
 from chassis.messaging import Consumer, KafkaConnection, Relay, Subscriptions
@@ -38,7 +39,6 @@ PLACE = "at the slipway, in the third row, under the crane"
 THINGS = 1000
 _TRACE = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"}
 _BATCH = 1000
-_FIRST_SECONDS = 60.0
 
 type Counter = Callable[[], float]
 
@@ -61,21 +61,14 @@ class Places:
 
 async def timed(work: Coroutine[Any, Any, None], done: Counter, seconds: float) -> dict[str, float]:
     """Run `work` and measure it from its first operation on."""
+
+    async def count() -> float:
+        return done()
+
     task = asyncio.create_task(work)
     try:
-        async with asyncio.timeout(_FIRST_SECONDS):
-            while True:
-                if done() or task.done():
-                    break
-                await asyncio.sleep(0.01)  # a metric sends no notification of a change
-        before, began, cpu = done(), time.monotonic(), time.process_time()
-        await asyncio.wait([task], timeout=seconds)
-        return {
-            "operations": done() - before,
-            "all": done(),
-            "seconds": time.monotonic() - began,
-            "cpu": time.process_time() - cpu,
-        }
+        sample = await watch(count, time.process_time, seconds, work=task)
+        return {**asdict(sample), "all": done()}
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):

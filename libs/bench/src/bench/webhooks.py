@@ -1,8 +1,6 @@
 """Deliveries of webhooks: one worker, one receiver on the same machine."""
 
-import asyncio
 import json
-import time
 from functools import partial
 
 import asyncpg
@@ -13,6 +11,7 @@ from bench.results import Finding, Line
 from bench.rig import Rig
 from bench.rounds import Pace, Sample, rate, take_turns
 from bench.shop import start_database
+from bench.window import watch
 from contracts import TOPICS
 from localservers import KafkaServer
 from localservers.ports import free_port
@@ -108,15 +107,12 @@ async def _send(connection: asyncpg.Connection, worker: Program, seconds: float)
     await connection.execute(_FILL, json.dumps(_BODY), deliveries, timeout=_FILL_SECONDS)
     await connection.execute("VACUUM ANALYZE notifications.deliveries", timeout=_FILL_SECONDS)
     await connection.execute(_WAKE)
-    await asyncio.sleep(1.5)  # the worker polls for the job each second
-    before, began, cpu = await connection.fetchval(_DONE), time.monotonic(), cpu_seconds(worker)
-    await asyncio.sleep(seconds)
-    after = await connection.fetchval(_DONE)
-    sample = Sample(
-        operations=after - before,
-        seconds=time.monotonic() - began,
-        cpu=cpu_seconds(worker) - cpu,
-    )
+
+    async def done() -> int:
+        return int(await connection.fetchval(_DONE))
+
+    sample = await watch(done, partial(cpu_seconds, worker), seconds, settle=0.5)
+    after = await done()
     if after == deliveries:
         message = f"The worker ran out of its {deliveries} deliveries. Raise the number in the row."
         raise SlipwayError(message)
