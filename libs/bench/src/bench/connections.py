@@ -62,11 +62,11 @@ async def hold(rig: Rig, cores: Cores, *, connections: int, sockets: int) -> Fin
         for user in await rig.users(USERS, "orders:read")
     ]
     with rig.reporter.step(f"{connections:,} {IDLE}"):
-        idle = await _held(gateway, _idle(url, requests, connections), connections)
+        idle = await held(gateway, _idle(url, requests, connections), connections)
     await gateway.stop()
     await gateway.start()
     with rig.reporter.step(f"{sockets:,} {SOCKETS}"):
-        proxied = await _held(gateway, _proxied(gateway.spec.address, sockets), sockets)
+        proxied = await held(gateway, _proxied(gateway.spec.address, sockets), sockets)
     return Finding(
         title="Connections that the gateway holds",
         lines=[
@@ -92,7 +92,8 @@ type _Holding = AbstractAsyncContextManager[Callable[[], int]]
 """Holds connections while it is entered; the callable returns how many the gateway has closed."""
 
 
-async def _held(gateway: Program, holding: _Holding, count: int) -> _Held:
+async def held(gateway: Program, holding: _Holding, count: int) -> _Held:
+    """Hold connections, and return what it took; raise SlipwayError if one was closed."""
     before, began = cpu_seconds(gateway), time.monotonic()
     async with holding as lost:
         seconds = time.monotonic() - began

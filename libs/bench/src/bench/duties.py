@@ -13,7 +13,7 @@ import httpx
 
 from bench.proxies import Cores
 from bench.rig import AUDIENCE, Rig
-from bench.tools import find
+from bench.tools import MODULES, find
 from localservers.ports import free_port
 from slipway.errors import SlipwayError
 from slipway.local.program import Program, ProgramSpec, inherited_environment
@@ -22,9 +22,9 @@ from slipway.settings import HOST
 LIMIT = 500
 """Requests of one user in a second: the gateway's default."""
 
-NGINX_PACKAGES = ("nginx", "libnginx-mod-http-lua", "lua-cjson")
+NGINX_PACKAGES = ("nginx", *MODULES)
 _CONFIG = Path(__file__).parent / "config"
-_MODULES = "/usr/lib/nginx/modules"
+_MODULES_DIRECTORY = "/usr/lib/nginx/modules"
 _LOG_SECONDS = 10
 _POLL_SECONDS = 0.1
 
@@ -55,7 +55,7 @@ async def _configure(rig: Rig, name: str, upstream: str, limit: int) -> tuple[Pa
         "issuer": rig.issuer,
         "key": str(await rig.public_key()),
         "limit": str(limit),
-        "modules": _MODULES,
+        "modules": _MODULES_DIRECTORY,
         "scripts": str(_CONFIG),
         "upstream": upstream.partition("//")[2],
     }

@@ -147,7 +147,7 @@ class Rig:
 
     async def public_key(self) -> Path:
         """Write the public key of access tokens as PEM, and return its path."""
-        key, *_ = read_key_set(self._keys.private).values()
+        key, *_ = (await asyncio.to_thread(read_key_set, self._keys.private)).values()
         return await self.write("public.pem", key.as_pem(private=False).decode())
 
     @property

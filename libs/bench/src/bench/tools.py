@@ -12,6 +12,9 @@ from slipway.errors import SlipwayError
 
 # Servers are in sbin, which is not on every user's path.
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
+MODULES = ("libnginx-mod-http-lua", "lua-cjson")
+"""Debian's packages that nginx loads: its Lua, and JSON for that."""
+
 _DPKG = Path("/var/lib/dpkg/info")
 _LINES = 15
 _NUMBER = re.compile(r"[0-9]+\.[0-9][^\s,]*")
@@ -29,8 +32,8 @@ def find(name: str, *, path: str = _PATH) -> Path:
 async def install_missing(names: Sequence[str], reporter: Reporter, *, path: str = _PATH) -> None:
     """Install Debian's packages of these names, if they are missing and root asks.
 
-    A package counts as installed if there is a program of its name, or if dpkg knows its files: a
-    module of nginx has no program.
+    A package counts as installed if there is a program of its name. Those of `MODULES` have none:
+    they count as installed if dpkg knows their files.
     """
     missing = [name for name in names if not _is_installed(name, path)]
     if not missing:
@@ -48,9 +51,9 @@ async def install_missing(names: Sequence[str], reporter: Reporter, *, path: str
 
 
 def _is_installed(name: str, path: str) -> bool:
-    if shutil.which(name, path=path) is not None:
-        return True
-    return any(_DPKG.glob(f"{name}.list")) or any(_DPKG.glob(f"{name}:*.list"))
+    if name in MODULES:
+        return any(_DPKG.glob(f"{name}.list")) or any(_DPKG.glob(f"{name}:*.list"))
+    return shutil.which(name, path=path) is not None
 
 
 async def output_of(
