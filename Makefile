@@ -77,7 +77,7 @@ rolling-restart: .venv/.synced ## Restart every service and the gateway under lo
 
 .PHONY: outside-check
 outside-check: .venv/.synced | $(filter $(OWN_UV),$(UV)) ## Judge the gateway with the tools and clients of others: httplint, slowhttptest, curl, Java, Node, Go
-	@UV=$(UV) $(RUN)/pytest -q -s -p no:cacheprovider --timeout 600 tests/e2e/outside_*.py $(PYTEST_ARGS)
+	@UV=$(UV) $(RUN)/pytest -q -s -p no:cacheprovider --timeout 600 tests/e2e/outside_*.py libs/bench/tests/outside_*.py $(PYTEST_ARGS)
 
 .PHONY: test-isolated
 test-isolated: .venv/.synced ## Run each package's tests in an environment of its own

@@ -3,11 +3,15 @@
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from bench.machine import Machine, Others, cpu_model
+from bench.records import Record, keep, kept
 from bench.report import document, figure
 from bench.results import TIMES, Finding, Line
 from bench.rounds import Pace, Ratio, Sample
@@ -45,9 +49,24 @@ FINDING = Finding(
 )
 
 
-def page(machine: Machine = MACHINE) -> str:
-    now = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
-    return document([FINDING], machine=machine, pace=Pace(), now=now)
+RECORD = Record(
+    row="calls",
+    at=datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
+    commit="0123456789ab",
+    machine=MACHINE,
+    pace=Pace(),
+    finding=FINDING,
+)
+
+
+def page(machine: Machine = MACHINE, *, missing: Sequence[str] = ()) -> str:
+    return document([replace(RECORD, machine=machine)], missing=missing)
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
+    keep(tmp_path, RECORD)
+    (record,) = kept(tmp_path, ["calls", "never measured"])
+    assert document([record]) == document([RECORD])
 
 
 def test_the_first_table_says_what_holds() -> None:
@@ -65,8 +84,11 @@ def test_the_first_table_says_what_holds() -> None:
 
 def test_it_shows_machine_versions_date_and_method() -> None:
     text = page()
-    for part in ("2 cores of Some CPU, 8.0 GiB", "2026-01-02 03:04 UTC", "Python 3.13.0"):
+    for part in ("2 cores of Some CPU, 8.0 GiB", "Python 3.13.0"):
         assert part in text
+    assert "| calls | 2026-01-02 03:04 | 0123456789ab | 0.10 | 12.3% of the CPU time |" in text
+    assert "Not measured since" not in text
+    assert "Not measured since results are kept by row: a, b." in page(missing=["a", "b"])
     for part in ("Both are called.", "A note.", "3 s, 9 times", "0.45 (0.40 to 0.50), bar 0.5"):
         assert part in text
     for part in ("- events/s: 12,345 (1.0 to 20,000), bar 20,000", "- ms: 10.0 (1.0 to 20), bar"):

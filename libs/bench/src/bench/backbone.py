@@ -15,11 +15,10 @@ from functools import partial
 from secrets import token_hex
 
 import asyncpg
-import psutil
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from bench.events import SERVICE, TOPIC, Base
-from bench.machine import cpu_seconds, python_versions
+from bench.machine import cpu_seconds, pss_megabytes, python_versions
 from bench.results import Finding, Line
 from bench.rig import Rig
 from bench.rounds import Pace, Ratio, Sample, Samples, Side, rate, ratio, take_turns
@@ -232,7 +231,7 @@ async def fill_worker(rig: Rig, backbone: Backbone, *, events: int) -> Finding:
     began = loop.time()
     with rig.reporter.step(f"{events:,} events through one worker"):
         await _until_met(backbone, events)
-    memory = psutil.Process(worker.pid).memory_full_info().pss / _MEGABYTE
+    memory = pss_megabytes(worker)
     sample = Sample(operations=events, seconds=loop.time() - began, cpu=cpu_seconds(worker))
     outbox = await backbone.ask("SELECT pg_total_relation_size('outbox')") / _MEGABYTE
     return Finding(

@@ -1,4 +1,4 @@
-"""Measures rows one after the other, and writes the page once all are measured."""
+"""Measures rows one after the other, keeps each result, and writes the page from all of them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,12 +10,17 @@ from rich.table import Table
 
 from bench import (
     backbone,
+    bodies,
+    connections,
     cost,
     gateway,
+    graphql,
     jobs,
+    latency,
     lists,
     log_ins,
     orders,
+    peers,
     push,
     slow_clients,
     sockets,
@@ -26,6 +31,7 @@ from bench import (
 )
 from bench.builds import Build
 from bench.machine import Machine, Others
+from bench.records import PAGE, Record, commit_of, keep, kept
 from bench.report import as_rows, document
 from bench.results import Finding
 from bench.rig import Rig, open_rig
@@ -35,7 +41,8 @@ from slipway.console import Reporter
 from slipway.errors import SlipwayError
 from slipway.local.signals import until_signal
 
-_PAGE = Path("docs/performance.md")
+TRIAL = Pace(sweeps=1, seconds=1.0, warm_up=0.5)
+"""The pace of a trial: long enough to see that a row runs to its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +62,11 @@ class Row:
 
 ROWS = (
     Row(name="gateway", tools=gateway.TOOLS, measure=gateway.measure),
+    Row(name="peers", tools=peers.TOOLS, measure=peers.measure),
+    Row(name="bodies", tools=bodies.TOOLS, measure=bodies.measure),
+    Row(name="latency", tools=latency.TOOLS, measure=latency.measure),
+    Row(name="connections", tools=(), measure=connections.measure),
+    Row(name="graphql", tools=graphql.TOOLS, measure=graphql.measure),
     Row(name="slow-clients", tools=slow_clients.TOOLS, measure=slow_clients.measure),
     Row(name="orders", tools=orders.TOOLS, measure=orders.measure),
     Row(name="transitions", tools=transitions.TOOLS, measure=transitions.measure),
@@ -82,6 +94,7 @@ class Bench:
         reporter: shows progress and the result.
         rows: all rows.
         pace: how long each row is measured.
+        trial: whether results are only shown, and the page stays as it is.
     """
 
     def __init__(
@@ -92,12 +105,14 @@ class Bench:
         reporter: Reporter,
         rows: Sequence[Row] = ROWS,
         pace: Pace | None = None,
+        trial: bool = False,
     ) -> None:
         self._root = root
         self._directory = directory
         self._reporter = reporter
         self._rows = rows
-        self._pace = pace or Pace()
+        self._pace = pace or (TRIAL if trial else Pace())
+        self._trial = trial
         self._rigs: list[Rig] = []
 
     async def run(self, names: Sequence[str]) -> bool:
@@ -128,16 +143,31 @@ class Bench:
             self._reporter.say(
                 f"The machine is busy (load average {machine.busy:.2f}): figures will be noisy"
             )
-        findings = [await self._measure_one(row) for row in rows]
+        commit = await commit_of(self._root)
+        findings = []
+        for row in rows:
+            findings.append(await self._measure_one(row))
+            if not self._trial:  # kept at once: a later row may be void
+                record = Record(
+                    row=row.name,
+                    at=datetime.now(UTC),
+                    commit=commit,
+                    machine=machine,
+                    pace=self._pace,
+                    finding=findings[-1],
+                )
+                await asyncio.to_thread(self._keep, record)
         self._show(findings)
-        if len(findings) < len(self._rows):
-            for note in (note for finding in findings for note in finding.notes):
-                self._reporter.say(note)
-            self._reporter.say(f"{_PAGE} is written when all rows are measured in one run")
-            return
-        page = document(findings, machine=machine, pace=self._pace, now=datetime.now(UTC))
-        await asyncio.to_thread((self._root / _PAGE).write_text, page)
-        self._reporter.say(f"Written: {_PAGE}")
+        for note in (note for finding in findings for note in finding.notes):
+            self._reporter.say(note)
+        self._reporter.say("A trial: nothing is written" if self._trial else f"Written: {PAGE}")
+
+    def _keep(self, record: Record) -> None:
+        keep(self._root, record)
+        names = [row.name for row in self._rows]
+        records = kept(self._root, names)
+        missing = [name for name in names if name not in {one.row for one in records}]
+        (self._root / PAGE).write_text(document(records, missing=missing))
 
     async def _measure_one(self, row: Row) -> Finding:
         self._reporter.say(f"Row {row.name}")

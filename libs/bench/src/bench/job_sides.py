@@ -120,8 +120,9 @@ class Sides:
             return int((await unit.fetch(_COUNT))[0]["done"])
 
     async def drain(self, seconds: float) -> dict[str, Any]:
-        """Let the worker run waiting jobs, and count them."""
-        return asdict(await watch(self.done, _cpu, seconds, settle=1))
+        """Let the worker run waiting jobs; count those of the window, and all that are done."""
+        sample = await watch(self.done, _cpu, seconds, settle=1)
+        return {**asdict(sample), "all": await self.done()}
 
     async def pick_up(self, seconds: float) -> dict[str, Any]:
         """Measure the time from the enqueuing commit to the job's start, one job at a time."""

@@ -1,6 +1,7 @@
 """Durable jobs: inside a transaction beside pgbench, in batches, their start, and a long queue."""
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -19,6 +20,7 @@ from bench.rig import Rig
 from bench.rounds import Pace, Ratio, Sample, Side, rate, ratio, take_turns
 from bench.tools import output_of
 from chassis.jobs.settling import COMPLETE
+from slipway.errors import SlipwayError
 
 INSIDE = "jobs inside a transaction"
 PGBENCH = "pgbench"
@@ -109,14 +111,15 @@ async def compare_jobs(rig: Rig, backbone: Backbone, pace: Pace, *, many: int) -
 
 
 async def _inside(backbone: Backbone, seconds: float) -> Sample:
-    await _fill(backbone, round((seconds + _STARTING_SECONDS) * _MOST_A_SECOND))
-    return _sample(await _side(backbone, "inside", seconds))
+    jobs = round((seconds + _STARTING_SECONDS) * _MOST_A_SECOND)
+    await _fill(backbone, jobs)
+    return _sample(await _side(backbone, "inside", seconds, jobs=jobs))
 
 
 async def _batches(backbone: Backbone, seconds: float) -> Sample:
     jobs = round((seconds + _STARTING_SECONDS) * _MOST_IN_BATCHES)
     await _fill(backbone, jobs, queue=MovedTogether.queue, kind=MovedTogether.kind)
-    return _sample(await _side(backbone, "batches", seconds))
+    return _sample(await _side(backbone, "batches", seconds, jobs=jobs))
 
 
 async def _lease(backbone: Backbone, jobs: int, seconds: float) -> Sample:
@@ -126,7 +129,8 @@ async def _lease(backbone: Backbone, jobs: int, seconds: float) -> Sample:
 
 async def _pgbench(backbone: Backbone, script: Path, seconds: float) -> Sample:
     """Run the very statements of a job, and like it BEGIN and completion in one round trip."""
-    await _fill(backbone, round(seconds * _MOST_A_SECOND), state="running")
+    jobs = round(seconds * _MOST_A_SECOND)
+    await _fill(backbone, jobs, state="running")
     completion = COMPLETE.format(id=":id", lease=_LEASE)
     lines = (
         "\\set n :n + 1",
@@ -142,7 +146,11 @@ async def _pgbench(backbone: Backbone, script: Path, seconds: float) -> Sample:
     side = Pgbench(
         url=backbone.runtime_url, file=script, definitions={"n": "-1"}, options="-c jit=off"
     )
-    return await side.run(seconds, clients=CONNECTIONS)
+    sample = await side.run(seconds, clients=CONNECTIONS)
+    done = await backbone.ask("SELECT count(*) FROM jobs WHERE state = 'done'")
+    if done < await backbone.ask("SELECT count(*) FROM moves"):  # effects of jobs that are none
+        raise _ran_out(PGBENCH, jobs)
+    return sample
 
 
 async def _fill(
@@ -166,12 +174,24 @@ async def _fill(
         await superuser.close()
 
 
-async def _side(backbone: Backbone, name: str, seconds: float) -> dict[str, Any]:
+async def _side(
+    backbone: Backbone, name: str, seconds: float, *, jobs: float = math.inf
+) -> dict[str, Any]:
+    """Run one side in a separate process; void if it ran out of `jobs`."""
     environment = {**backbone.environment, "ENVIRONMENT": "development"}
     command: Sequence[str] = (sys.executable, "-m", "bench.job_sides", name, f"{seconds:g}")
     output = await output_of(*command, environment=environment)
     found: dict[str, Any] = json.loads(output.splitlines()[-1])
+    if found.get("all", 0) >= jobs:
+        raise _ran_out(name, jobs)
     return found
+
+
+def _ran_out(side: str, jobs: float) -> SlipwayError:
+    return SlipwayError(
+        f"{side} ran out of its {jobs:,.0f} jobs before the round's end, so the round is void. Run "
+        "the row again; if it is void each time, give it more jobs (bench.jobs)."
+    )
 
 
 def _sample(found: dict[str, Any]) -> Sample:

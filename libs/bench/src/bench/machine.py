@@ -14,10 +14,12 @@ import psutil
 
 from bench.tools import output_of
 from localservers import ValkeyServer
+from slipway.errors import SlipwayError
 from slipway.local.program import Program
 
 _CPU_INFO = Path("/proc/cpuinfo")
 _OWN_LOAD = 0.5
+_MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +96,25 @@ def cpu_model(cpu_info: str) -> str:
 
 
 def cpu_seconds(*programs: Program) -> float:
-    """Return the CPU seconds that these running programs have used so far."""
-    times = [psutil.Process(program.pid).cpu_times() for program in programs]
-    return float(sum(one.user + one.system for one in times))
+    """Return the CPU seconds that these programs and their children have used so far.
+
+    Raises:
+        SlipwayError: one of them has exited.
+    """
+    return sum(cpu_seconds_of_all(pid_of(program)) for program in programs)
+
+
+def pss_megabytes(program: Program) -> float:
+    """Return the memory of a program (its proportional share, PSS) in MB, or raise SlipwayError."""
+    return float(psutil.Process(pid_of(program)).memory_full_info().pss / _MEGABYTE)
+
+
+def pid_of(program: Program) -> int:
+    """Return the process id of a running program, or raise SlipwayError."""
+    if program.pid is None:
+        message = f"{program.name} has exited during the measurement. See {program.log_file}."
+        raise SlipwayError(message)
+    return program.pid
 
 
 def cpu_seconds_of_all(pid: int) -> float:

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 
 from bench.machine import Machine
+from bench.records import Record
 from bench.results import TIMES, Finding, Line, middle
 from bench.rounds import Pace, Sample
 
@@ -12,19 +13,29 @@ _GIB = 1024**3
 _INTRODUCTION = """\
 # Performance
 
-`make bench` writes this page; it is not edited by hand. Sides took turns in one run on one machine.
-Most figures are ratios between them: what one machine does says little about another.
+`make bench` writes this page from `docs/performance/`, where it keeps the result of each row; none
+of it is edited by hand. `make bench ROWS="gateway push"` renews those rows alone. The sides of a
+row took turns in one run on one machine. Most figures are ratios between them: what one machine
+does says little about another.
 """
-_OFTEN = "median of each side's rounds; a ratio is the median of the rounds' ratios"
+_BELOW = """\
+In the sections below: the median of each side's rounds; a ratio is the median of the rounds'
+ratios. Sides take turns in an order that is reversed each time (A B B A).
+"""
 
 
-def document(findings: Sequence[Finding], *, machine: Machine, pace: Pace, now: datetime) -> str:
-    """Return the page."""
+def document(records: Sequence[Record], *, missing: Sequence[str] = ()) -> str:
+    """Return the page.
+
+    Args:
+        records: the results, in the order of the page.
+        missing: the names of the rows that have none.
+    """
     parts = [
         _INTRODUCTION,
-        _table([line for finding in findings for line in finding.lines]),
-        _where(findings, machine=machine, pace=pace, now=now),
-        *(_section(finding) for finding in findings),
+        _table([line for record in records for line in record.finding.lines]),
+        _when(records, missing),
+        *(_section(record) for record in records),
     ]
     return "\n".join(parts)
 
@@ -55,36 +66,53 @@ def _table(lines: Sequence[Line]) -> str:
     return "\n".join(["| what | measured | bar | holds |", "|---|---|---|---|", *rows, ""])
 
 
-def _where(findings: Sequence[Finding], *, machine: Machine, pace: Pace, now: datetime) -> str:
-    versions: dict[str, str] = {}
-    for finding in findings:
-        versions |= dict(finding.versions)
-    quiet = "" if machine.was_quiet else " (others were at work on it: the figures are noisy)"
-    parts = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return f"""\
-## Where and when
+def _when(records: Sequence[Record], missing: Sequence[str]) -> str:
+    head = "| row | measured (UTC) | commit | load average before | other programs |"
+    rows = [head, "|---|---|---|---|---|"]
+    for record in records:
+        noisy = "" if record.machine.was_quiet else ", noisy"
+        cells = (
+            record.row,
+            f"{record.at.astimezone(UTC):%Y-%m-%d %H:%M}",
+            record.commit,
+            f"{record.machine.busy:.2f}{noisy}",
+            f"{record.finding.others:.1%} of the CPU time",
+        )
+        rows.append(f"| {' | '.join(cells)} |")
+    parts = ["## When", "\n".join(rows)]
+    if missing:
+        parts.append(f"Not measured since results are kept by row: {', '.join(missing)}.")
+    return "\n\n".join([*parts, _BELOW])
 
-- {now.astimezone(UTC):%Y-%m-%d %H:%M} UTC
-- {machine.cores} cores of {machine.cpu}, {machine.memory / _GIB:.1f} GiB, {machine.kernel}
-- load average before the run: {machine.busy:.2f}{quiet}
-- {parts}
 
-Sides take turns of {pace.seconds:g} s, {pace.sweeps} times, in an order that is reversed each time
-(A B B A), after {pace.warm_up:g} s of warm-up each. Below: {_OFTEN}.
-"""
-
-
-def _section(finding: Finding) -> str:
+def _section(record: Record) -> str:
+    finding = record.finding
     ratios = "\n".join(
         f"- {line.unit if line.plain else f'{TIMES} {line.unit}'}: "
         f"{_shown(line, line.measured.value)} ({_shown(line, line.measured.low)} to "
         f"{_shown(line, line.measured.high)}), bar {line.bar:,g}"
         for line in finding.lines
     )
-    noise = f"Other programs took {finding.others:.1%} of the machine's CPU time meanwhile."
-    notes = "\n\n".join((*finding.notes, noise))
-    parts = (f"## {finding.title}", ratios, _sides(finding.samples), finding.method, notes)
-    return "\n\n".join(part for part in parts if part) + "\n"
+    parts = (
+        f"## {finding.title}",
+        ratios,
+        _sides(finding.samples),
+        finding.method,
+        *finding.notes,
+        _where(record.machine, record.pace, finding),
+    )
+    return "\n\n".join(part.strip() for part in parts if part) + "\n"
+
+
+def _where(machine: Machine, pace: Pace, finding: Finding) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in dict(finding.versions).items())
+    quiet = "" if machine.was_quiet else "; others were at work on it: the figures are noisy"
+    return (
+        f"Turns of {pace.seconds:g} s, {pace.sweeps} times, after {pace.warm_up:g} s of warm-up, "
+        f"on {machine.cores} cores of {machine.cpu}, {machine.memory / _GIB:.1f} GiB, "
+        f"{machine.kernel}{quiet}. Other programs took {finding.others:.1%} of the machine's CPU "
+        f"time meanwhile. {versions}."
+    )
 
 
 def _sides(samples: Mapping[str, Sequence[Sample]]) -> str:

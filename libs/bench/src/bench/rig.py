@@ -32,7 +32,7 @@ from slipway.settings import HOST, SlipwaySettings
 from slipway.state import StateDirectory
 
 SAMPLED = "0.1"
-_AUDIENCE = "slipway"
+AUDIENCE = "slipway"
 _LIFETIME = timedelta(seconds=3000)  # the longest that verifiers can be set to accept
 
 
@@ -145,6 +145,16 @@ class Rig:
         """Return the path of the public keys of access tokens."""
         return self._keys.public
 
+    async def public_key(self) -> Path:
+        """Write the public key of access tokens as PEM, and return its path."""
+        key, *_ = (await asyncio.to_thread(read_key_set, self._keys.private)).values()
+        return await self.write("public.pem", key.as_pem(private=False).decode())
+
+    @property
+    def issuer(self) -> str:
+        """Return the issuer of access tokens."""
+        return self.settings.gateway_url
+
     async def users(self, count: int, *scopes: str) -> list[User]:
         """Return users with access tokens of this rig's key; no service has their accounts."""
         return await asyncio.to_thread(self._users, count, scopes)
@@ -154,8 +164,8 @@ class Rig:
         signing = SigningKey(kid=kid, key=key)
         signer = TokenSigner(
             key=lambda: signing,
-            issuer=self.settings.gateway_url,
-            audience=_AUDIENCE,
+            issuer=self.issuer,
+            audience=AUDIENCE,
             lifetime=_LIFETIME,
         )
         ids = [new_id() for _ in range(count)]

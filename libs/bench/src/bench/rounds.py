@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Self
 
-type Samples = Mapping[str, Sequence["Sample"]]
-type Side = Callable[[float], Awaitable["Sample"]]
+type Samples = Mapping[str, Sequence[Sample]]
+type Side = Callable[[float], Awaitable[Sample]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +84,19 @@ def ratio(of: Sequence[Sample], to: Sequence[Sample]) -> Ratio:
     """Return the ratio of two sides, compared sweep by sweep."""
     each = [one.per_second / other.per_second for one, other in zip(of, to, strict=True)]
     return Ratio.of(each)
+
+
+def cpu_ratio(of: Sequence[Sample], to: Sequence[Sample]) -> Ratio:
+    """Return the ratio of two sides' CPU time for an operation, compared sweep by sweep."""
+    return Ratio.of([cpu_of(one) / cpu_of(other) for one, other in zip(of, to, strict=True)])
+
+
+def cpu_of(sample: Sample) -> float:
+    """Return the CPU microseconds per operation of a side whose CPU time was measured."""
+    if sample.cpu_each is None:
+        message = "The CPU time of this side was not measured."
+        raise AssertionError(message)
+    return sample.cpu_each
 
 
 def rate(samples: Sequence[Sample]) -> Ratio:

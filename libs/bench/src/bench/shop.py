@@ -147,14 +147,23 @@ def _is_whole(line: str) -> bool:
     return True
 
 
-async def open_shop(rig: Rig, *, customers: int, products: int) -> Shop:
-    """Start the shop, durable as in production, and create its data through the API."""
+async def open_shop(
+    rig: Rig, *, customers: int, products: int, gateway_settings: Mapping[str, str] | None = None
+) -> Shop:
+    """Start the shop, durable as in production, and create its data through the API.
+
+    Args:
+        rig: where it runs.
+        customers: how many there are; each has ordered once.
+        products: how many the catalogue has.
+        gateway_settings: settings of the gateway besides the defaults.
+    """
     postgres, database = await start_database(rig, LOG_SETTINGS)
     sink = await rig.run(rig.module("upstream", free_port()))
     await rig.serve(rig.valkey())
     shared = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.spec.address}
     orders = await rig.run(rig.process("orders", database, **shared))
-    gateway = await rig.run(rig.process("gateway", database, **shared))
+    gateway = await rig.run(rig.process("gateway", database, **shared, **(gateway_settings or {})))
     with rig.reporter.step(f"{products} products, {customers} customers"):
         shop = Shop(
             postgres=postgres,

@@ -9,10 +9,9 @@ from itertools import batched
 from uuid import UUID
 
 import asyncpg
-import psutil
 from websockets.asyncio.client import ClientConnection, connect
 
-from bench.machine import cpu_seconds, python_versions
+from bench.machine import cpu_seconds, pss_megabytes, python_versions
 from bench.results import Finding, Line
 from bench.rig import Rig, User
 from bench.rounds import Pace, Ratio, Sample
@@ -27,7 +26,6 @@ _SIDE = "broadcast"
 _SOCKETS = 5_000
 _MEMORY_BAR = 300
 _SECONDS_BAR = 2
-_MEGABYTE = 1_000_000
 _AT_ONCE = 50
 _USERS_IN_HINT = 200
 _LONGEST_SECONDS = 120
@@ -70,7 +68,7 @@ async def hold(rig: Rig, pace: Pace, *, sockets: int) -> Finding:
         for sweep in range(pace.sweeps):
             samples.append(await _broadcast(postgres, database, program, users, clients))
             rig.reporter.say(f"         round {sweep + 1}: {samples[-1].seconds:.2f} s")
-        memory = psutil.Process(program.pid).memory_full_info().pss / _MEGABYTE
+        memory = pss_megabytes(program)
     return _finding(sockets, samples, memory)
 
 

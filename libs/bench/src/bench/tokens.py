@@ -7,7 +7,7 @@ from functools import partial
 from bench.machine import python_versions
 from bench.results import Finding, Line
 from bench.rig import Rig
-from bench.rounds import Pace, Ratio, Sample, Side, take_turns
+from bench.rounds import Pace, Ratio, Sample, Side, cpu_of, cpu_ratio, take_turns
 from bench.tools import output_of
 
 RAW = "bare ES256 check"
@@ -31,20 +31,19 @@ async def measure(rig: Rig, pace: Pace) -> Finding:
         CACHED: partial(identity_side, "cached"),
     }
     samples = await take_turns(sides, pace, rig.reporter.say)
-    pairs = zip(samples[FRESH], samples[RAW], strict=True)
     return Finding(
         title="Tokens",
         lines=[
             Line(
                 what="token verification",
-                measured=Ratio.of([_cpu(fresh) / _cpu(raw) for fresh, raw in pairs]),
+                measured=cpu_ratio(samples[FRESH], samples[RAW]),
                 unit="the CPU time of a bare ES256 check",
                 bar=_BAR,
                 at_most=True,
             ),
             Line(
                 what="token verification, cached",
-                measured=Ratio.of([_cpu(sample) for sample in samples[CACHED]]),
+                measured=Ratio.of([cpu_of(sample) for sample in samples[CACHED]]),
                 unit="µs of CPU time",
                 bar=_CACHED_BAR,
                 plain=True,
@@ -55,12 +54,6 @@ async def measure(rig: Rig, pace: Pace) -> Finding:
         samples=samples,
         versions=python_versions("cryptography", "joserfc"),
     )
-
-
-def _cpu(sample: Sample) -> float:
-    if sample.cpu_each is None:
-        raise AssertionError
-    return sample.cpu_each
 
 
 async def identity_side(name: str, seconds: float) -> Sample:

@@ -1,4 +1,4 @@
-"""The programs that a measurement needs in addition to wheels: Debian's wrk and HAProxy."""
+"""The programs that a measurement needs in addition to wheels: Debian's wrk, HAProxy and nginx."""
 
 import os
 import re
@@ -12,6 +12,10 @@ from slipway.errors import SlipwayError
 
 # Servers are in sbin, which is not on every user's path.
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
+MODULES = ("libnginx-mod-http-lua", "lua-cjson")
+"""Debian's packages that nginx loads: its Lua, and JSON for that."""
+
+_DPKG = Path("/var/lib/dpkg/info")
 _LINES = 15
 _NUMBER = re.compile(r"[0-9]+\.[0-9][^\s,]*")
 
@@ -26,8 +30,12 @@ def find(name: str, *, path: str = _PATH) -> Path:
 
 
 async def install_missing(names: Sequence[str], reporter: Reporter, *, path: str = _PATH) -> None:
-    """Install Debian's packages of these names, where the programs are missing and root asks."""
-    missing = [name for name in names if shutil.which(name, path=path) is None]
+    """Install Debian's packages of these names, if they are missing and root asks.
+
+    A package counts as installed if there is a program of its name. Those of `MODULES` have none:
+    they count as installed if dpkg knows their files.
+    """
+    missing = [name for name in names if not _is_installed(name, path)]
     if not missing:
         return
     apt = shutil.which("apt-get", path=path)
@@ -40,6 +48,12 @@ async def install_missing(names: Sequence[str], reporter: Reporter, *, path: str
         await output_of(apt, "update", "-qq", environment=environment)
         arguments = ("install", "-y", "-qq", "--no-install-recommends", *missing)
         await output_of(apt, *arguments, environment=environment)
+
+
+def _is_installed(name: str, path: str) -> bool:
+    if name in MODULES:
+        return any(_DPKG.glob(f"{name}.list")) or any(_DPKG.glob(f"{name}:*.list"))
+    return shutil.which(name, path=path) is not None
 
 
 async def output_of(

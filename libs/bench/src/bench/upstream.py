@@ -9,6 +9,8 @@ from typing import Any
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
+from chassis.connections import raise_descriptor_limit
+
 BODY = (
     b'{"id":"0199c3a5-6c1e-7d53-9f5e-4a2b7c9d1e0f","status":"placed","items":[{"product_id":'
     b'"0199c3a5-1b2c-7a41-8c3d-5e6f7a8b9c0d","name":"Manila rope, 20 m","quantity":2,'
@@ -28,12 +30,12 @@ _END: dict[str, Any] = {"type": "http.response.body", "body": BODY}
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Send the same response to every request, and hold every WebSocket (ASGI)."""
+    """Send the same response to every request, and each WebSocket's messages back (ASGI)."""
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.accept"})
-        while (await receive())["type"] != "websocket.disconnect":
-            pass
+        while (message := await receive())["type"] != "websocket.disconnect":
+            await send({"type": "websocket.send", "text": message["text"]})
         return
     while (await receive()).get("more_body", False):
         pass
@@ -43,6 +45,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 def serve(application: Any, port: int) -> None:  # noqa: ANN401  # any form of ASGI app, as uvicorn has it
     """Serve on this port as the services do: uvloop, httptools, no log line."""
+    raise_descriptor_limit()
     uvicorn.run(
         application,
         host="127.0.0.1",

@@ -17,12 +17,22 @@ _STATUS = slice(9, 12)  # of `HTTP/1.1 201 Created`
 type _Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
+def get(url: str, headers: Mapping[str, str]) -> bytes:
+    """Return the bytes of a GET."""
+    return _head("GET", url, headers)
+
+
 def post(url: str, headers: Mapping[str, str], body: bytes) -> bytes:
-    """Return the bytes of a request."""
+    """Return the bytes of a POST."""
+    return _head("POST", url, {"content-length": str(len(body)), **headers}) + body
+
+
+def _head(method: str, url: str, headers: Mapping[str, str]) -> bytes:
     parts = urlsplit(url)
-    fields = {"host": parts.netloc, "content-length": str(len(body)), **headers}
-    lines = [f"POST {parts.path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
-    return "\r\n".join([*lines, "", ""]).encode() + body
+    fields = {"host": parts.netloc, **headers}
+    target = f"{method} {parts.path} HTTP/1.1"
+    lines = [target, *(f"{name}: {value}" for name, value in fields.items())]
+    return "\r\n".join([*lines, "", ""]).encode()
 
 
 class Wire:
