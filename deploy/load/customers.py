@@ -51,7 +51,7 @@ class Customer(ApiUser):
             try:
                 self._arrive()
             except RescheduleTask:
-                time.sleep(1)  # the failure was counted; gevent's, so only this customer waits
+                time.sleep(random.uniform(1, 5))  # noqa: S311 - a pause after a counted failure
 
     def on_stop(self) -> None:
         """Wait for the last pushes."""
