@@ -17,6 +17,11 @@ SETTINGS := slipway.settings:SlipwaySettings gateway.settings:GatewaySettings
 # Two workers: their servers need a core too.
 TEST_WORKERS ?= 2
 PYTEST_ARGS ?=
+# Environments of tools that must not be mixed with the product's; the group of pyproject.toml names them.
+LOAD_TOOLS := .slipway/tools/load/.synced
+PROFILE_TOOLS := .slipway/tools/profile/.synced
+LOAD_ARGS = $(if $(CUSTOMERS),--customers $(CUSTOMERS)) $(if $(MINUTES),--minutes $(MINUTES))
+PROCESS ?= orders
 CHAOS_EVENTS ?= 20000
 CHAOS_SECONDS ?= 150
 
@@ -57,6 +62,30 @@ status: .venv/.synced ## Show the running processes and their health
 .PHONY: bench
 bench: .venv/.synced ## Measure against HAProxy, pgbench and others; writes docs/performance.md
 	@exec $(RUN)/python -m bench $(ROWS)
+
+$(LOAD_TOOLS): .venv/.synced
+	@UV_PROJECT_ENVIRONMENT=$(@D) $(UV) sync --locked --quiet --python $(RUN)/python --only-group load
+	@touch $@
+
+$(PROFILE_TOOLS): .venv/.synced
+	@UV_PROJECT_ENVIRONMENT=$(@D) $(UV) sync --locked --quiet --python $(RUN)/python --all-packages --no-default-groups --group profile
+	@touch $@
+
+.PHONY: load
+load: .venv/.synced $(LOAD_TOOLS) ## Measure latency under a mixed load: CUSTOMERS=20 MINUTES=1
+	@$(RUN)/python -m bench.mixed load $(LOAD_ARGS)
+
+.PHONY: soak
+soak: .venv/.synced $(LOAD_TOOLS) ## Run the load for an hour, and check that no process keeps growing: MINUTES=60
+	@$(RUN)/python -m bench.mixed soak $(LOAD_ARGS)
+
+.PHONY: memory
+memory: .venv/.synced $(LOAD_TOOLS) $(PROFILE_TOOLS) ## Profile the memory of a process under the load: PROCESS=orders MINUTES=1
+	@$(RUN)/python -m bench.mixed memory --process $(PROCESS) $(LOAD_ARGS)
+
+.PHONY: flame
+flame: .venv/.synced $(LOAD_TOOLS) $(PROFILE_TOOLS) ## Draw a flame graph of a process's CPU time under the load: PROCESS=orders MINUTES=1
+	@$(RUN)/python -m bench.mixed flame --process $(PROCESS) $(LOAD_ARGS)
 
 .PHONY: test
 test: .venv/.synced ## Run all tests against real PostgreSQL and Kafka

@@ -1,8 +1,8 @@
 """The processes of the system: one table, and the environment of each process."""
 
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
@@ -88,20 +88,32 @@ PROCESSES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """What the processes of one system have in common."""
+    """What the processes of one system have in common.
+
+    Attributes:
+        settings: ports and addresses.
+        root: the top of the repository.
+        env_file: settings that the processes read in addition to their environment.
+        database: local or external.
+        keys: of access tokens.
+        environment: settings that come last, so they replace those that are set here.
+        interpreters: what runs a process in place of this Python, by the process's name.
+    """
 
     settings: SlipwaySettings
     root: Path
     env_file: str
     database: Database
     keys: KeyFiles
+    environment: Mapping[str, str] = field(default_factory=dict)
+    interpreters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def spec(self, row: Row) -> ProgramSpec:
         """Return how to run one row of the table."""
         internal = f"http://{HOST}:{self._port(row, 'internal_port')}"
         return ProgramSpec(
             name=row.name,
-            command=(sys.executable, "-m", *row.module),
+            command=(*self.interpreters.get(row.name, (sys.executable,)), "-m", *row.module),
             environment=dict(self._environment(row)),
             directory=self.root,
             address=f"http://{HOST}:{self._port(row, 'port')}" if row.public else internal,
@@ -149,6 +161,7 @@ class Surroundings:
                 yield f"{service.upper()}_URL", f"http://{HOST}:{settings.port_of(service)}"
             if settings.environment is Environment.DEVELOPMENT:
                 yield "TRUST_CLIENT_TRACES", "true"  # so that `slipway demo` finds its own trace
+        yield from self.environment.items()
 
     def _shared(self) -> Iterator[tuple[str, str]]:
         settings = self.settings

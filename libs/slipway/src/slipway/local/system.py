@@ -7,7 +7,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -47,6 +47,9 @@ class Plan:
         database: its name.
         env_file: settings that the processes read in addition to their environment.
         reload: whether a change of source restarts the processes that run it.
+        environment: settings of all processes, in addition to those that they get here.
+        interpreters: for processes by name, what runs them in place of this Python, e.g. a
+            profiler; `-m` and the module follow.
     """
 
     settings: SlipwaySettings
@@ -56,6 +59,8 @@ class Plan:
     database: str = "slipway"
     env_file: str = ".env"
     reload: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+    interpreters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def state(self) -> StateDirectory:
@@ -105,6 +110,8 @@ class System:
             env_file=plan.env_file,
             database=database,
             keys=make_keys(self.state),
+            environment=plan.environment,
+            interpreters=plan.interpreters,
         )
         make = partial(Program, state=self.state, say=self._reporter.say)
         return Parts(
