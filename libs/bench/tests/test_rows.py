@@ -143,6 +143,8 @@ async def adds_to_the_latency(rig: Rig, upstream: Program, ours: Program, plain:
     (line,), (one,) = finding.lines, finding.samples[gateway.GATEWAY]
     assert one.operations == 10
     (direct,) = finding.samples[gateway.DIRECT]
+    assert one.p50 is not None
+    assert direct.p50 is not None
     assert line.measured.value == pytest.approx(one.p50 - direct.p50)
     assert "HAProxy, without the duties, adds" in finding.notes[0]
 
