@@ -60,7 +60,7 @@ status: .venv/.synced ## Show the running processes and their health
 	@exec $(RUN)/slipway status
 
 .PHONY: bench
-bench: .venv/.synced ## Measure against HAProxy, pgbench and others; writes docs/performance.md
+bench: .venv/.synced ## Measure against HAProxy, nginx, pgbench and others, or only ROWS="gateway push"; writes docs/performance.md
 	@exec $(RUN)/python -m bench $(ROWS)
 
 $(LOAD_TOOLS): .venv/.synced
@@ -105,7 +105,7 @@ rolling-restart: .venv/.synced ## Restart every service and the gateway under lo
 	@$(RUN)/pytest -q -s -p no:cacheprovider --timeout 900 tests/e2e/rolling_restart.py $(PYTEST_ARGS)
 
 .PHONY: outside-check
-outside-check: .venv/.synced | $(filter $(OWN_UV),$(UV)) ## Judge the gateway with the tools and clients of others: httplint, slowhttptest, curl, Java, Node, Go
+outside-check: .venv/.synced | $(filter $(OWN_UV),$(UV)) ## Judge the gateway with the tools and clients of others: httplint, slowhttptest, curl, Java, Node, Go; and the benchmark's peers
 	@UV=$(UV) $(RUN)/pytest -q -s -p no:cacheprovider --timeout 600 tests/e2e/outside_*.py libs/bench/tests/outside_*.py $(PYTEST_ARGS)
 
 .PHONY: test-isolated

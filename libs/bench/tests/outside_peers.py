@@ -51,7 +51,7 @@ SET = {
     "x-request-id",
     "x-request-timeout-ms",
 }
-KEPT = {"accept": "text/html", "x-kept": "yes"}
+KEPT = {"accept": "text/html", "accept-encoding": "br", "user-agent": "test", "x-kept": "yes"}
 STARTS = [duties.start_haproxy_with_duties, duties.start_nginx_with_duties]
 
 

@@ -17,7 +17,7 @@ from bench.backbone import (
     open_backbone,
 )
 from bench.builds import Build
-from bench.jobs import compare_jobs
+from bench.jobs import compare_jobs, fill, pgbench_side, side
 from bench.rig import Rig, open_rig
 from bench.rounds import Pace, Sample
 from slipway.console import Reporter
@@ -69,6 +69,14 @@ async def test_the_row_of_jobs(rig: Rig, backbone: Backbone) -> None:
     assert all(line.measured.value > 0 for line in finding.lines)
     samples = [sample for side in finding.samples.values() for sample in side]
     assert all(sample.operations > 0 for sample in samples)
+
+
+async def test_a_round_that_ran_out_of_jobs_is_void(rig: Rig, backbone: Backbone) -> None:
+    await fill(backbone, 20)
+    with pytest.raises(SlipwayError, match="inside ran out of its 20 jobs before the round's end"):
+        await side(backbone, "inside", 0.3, jobs=20)
+    with pytest.raises(SlipwayError, match="pgbench ran out of its 20 jobs"):
+        await pgbench_side(backbone, rig.state.servers / "few.sql", 1, jobs=20)
 
 
 def test_a_finding_says_what_the_guarantees_cost() -> None:

@@ -39,7 +39,7 @@ class FewRequests:
         del seconds
         make = self._makers[requests.script]
         started = time.monotonic()
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             made = await asyncio.to_thread(
                 lambda: [make(client, url, n, *requests.arguments) for n in range(clients)]
             )
@@ -85,7 +85,7 @@ class OnePage:
         del clients, seconds
         [tokens] = requests.arguments
         token = (await asyncio.to_thread(Path(tokens).read_text)).strip()
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             answer = await client.get(url, headers={"Authorization": f"Bearer {token}"})
         page = answer.raise_for_status().json()
         assert len(page["items"]) == 20
@@ -143,6 +143,8 @@ async def adds_to_the_latency(rig: Rig, upstream: Program, ours: Program, plain:
     (line,), (one,) = finding.lines, finding.samples[gateway.GATEWAY]
     assert one.operations == 10
     (direct,) = finding.samples[gateway.DIRECT]
+    assert one.p50 is not None
+    assert direct.p50 is not None
     assert line.measured.value == pytest.approx(one.p50 - direct.p50)
     assert "HAProxy, without the duties, adds" in finding.notes[0]
 

@@ -25,6 +25,7 @@ LIMIT = 500
 NGINX_PACKAGES = ("nginx", *MODULES)
 _CONFIG = Path(__file__).parent / "config"
 _MODULES_DIRECTORY = "/usr/lib/nginx/modules"
+_ANSWER_SECONDS = 30
 _LOG_SECONDS = 10
 _POLL_SECONDS = 0.1
 
@@ -94,7 +95,9 @@ async def check_duties(rig: Rig, program: Program, path: str) -> None:
         ("a token without a signature", f"Bearer {head}.e30.", HTTPStatus.UNAUTHORIZED),
         ("the signature of another token", f"Bearer {forged}", HTTPStatus.UNAUTHORIZED),
     )
-    async with httpx.AsyncClient(base_url=program.spec.address, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=program.spec.address, trust_env=False, timeout=_ANSWER_SECONDS
+    ) as client:
         for sent, field, status in expected:
             answer = await client.get(path, headers={"Authorization": field} if field else {})
             if answer.status_code != status:

@@ -60,12 +60,12 @@ async def compare_jobs(rig: Rig, backbone: Backbone, pace: Pace, *, many: int) -
     script = rig.state.servers / "job.sql"
     inside: dict[str, Side] = {
         INSIDE: partial(_inside, backbone),
-        PGBENCH: partial(_pgbench, backbone, script),
+        PGBENCH: partial(pgbench_side, backbone, script),
     }
     samples = dict(await take_turns(inside, pace, rig.reporter.say))
     samples |= await take_turns({"batches": partial(_batches, backbone)}, pace, rig.reporter.say)
-    await _fill(backbone, 0)
-    started = await _side(backbone, "pick-up", pace.seconds * pace.sweeps)
+    await fill(backbone, 0)
+    started = await side(backbone, "pick-up", pace.seconds * pace.sweeps)
     pages: dict[str, Side] = {
         "a short queue": partial(_lease, backbone, _FEW),
         "a long queue": partial(_lease, backbone, many),
@@ -112,25 +112,31 @@ async def compare_jobs(rig: Rig, backbone: Backbone, pace: Pace, *, many: int) -
 
 async def _inside(backbone: Backbone, seconds: float) -> Sample:
     jobs = round((seconds + _STARTING_SECONDS) * _MOST_A_SECOND)
-    await _fill(backbone, jobs)
-    return _sample(await _side(backbone, "inside", seconds, jobs=jobs))
+    await fill(backbone, jobs)
+    return _sample(await side(backbone, "inside", seconds, jobs=jobs))
 
 
 async def _batches(backbone: Backbone, seconds: float) -> Sample:
     jobs = round((seconds + _STARTING_SECONDS) * _MOST_IN_BATCHES)
-    await _fill(backbone, jobs, queue=MovedTogether.queue, kind=MovedTogether.kind)
-    return _sample(await _side(backbone, "batches", seconds, jobs=jobs))
+    await fill(backbone, jobs, queue=MovedTogether.queue, kind=MovedTogether.kind)
+    return _sample(await side(backbone, "batches", seconds, jobs=jobs))
 
 
 async def _lease(backbone: Backbone, jobs: int, seconds: float) -> Sample:
-    await _fill(backbone, jobs)
-    return _sample(await _side(backbone, "lease", seconds))
+    await fill(backbone, jobs)
+    return _sample(await side(backbone, "lease", seconds))
 
 
-async def _pgbench(backbone: Backbone, script: Path, seconds: float) -> Sample:
-    """Run the very statements of a job, and like it BEGIN and completion in one round trip."""
-    jobs = round(seconds * _MOST_A_SECOND)
-    await _fill(backbone, jobs, state="running")
+async def pgbench_side(
+    backbone: Backbone, script: Path, seconds: float, *, jobs: int | None = None
+) -> Sample:
+    """Run the very statements of a job, and like it BEGIN and completion in one round trip.
+
+    Raises:
+        SlipwayError: it ran out of jobs, of which it has as many as it can need.
+    """
+    jobs = jobs or round(seconds * _MOST_A_SECOND)
+    await fill(backbone, jobs, state="running")
     completion = COMPLETE.format(id=":id", lease=_LEASE)
     lines = (
         "\\set n :n + 1",
@@ -143,17 +149,17 @@ async def _pgbench(backbone: Backbone, script: Path, seconds: float) -> Sample:
         "COMMIT;",
     )
     script.write_text("\n".join(lines) + "\n")  # noqa: ASYNC240 - nothing else runs meanwhile
-    side = Pgbench(
+    load = Pgbench(
         url=backbone.runtime_url, file=script, definitions={"n": "-1"}, options="-c jit=off"
     )
-    sample = await side.run(seconds, clients=CONNECTIONS)
+    sample = await load.run(seconds, clients=CONNECTIONS)
     done = await backbone.ask("SELECT count(*) FROM jobs WHERE state = 'done'")
     if done < await backbone.ask("SELECT count(*) FROM moves"):  # effects of jobs that are none
         raise _ran_out(PGBENCH, jobs)
     return sample
 
 
-async def _fill(
+async def fill(
     backbone: Backbone,
     jobs: int,
     *,
@@ -174,7 +180,7 @@ async def _fill(
         await superuser.close()
 
 
-async def _side(
+async def side(
     backbone: Backbone, name: str, seconds: float, *, jobs: float = math.inf
 ) -> dict[str, Any]:
     """Run one side in a separate process; void if it ran out of `jobs`."""

@@ -31,9 +31,9 @@ limit of requests a second for each subject, removal of the fields that only a p
 fields that it sets itself, and a log line of JSON. Each proxy is tried before: it must refuse a
 missing and a forged token, and write its line.
 
-HAProxy checks the signature of each request with `jwt_verify`: it can keep no token. Lua checks a
-token with OpenSSL once, and keeps the raw token and its subject in a shared dict until it expires,
-as the gateway does; with {USERS} tokens nearly every request finds its own. The limit is a
+HAProxy checks the signature of each request anew with `jwt_verify`. Lua checks a token with OpenSSL
+once, and keeps the raw token and its subject in a shared dict until it expires, as the gateway
+does; with {USERS} tokens nearly every request finds its own. The limit is a
 stick-table in HAProxy, and a counter for each second in nginx; both count for themselves, while the
 gateway also settles its counts with Valkey. What the peers do not do: samples and exports of traces
 (one in ten), sessions that ended before their token, metrics by route, retries and deadlines.
