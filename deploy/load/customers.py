@@ -44,14 +44,10 @@ class Customer(ApiUser):
         return seconds
 
     def on_start(self) -> None:
-        """Come as a new customer, and keep trying until that worked."""
+        """Come as a new customer."""
         self._orders: deque[str] = deque(maxlen=20)
         self._feed: Feed | None = None
-        while self._feed is None:
-            try:
-                self._arrive()
-            except RescheduleTask:
-                time.sleep(random.uniform(1, 5))  # noqa: S311 - a pause after a counted failure
+        self._arrive()
 
     def on_stop(self) -> None:
         """Wait for the last pushes."""
@@ -149,8 +145,15 @@ class Customer(ApiUser):
             self._feed.miss()
 
     def _arrive(self) -> None:
-        self.register(f"load-{uuid.uuid4().hex}@example.com")
-        self._follow()
+        """Register, log in and open the feed; try again until that works."""
+        while True:
+            try:
+                self.register(f"load-{uuid.uuid4().hex}@example.com")
+                self._follow()
+            except RescheduleTask:
+                time.sleep(random.uniform(1, 5))  # noqa: S311 - a pause after a counted failure
+            else:
+                return
 
     def _follow(self) -> None:
         url = f"{self.host.replace('http', 'ws', 1)}/api/v1/notifications/ws"

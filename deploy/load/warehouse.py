@@ -13,15 +13,11 @@ class Warehouse(ApiUser):
     fixed_count = 1
     wait_time = constant_throughput(float(os.environ["LOAD_SHIPMENTS"]))
 
-    def on_start(self) -> None:
-        """Log in with the account of the local system."""
-        self.log_in(os.environ["LOAD_WAREHOUSE"], os.environ["LOAD_WAREHOUSE_PASSWORD"])
-
     @task
     def ship(self) -> None:
-        """Confirm an order and ship it."""
+        """Confirm an order and ship it, with the account of the local system."""
         if self.expires:
-            self.log_in_again()
+            self.log_in(os.environ["LOAD_WAREHOUSE"], os.environ["LOAD_WAREHOUSE_PASSWORD"])
         if PLACED:
             order = PLACED.popleft()
             self.ask("POST", f"/orders/{order}/confirm", "transition")

@@ -49,7 +49,7 @@ def load(customers: _Customers = _CUSTOMERS, minutes: _Minutes = 1.0) -> None:
         yield from verdict.latencies(driven.result)
         yield from verdict.restarts(driven.usages.values())
 
-    _Run(asked).run(judge)
+    _end(holds=_Run(asked).run(judge))
 
 
 @app.command()
@@ -63,7 +63,7 @@ def soak(customers: _Customers = _CUSTOMERS, minutes: _Minutes = 60.0) -> None:
         yield from verdict.restarts(driven.usages.values())
         yield from verdict.flatness(driven.usages.values())
 
-    _Run(asked).run(judge)
+    _end(holds=_Run(asked).run(judge))
 
 
 @app.command()
@@ -74,8 +74,9 @@ def memory(
     guard(lambda: known_process(process))
     asked = Load(customers=customers, seconds=minutes * 60)
     profile = MemoryProfile(process=process, directory=_profiles())
-    _Run(asked, interpreters={process: profile.interpreter}).run(_failures)
+    holds = _Run(asked, interpreters={process: profile.interpreter}).run(_failures)
     _tell_files(*run(profile.write()))
+    _end(holds=holds)
 
 
 @app.command()
@@ -93,8 +94,9 @@ def flame(
         if pid is not None:
             await record_cpu(pid, path, seconds=asked.seconds)
 
-    _Run(asked, beside=record).run(_failures)
+    holds = _Run(asked, beside=record).run(_failures)
     _tell_files(path)
+    _end(holds=holds)
 
 
 def _failures(driven: Driven) -> Iterator[str]:
@@ -125,8 +127,8 @@ class _Run:
         self._reporter = Reporter(Console())
         self._found: list[Driven] = []
 
-    def run(self, judge: Callable[[Driven], Iterator[str]]) -> None:
-        """Run it, print the tables, and exit with status 1 if `judge` finds faults."""
+    def run(self, judge: Callable[[Driven], Iterator[str]]) -> bool:
+        """Run it and print the tables and what `judge` finds; return whether it finds nothing."""
         run(self._run(), ServerError)
         if not self._found:
             raise typer.Exit(1)
@@ -139,9 +141,9 @@ class _Run:
         faults = list(judge(driven))
         for fault in faults:
             self._reporter.say(f"FAILED: {fault}")
-        if faults:
-            raise typer.Exit(1)
-        self._reporter.say("All bars hold.")
+        if not faults:
+            self._reporter.say("All bars hold.")
+        return not faults
 
     async def _run(self) -> None:
         plan = await asyncio.to_thread(self._plan)
@@ -178,6 +180,11 @@ async def _empty(state: StateDirectory, reporter: Reporter) -> None:
         await end_leftovers(state, reporter.say)
         for path in (state.servers, state.logs):
             await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+
+
+def _end(*, holds: bool) -> None:
+    if not holds:
+        raise typer.Exit(1)
 
 
 def _profiles() -> Path:
