@@ -1,7 +1,8 @@
 """Sends requests to the gateway at a rate, from a pod, and judges what became of each.
 
-``load.py URL RATE STOP_FILE [failures]``: nine of ten requests read the catalogue, one places an
-order. The customer also follows the live feed. It ends when STOP_FILE exists, then reads the
+``load.py URL RATE STOP_FILE [failures]``: one of ten requests places an order, the others read the
+catalogue, of which the gateway keeps copies, and what each service has about the customer, of which
+it keeps none. The customer also follows the live feed. When STOP_FILE exists, it ends and reads the
 customer's orders again: each accepted one must be there once, and no other, and each must have been
 pushed once. It prints one line of JSON, and exits with 1 if a request failed, or an order was lost,
 doubled or not pushed. Open loop: a slow response delays no other request.
@@ -24,10 +25,17 @@ from http import HTTPStatus
 from pathlib import Path
 
 import aiohttp
+from yarl import URL
 
 from client import FollowedFeed, SlipwayClient
 
 ORDER_EVERY = 10
+READS = (
+    "/api/v1/products?limit=5",
+    "/api/v1/orders?limit=5",
+    "/api/v1/notifications/unread-count",
+    "/api/v1/users/me",
+)
 CUSTOMER = {"email": "customer@example.com", "password": "slipway-demo-only"}
 ADDRESS = {
     "name": "Ada",
@@ -57,7 +65,7 @@ class Pushes:
     async def following(self, url: str) -> AsyncIterator[None]:
         """Follow the feed while the block runs."""
         async with SlipwayClient(url) as client:
-            token = await client.open_session(CUSTOMER["email"], CUSTOMER["password"])
+            token = await client.open_session(**CUSTOMER)
             async with client.follow(token) as feed:
                 reading = asyncio.create_task(self._read(feed))
                 try:
@@ -117,7 +125,7 @@ class Load:
     async def one(self, number: int) -> None:
         """Send one request, and count what came of it. Send an order until it is accepted."""
         if number % ORDER_EVERY:
-            await self._counted(self._read())
+            await self._counted(self._read(READS[number % len(READS)]))
             return
         body: dict[str, object] = {
             "items": [{"product_id": random.choice(self.products), "quantity": 1}],  # noqa: S311 - spreads load
@@ -147,8 +155,8 @@ class Load:
             self.failed_at.append(now)
         return outcome
 
-    async def _read(self) -> str:
-        async with self.session.get("/api/v1/products?limit=5") as response:
+    async def _read(self, path: str) -> str:
+        async with self.session.get(path, headers=self.headers) as response:
             await response.read()
             return f"read {response.status}"
 
@@ -169,7 +177,7 @@ class Load:
                 response.raise_for_status()
                 ids += [each["id"] for each in (await response.json())["items"]]
                 following = response.links.get("next")
-            path = following["url"].raw_path_qs if following else None
+            path = URL(following["url"]).raw_path_qs if following else None
         return ids
 
     async def send(self, rate: float, stop: Path) -> float:

@@ -39,6 +39,7 @@ timed() { # VARIABLE COMMAND…
   shift
   "$@"
   result=$(awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN {printf "%.0f", b - a}')
+  say "it took $result s" >&2
 }
 
 build_images() {
@@ -198,7 +199,8 @@ timed infra helm_here install slipway-infra helm/slipway-infra --wait --timeout 
 say "installing slipway"
 timed install helm_here install slipway helm/slipway --wait --timeout 10m --set "global.image.tag=$FIRST" \
   --set global.environment=development,demoData=true,users.firstAdmin.email=admin@example.com \
-  --set "global.tracing.endpoint=$TRACES,tests.tracesUrl=$TRACES" >/dev/null
+  --set "global.tracing.endpoint=$TRACES,tests.tracesUrl=$TRACES" \
+  --set gateway.settings.LIMIT_DEFAULT=5000/second >/dev/null # the load is one client, and sends in bursts after a stall
 play "$FIRST"
 before=$(secrets)
 
