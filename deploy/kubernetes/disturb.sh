@@ -19,6 +19,7 @@ spec:
       image: slipway/slipway:$FIRST
       command: [python, /load/load.py, "http://slipway-gateway:8000", "$LOAD_RATE", /tmp/stop${1:+, $1}]
       securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: [ALL] } }
+      resources: { requests: { cpu: 200m, memory: 64Mi } } # or it would be what stalls
       volumeMounts: [{ name: load, mountPath: /load }]
   volumes: [{ name: load, configMap: { name: load } }]
 POD
@@ -157,14 +158,14 @@ evict_pods() {
 
 # A schema at a revision that the image does not know can't be migrated. The old release must serve.
 failed_migration() {
-  local before=() after=()
+  local before=() after=() logs
   psql_orders "UPDATE orders.alembic_version SET version_num = 'unknown-' || version_num"
   mapfile -t before < <(pods_named orders api)
   if upgrade_values jobs.skipUnchanged=false global.startupWait=5 2>/dev/null; then
     die "an upgrade whose migration must fail succeeded"
   fi
-  kube logs job/slipway-prepare --container migrate-orders | grep -q unknown- \
-    || die "the upgrade failed, but not by its migration: $(kube logs job/slipway-prepare --all-containers --tail=3)"
+  logs=$(kube logs --selector job-name=slipway-prepare --container migrate-orders)
+  [[ $logs == *unknown-* ]] || die "the upgrade failed, but not by its migration, whose log is: $logs"
   mapfile -t after < <(pods_named orders api)
   [[ ${before[*]} == "${after[*]}" ]] || die "an upgrade that failed has replaced pods"
   play "$SECOND"

@@ -108,6 +108,7 @@ class Load:
         self.outcomes: collections.Counter[str] = collections.Counter()
         self.seconds: list[float] = []
         self.failed_at: list[float] = []
+        self.began = time.monotonic()
         self.accepted: set[str] = set()
         self.products: list[str] = []
         self.headers: dict[str, str] = {}
@@ -148,6 +149,7 @@ class Load:
             outcome = await request
         except (aiohttp.ClientError, TimeoutError) as error:
             outcome = type(error).__name__
+            self._note(outcome, str(error))
         now = time.monotonic()
         self.outcomes[outcome] += 1
         self.seconds.append(now - began)
@@ -157,7 +159,9 @@ class Load:
 
     async def _read(self, path: str) -> str:
         async with self.session.get(path, headers=self.headers) as response:
-            await response.read()
+            text = await response.text()
+            if not response.ok:
+                self._note(path, text)
             return f"read {response.status}"
 
     async def _order(self, body: dict[str, object], key: str) -> str:
@@ -166,7 +170,13 @@ class Load:
             text = await response.text()
             if response.status == HTTPStatus.CREATED:
                 self.accepted.add(json.loads(text)["id"])
+            else:
+                self._note("order", text)
             return f"order {response.status}"
+
+    def _note(self, what: str, text: str) -> None:
+        """Print a failure, which the log of the pod keeps; the result is the last line."""
+        sys.stdout.write(f"{time.monotonic() - self.began:.1f} s: {what}: {text}\n")
 
     async def stored(self) -> list[str]:
         """Return the ids of all orders of the customer, page by page."""
