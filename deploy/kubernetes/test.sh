@@ -244,8 +244,9 @@ play "$FIRST"
 figures
 
 say "uninstalling"
-helm_here uninstall slipway --wait --timeout 5m >/dev/null
 kube delete pod slipway-order-path --ignore-not-found >/dev/null # Helm leaves the pod of its test
+helm_here uninstall slipway --wait --timeout 5m >/dev/null
+kube wait pods --selector app.kubernetes.io/instance=slipway --for=delete --timeout=3m >/dev/null # Helm waits for their owners
 left=$(kube get all,configmap,serviceaccount,role,rolebinding,networkpolicy,poddisruptionbudget --output name \
   --selector app.kubernetes.io/instance=slipway)
 [[ -z $left ]] || die "after the uninstall these are left: $left"
