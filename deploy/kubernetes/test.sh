@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs the charts into a new namespace on the cluster of the current context, places an order, upgrades under load, with
-# one replica, rolls back, lets a migration fail, kills and evicts pods, rehearses operators' changes, uninstalls, and writes
-# its figures to docs/kubernetes.md.
+# Installs the charts into a new namespace on the cluster of the current context, places an order, compares what pods reach
+# with the network policies, upgrades under load with one replica, lets a migration fail, rolls back, kills and evicts pods
+# under load, rehearses operators' changes, uninstalls, and writes its figures to docs/kubernetes.md.
 #
-#   LOAD_RATE        requests/s during the upgrades, 1 of 10 an order (200)
+#   LOAD_RATE        requests/s during the changes, 1 of 10 an order (200)
 #   IMAGE_LOADER     brings images from Docker into the cluster: "kind load docker-image" (the default), or another
 #                    command that accepts images; "none" if the cluster has them
 #   PYTHON_IMAGE, POSTGRES_IMAGE, KAFKA_IMAGE, VALKEY_IMAGE   if the official ones can't be reached
@@ -12,6 +12,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source deploy/kubernetes/tools.sh
+source deploy/kubernetes/disturb.sh
 
 IMAGE_LOADER=${IMAGE_LOADER:-kind load docker-image}
 POSTGRES_IMAGE=${POSTGRES_IMAGE:-postgres:18}
@@ -19,7 +20,8 @@ KAFKA_IMAGE=${KAFKA_IMAGE:-apache/kafka:4.1.0}
 VALKEY_IMAGE=${VALKEY_IMAGE:-valkey/valkey:9}
 NAMESPACE=slipway-test-$$
 FIRST=test-$(date +%s) # never a tag that the cluster has seen
-SECOND=$FIRST-next
+SECOND=$FIRST-second
+THIRD=$FIRST-third
 PAGE=docs/kubernetes.md
 TRACES=http://slipway-infra-traces:4318
 find_services
@@ -37,6 +39,7 @@ timed() { # VARIABLE COMMAND…
   shift
   "$@"
   result=$(awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN {printf "%.0f", b - a}')
+  say "it took $result s" >&2
 }
 
 build_images() {
@@ -46,13 +49,14 @@ build_images() {
       ${PYTHON_IMAGE:+--build-arg "PYTHON_IMAGE=$PYTHON_IMAGE"} --build-arg "PACKAGE=$image" \
       --tag "slipway/$image:$FIRST" . >/dev/null
     docker tag "slipway/$image:$FIRST" "slipway/$image:$SECOND"
+    docker tag "slipway/$image:$FIRST" "slipway/$image:$THIRD"
   done
 }
 
 load_images() {
   [[ $IMAGE_LOADER != none ]] || return 0
   local images=() image
-  for image in "${IMAGES[@]}"; do images+=("slipway/$image:$FIRST" "slipway/$image:$SECOND"); done
+  for image in "${IMAGES[@]}"; do images+=("slipway/$image":{"$FIRST","$SECOND","$THIRD"}); done
   for image in "$POSTGRES_IMAGE" "$KAFKA_IMAGE" "$VALKEY_IMAGE"; do
     docker image inspect "$image" >/dev/null 2>&1 || docker pull --quiet "$image" >/dev/null
     images+=("$image")
@@ -69,10 +73,10 @@ clean_up() {
     say "kept: namespace $NAMESPACE"
     return
   fi
-  kubectl delete namespace "$NAMESPACE" --ignore-not-found --wait=false >/dev/null
+  kubectl delete namespace "$NAMESPACE" "$NAMESPACE-node" --ignore-not-found --wait=false >/dev/null
   local image
   for image in "${IMAGES[@]}"; do
-    docker rmi "slipway/$image:$FIRST" "slipway/$image:$SECOND" >/dev/null 2>&1 || true
+    docker rmi "slipway/$image":{"$FIRST","$SECOND","$THIRD"} >/dev/null 2>&1 || true
   done
 }
 
@@ -97,54 +101,10 @@ play() { # TAG
   sed -n '/POD LOGS/,$p' "$work/test.txt" | grep -E '│|placed' || true
 }
 
-# Sends load from a pod, until end_load. No network policy holds it: none selects its labels.
-begin_load() {
-  kube create configmap load --from-file=deploy/kubernetes/load.py --dry-run=client --output yaml | kube apply -f - >/dev/null
-  kube delete pod load --ignore-not-found >/dev/null
-  kube apply -f - >/dev/null <<POD
-apiVersion: v1
-kind: Pod
-metadata: { name: load }
-spec:
-  restartPolicy: Never
-  automountServiceAccountToken: false
-  securityContext: { runAsNonRoot: true, runAsUser: 10001, seccompProfile: { type: RuntimeDefault } }
-  containers:
-    - name: load
-      image: slipway/gateway:$FIRST
-      command: [python, /load/load.py, "http://slipway-gateway:8000", "$LOAD_RATE", /tmp/stop]
-      securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: [ALL] } }
-      volumeMounts: [{ name: load, mountPath: /load }]
-  volumes: [{ name: load, configMap: { name: load } }]
-POD
-  kube wait pod/load --for=condition=Ready --timeout=60s >/dev/null
-  sleep 5 # a part of the load comes before the change
-}
-
-# Ends the load, and stores its line in the variable that is named.
-end_load() { # VARIABLE WHAT
-  sleep 50 # the old pods serve for drainSeconds, then close
-  kube exec load -- touch /tmp/stop
-  kube wait pod/load --for=jsonpath='{.status.containerStatuses[0].state.terminated.reason}' --timeout=120s >/dev/null || true
-  printf -v "$1" '%s' "$(kube logs load | tail -1)"
-  say "load during $2: ${!1}"
-  [[ $(kube get pod load --output jsonpath='{.status.containerStatuses[0].state.terminated.exitCode}') == 0 ]] \
-    || die "requests failed, or orders were lost, during $2: ${!1}"
-}
-
 upgrade_values() { # NAME=VALUE…: an upgrade that changes nothing else
   local one set=()
   for one in "$@"; do set+=(--set "$one"); done
   helm_here upgrade slipway helm/slipway --wait --timeout 10m --reuse-values "${set[@]}" >/dev/null
-}
-
-failed_migration() { # the bootstrap can't log in with a Secret that is wrong: the old release must serve
-  kube create secret generic wrong --from-literal=password=wrong >/dev/null
-  if upgrade_values bootstrap.superuser.existingSecret=wrong global.startupWait=5 2>/dev/null; then
-    die "an upgrade whose job must fail succeeded"
-  fi
-  helm_here rollback slipway --wait --timeout 10m >/dev/null
-  kube delete secret wrong >/dev/null
 }
 
 secrets() { # a password that changed would show here
@@ -163,6 +123,29 @@ memory() { # name and Mi of each pod; waits for the first measurement, and says 
   done
 }
 
+requested() { # the sum of the requests of the running processes
+  kube get pods --selector 'app.kubernetes.io/instance=slipway,app.kubernetes.io/component in (api,worker)' --output json \
+    | python3 -c 'import json, sys
+asked = [pod["spec"]["containers"][0]["resources"]["requests"] for pod in json.load(sys.stdin)["items"]
+         if "deletionTimestamp" not in pod["metadata"]]
+print(f"""{sum(int(each["cpu"].removesuffix("m")) for each in asked)}m CPU, """
+      f"""{sum(int(each["memory"].removesuffix("Mi")) for each in asked)} MiB""")'
+}
+
+summary() { # LINE of load.py, as a sentence
+  python3 - "$1" <<'PYTHON'
+import json, sys
+load = json.loads(sys.argv[1])
+failed = sum(load["failed"].values())
+kinds = f" ({', '.join(f'{n} × {name}' for name, n in load['failed'].items())}, within {load['failing_s']} s)" if failed else ""
+print(
+    f"{load['requests']} requests, {load['rate']}/s: {failed} failed{kinds}; {load['orders']} orders: {load['lost']} lost, "
+    f"{load['doubled']} doubled, {load['pushes_missing']} not pushed, {load['pushes_doubled']} pushed twice; "
+    f"p99 {load['p99_ms']} ms, longest {load['longest_ms']} ms"
+)
+PYTHON
+}
+
 figures() {
   local table
   table=$(
@@ -171,10 +154,15 @@ figures() {
 |---|---|
 | install \`slipway-infra\`, until ready | $infra s |
 | install \`slipway\` (jobs, migrations, demo data), until ready | $install s |
+| upgrade to another tag, no load, until ready | $quiet s |
 | upgrade to another tag, one replica, under load, until ready | $upgrade s |
 | upgrade of a setting (no job), until ready | $settings s |
-| roll back, until ready | $rollback s |
-| load during the upgrade | \`$under_load\` |
+| roll back three upgrades, until ready | $rollback s |
+| load during the upgrade, one replica | $(summary "$under_load") |
+| load while orders' worker, orders' API and the gateway get SIGKILL, one replica | $(summary "$under_kills") |
+| load while a pod of gateway and orders is evicted, two replicas | $(summary "$under_evictions") |
+| requests of the pods of \`slipway\` | $(requested) |
+| network policies | $policies |
 $(memory | while read -r name mebibytes; do echo "| memory of \`$name\` | $mebibytes MiB |"; done)
 
 Kubernetes $(kubectl version --output json | python3 -c 'import json, sys; print(json.load(sys.stdin)["serverVersion"]["gitVersion"])'), one replica each, $(kubectl get nodes --no-headers | wc -l) node with $(kubectl get nodes --output jsonpath='{.items[0].status.capacity.cpu}') cores; images \`$POSTGRES_IMAGE\`, \`$KAFKA_IMAGE\`, \`$VALKEY_IMAGE\`; $(date --utc +%F).
@@ -211,44 +199,54 @@ timed infra helm_here install slipway-infra helm/slipway-infra --wait --timeout 
 say "installing slipway"
 timed install helm_here install slipway helm/slipway --wait --timeout 10m --set "global.image.tag=$FIRST" \
   --set global.environment=development,demoData=true,users.firstAdmin.email=admin@example.com \
-  --set "global.tracing.endpoint=$TRACES,tests.tracesUrl=$TRACES" >/dev/null
+  --set "global.tracing.endpoint=$TRACES,tests.tracesUrl=$TRACES" \
+  --set gateway.settings.LIMIT_DEFAULT=5000/second >/dev/null # the load is one client, and sends in bursts after a stall
 play "$FIRST"
 before=$(secrets)
 
 say "upgrading to $SECOND under load"
 begin_load
+policies_in_force
 timed upgrade upgrade_values "global.image.tag=$SECOND"
-end_load under_load "the upgrade"
+end_load under_load "the upgrade" 50 # the old pods serve for drainSeconds, then close
 play "$SECOND"
 
-say "changing a setting"
-timed settings upgrade_values orders.settings.DATABASE_POOL_TIMEOUT=4
-play "$SECOND"
-
-say "letting an upgrade fail"
+say "letting a migration fail"
 failed_migration
 play "$SECOND"
+
+say "upgrading to $THIRD, and changing a setting"
+timed quiet upgrade_values "global.image.tag=$THIRD"
+timed settings upgrade_values orders.settings.DATABASE_POOL_TIMEOUT=4
+play "$THIRD"
 
 say "rolling back"
 timed rollback helm_here rollback slipway 1 --wait --timeout 10m >/dev/null
 play "$FIRST"
 [[ $(secrets) == "$before" ]] || die "the upgrade changed Secrets, which it must keep. Now: $(secrets)"
 
+say "killing processes under load, one replica each"
+begin_load failures
+kill_processes
+end_load under_kills "three kills" 10
+
+say "evicting pods under load, two replicas each"
+upgrade_values gateway.api.replicas=2 orders.api.replicas=2
+begin_load
+evict_pods
+end_load under_evictions "two evictions" 50
+upgrade_values gateway.api.replicas=1 orders.api.replicas=1
+
 say "rehearsing changes of a running release"
 deploy/kubernetes/rehearse.sh "$NAMESPACE"
-
-say "killing a process, and reading a disruption budget"
-kube delete pod --selector app.kubernetes.io/name=orders,app.kubernetes.io/component=worker --force --grace-period=0 >/dev/null 2>&1
-kube rollout status deployment/slipway-orders-worker --timeout 3m >/dev/null
-[[ $(kube get poddisruptionbudget slipway-orders --output jsonpath='{.status.disruptionsAllowed}') == 1 ]] \
-  || die "the disruption budget of orders allows no eviction, so its node can't be drained"
 play "$FIRST"
 
 figures
 
 say "uninstalling"
-helm_here uninstall slipway --wait --timeout 5m >/dev/null
 kube delete pod slipway-order-path --ignore-not-found >/dev/null # Helm leaves the pod of its test
+helm_here uninstall slipway --wait --timeout 5m >/dev/null
+kube wait pods --selector app.kubernetes.io/instance=slipway --for=delete --timeout=3m >/dev/null # Helm waits for their owners
 left=$(kube get all,configmap,serviceaccount,role,rolebinding,networkpolicy,poddisruptionbudget --output name \
   --selector app.kubernetes.io/instance=slipway)
 [[ -z $left ]] || die "after the uninstall these are left: $left"
