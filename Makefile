@@ -190,6 +190,15 @@ browser-check: .venv/.synced ## Run the browser example and passkeys in Chromium
 migrations-check: .venv/.synced | $(filter $(OWN_UV),$(UV)) ## Check the SQL of new migrations with squawk
 	@UV=$(UV) deploy/migrations/check.sh
 
+# BASE is a commit or a tag; by default the newest tag before HEAD.
+.PHONY: previous-check
+previous-check: .venv/.synced | $(filter $(OWN_UV),$(UV)) ## Run the earlier release's tests on the schema of this tree (minutes; BASE=COMMIT)
+	@UV=$(UV) deploy/migrations/previous.sh $(BASE)
+
+.PHONY: image-check
+image-check: .venv/.synced ## Build the image of orders twice, compare the files, measure it, run and stop it (needs Docker)
+	@$(RUN)/python deploy/image/check.py orders
+
 .PHONY: workflows-check
 workflows-check: | $(filter $(OWN_UV),$(UV)) ## Audit the workflows with zizmor and actionlint
 	@UV=$(UV) .github/scripts/check.sh

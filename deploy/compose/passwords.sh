@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Writes random passwords for Compose into .env, once. A volume of PostgreSQL keeps the password that it was made with, so
+# Writes the project's name and random passwords for Compose into .env, once. A volume of PostgreSQL keeps the password that it was made with, so
 # delete both together: docker compose down --volumes, and the lines in .env.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 umask 077
 touch .env
+grep -q '^COMPOSE_PROJECT_NAME=' .env || echo COMPOSE_PROJECT_NAME=slipway >> .env
 for name in SLIPWAY_POSTGRES_PASSWORD SLIPWAY_ROLES_PASSWORD SLIPWAY_KEYS SLIPWAY_ADMIN_PASSWORD; do
   grep -q "^$name=" .env || printf '%s=%s\n' "$name" "$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')" >> .env
 done

@@ -1,6 +1,11 @@
-"""One whole system for all end-to-end tests: real processes; tests may stop its PostgreSQL."""
+"""One whole system for all end-to-end tests: real processes; tests may stop its PostgreSQL.
+
+With E2E_URL, the address of the gateway of a deployed system, they test that one; E2E_TRACES_URL is
+its trace sink. Tests that need its processes, servers or files are then skipped.
+"""
 
 import asyncio
+import os
 import uuid
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -21,6 +26,7 @@ ADDRESS = Address(
     postal_code="SW1Y 4JH",
     country="GB",
 )
+DEPLOYED, DEPLOYED_TRACES = os.environ.get("E2E_URL"), os.environ.get("E2E_TRACES_URL")
 
 
 @pytest.hookimpl(tryfirst=True)  # must run before xdist reads the groups
@@ -48,8 +54,23 @@ def page_origin():
     return f"http://127.0.0.1:{free_port()}"
 
 
-@pytest.fixture(scope="session")
-async def system(tmp_path_factory, postgres, kafka_bootstrap_servers, page_origin):
+class DeployedSystem:
+    """A system that runs elsewhere. What only a system of this machine has skips the test."""
+
+    def __init__(self) -> None:
+        self.gateway_url = DEPLOYED
+        if DEPLOYED_TRACES:
+            self.traces_url = DEPLOYED_TRACES
+
+    def __getattr__(self, name):
+        pytest.skip(f"a deployed system has no {name} here")
+
+
+async def _deployed_system():
+    return DeployedSystem()
+
+
+async def _started_system(tmp_path_factory, postgres, kafka_bootstrap_servers, page_origin):
     """Start the system, in an environment that names an unreachable proxy."""
     async with AsyncExitStack() as stack:
         with pytest.MonkeyPatch.context() as environment:
@@ -70,6 +91,9 @@ async def system(tmp_path_factory, postgres, kafka_bootstrap_servers, page_origi
             )
             running = await stack.enter_async_context(starting)
         yield running
+
+
+system = pytest.fixture(scope="session")(_deployed_system if DEPLOYED else _started_system)
 
 
 @pytest.fixture

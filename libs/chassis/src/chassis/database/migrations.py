@@ -22,8 +22,11 @@ from chassis.database.engine import open_engine
 from chassis.database.locations import CHASSIS_REVISIONS, ENVIRONMENT, service_revisions
 
 _LOCK_TIMEOUT = "5s"  # fail without the table lock: queries would queue behind a waiting migration
-_TURN_SECONDS = 600  # another migration of this schema may take long
+TURN_SECONDS = 600  # another migration of this schema may take long
 _AGAIN_SECONDS = 0.1
+# Without it, the server ends a statement, which may take hours, before it notices that the process
+# that sent it was killed. Its locks would make the next attempt wait as long.
+_GONE_AFTER = "1s"
 _TRY = text("SELECT pg_try_advisory_lock(hashtextextended('migrate:' || current_schema(), 0))")
 _ALEMBIC = threading.Lock()  # Alembic's context belongs to the whole process
 
@@ -64,7 +67,8 @@ async def _lock(connection: AsyncConnection) -> None:
         TimeoutError: the other migration took over 10 minutes.
     """
     await connection.execute(text(f"SET lock_timeout = '{_LOCK_TIMEOUT}'"))
-    async with asyncio.timeout(_TURN_SECONDS):
+    await connection.execute(text(f"SET client_connection_check_interval = '{_GONE_AFTER}'"))
+    async with asyncio.timeout(TURN_SECONDS):
         while not (await connection.execute(_TRY)).scalar_one():
             await connection.commit()
             await asyncio.sleep(_AGAIN_SECONDS)
