@@ -189,7 +189,7 @@ class _Subject:
         elif _number(highest) > _number(self._row):
             yield (
                 Difference.EVENT_WITHOUT_CHANGE,
-                f"{highest.type} announces version {highest.number}, the row has {self._row.number}",
+                f"{highest.type} is of version {highest.number}, and the row of {self._row.number}",
             )
 
     def _change_without_event(self) -> Iterator[tuple[Difference, str]]:

@@ -55,7 +55,7 @@ class SortedFacts:
 
     def _write(self) -> None:
         file = self._stack.enter_context(
-            tempfile.TemporaryFile("w+", encoding="utf-8", dir=self._directory)
+            tempfile.TemporaryFile("w+", encoding="utf-8", dir=self._directory)  # noqa: SIM115 - entered
         )
         self._files.append(file)
         self._lines.sort()
