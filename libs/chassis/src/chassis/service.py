@@ -98,7 +98,7 @@ class Service[R: ServiceResources]:
     retention: Sequence[Retention] = ()
     snapshots: Sequence[Snapshot[R]] = ()
     exports: Sequence[Export[Any]] = ()
-    verification: Verification = Verification()
+    verification: Verification = field(default_factory=Verification)
     urgent_topics: Collection[str] = ()
     sockets: Sequence[Socket] = ()
     ended_sessions: type[SessionsEnded] | None = None

@@ -1,5 +1,7 @@
 """Verifies the tests' service: reads its facts as its own process would, and judges them."""
 
+import asyncio
+
 from chassis.verification.declared import Aggregate, Effect, Rows, Verification
 from chassis.verification.judging import Judge
 from chassis.verification.pace import Pace
@@ -48,8 +50,12 @@ async def facts_of(service, *, declared=DECLARED, rate=1_000_000, page=2):
         return [fact async for fact in reader.facts()]
 
 
-def judged(facts, *, in_memory=3):
+async def judged(facts, *, in_memory=3):
     """Return what differs, as pairs of member and difference, and the judge."""
+    return await asyncio.to_thread(_judged, facts, in_memory)
+
+
+def _judged(facts, in_memory):
     judge = Judge()
     with SortedFacts(in_memory=in_memory) as ordered:
         for fact in facts:
@@ -63,4 +69,4 @@ def judged(facts, *, in_memory=3):
 
 async def verified(service, **options):
     """Return what differs in the tests' service."""
-    return judged(await facts_of(service, **options))[0]
+    return (await judged(await facts_of(service, **options)))[0]

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 import typer
@@ -16,7 +17,7 @@ from slipway.errors import SlipwayError
 from slipway.guard import guard, run
 from slipway.local.mail import find_mail, mail_directory, read_mails
 from slipway.local.plan import needs_servers
-from slipway.local.status import as_table, read_status
+from slipway.local.status import Status, as_tables, read_status, read_status_at
 from slipway.local.tree import as_tree, read_trace
 from slipway.operate.deployment import deployment_checks
 from slipway.place import state_directory
@@ -28,23 +29,59 @@ trace_app = typer.Typer(add_completion=False)
 doctor_app = typer.Typer(add_completion=False)
 
 _console = Console()
+_WATCH_SECONDS = 2.0
 _COLORS = {Grade.OK: "green", Grade.WARNING: "yellow", Grade.FAULT: "red"}
 
 
 @status_app.command()
 def status(
-    *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False
+    *,
+    at: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A process elsewhere: NAME=http://host:port of its internal port; may be repeated."
+        ),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it every two seconds, until Ctrl-C.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Show what runs: pid, health, address and memory. Exit status 1 unless all is well."""
-    found = run(read_status(state_directory()))
+    """Show what runs, what waits, what failed and what was refused.
+
+    Exit status 1 unless all is healthy.
+    """
+    addresses = guard(lambda: _addresses(at or []))
+    found = run(_read_status(addresses))
+    while watch and found.state != "stopped":
+        _console.clear()
+        _console.print(as_tables(found))
+        time.sleep(_WATCH_SECONDS)
+        found = run(_read_status(addresses))
     if as_json:
         sys.stdout.write(found.model_dump_json(indent=2) + "\n")
     elif found.state == "stopped":
         _console.print("No system runs here: `slipway up` starts one.")
     else:
-        _console.print(as_table(found))
+        _console.print(as_tables(found))
     if not found.healthy:
         raise typer.Exit(1)
+
+
+async def _read_status(addresses: Mapping[str, str]) -> Status:
+    return await (read_status_at(addresses) if addresses else read_status(state_directory()))
+
+
+def _addresses(texts: Iterable[str]) -> dict[str, str]:
+    """Return addresses by name, from NAME=ADDRESS."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, _, address = text.partition("=")
+        if not name or not address.startswith(("http://", "https://")):
+            message = f"--at {text} is not valid. Write NAME=http://host:port."
+            raise SlipwayError(message)
+        found[name] = address
+    return found
 
 
 @mail_app.command()

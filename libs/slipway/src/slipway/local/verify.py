@@ -10,7 +10,7 @@ from rich.table import Table
 
 from chassis.settings import load
 from slipway.errors import SlipwayError
-from slipway.guard import guard, run
+from slipway.guard import guard
 from slipway.local.processes import PROCESSES, Surroundings
 from slipway.operate.database import Database
 from slipway.operate.keys import make_keys
@@ -49,7 +49,7 @@ def verify_services(
     if anything differs.
     """
     sources = guard(lambda: _sources(services or SERVICES, via=via, rate=rate))
-    result = run(verify(sources))
+    result = guard(lambda: verify(sources))
     if as_json:
         sys.stdout.write(result.to_json() + "\n")
     else:

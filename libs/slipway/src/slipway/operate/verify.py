@@ -1,9 +1,10 @@
 """Compares the services with each other: joins the facts that each one's own process writes."""
 
-import asyncio
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from chassis.verification.facts import Kind, read_fact
@@ -12,8 +13,7 @@ from chassis.verification.sorting import SortedFacts
 from slipway.errors import SlipwayError
 
 _SHOWN = 100
-_LINE_BYTES = 1024 * 1024
-_ERROR_CHARACTERS = 500
+_ERROR_BYTES = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,40 +44,43 @@ def source_via(service: str, via: str, *, rate: int) -> Source:
     return Source(service=service, command=(*beginning, *facts))
 
 
-async def collect(source: Source, into: SortedFacts) -> None:
+def collect(source: Source, into: SortedFacts) -> None:
     """Run the command of a source, and add its facts.
 
     Raises:
         SlipwayError: the command failed, or its facts have no end.
     """
-    process = await asyncio.create_subprocess_exec(
-        *source.command,
-        env=source.environment,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        limit=_LINE_BYTES,
-    )
-    try:
-        reading_errors = asyncio.create_task(_last_of(process.stderr))
-        ended = await _add_lines(source, process.stdout, into)
-        error, status = await reading_errors, await process.wait()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if status or not ended:
-        message = (
-            f"The facts of {source.service} are incomplete: `{shlex.join(source.command[:4])} …` "
-            f"ended with status {status}. {error.strip()}"
-        )
-        raise SlipwayError(message)
+    with tempfile.TemporaryFile() as errors:
+        try:
+            process = subprocess.Popen(  # noqa: S603 - the operator's own command
+                source.command,
+                env=source.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+            )
+        except OSError as error:
+            message = f"{source.command[0]} can't be run: {error}. Check --via."
+            raise SlipwayError(message) from error
+        with process:
+            try:
+                ended = _add_lines(source, process.stdout or (), into)
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode or not ended:
+            errors.seek(max(0, errors.tell() - _ERROR_BYTES))
+            message = (
+                f"The facts of {source.service} are incomplete. The command ended with status "
+                f"{process.returncode}: {errors.read().decode(errors='replace').strip()}"
+            )
+            raise SlipwayError(message)
 
 
-async def _add_lines(source: Source, lines: asyncio.StreamReader | None, into: SortedFacts) -> bool:
+def _add_lines(source: Source, lines: Iterable[bytes], into: SortedFacts) -> bool:
     """Add each fact, and return whether the last one was the end."""
     ended = False
-    while lines is not None and (line := await lines.readline()):
+    for line in lines:
         try:
             fact = read_fact(line)
         except ValueError as error:
@@ -87,14 +90,6 @@ async def _add_lines(source: Source, lines: asyncio.StreamReader | None, into: S
         if not ended:
             into.add(fact)
     return ended
-
-
-async def _last_of(stream: asyncio.StreamReader | None) -> str:
-    """Read a stream to its end, and return its last characters."""
-    kept = b""
-    while stream is not None and (chunk := await stream.read(_LINE_BYTES)):
-        kept = (kept + chunk)[-_ERROR_CHARACTERS:]
-    return kept.decode(errors="replace")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +114,7 @@ class Verified:
         )
 
 
-async def verify(sources: Sequence[Source], *, shown: int = _SHOWN) -> Verified:
+def verify(sources: Sequence[Source], *, shown: int = _SHOWN) -> Verified:
     """Collect the facts of services, one after the other, and judge them.
 
     Args:
@@ -132,7 +127,7 @@ async def verify(sources: Sequence[Source], *, shown: int = _SHOWN) -> Verified:
     judge, findings, found = Judge(), list[Finding](), 0
     with SortedFacts() as facts:
         for source in sources:
-            await collect(source, facts)
+            collect(source, facts)
         for finding in judge.findings(same for _, same in facts.by_key()):
             found += 1
             if len(findings) < shown:
