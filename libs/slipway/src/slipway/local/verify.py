@@ -1,7 +1,7 @@
 """`slipway verify`: compare the services with each other through their own data and events."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -82,27 +82,21 @@ def _sources(names: Sequence[str], *, via: str | None, rate: int) -> list[Source
         ),
         keys=make_keys(state),
     )
-    return local_sources(names, surroundings, rate=rate)
-
-
-def local_sources(names: Iterable[str], surroundings: Surroundings, *, rate: int) -> list[Source]:
-    """Return the commands that write the facts of services on this machine.
-
-    Args:
-        names: the services.
-        surroundings: those of their workers, whose environment the commands have.
-        rate: how many rows and messages each reads in a second, at most.
-    """
     rows = {row.name: row for row in PROCESSES}
     specs = {name: surroundings.spec(rows[f"{name}-worker"]) for name in names}
-    return [
-        Source(
-            service=name,
-            command=(sys.executable, "-m", "chassis.run", name, "facts", "--rate", str(rate)),
-            environment=spec.environment,
-        )
-        for name, spec in specs.items()
-    ]
+    return [local_source(name, spec.environment, rate=rate) for name, spec in specs.items()]
+
+
+def local_source(service: str, environment: Mapping[str, str], *, rate: int) -> Source:
+    """Return the command that writes the facts of a service on this machine.
+
+    Args:
+        service: its name.
+        environment: that of its worker.
+        rate: how many rows and messages it reads in a second, at most.
+    """
+    command = (sys.executable, "-m", "chassis.run", service, "facts", "--rate", str(rate))
+    return Source(service=service, command=command, environment=environment)
 
 
 def _print(result: Verified) -> None:
