@@ -1,10 +1,10 @@
 """Reads from the metrics of a process what an operator looks at first."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 import httpx
-from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from pydantic import BaseModel, Field
@@ -19,6 +19,8 @@ _REFUSALS = {
     "password_queue_refused": "passwords",
 }
 """The counters of refusals, by what they limit."""
+
+type _Families = Mapping[str, Sequence[Sample]]
 
 
 class Figures(BaseModel):
@@ -73,7 +75,9 @@ def figures_of(text: str) -> Figures:
     Raises:
         ValueError: it is none.
     """
-    families = {family.name: family for family in text_string_to_metric_families(text)}
+    families: dict[str, list[Sample]] = defaultdict(list)
+    for family in text_string_to_metric_families(text):
+        families[family.name] += family.samples
     releases = [sample.labels["version"] for sample in _samples(families, "process_release")]
     parked = {
         sample.labels["state"]: int(sample.value)
@@ -98,7 +102,7 @@ def figures_of(text: str) -> Figures:
     )
 
 
-def _refusals(families: Mapping[str, Metric]) -> Iterable[tuple[str, int]]:
+def _refusals(families: _Families) -> Iterable[tuple[str, int]]:
     for name, limit in _REFUSALS.items():
         for sample in _samples(families, name):
             if sample.name.endswith("_total"):
@@ -112,15 +116,15 @@ def _refusals(families: Mapping[str, Metric]) -> Iterable[tuple[str, int]]:
         yield "rate limits (429)", int(sum(limited))
 
 
-def _samples(families: Mapping[str, Metric], name: str) -> list[Sample]:
-    return families[name].samples if name in families else []
+def _samples(families: _Families, name: str) -> Sequence[Sample]:
+    return families.get(name, ())
 
 
-def _highest(families: Mapping[str, Metric], name: str) -> float | None:
+def _highest(families: _Families, name: str) -> float | None:
     return max((sample.value for sample in _samples(families, name)), default=None)
 
 
-def _sum(families: Mapping[str, Metric], name: str) -> float | None:
+def _sum(families: _Families, name: str) -> float | None:
     values = [sample.value for sample in _samples(families, name)]
     return sum(values) if values else None
 
