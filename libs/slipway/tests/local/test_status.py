@@ -1,6 +1,7 @@
 """Status checks the processes in the record, and says `stopped` if their supervisor is gone."""
 
 import asyncio
+import io
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,8 +10,8 @@ import psutil
 import pytest
 from rich.console import Console
 
+from slipway.local.figures import Figures, figures_of
 from slipway.local.status import as_tables, memory_pss, read_status, read_status_at
-from slipway.operate.figures import Figures, figures_of
 from slipway.state import Entry, Record, StateDirectory
 
 METRICS = """
@@ -148,9 +149,9 @@ async def test_processes_elsewhere_show_what_waits_and_what_was_refused(port: in
     assert found.breakers == {"orders": "open", "users": "closed"}
     assert found.limiter_store == "local"
     assert found.refusals == {"bulkhead log-in": 5, "rate limits (429)": 6}
-    console = Console(width=200, record=True, quiet=True)
+    console = Console(width=200, file=io.StringIO())
     console.print(as_tables(status))
-    text = console.export_text()
+    text = console.file.getvalue()
     assert "7, 4 s" in text
     assert "orders open" in text
     assert "bulkhead log-in" in text

@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 from aiokafka import ConsumerRecord
@@ -38,11 +39,13 @@ from chassis.verification.topics import PAGE, Offsets, TopicReader
 MARGIN_SECONDS = 60.0
 """By how much clocks may differ, and the time of a change from that of its event."""
 
+_BY_TIME = 7  # the version of UUIDs that are in the order of their times
 _READ_ONLY = "SET TRANSACTION READ ONLY"
 _OUTBOX = """
     SELECT seq AS position, topic, key, headers, payload FROM outbox
-    WHERE seq > $1 AND topic = ANY ($3::text[]) ORDER BY seq LIMIT $2
+    WHERE seq > $1 AND topic = ANY ($3::text[]) AND created_at <= $4 ORDER BY seq LIMIT $2
 """
+_NOW = "SELECT clock_timestamp() AS now"
 _OUTCOMES = """
     SELECT id, outcome FROM inbox
     WHERE consumer = $1 AND source = ANY ($2::text[]) AND id = ANY ($3::text[])
@@ -237,7 +240,8 @@ class FactReader:
         names = sorted(
             {one.topic.name for each in self._declared.aggregates for one in each.events}
         )
-        async for page in self._pages(Rows(sql=_OUTBOX, start=0), names):
+        now = (await self._fetch(_NOW))[0]["now"]
+        async for page in self._pages(Rows(sql=_OUTBOX, start=0), names, now):
             for row in page:
                 message = read_message(
                     topic=row["topic"],
@@ -327,10 +331,17 @@ class FactReader:
             yield Fact(group=group, key="", kind=Kind.WINDOW, at=max(begins) + MARGIN_SECONDS)
 
     async def _pages(self, rows: Rows, *more: object) -> AsyncIterator[list[asyncpg.Record]]:
+        """Yield the rows of a table; those that were inserted since are not needed.
+
+        Without an end, reading would follow a table that grows faster than the pace allows.
+        """
         position: object = first_id_at(self._horizon) if rows.recent else rows.start
+        end = first_id_at(self._began + MARGIN_SECONDS)
         while found := await self._fetch(rows.sql, position, self._page, *more):
             position = found[-1]["position"]
             yield [row for row in found if row["key"] is not None]
+            if isinstance(position, UUID) and position.version == _BY_TIME and position > end:
+                return
 
     async def _fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         """Run one statement in a transaction of its own, which can change nothing."""

@@ -11,9 +11,9 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
+from slipway.local.figures import Figures, read_figures
 from slipway.local.logtail import last_error
 from slipway.local.probe import probe
-from slipway.operate.figures import Figures, read_figures
 from slipway.state import Entry, Record, StateDirectory
 
 OK = "ok"

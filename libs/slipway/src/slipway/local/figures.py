@@ -4,12 +4,13 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from pydantic import BaseModel, Field
 
-_TIMEOUT_SECONDS = 3.0
+from slipway.local.probe import get
+
+_OK = 200
 _BREAKER = {0.0: "closed", 1.0: "half-open", 2.0: "open"}
 _REFUSALS = {
     "gateway_bulkhead_refusals": "bulkhead",
@@ -61,11 +62,9 @@ async def read_figures(internal: str) -> Figures | None:
         internal: the address of its internal port: ``http://host:port``.
     """
     try:
-        async with httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False) as http:
-            response = await http.get(f"{internal}/metrics")
-            response.raise_for_status()
-        return await asyncio.to_thread(figures_of, response.text)
-    except (httpx.HTTPError, ValueError):
+        status, body = await get(f"{internal}/metrics")
+        return await asyncio.to_thread(figures_of, body) if status == _OK else None
+    except (OSError, LookupError, ValueError):
         return None
 
 
