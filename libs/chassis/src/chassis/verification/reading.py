@@ -34,7 +34,7 @@ from chassis.messaging.events import (
 from chassis.verification.declared import Aggregate, Effect, Rows, Verification, first_id_at
 from chassis.verification.facts import Fact, Kind
 from chassis.verification.pace import Pace
-from chassis.verification.topics import PAGE, Offsets, TopicReader
+from chassis.verification.topics import PAGE, Offsets, Topics
 
 MARGIN_SECONDS = 60.0
 """By how much clocks may differ, and the time of a change from that of its event."""
@@ -84,7 +84,7 @@ class FactReader:
         service: str,
         declared: Verification,
         database: Database,
-        topics: TopicReader,
+        topics: Topics,
         pace: Pace,
         page: int = PAGE,
     ) -> None:

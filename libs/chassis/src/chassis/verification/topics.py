@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
@@ -15,6 +16,22 @@ _ANSWER_SECONDS = 20.0
 _POLL_MS = 1000
 
 type Offsets = Mapping[TopicPartition, int]
+
+
+class Topics(Protocol):
+    """What is read of topics."""
+
+    async def starts(self, topic: str) -> Offsets:
+        """Return the oldest offset of each partition."""
+
+    async def ends(self, topic: str) -> Offsets:
+        """Return the offset after the newest message of each partition."""
+
+    async def committed(self, topic: str) -> Offsets:
+        """Return the committed offset of the service's group in each partition; 0 without one."""
+
+    def read(self, begins: Offsets, ends: Offsets) -> AsyncIterator[Sequence[ConsumerRecord]]:
+        """Yield the messages from `begins` to before `ends`, a page at a time."""
 
 
 class TopicReader:
