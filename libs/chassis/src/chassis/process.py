@@ -14,13 +14,20 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
 import structlog
 import uvicorn
 import uvloop
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Gauge,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -40,6 +47,7 @@ from chassis.telemetry import configure_logging, configure_tracing
 _WEBSOCKETS = (
     "chassis.websocket_protocol:BoundedWebSocketProtocol" if find_spec("websockets") else "none"
 )
+_RELEASE = version("chassis")  # all packages of a release have the same version
 type ProtocolFactory = Callable[..., asyncio.Protocol]
 
 log = structlog.get_logger(__name__)
@@ -84,6 +92,13 @@ class Process:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
+        release = Gauge(
+            "process_release",
+            "1, with the version of the release.",
+            ["version"],
+            registry=self.registry,
+        )
+        release.labels(_RELEASE).set(1)
         self._loop_delay = LoopDelay(self.registry)
         self.stopping = asyncio.Event()
         self.failure: BaseException | None = None

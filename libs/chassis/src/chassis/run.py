@@ -1,4 +1,4 @@
-"""Runs one process of a service: ``python -m chassis.run SERVICE api|worker|migrate``."""
+"""Runs one process of a service: ``python -m chassis.run SERVICE api|worker|migrate|facts``."""
 
 import argparse
 from collections.abc import Sequence
@@ -6,25 +6,39 @@ from importlib import import_module
 
 from chassis.early_stop import NOT_DONE, exit_on_sigterm
 
-PROCESSES = ("api", "worker", "migrate")
+PROCESSES = ("api", "worker", "migrate", "facts")
+_RATE = 2000
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run until SIGTERM or SIGINT, or until the schema is at its newest revision.
+    """Run until SIGTERM or SIGINT, or until the schema is migrated or the facts are written.
 
     Exits with status 2 if the arguments name no process.
     """
     parser = argparse.ArgumentParser(prog="python -m chassis.run", description=__doc__)
     parser.add_argument("service", help="the name of an installed service")
     parser.add_argument("process", choices=PROCESSES, help="which of its processes")
+    parser.add_argument(
+        "--rate",
+        type=_positive,
+        default=_RATE,
+        help="for `facts`: how many rows and messages to read in a second, at most (%(default)s)",
+    )
     wanted = parser.parse_args(arguments)
-    exit_on_sigterm(status=NOT_DONE if wanted.process == "migrate" else 0)
+    exit_on_sigterm(status=0 if wanted.process in {"api", "worker"} else NOT_DONE)
     # Import only now: it takes seconds, and SIGTERM must have a handler by then.
     processes = import_module("chassis.service_processes")
     try:
-        processes.run(wanted.service, wanted.process)
+        processes.run(wanted.service, wanted.process, rate=wanted.rate)
     except processes.CannotRunError as error:
         parser.error(str(error))
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
 if __name__ == "__main__":

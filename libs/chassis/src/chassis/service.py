@@ -27,6 +27,7 @@ from chassis.messaging.asyncapi.sockets import Socket
 from chassis.messaging.consuming.subscriptions import Subscriptions
 from chassis.operations.replays import Snapshot
 from chassis.process import Process
+from chassis.verification.declared import Verification
 from chassis.wiring import ServiceResources, ServiceSettings, open_service
 
 
@@ -76,6 +77,7 @@ class Service[R: ServiceResources]:
         snapshots: the present state that the worker can publish again, for ``slipway replay``.
         exports: what the service holds of a person, for the export of their own data. The chassis
             adds its own tables.
+        verification: what ``slipway verify`` compares with the service's events.
         urgent_topics: the topics that the relay publishes in a lane of their own, so that their
             messages never wait behind a backlog.
         sockets: the WebSockets of the API process, for the AsyncAPI document.
@@ -96,6 +98,7 @@ class Service[R: ServiceResources]:
     retention: Sequence[Retention] = ()
     snapshots: Sequence[Snapshot[R]] = ()
     exports: Sequence[Export[Any]] = ()
+    verification: Verification = field(default_factory=Verification)
     urgent_topics: Collection[str] = ()
     sockets: Sequence[Socket] = ()
     ended_sessions: type[SessionsEnded] | None = None

@@ -42,16 +42,29 @@ def _migrate(name: str) -> None:
     sys.stdout.write("The schema is at its newest revision\n")
 
 
+def _write_facts(service: Service[ServiceResources], rate: int) -> None:
+    """Write the facts that ``slipway verify`` joins, a line of JSON each, to standard output."""
+    # Nobody else needs these modules.
+    from chassis.verification.writing import FactsError, write_facts  # noqa: PLC0415 - see above
+
+    settings = load(service.worker.settings)
+    try:
+        write_facts(service.name, service.verification, settings, rate=rate, out=sys.stdout)
+    except FactsError as error:
+        sys.exit(f"facts: {error}")
+
+
 class CannotRunError(Exception):
     """The requested process can't be started."""
 
 
-def run(service: str, process: str) -> None:
+def run(service: str, process: str, *, rate: int) -> None:
     """Run a process of a service until it ends.
 
     Args:
         service: the service's name.
-        process: ``api``, ``worker`` or ``migrate``.
+        process: ``api``, ``worker``, ``migrate`` or ``facts``.
+        rate: how many rows and messages ``facts`` reads in a second, at most.
 
     Raises:
         CannotRunError: no installed package declares the service, or the working directory is not
@@ -64,4 +77,7 @@ def run(service: str, process: str) -> None:
         declared = load_service(service)
     except UnknownServiceError as error:
         raise CannotRunError(str(error)) from error
+    if process == "facts":
+        _write_facts(declared, rate)
+        return
     {"api": _serve_api, "worker": _run_worker}[process](declared)

@@ -16,6 +16,7 @@ from .faults import Faults
 from .job_checker import check_jobs
 from .job_kinds import Batched, Inside, Outside
 from .system import running_system
+from .verifying import verified
 from .writers import Writers
 
 # The test has its own deadlines, and may run for a long time.
@@ -103,12 +104,13 @@ async def test_no_fault_loses_doubles_or_inverts_an_event_or_a_job(tmp_path, tok
             f"{len(accounts.committed)} committed, {len(accounts.topic)} messages, "
             f"{len(accounts.effects)} effects, {len(accounts.parked)} parked for good"
         )
+        differing = await verified(system.reader)
         jobs = await system.jobs.history()
         say(
             f"{len(jobs.enqueues)} jobs enqueued, {len(jobs.rows)} in all, "
             f"{len(jobs.effects)} effects"
         )
-    found = [*check(accounts), *check_topic(receipts), *check_jobs(jobs)]
+    found = [*check(accounts), *check_topic(receipts), *check_jobs(jobs), *differing]
     findings = [*in_progress, *system.complaints, *map(str, found)]
     shown = "\n".join(findings[:SHOWN])
     assert not findings, f"CHAOS_SEED={seed}: {len(findings)} findings\n{shown}"

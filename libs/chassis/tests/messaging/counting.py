@@ -43,8 +43,9 @@ Table(
     Column("place", BigInteger, Identity(always=True), primary_key=True),
     Column("counter", Text, nullable=False),
     Column("number", BigInteger, nullable=False),
+    Column("event_id", Text),
 )
-_effects = table("effects", column("counter"), column("number"))
+_effects = table("effects", column("counter"), column("number"), column("event_id"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,8 @@ type Handler = Callable[[CounterRaised, Delivery[Any]], Awaitable[None]]
 async def record(event: CounterRaised, delivery: Delivery[Any]) -> None:
     """Store an event; this effect must happen once."""
     await delivery.unit.session.execute(
-        insert(_effects), {"counter": event.counter, "number": event.number}
+        insert(_effects),
+        {"counter": event.counter, "number": event.number, "event_id": delivery.message.id},
     )
 
 

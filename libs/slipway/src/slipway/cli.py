@@ -55,6 +55,7 @@ COMMANDS = {
     ),
     "jobs": Entry("slipway.operate.jobs:app", "Show, redrive and cancel durable jobs."),
     "audit": Entry("slipway.operate.audit:app", "Verify the seals of the audit logs."),
+    "verify": Entry("slipway.local.verify:app", "Compare the services' data with their events."),
     "replay": Entry("slipway.operate.replay:app", "Publish a service's present state again."),
 }
 

@@ -119,6 +119,17 @@ class TopicSettings(BrokerSettings):
     startup_wait: float = _wait()
 
 
+class DoctorSettings(TopicSettings):
+    """Settings of `slipway doctor --inside`."""
+
+    database_superuser_url: SecretStr = Field(
+        description="`postgresql://…` of a role that may read the catalogue and all schemas."
+    )
+    database_name: str = Field(
+        default="slipway", pattern="^[a-z][a-z0-9_]*$", description="The database of all services."
+    )
+
+
 class BootstrapSettings(_RolePasswords):
     """Settings of `slipway db bootstrap`."""
 

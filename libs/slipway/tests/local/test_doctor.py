@@ -1,7 +1,11 @@
 import socket
+import subprocess
+import sys
 
+from localservers.base import write_pid_file
 from localservers.ports import free_port
 from slipway.checks import Grade
+from slipway.local import doctor
 from slipway.local.doctor import machine_checks
 from slipway.local.ports import with_free_ports
 from slipway.local.status import Row, Status
@@ -46,3 +50,29 @@ def test_the_log_of_a_process_that_is_not_well_is_named(tmp_path):
     check = _checked(tmp_path, status)["orders"]
     assert (check.grade, check.found) == (Grade.FAULT, "draining")
     assert "orders.log" in check.mend
+
+
+def test_what_an_earlier_run_left_is_named(tmp_path):
+    assert _checked(tmp_path, _STOPPED)["leftovers"].grade is Grade.OK
+    run = tmp_path / "state" / "run"
+    run.mkdir(parents=True)
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        write_pid_file(run, "orders", process.pid)
+        check = _checked(tmp_path, _STOPPED)["leftovers"]
+    finally:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+    assert (check.grade, check.found) == (Grade.WARNING, "still run: orders")
+    assert _checked(tmp_path, _STOPPED)["leftovers"].grade is Grade.OK
+
+
+def test_each_machine_check_names_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor.resource, "getrlimit", lambda _: (16, 16))
+    monkeypatch.setattr(doctor, "_free_disk", lambda _: 1)
+    monkeypatch.setattr(doctor.sys, "version_info", (3, 9, 0))
+    checks = _checked(tmp_path, _STOPPED)
+    assert (checks["open files"].grade, checks["free disk"].grade) == (Grade.WARNING,) * 2
+    assert checks["Python"].grade is Grade.FAULT
+    assert all(checks[name].mend for name in ("open files", "free disk", "Python"))

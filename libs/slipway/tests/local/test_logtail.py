@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from slipway.local.logtail import tail
+from slipway.local.logtail import last_error, tail
 
 
 def test_json_lines_become_sentences(tmp_path: Path) -> None:
@@ -38,3 +38,18 @@ def test_without_a_log(tmp_path: Path) -> None:
     assert tail(tmp_path / "none") == "    (no log)"
     (tmp_path / "empty").touch()
     assert tail(tmp_path / "empty") == "    (empty)"
+
+
+def test_the_last_error_is_found_behind_other_lines(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    lines = [
+        json.dumps({"event": "first", "level": "error"}),
+        json.dumps({"event": "second", "level": "error", "timestamp": "noon", "n": 1}),
+        json.dumps({"event": "fine", "level": "info"}),
+        "plain words",
+    ]
+    log.write_text("\n".join(lines))
+    assert last_error(log) == "noon error: second n=1"
+    log.write_text("plain words")
+    assert last_error(log) is None
+    assert last_error(tmp_path / "none.log") is None

@@ -1,6 +1,7 @@
 """Status checks the processes in the record, and says `stopped` if their supervisor is gone."""
 
 import asyncio
+import io
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,8 +10,32 @@ import psutil
 import pytest
 from rich.console import Console
 
-from slipway.local.status import as_table, memory_pss, read_status
+from slipway.local.figures import Figures, figures_of
+from slipway.local.status import as_tables, memory_pss, read_status, read_status_at
 from slipway.state import Entry, Record, StateDirectory
+
+METRICS = """
+process_release{version="1.2.3"} 1
+outbox_backlog_rows 7
+outbox_oldest_row_age_seconds 3.5
+consumer_lag_messages{topic="a"} 2
+consumer_lag_messages{topic="b"} 3
+consumer_lag_seconds{topic="a"} 1
+consumer_lag_seconds{topic="b"} 9
+parked_messages{state="retrying"} 4
+parked_messages{state="dead"} 1
+parked_messages{state="unknown"} 1
+jobs_dead{queue="q"} 0
+gateway_upstream_breaker_state{service="orders"} 2
+gateway_upstream_breaker_state{service="users"} 0
+gateway_rate_limits_local 1
+# TYPE gateway_bulkhead_refusals_total counter
+gateway_bulkhead_refusals_total{bulkhead="log-in"} 5
+# TYPE http_server_request_duration_seconds histogram
+http_server_request_duration_seconds_bucket{le="+Inf",method="GET",route="/a",status="429"} 6
+http_server_request_duration_seconds_count{method="GET",route="/a",status="429"} 6
+http_server_request_duration_seconds_sum{method="GET",route="/a",status="429"} 1
+"""
 
 
 @pytest.fixture
@@ -27,6 +52,11 @@ async def port() -> AsyncIterator[int]:
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = await reader.readline()
+        if b"/metrics" in line:
+            text = METRICS.encode()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(text) + text)
+            writer.close()
+            return
         status = b"200 OK" if b"/ready" in line else b"503 Unavailable"
         body = refused if b"/ready/refused" in line else b"body"
         writer.write(b"HTTP/1.1 " + status + b"\r\nConnection: close\r\n\r\n" + body)
@@ -74,7 +104,7 @@ async def test_each_part_is_asked(state: StateDirectory, port: int) -> None:
     assert well.memory_pss_bytes > 1_000_000
     assert status.supervisor is not None
     console = Console(width=200, record=True, quiet=True)
-    console.print(as_table(status))
+    console.print(as_tables(status))
 
     well_only = status.model_copy(update={"processes": [well], "servers": status.servers[:1]})
     assert well_only.healthy
@@ -102,3 +132,30 @@ async def test_without_a_record_nothing_runs(state: StateDirectory) -> None:
 def test_the_memory_of_a_process_that_ended_is_unknown() -> None:
     assert memory_pss(None) is None
     assert memory_pss(2**22 - 1) is None
+
+
+async def test_processes_elsewhere_show_what_waits_and_what_was_refused(port: int) -> None:
+    address = f"http://127.0.0.1:{port}"
+    status = await read_status_at({"gateway": address, "gone": "http://127.0.0.1:1"})
+    gateway, gone = status.processes
+    assert gone.figures is None
+    assert not status.healthy
+    found = gateway.figures
+    assert found is not None
+    assert found.release == "1.2.3"
+    assert (found.outbox_rows, found.outbox_age_seconds) == (7, 3.5)
+    assert (found.lag_messages, found.lag_seconds) == (5, 9)
+    assert (found.parked, found.dead, found.dead_jobs) == (4, 2, 0)
+    assert found.breakers == {"orders": "open", "users": "closed"}
+    assert found.limiter_store == "local"
+    assert found.refusals == {"bulkhead log-in": 5, "rate limits (429)": 6}
+    console = Console(width=200, file=io.StringIO())
+    console.print(as_tables(status))
+    text = console.file.getvalue()
+    assert "7, 4 s" in text
+    assert "orders open" in text
+    assert "bulkhead log-in" in text
+
+
+def test_a_process_that_measures_nothing_has_no_figures() -> None:
+    assert figures_of("") == Figures()

@@ -7,7 +7,13 @@ from chassis.jobs import InsideJob, JobKinds, OutsideJob, Retry
 from chassis.jobs.retention import Retention
 from chassis.messaging import FailurePolicy, Subscription, Subscriptions
 from chassis.service import Composition, Service
+from chassis.verification.declared import Aggregate, Effect, Rows, Verification
 from chassis.wiring import ServiceResources
+from contracts.notifications import (
+    NotificationCreated,
+    NotificationDelivered,
+    NotificationFailed,
+)
 from contracts.orders import (
     OrderCancelled,
     OrderConfirmed,
@@ -71,7 +77,11 @@ from notifications.notifications.jobs import (
     tell_webhook_disabled,
 )
 from notifications.notifications.models import MarkAllRead
-from notifications.notifications.repository import NotificationRepository
+from notifications.notifications.repository import (
+    CAUSED_BY_ORDERS,
+    CAUSED_BY_USERS,
+    NotificationRepository,
+)
 from notifications.notifications.schemas import NotificationOut
 from notifications.notifications.subscribers import (
     on_order_cancelled,
@@ -88,8 +98,9 @@ from notifications.notifications.subscribers import (
 )
 from notifications.notifications.wiring import write_notifications
 from notifications.outcomes.jobs import prune_outcomes
+from notifications.outcomes.repository import UNLISTED, VERSIONS
 from notifications.preferences import routes as preferences
-from notifications.preferences.repository import PreferenceRepository
+from notifications.preferences.repository import MAY_HAVE_NONE, PreferenceRepository
 from notifications.preferences.schemas import ExportedPreferences
 from notifications.recipients.models import EraseUserData
 from notifications.recipients.repository import RecipientRepository
@@ -231,6 +242,44 @@ _EXPORTS: tuple[Export[ServiceResources], ...] = (
         read=lambda unit, _, person: DeliveryRepository(unit).each_of(person),
     ),
 )
+_VERIFICATION = Verification(
+    aggregates=[
+        Aggregate(
+            name="notification",
+            events=[NotificationCreated, NotificationDelivered, NotificationFailed],
+            rows=[Rows(sql=VERSIONS), Rows(sql=UNLISTED)],
+            excused=Rows(sql=MAY_HAVE_NONE),
+        )
+    ],
+    effects=[
+        Effect(
+            name="notification of an order",
+            of=[
+                OrderPlaced,
+                OrderConfirmed,
+                OrderShipped,
+                OrderDelivered,
+                OrderCancelled,
+                OrderRefunded,
+            ],
+            key=lambda event: str(event.customer_id),
+            rows=Rows(sql=CAUSED_BY_ORDERS, recent=True),
+            excused=Rows(sql=MAY_HAVE_NONE),
+        ),
+        Effect(
+            name="notification of a user",
+            of=[
+                UserEmailChanged,
+                UserPasswordChanged,
+                UserSecondFactorChanged,
+                UserApiKeyCreated,
+            ],
+            key=lambda event: str(event.user_id),
+            rows=Rows(sql=CAUSED_BY_USERS, recent=True),
+            excused=Rows(sql=MAY_HAVE_NONE),
+        ),
+    ],
+)
 
 SERVICE = Service(
     name="notifications",
@@ -253,6 +302,7 @@ SERVICE = Service(
     subscriptions=_SUBSCRIPTIONS,
     jobs=_JOBS,
     exports=_EXPORTS,
+    verification=_VERIFICATION,
     retention=[
         Retention(name="feed_entries", prune=prune_feed),
         Retention(name="announcements", prune=prune_announcements),

@@ -7,8 +7,20 @@ from chassis.jobs import JobKinds, OutsideJob, Schedule
 from chassis.messaging import Subscription, Subscriptions
 from chassis.operations.replays import Snapshot
 from chassis.service import Composition, Service, common_only
+from chassis.verification.declared import Aggregate, Rows, Verification
 from chassis.wiring import ServiceResources
-from contracts.orders import OrderSnapshot, ProductSnapshot
+from contracts.orders import (
+    OrderCancelled,
+    OrderConfirmed,
+    OrderDelivered,
+    OrderPlaced,
+    OrderRefunded,
+    OrderShipped,
+    OrderSnapshot,
+    ProductSnapshot,
+    ProductStockChanged,
+    ProductUpdated,
+)
 from contracts.users import (
     SessionRevoked,
     UserApiKeyCreated,
@@ -25,6 +37,7 @@ from contracts.users import (
     UserSnapshot,
 )
 from orders.catalog import routes as catalog
+from orders.catalog.repository import ADJUSTED, LEVELS
 from orders.catalog.wiring import products
 from orders.composition import open_resources
 from orders.customers.models import CloseAccountOrders
@@ -38,6 +51,7 @@ from orders.customers.subscribers import (
 from orders.documentation import DOCUMENTATION
 from orders.metadata import Base
 from orders.orders import routes as orders_routes
+from orders.orders.repository import RETURNED, SOLD, VERSIONS
 from orders.orders.wiring import orders
 from orders.resources import WorkerResources
 from orders.settings import OrdersSettings
@@ -104,6 +118,30 @@ _JOBS: JobKinds[WorkerResources] = JobKinds(
     ],
     schedules=[Schedule(arguments=CancelUnconfirmed(), every=timedelta(minutes=1))],
 )
+_VERIFICATION = Verification(
+    aggregates=[
+        Aggregate(
+            name="order",
+            events=[
+                OrderPlaced,
+                OrderConfirmed,
+                OrderShipped,
+                OrderDelivered,
+                OrderCancelled,
+                OrderRefunded,
+                OrderSnapshot,
+            ],
+            rows=[Rows(sql=VERSIONS)],
+        ),
+        Aggregate(
+            name="product",
+            events=[ProductStockChanged, ProductUpdated, ProductSnapshot],
+            rows=[Rows(sql=LEVELS)],
+            level=lambda event: event.stock,
+            causes=[Rows(sql=SOLD), Rows(sql=RETURNED), Rows(sql=ADJUSTED, recent=True)],
+        ),
+    ]
+)
 
 SERVICE = Service(
     name="orders",
@@ -118,5 +156,6 @@ SERVICE = Service(
     jobs=_JOBS,
     snapshots=_SNAPSHOTS,
     exports=_EXPORTS,
+    verification=_VERIFICATION,
     ended_sessions=SessionRevoked,
 )

@@ -7,10 +7,25 @@ from chassis.jobs import InsideJob, JobKinds
 from chassis.jobs.retention import Retention
 from chassis.operations.replays import Snapshot
 from chassis.service import Composition, Service, common_only
+from chassis.verification.declared import Aggregate, Rows, Verification
 from chassis.wiring import ServiceResources, ServiceSettings
-from contracts.users import SessionRevoked, UserSnapshot
+from contracts.users import (
+    SessionRevoked,
+    UserApiKeyCreated,
+    UserDeactivated,
+    UserDeleted,
+    UserEmailChanged,
+    UserEmailVerified,
+    UserPasswordChanged,
+    UserProfileUpdated,
+    UserReactivated,
+    UserRegistered,
+    UserRolesChanged,
+    UserSecondFactorChanged,
+    UserSnapshot,
+)
 from users.accounts import routes as accounts
-from users.accounts.repository import AccountRepository
+from users.accounts.repository import VERSIONS, AccountRepository
 from users.accounts.schemas import User
 from users.accounts.service import account_export, account_snapshots, mail_request_export
 from users.api_keys import routes as api_keys
@@ -123,6 +138,29 @@ _JOBS: JobKinds[ServiceResources] = JobKinds(
         InsideJob(MailPasswordReset, mail_password_reset),
     ],
 )
+_VERIFICATION = Verification(
+    aggregates=[
+        Aggregate(
+            name="account",
+            events=[
+                UserRegistered,
+                UserEmailVerified,
+                UserProfileUpdated,
+                UserEmailChanged,
+                UserPasswordChanged,
+                UserSecondFactorChanged,
+                UserApiKeyCreated,
+                UserRolesChanged,
+                UserDeactivated,
+                UserReactivated,
+                UserDeleted,
+                UserSnapshot,
+            ],
+            rows=[Rows(sql=VERSIONS)],
+            ended_by=[UserDeleted],
+        )
+    ]
+)
 
 SERVICE = Service(
     name="users",
@@ -150,6 +188,7 @@ SERVICE = Service(
     retention=_RETENTION,
     snapshots=_SNAPSHOTS,
     exports=_EXPORTS,
+    verification=_VERIFICATION,
     urgent_topics=URGENT_TOPICS,
     ended_sessions=SessionRevoked,
 )

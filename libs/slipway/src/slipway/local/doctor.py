@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 
+from localservers.base import leftover
 from localservers.ports import can_bind, owner
 from slipway.checks import Check, Grade
 from slipway.local.status import Status
@@ -17,6 +18,7 @@ _PYTHON = (3, 12)
 _DISK_BYTES = 2 * 1024**3
 _MEMORY_BYTES = 2 * 1024**3
 _FILES = 1024
+_PID_FILE = ".pid.json"
 _GIBIBYTE = 1024**3
 
 
@@ -34,6 +36,7 @@ def machine_checks(settings: SlipwaySettings, state: Path, status: Status) -> It
         "available memory", psutil.virtual_memory().available, _MEMORY_BYTES, "End other programs"
     )
     yield _open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    yield _leftovers(state, status)
     yield from _running(status) if status.state != "stopped" else _ports(settings)
 
 
@@ -62,6 +65,19 @@ def _open_files(limit: int) -> Check:
         return Check("open files", Grade.OK, "unlimited" if limit < 0 else str(limit))
     mend = f"Raise the limit in the shell: `ulimit -n {_FILES}`. Each connection takes a file."
     return Check("open files", Grade.WARNING, str(limit), mend)
+
+
+def _leftovers(state: Path, status: Status) -> Check:
+    """Return the check for processes that outlived the system which started them."""
+    if status.state != "stopped":
+        return Check("leftovers", Grade.OK, "a system runs")
+    run = state / "run"
+    names = [file.name.removesuffix(_PID_FILE) for file in run.glob(f"*{_PID_FILE}")]
+    alive = sorted(name for name in names if leftover(run, name) is not None)
+    if not alive:
+        return Check("leftovers", Grade.OK, "none of an earlier run")
+    mend = "`slipway up` ends them before it starts its own."
+    return Check("leftovers", Grade.WARNING, f"still run: {', '.join(alive)}", mend)
 
 
 def _running(status: Status) -> Iterator[Check]:

@@ -2,8 +2,10 @@
 
 import json
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from typing import Annotated
+from urllib.parse import urlsplit, urlunsplit
 
 import typer
 from rich.console import Console
@@ -11,16 +13,21 @@ from rich.markup import escape
 from rich.table import Table
 
 from chassis.settings import load
+from contracts import TOPICS
 from slipway.checks import Check, Grade
 from slipway.errors import SlipwayError
 from slipway.guard import guard, run
+from slipway.local.inside import inside_checks
 from slipway.local.mail import find_mail, mail_directory, read_mails
 from slipway.local.plan import needs_servers
-from slipway.local.status import as_table, read_status
+from slipway.local.status import Status, as_tables, read_status, read_status_at
 from slipway.local.tree import as_tree, read_trace
+from slipway.operate.database import Database
 from slipway.operate.deployment import deployment_checks
-from slipway.place import state_directory
-from slipway.settings import SlipwaySettings
+from slipway.operate.topics import Topics
+from slipway.place import repository_root, state_directory
+from slipway.services import SERVICES, role_names
+from slipway.settings import HOST, DoctorSettings, SlipwaySettings
 
 status_app = typer.Typer(add_completion=False)
 mail_app = typer.Typer(add_completion=False)
@@ -28,23 +35,60 @@ trace_app = typer.Typer(add_completion=False)
 doctor_app = typer.Typer(add_completion=False)
 
 _console = Console()
+_WATCH_SECONDS = 2.0
 _COLORS = {Grade.OK: "green", Grade.WARNING: "yellow", Grade.FAULT: "red"}
 
 
 @status_app.command()
 def status(
-    *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False
+    *,
+    at: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A process elsewhere: NAME=http://host:port of its internal port; may be repeated."
+        ),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it every two seconds, until Ctrl-C.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Show what runs: pid, health, address and memory. Exit status 1 unless all is well."""
-    found = run(read_status(state_directory()))
+    """Show what runs, what waits, what failed and what was refused.
+
+    Exit status 1 unless all is healthy.
+    """
+    addresses = guard(lambda: _addresses(at or []))
+    state = None if addresses else state_directory()
+
+    def read() -> Status:
+        return run(read_status_at(addresses) if state is None else read_status(state))
+
+    found = read()
+    while watch and found.state != "stopped":
+        _console.clear()
+        _console.print(as_tables(found))
+        time.sleep(_WATCH_SECONDS)
+        found = read()
     if as_json:
         sys.stdout.write(found.model_dump_json(indent=2) + "\n")
     elif found.state == "stopped":
         _console.print("No system runs here: `slipway up` starts one.")
     else:
-        _console.print(as_table(found))
+        _console.print(as_tables(found))
     if not found.healthy:
         raise typer.Exit(1)
+
+
+def _addresses(texts: Iterable[str]) -> dict[str, str]:
+    """Return addresses by name, from NAME=ADDRESS."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, _, address = text.partition("=")
+        if not name or not address.startswith(("http://", "https://")):
+            message = f"--at {text} is not valid. Write NAME=http://host:port."
+            raise SlipwayError(message)
+        found[name] = address
+    return found
 
 
 @mail_app.command()
@@ -106,9 +150,17 @@ def doctor(
     url: Annotated[
         str | None, typer.Option(help="Check a deployment in place of this machine: its gateway.")
     ] = None,
+    inside: Annotated[
+        bool,
+        typer.Option(
+            "--inside",
+            help="Check a deployment's topics, roles and migrations: reads KAFKA_BOOTSTRAP_SERVERS "
+            "and DATABASE_SUPERUSER_URL.",
+        ),
+    ] = False,
 ) -> None:
     """Check for what commonly goes wrong, and say how to mend it. Exit status 1 after a fault."""
-    checks = list(_machine() if url is None else run(deployment_checks(url)))
+    checks = list(_checks(url, inside=inside))
     table = Table("check", "result", "found", "what to do")
     for check in checks:
         color = _COLORS[check.grade]
@@ -120,12 +172,44 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _machine() -> Iterable[Check]:
-    """Return the checks of this machine."""
+def _checks(url: str | None, *, inside: bool) -> Iterator[Check]:
+    if url is not None:
+        yield from run(deployment_checks(url))
+    if inside:
+        yield from _deployment_inside()
+    if url is None and not inside:
+        yield from _machine()
+
+
+def _machine() -> Iterator[Check]:
+    """Yield the checks of this machine, and those of the system that runs on it from inside."""
     with needs_servers():
         from slipway.local.doctor import machine_checks  # noqa: PLC0415  # needs the extra `local`
-    state = state_directory()
-    return machine_checks(load(SlipwaySettings), state.path, run(read_status(state)))
+    state, settings = state_directory(), load(SlipwaySettings)
+    found = run(read_status(state))
+    yield from machine_checks(settings, state.path, found)
+    if found.state == "running":
+        database = Database(
+            superuser_url=f"postgresql://{HOST}:{settings.postgres_port}",
+            name="slipway",
+            passwords=state.passwords(role_names()),
+        )
+        checks = inside_checks(
+            urls={service: database.owner_url(service) for service in SERVICES},
+            topics=guard(lambda: Topics.of(settings, TOPICS)),
+            root=repository_root(),
+            key_file=state.keys / "signing.jwks.json",
+        )
+        yield from run(checks)
+
+
+def _deployment_inside() -> list[Check]:
+    settings = load(DoctorSettings)
+    place = urlsplit(settings.database_superuser_url.get_secret_value())
+    url = urlunsplit(place._replace(path=f"/{settings.database_name}"))
+    topics = guard(lambda: Topics.of(settings, TOPICS))
+    checks = inside_checks(urls=dict.fromkeys(SERVICES, url), topics=topics, root=repository_root())
+    return run(checks)
 
 
 def _traces_url() -> str:

@@ -7,6 +7,7 @@ from typing import Any
 _LINES = 15
 _BYTES = 256 * 1024  # one line may hold a long stack trace
 _WIDTH = 400
+_ERRORS = ("error", "critical")
 _SKIPPED = {"timestamp", "level", "event", "exception", "logger", "process", "trace_id", "span_id"}
 
 
@@ -28,6 +29,18 @@ def tail(path: Path, lines: int = _LINES) -> str:
         return "    (no log)"
     found = last_lines(path)[-lines:]
     return "\n".join(f"    {_readable(line)[:_WIDTH]}" for line in found) or "    (empty)"
+
+
+def last_error(path: Path) -> str | None:
+    """Return the newest line with an error at the end of a log, with its time, as a sentence."""
+    for line in reversed(last_lines(path)):
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and entry.get("level") in _ERRORS:
+            return f"{entry.get('timestamp', '')} {_readable(line)}".strip()[:_WIDTH]
+    return None
 
 
 def _readable(line: str) -> str:

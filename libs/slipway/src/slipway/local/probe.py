@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 _SECONDS = 3.0
-_BYTES = 4096
+_BYTES = 64 * 1024
 _OK = 200
 
 
@@ -37,25 +37,35 @@ class Answer:
 
 async def probe(url: str) -> Answer:
     """Return the result of a GET of the probe's URL."""
-    parts = urlsplit(url)
-    request = f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n"
     try:
-        async with asyncio.timeout(_SECONDS):
-            reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-            try:
-                writer.write(request.encode())
-                raw = await reader.read(_BYTES)
-                while chunk := await reader.read(_BYTES):
-                    raw += chunk
-            finally:
-                writer.close()
-                with contextlib.suppress(OSError):
-                    await writer.wait_closed()
-        head, _, body = raw.decode(errors="replace").partition("\r\n\r\n")
-        status = int(head.split(maxsplit=2)[1])
+        status, body = await get(url)
     except (OSError, LookupError, ValueError) as error:  # a time-out is an OSError, too
         return Answer(None, f"{url}: {type(error).__name__}")
     return Answer(status, f"{url} answered {status} {body[:200]}", _troubles(body))
+
+
+async def get(url: str) -> tuple[int, str]:
+    """Return status and body of the response to a GET.
+
+    Raises:
+        OSError: the process does not respond.
+        LookupError, ValueError: the response is not HTTP.
+    """
+    parts = urlsplit(url)
+    request = f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n"
+    async with asyncio.timeout(_SECONDS):
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        try:
+            writer.write(request.encode())
+            raw = await reader.read(_BYTES)
+            while chunk := await reader.read(_BYTES):
+                raw += chunk
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+    head, _, body = raw.decode(errors="replace").partition("\r\n\r\n")
+    return int(head.split(maxsplit=2)[1]), body
 
 
 def _troubles(body: str) -> tuple[str, ...]:

@@ -1,28 +1,43 @@
 """What runs, and whether it is healthy: read from the state directory and from each process."""
 
 import asyncio
+from collections.abc import Iterable, Mapping
 from typing import Literal
 from urllib.parse import urlsplit
 
 import psutil
 from pydantic import BaseModel, Field
+from rich.console import Group
+from rich.markup import escape
 from rich.table import Table
 
+from slipway.local.figures import Figures, read_figures
+from slipway.local.logtail import last_error
 from slipway.local.probe import probe
 from slipway.state import Entry, Record, StateDirectory
 
 OK = "ok"
+_READY_PATH = "/healthz/ready"
+_SHOWN_CHARACTERS = 80
 _MEBIBYTE = 1024 * 1024
 
 
 class Row(BaseModel):
-    """One process or server; `memory_pss_bytes` counts shared pages by share, children included."""
+    """One process or server.
+
+    Attributes:
+        memory_pss_bytes: counts shared pages by share, children included; None if it is elsewhere.
+        figures: of a process; None if it has no metrics, or does not respond.
+        last_error: the newest line of its log with an error, if the log is here.
+    """
 
     name: str
     pid: int | None
     health: str
     address: str
     memory_pss_bytes: int | None
+    figures: Figures | None = None
+    last_error: str | None = None
 
 
 class Status(BaseModel):
@@ -46,8 +61,8 @@ async def read_status(state: StateDirectory) -> Status:
     if record is None or not record.alive:
         return Status(state="stopped")
     processes, servers = await asyncio.gather(
-        asyncio.gather(*(_row(entry) for entry in record.processes)),
-        asyncio.gather(*(_row(entry) for entry in record.servers)),
+        asyncio.gather(*(_row(entry, state) for entry in record.processes)),
+        asyncio.gather(*(_row(entry, state) for entry in record.servers)),
     )
     return Status(
         state="running" if record.ready else "starting",
@@ -57,14 +72,34 @@ async def read_status(state: StateDirectory) -> Status:
     )
 
 
-async def _row(entry: Entry) -> Row:
-    if entry.pid is None:
+async def read_status_at(addresses: Mapping[str, str]) -> Status:
+    """Return the status of processes elsewhere.
+
+    Args:
+        addresses: of their internal ports, by a name for each: ``http://host:port``.
+    """
+    entries = [
+        Entry(name=name, pid=None, address=address, ready_url=address.rstrip("/") + _READY_PATH)
+        for name, address in addresses.items()
+    ]
+    rows = await asyncio.gather(*(_row(entry, None) for entry in entries))
+    return Status(state="running", processes=rows)
+
+
+async def _row(entry: Entry, state: StateDirectory | None) -> Row:
+    """Return the row of a process or server; `state` is None if it is elsewhere."""
+    figures = error = None
+    if entry.pid is None and state is not None:
         health = "not running"
     elif entry.ready_url is not None:
-        answer = await probe(entry.ready_url)
+        answer, figures = await asyncio.gather(
+            probe(entry.ready_url), read_figures(entry.ready_url.removesuffix(_READY_PATH))
+        )
         health = ("; ".join(answer.troubles) or OK) if answer.well else answer.text
     else:
         health = await _reach(entry.address)
+    if state is not None:
+        error = await asyncio.to_thread(last_error, state.logs / f"{entry.name}.log")
     memory = await asyncio.to_thread(memory_pss, entry.pid)
     return Row(
         name=entry.name,
@@ -72,6 +107,8 @@ async def _row(entry: Entry) -> Row:
         health=health,
         address=entry.address,
         memory_pss_bytes=memory,
+        figures=figures,
+        last_error=error,
     )
 
 
@@ -112,18 +149,75 @@ def _pss(process: psutil.Process) -> int:
     return pss
 
 
-def as_table(status: Status) -> Table:
-    """Return the status as a table."""
-    table = Table("name", "pid", "health", "address", "memory")
+def as_tables(status: Status) -> Group:
+    """Return the status as tables: what runs, what waits, and what was refused."""
+    parts = [_what_runs(status)]
+    rows = [row for row in status.processes if row.figures is not None]
+    if rows:
+        parts.append(_what_waits(rows))
+    refusals = {
+        (row.name, limit): number
+        for row in rows
+        if row.figures is not None
+        for limit, number in row.figures.refusals.items()
+    }
+    if refusals:
+        table = Table("process", "limit", "refused since its start")
+        for (name, limit), number in refusals.items():
+            table.add_row(name, limit, str(number))
+        parts.append(table)
+    return Group(*parts)
+
+
+def _what_runs(status: Status) -> Table:
+    table = Table("name", "release", "pid", "health", "address", "memory", "last error")
     total = 0
     own = [status.supervisor] if status.supervisor is not None else []
     for row in [*own, *status.processes, *status.servers]:
         memory = row.memory_pss_bytes or 0
         total += memory
-        table.add_row(row.name, str(row.pid or ""), row.health, row.address, _megabytes(memory))
+        release = row.figures.release if row.figures is not None else None
+        error = (row.last_error or "")[:_SHOWN_CHARACTERS]
+        table.add_row(
+            row.name,
+            release or "",
+            str(row.pid or ""),
+            row.health,
+            row.address,
+            _megabytes(memory),
+            escape(error),
+        )
     table.add_section()
-    table.add_row("in all", "", "", "", _megabytes(total))
+    table.add_row("in all", "", "", "", "", _megabytes(total), "")
     return table
+
+
+def _what_waits(rows: Iterable[Row]) -> Table:
+    table = Table("process", "outbox", "lag", "parked", "dead", "dead jobs", "breakers", "limiter")
+    for row in rows:
+        found = row.figures
+        if found is not None and found.model_dump(exclude_defaults=True, exclude={"release"}):
+            table.add_row(
+                row.name,
+                _waiting(found.outbox_rows, found.outbox_age_seconds),
+                _waiting(found.lag_messages, found.lag_seconds),
+                _number(found.parked),
+                _number(found.dead),
+                _number(found.dead_jobs),
+                ", ".join(f"{name} {state}" for name, state in found.breakers.items()),
+                found.limiter_store or "",
+            )
+    return table
+
+
+def _waiting(count: int | None, seconds: float | None) -> str:
+    if count is None:
+        return ""
+    return f"{count}, {seconds:.0f} s" if count and seconds is not None else str(count)
+
+
+def _number(count: int | None) -> str:
+    return "" if count is None else str(count)
 
 
 def _megabytes(size: int) -> str:

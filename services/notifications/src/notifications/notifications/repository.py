@@ -98,6 +98,16 @@ _ERASE = """
     ))
 """
 
+_CAUSED = """
+    SELECT id AS position, CASE WHEN type LIKE '{types}' THEN user_id::text END AS key,
+        source_event_id AS event_id, created_at AS at
+    FROM notifications WHERE id > $1 ORDER BY id LIMIT $2
+"""
+CAUSED_BY_ORDERS = _CAUSED.replace("{types}", "order.%")
+"""Each notification of an order's event, with the id of that event, for ``slipway verify``."""
+CAUSED_BY_USERS = _CAUSED.replace("{types}", "user.%")
+"""Likewise of an account's events."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:

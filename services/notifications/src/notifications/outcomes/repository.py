@@ -35,6 +35,21 @@ _ERASE = """
 """
 _prune = rows_older_than(OUTCOMES_KEPT, "outcomes", "created_at")
 
+VERSIONS = """
+    SELECT n.id AS position, n.user_id::text AS key, n.id::text AS subject,
+        1 + coalesce(o.announced, 0) AS version, n.created_at AS changed_at
+    FROM notifications AS n LEFT JOIN outcomes AS o ON o.notification_id = n.id
+    WHERE n.id > $1 ORDER BY n.id LIMIT $2
+"""
+"""Each notification with the number of its events, for ``slipway verify``."""
+
+UNLISTED = """
+    SELECT notification_id AS position, user_id::text AS key, notification_id::text AS subject,
+        announced AS version, created_at AS changed_at
+    FROM outcomes WHERE NOT listed AND notification_id > $1 ORDER BY notification_id LIMIT $2
+"""
+"""Those that are in no list, and so have no row but the count of their outcomes."""
+
 
 class OutcomeRepository:
     """Reads and writes the counts of outcomes in one transaction."""

@@ -28,6 +28,18 @@ WANTED = """
 Its part ``draft`` has the columns user_id, category and channels (text[]). The part ``wanted`` has
 its rows with the column ``wanted``: those of ``channels`` that the user has not switched off.
 """
+MAY_HAVE_NONE = """
+    SELECT user_id AS position, CASE
+        WHEN is_closed OR muted <> '{}' OR updated_at > now() - interval '4 days'
+        THEN user_id::text
+    END AS key
+    FROM preferences WHERE user_id > $1 ORDER BY user_id LIMIT $2
+"""
+"""The users for whom an event may make no notification, for ``slipway verify``.
+
+Their accounts were deleted, or they have switched channels off. Who changed preferences while the
+topics kept the event may have had others when it came.
+"""
 _FIND = "SELECT muted, locale, version, is_closed FROM preferences WHERE user_id = $1"
 # The change of nothing locks the row, also one that another transaction has just inserted.
 _LOCK = """

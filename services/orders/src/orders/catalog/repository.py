@@ -66,6 +66,20 @@ _RELEASE = """
     RETURNING p.id AS product_id, p.sku, p.stock, p.version
 """
 
+LEVELS = """
+    SELECT id AS position, id::text AS key, id::text AS subject, version, stock AS level,
+        updated_at AS changed_at
+    FROM products WHERE id > $1 ORDER BY id LIMIT $2
+"""
+"""Each product with its version and stock, for ``slipway verify``."""
+
+ADJUSTED = """
+    SELECT id AS position, product_id::text AS key, product_id::text AS subject, delta,
+        created_at AS at
+    FROM stock_adjustments WHERE id > $1 ORDER BY id LIMIT $2
+"""
+"""What people added to the stock of products, for ``slipway verify``."""
+
 
 class _Changes(ProductChanges, total=False):
     stock: int

@@ -12,7 +12,7 @@ from sqlalchemy.orm import selectinload
 from chassis.actor import Actor
 from chassis.database.unit import Unit
 from chassis.paging import ListOrder, PageRequest, PageRows, TimePosition, locked_rows
-from orders.orders.models import Order, OrderRecord, OrderStatus
+from orders.orders.models import TRANSITIONS, Order, OrderRecord, OrderStatus
 
 _NEWEST_FIRST = ListOrder(TimePosition, Order.created_at, Order.id, descending=True)
 
@@ -44,6 +44,33 @@ _INSERT_HISTORY = """
         updated_at)
     VALUES ($1, $2, $3, $4, $5, $6, $6)
 """
+
+_RETURNING = ", ".join(f"'{rule.target}'" for rule in TRANSITIONS.values() if rule.returns_stock)
+
+VERSIONS = """
+    SELECT id AS position, id::text AS key, id::text AS subject, version, updated_at AS changed_at
+    FROM orders WHERE id > $1 ORDER BY id LIMIT $2
+"""
+"""Each order with its version, for ``slipway verify``."""
+
+SOLD = """
+    SELECT o.id AS position, l.product_id::text AS key, l.product_id::text AS subject,
+        -l.quantity AS delta, o.created_at AS at
+    FROM (SELECT id, created_at FROM orders WHERE id > $1 ORDER BY id LIMIT $2) AS o
+    LEFT JOIN order_lines AS l ON l.order_id = o.id
+    ORDER BY o.id
+"""
+"""What each order took from the stock of products, for ``slipway verify``."""
+
+RETURNED = f"""
+    SELECT o.id AS position, l.product_id::text AS key, l.product_id::text AS subject,
+        l.quantity AS delta, h.created_at AS at
+    FROM (SELECT id FROM orders WHERE id > $1 ORDER BY id LIMIT $2) AS o
+    LEFT JOIN order_history AS h ON h.order_id = o.id AND h.status IN ({_RETURNING})
+    LEFT JOIN order_lines AS l ON l.order_id = h.order_id
+    ORDER BY o.id
+"""  # noqa: S608 - of constants
+"""What each cancelled order gave back to the stock of products, for ``slipway verify``."""
 
 
 class OrderRepository:

@@ -53,6 +53,14 @@ class AccountFilter:
     created_before: datetime | None = None
 
 
+# A new hash of the same password sets `updated_at`, and has no event.
+VERSIONS = """
+    SELECT id AS position, id::text AS key, id::text AS subject, version, created_at AS changed_at
+    FROM users WHERE id > $1 ORDER BY id LIMIT $2
+"""
+"""Each account with its version, for ``slipway verify``."""
+
+
 class _Changes(TypedDict, total=False):
     full_name: str
     roles: list[str]

@@ -1,0 +1,127 @@
+"""Reads a part of a topic with the principal of the service, and leaves no trace in Kafka."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from chassis.messaging.clients import start, stopping
+from chassis.messaging.connection import KafkaConnection
+from chassis.verification.pace import Pace
+
+PAGE = 500
+_ANSWER_SECONDS = 20.0
+_POLL_MS = 1000
+
+type Offsets = Mapping[TopicPartition, int]
+
+
+class Topics(Protocol):
+    """What is read of topics."""
+
+    async def starts(self, topic: str) -> Offsets:
+        """Return the oldest offset of each partition."""
+
+    async def ends(self, topic: str) -> Offsets:
+        """Return the offset after the newest message of each partition."""
+
+    async def committed(self, topic: str) -> Offsets:
+        """Return the committed offset of the service's group in each partition; 0 without one."""
+
+    def read(self, begins: Offsets, ends: Offsets) -> AsyncIterator[Sequence[ConsumerRecord]]:
+        """Yield the messages from `begins` to before `ends`, a page at a time."""
+
+
+class TopicReader:
+    """Reads topics from one offset to another. It joins no group, and commits nothing.
+
+    Args:
+        client: a started client, with the id of the service's group.
+        kafka: how to connect, for the prefix of topics.
+        pace: how fast to read.
+    """
+
+    def __init__(self, client: AIOKafkaConsumer, *, kafka: KafkaConnection, pace: Pace) -> None:
+        self._client = client
+        self._prefix = kafka.topic_prefix
+        self._pace = pace
+
+    async def starts(self, topic: str) -> Offsets:
+        """Return the oldest offset of each partition."""
+        found: Offsets = await self._client.beginning_offsets(await self._partitions(topic))
+        return found
+
+    async def ends(self, topic: str) -> Offsets:
+        """Return the offset after the newest message of each partition."""
+        found: Offsets = await self._client.end_offsets(await self._partitions(topic))
+        return found
+
+    async def committed(self, topic: str) -> Offsets:
+        """Return the committed offset of the service's group in each partition; 0 without one."""
+        partitions = await self._partitions(topic)
+        offsets = [await self._client.committed(one) for one in partitions]
+        return {one: offset or 0 for one, offset in zip(partitions, offsets, strict=True)}
+
+    async def read(self, begins: Offsets, ends: Offsets) -> AsyncIterator[Sequence[ConsumerRecord]]:
+        """Yield the messages from `begins` to before `ends`, a page at a time.
+
+        What retention deletes at the same time is left out.
+        """
+        left = {one for one, end in ends.items() if begins[one] < end}
+        if not left:
+            return
+        self._client.assign(list(left))
+        # Retention may have passed them: such an offset would be out of range.
+        oldest = await self._client.beginning_offsets(list(left))
+        for one in left:
+            self._client.seek(one, max(begins[one], oldest[one]))
+        while left := await self._unread(left, ends):
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                found = await self._client.getmany(*left, timeout_ms=_POLL_MS, max_records=PAGE)
+            records = [
+                record
+                for one, several in found.items()
+                for record in several
+                if record.offset < ends[one]
+            ]
+            if records:
+                yield records
+            await self._pace.read(sum(map(len, found.values())))
+        self._client.unsubscribe()
+
+    async def _unread(
+        self, partitions: Iterable[TopicPartition], ends: Offsets
+    ) -> set[TopicPartition]:
+        return {one for one in partitions if await self._client.position(one) < ends[one]}
+
+    async def _partitions(self, topic: str) -> list[TopicPartition]:
+        whole = self._prefix + topic
+        # This request makes the client load the metadata of a topic that it does not know yet.
+        await self._client.beginning_offsets([TopicPartition(whole, 0)])
+        numbers = self._client.partitions_for_topic(whole) or ()
+        return [TopicPartition(whole, number) for number in sorted(numbers)]
+
+
+@asynccontextmanager
+async def topic_reader(
+    kafka: KafkaConnection, *, service: str, pace: Pace
+) -> AsyncIterator[TopicReader]:
+    """Connect to Kafka as a service.
+
+    Raises:
+        aiokafka.errors.KafkaError: no broker responds, or the broker refuses this client.
+    """
+    client = AIOKafkaConsumer(
+        **kafka.options,
+        group_id=kafka.topic_prefix + service,  # only to read the group's committed offsets
+        client_id=f"{service}-verification",
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+    )
+    async with stopping(client):
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            await start(client)
+        yield TopicReader(client, kafka=kafka, pace=pace)
