@@ -28,6 +28,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from chassis.certificates import certificate_files, register_certificates
 from chassis.connections import ConnectionBound, raise_descriptor_limit
 from chassis.health import Health, health_routes
 from chassis.loop_delay import LoopDelay
@@ -85,6 +86,7 @@ class Process:
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
         self._loop_delay = LoopDelay(self.registry)
+        register_certificates(certificate_files(settings), self.registry)
         self.stopping = asyncio.Event()
         self.failure: BaseException | None = None
         self._running: set[asyncio.Task[None]] = set()
