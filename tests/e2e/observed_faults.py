@@ -91,6 +91,12 @@ async def poison(system: System) -> AsyncIterator[None]:
     await producer.send_and_wait("slipway.orders", b"{}", key=b"poison", headers=[])
     await producer.stop()
     yield
+    # Under load the log-in may be refused with 503: an operator repeats it too.
+    await until(lambda: dead_letters_discarded(system), seconds=CLEAR_SECONDS)
+
+
+async def dead_letters_discarded(system: System) -> bool:
+    """Discard what is dead with the operator's command; return whether that succeeded."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "slipway", "dead-letters", "discard", "--service", "notifications"),
         *("--state", "dead", "--reason", "a test's poison", "--login", "admin@example.com"),
@@ -100,7 +106,8 @@ async def poison(system: System) -> AsyncIterator[None]:
         stderr=asyncio.subprocess.STDOUT,
     )
     out, _ = await process.communicate(f"{DEMO_PASSWORD}\n".encode())
-    assert process.returncode == 0, out.decode()
+    print(f"  {out.decode().splitlines()[-1]}")
+    return process.returncode == 0
 
 
 @asynccontextmanager
