@@ -181,6 +181,10 @@ alerts-check: ## Check the Prometheus rules, and test that each alert fires when
 observe: .venv/.synced ## Watch the system with Debian's Prometheus under load: every dashboard has data, no alert fires
 	@$(RUN)/python -m monitoring.observe
 
+.PHONY: observe-faults
+observe-faults: .venv/.synced ## Break servers and processes; the right alerts must fire and end (many minutes)
+	@$(RUN)/pytest -q -s -p no:cacheprovider --timeout 1200 tests/e2e/observed_faults.py $(PYTEST_ARGS)
+
 .PHONY: browser-check
 browser-check: .venv/.synced ## Run the browser example and passkeys in Chromium, which must be installed
 	@command -v chromium >/dev/null || { echo "chromium is missing: sudo apt-get install chromium" >&2; exit 1; }

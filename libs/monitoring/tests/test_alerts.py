@@ -14,7 +14,11 @@ _ALERTS = {alert.name: alert for alert in all_alerts()}
 def _anchors(page: Path) -> set[str]:
     """Return the anchors that GitHub gives the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return {_anchor(heading) for heading in headings}
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def test_each_alert_has_a_name_of_its_own():
@@ -25,6 +29,17 @@ def test_each_alert_has_a_name_of_its_own():
 def test_the_runbook_of_an_alert_exists(name):
     file, _, anchor = _ALERTS[name].runbook.partition("#")
     assert anchor in _anchors(_ROOT / "docs" / "runbooks" / file)
+
+
+@pytest.mark.parametrize("name", sorted(_ALERTS))
+def test_the_runbook_of_an_alert_says_what_whoever_is_woken_asks(name):
+    file, _, anchor = _ALERTS[name].runbook.partition("#")
+    text = (_ROOT / "docs" / "runbooks" / file).read_text(encoding="utf-8")
+    sections = re.split(r"^(?=#+ )", text, flags=re.MULTILINE)
+    (section,) = [one for one in sections if _anchor(one.partition("\n")[0].lstrip("# ")) == anchor]
+    for question in ("Symptom", "Users", "See", "Over"):
+        assert f"**{question}" in section, question
+    assert "**Do.**" in section or "**See and do.**" in section
 
 
 @pytest.mark.parametrize("name", sorted(_ALERTS))

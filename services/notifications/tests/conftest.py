@@ -31,7 +31,8 @@ from contracts import Event
 from contracts.orders import OrderPlaced
 from notifications.declaration import SERVICE
 from notifications.dispatch.wiring import WorkerResources
-from notifications.feed.service import Connections, FeedMetrics
+from notifications.feed.models import FeedMetrics
+from notifications.feed.service import Connections
 from notifications.kinds.wiring import SCOPE
 from notifications.settings import NotificationsSettings
 from testkit.messages import record_of

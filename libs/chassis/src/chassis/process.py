@@ -35,6 +35,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from chassis.certificates import certificate_files, register_certificates
 from chassis.connections import ConnectionBound, raise_descriptor_limit
 from chassis.health import Health, health_routes
 from chassis.loop_delay import LoopDelay
@@ -100,6 +101,7 @@ class Process:
         )
         release.labels(_RELEASE).set(1)
         self._loop_delay = LoopDelay(self.registry)
+        register_certificates(certificate_files(settings), self.registry)
         self.stopping = asyncio.Event()
         self.failure: BaseException | None = None
         self._running: set[asyncio.Task[None]] = set()

@@ -1,12 +1,14 @@
 """Key rotation: which key signs while the key files change under a running process."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
 from joserfc.jwk import ECKey
+from prometheus_client import CollectorRegistry
 
-from chassis.auth.keys import KeyFileError, PublicHalf, PublicKeys, write_key_set
+from chassis.auth.keys import KeyFileError, PublicHalf, PublicKeys, generate_key, write_key_set
 from chassis.auth.signing import SETTLE_SECONDS, SigningKeys
 from chassis.errors import Unavailable
 
@@ -232,3 +234,30 @@ async def test_an_idle_process_begins_to_wait_when_the_key_is_published(
     watching.cancel()
     clock.now += SETTLE_SECONDS
     assert keys.current().kid == "new"
+
+
+def test_the_age_of_the_key_that_signs_is_shown(tmp_path: Path, clock: Clock):
+    registry = CollectorRegistry()
+    mounted = Mounted(tmp_path)
+    made = generate_key()
+    mounted.put(private={"old": OLD}, public={"old": OLD})
+    keys = opened(mounted, clock)
+    keys.register_metrics(registry)
+    name = "signing_key_created_timestamp_seconds"
+    assert registry.get_sample_value(name) == 0, "its file does not say"
+    mounted.put(private=made, public=made)
+    clock.now += SETTLE_SECONDS
+    keys.current()
+    age = time.time() - (registry.get_sample_value(name) or 0)
+    assert 0 <= age < 60
+    assert "iat" not in mounted.public.read_text(), "verifiers don't need it"
+
+
+def test_without_a_key_that_may_sign_its_age_is_unknown(mounted: Mounted, clock: Clock):
+    registry = CollectorRegistry()
+    keys = opened(mounted, clock)
+    keys.register_metrics(registry)
+    mounted.put(private={"old": OLD}, public={"new": NEW})
+    with pytest.raises(Unavailable):
+        keys.current()
+    assert registry.get_sample_value("signing_key_created_timestamp_seconds") == 0

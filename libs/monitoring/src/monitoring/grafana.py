@@ -57,6 +57,8 @@ class Dashboard:
         rows: its rows.
         job: a regular expression of the jobs to choose from with the variable ``$job``; empty for
             a dashboard without that variable.
+        namespaces: whether the variable ``$namespace`` chooses a namespace of Kubernetes.
+        unobserved: why no run on one machine can have data for it; empty if one has.
     """
 
     uid: str
@@ -64,6 +66,8 @@ class Dashboard:
     about: str
     rows: Sequence[Row]
     job: str = ""
+    namespaces: bool = False
+    unobserved: str = ""
     tags: Sequence[str] = field(default=("slipway",))
 
 
@@ -98,19 +102,25 @@ def _variables(dashboard: Dashboard) -> list[dict[str, Any]]:
         {"name": "datasource", "type": "datasource", "query": "prometheus", "label": "Prometheus"}
     ]
     if dashboard.job:
-        variables.append(
-            {
-                "name": "job",
-                "type": "query",
-                "label": "Process",
-                "datasource": _DATASOURCE,
-                "query": {"query": "label_values(up, job)", "refId": "job"},
-                "regex": f"/^({dashboard.job})$/",
-                "refresh": 2,
-                "sort": 1,
-            }
-        )
+        labels = _labels("job", "Process", "label_values(up, job)")
+        variables.append({**labels, "regex": f"/^({dashboard.job})$/"})
+    if dashboard.namespaces:
+        query = "label_values(kube_deployment_spec_replicas, namespace)"
+        variables.append(_labels("namespace", "Namespace", query))
     return variables
+
+
+def _labels(name: str, title: str, query: str) -> dict[str, Any]:
+    """Return a variable that chooses from the values of a label."""
+    return {
+        "name": name,
+        "type": "query",
+        "label": title,
+        "datasource": _DATASOURCE,
+        "query": {"query": query, "refId": name},
+        "refresh": 2,
+        "sort": 1,
+    }
 
 
 def _row(row: Row, number: int, top: int) -> dict[str, Any]:

@@ -29,6 +29,7 @@ _SAMPLES = {
     "changes": 'job="gateway",method="POST",route="/api/v1/orders"',
     "log-ins": 'job="gateway",method="POST",route="/api/v1/auth/login"',
 }
+_FRESH = "2.0"
 _WITHIN = {"reads": "0.25", "changes": "0.5", "log-ins": "1.0"}
 
 
@@ -44,6 +45,7 @@ class Objective:
         good: series of a system that keeps the objective, for the rules' tests.
         bad: series of a system that breaks it by more than the fastest burn rate.
         impact: what a breach means for users.
+        runbook: the file and section below docs/runbooks.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Objective:
     good: Series
     bad: Series
     impact: str
+    runbook: str = "objectives.md#an-error-budget-burns"
 
     @property
     def budget(self) -> float:
@@ -137,7 +140,32 @@ def _fast(kind: str) -> Objective:
     )
 
 
-OBJECTIVES = tuple(make(kind) for make in (_available, _fast) for kind in _CLASSES)
+def _fresh() -> Objective:
+    matched, metric = 'job="notifications"', "feed_item_age_seconds"
+    quick = f'sum(rate({metric}_bucket{{{matched},le="{_FRESH}"}}[$window]))'
+    pushed = f"sum(rate({metric}_count{{{matched}}}[$window]))"
+
+    def series(quick: int) -> Series:
+        return {
+            f'{metric}_bucket{{{matched},le="{_FRESH}"}}': f"0+{quick}x240",
+            f"{metric}_count{{{matched}}}": "0+1000x240",
+        }
+
+    return Objective(
+        name="freshness-of-pushes",
+        text="99 % of the items of connected clients are pushed within "
+        f"{float(_FRESH):g} s of the order's change, or whatever else caused them",
+        target=0.99,
+        errors=f"1 - {quick} / {pushed}",
+        good=series(1000),
+        bad=series(700),
+        impact="The live feed is late: a page shows the change of an order seconds or minutes "
+        "after it.",
+        runbook="objectives.md#pushes-are-late-feed_item_age_seconds",
+    )
+
+
+OBJECTIVES = (*(make(kind) for make in (_available, _fast) for kind in _CLASSES), _fresh())
 
 
 def record_of(window: str) -> str:
@@ -165,7 +193,7 @@ def _burn_alert(objective: Objective, rate: BurnRate) -> Alert:
         summary=f"The error budget of {{{{ $labels.objective }}}} burns {rate.factor:g} times "
         f"too fast ({rate.long}).",
         impact=objective.impact,
-        runbook="objectives.md#an-error-budget-burns",
+        runbook=objective.runbook,
         fires=objective.bad,
         quiet=objective.good,
         labels={"objective": objective.name},

@@ -83,17 +83,28 @@ async def observe(url: str) -> Observed:
         panels = [
             (dashboard.title, panel)
             for dashboard in DASHBOARDS
+            if not dashboard.unobserved
             for row in dashboard.rows
             for panel in row.panels
         ]
         empty = [text for title, panel in panels for text in await _empty(http, title, panel)]
-        firing = await _results(http, 'ALERTS{alertstate="firing"}')
         down = await _results(http, "up == 0")
     return Observed(
         empty=empty,
-        firing=[json.dumps(result["metric"]) for result in firing],
+        firing=[json.dumps(labels) for labels in await firing_alerts(url)],
         down=[str(result["metric"]["job"]) for result in down],
     )
+
+
+async def firing_alerts(url: str) -> list[dict[str, str]]:
+    """Return the labels of the alerts that fire now.
+
+    Args:
+        url: the address of Prometheus.
+    """
+    async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
+        results = await _results(http, 'ALERTS{alertstate="firing"}')
+    return [result["metric"] for result in results]
 
 
 async def _empty(http: httpx.AsyncClient, title: str, panel: Panel) -> list[str]:

@@ -16,7 +16,8 @@ from notifications.dispatch.models import SlowShare
 from notifications.dispatch.service import WebhookMetrics
 from notifications.dispatch.wiring import WorkerResources
 from notifications.feed.jobs import FeedReader, drain_feed
-from notifications.feed.service import CHANNEL, TO_ALL, Connections, FeedMetrics
+from notifications.feed.models import FeedMetrics
+from notifications.feed.service import CHANNEL, TO_ALL, Connections
 from notifications.kinds.service import NotificationMetrics, NotificationTexts
 from notifications.kinds.wiring import NotifyingResources
 from notifications.mail_servers.models import SmtpServer

@@ -29,6 +29,7 @@ async def open_resources(
         public=public_keys,
         settle_seconds=settings.auth_signing_key_wait,
     )
+    signing_keys.register_metrics(process.registry)
     with Passwords(
         threads=settings.password_threads,
         seconds=settings.password_queue_seconds,

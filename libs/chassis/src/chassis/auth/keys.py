@@ -21,6 +21,7 @@ type KeySet = Mapping[str, ECKey]
 """Keys by ``kid``, in the order of their file."""
 
 _CURVE = "P-256"
+_CREATED = "iat"  # as in OpenID Federation 1.0 §8.7.2; only in the private set
 _CHECK_SECONDS = 5.0
 
 
@@ -36,7 +37,9 @@ def generate_key_sets() -> tuple[str, str]:
 
 def generate_key() -> dict[str, ECKey]:
     """Return a new signing key by its ``kid``, which is its thumbprint (RFC 7638)."""
-    key = ECKey.generate_key(_CURVE, private=True)
+    made: dict[str, Any] = {**ECKey.generate_key(_CURVE, private=True).as_dict(private=True)}
+    made[_CREATED] = int(time.time())
+    key = ECKey.import_key(made)
     return {key.thumbprint(): key}
 
 
@@ -50,10 +53,18 @@ def write_key_set(keys: KeySet, *, private: bool) -> str:
     return json.dumps({"keys": [_jwk(kid, keys[kid], private=private) for kid in keys]}, indent=2)
 
 
-def _jwk(kid: str, key: ECKey, *, private: bool) -> dict[str, str]:
+def _jwk(kid: str, key: ECKey, *, private: bool) -> dict[str, str | int]:
     fields: Mapping[str, object] = {**key.as_dict(private=private)}
     own = {name: str(fields[name]) for name in ("kty", "crv", "x", "y", "d") if name in fields}
-    return {**own, "kid": kid, "use": "sig", "alg": ALGORITHM}
+    created = created_at(key) if private else None
+    made = {} if created is None else {_CREATED: created}
+    return {**own, "kid": kid, "use": "sig", "alg": ALGORITHM, **made}
+
+
+def created_at(key: ECKey) -> int | None:
+    """Return when a private key was made, in seconds since 1970; None if its file does not say."""
+    found: object = key.as_dict(private=key.is_private).get(_CREATED)
+    return found if isinstance(found, int) else None
 
 
 def read_key_set(file: Path) -> dict[str, ECKey]:
@@ -81,7 +92,7 @@ def read_key_set(file: Path) -> dict[str, ECKey]:
     return keys
 
 
-def _checked(entry: Mapping[str, Any]) -> dict[str, str | list[str]]:
+def _checked(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return the key's own fields.
 
     Raises:
@@ -97,7 +108,8 @@ def _checked(entry: Mapping[str, Any]) -> dict[str, str | list[str]]:
     ):
         message = f"the key {entry.get('kid')!r} is not for signatures with {ALGORITHM}"
         raise ValueError(message)
-    return {name: entry[name] for name in ("kty", "crv", "x", "y", "d", "kid") if name in entry}
+    used = ("kty", "crv", "x", "y", "d", "kid", _CREATED)
+    return {name: entry[name] for name in used if name in entry}
 
 
 class KeyFile:
@@ -181,6 +193,6 @@ class PublicKeys:
         """Return the identifiers of all keys in the file."""
         return {public_half(kid, key) for kid, key in self._file.keys.items()}
 
-    def published(self) -> list[dict[str, str]]:
+    def published(self) -> list[dict[str, str | int]]:
         """Return the keys as the issuer publishes them: JWKs (RFC 7517) without private parts."""
         return [_jwk(kid, key, private=False) for kid, key in self._file.keys.items()]

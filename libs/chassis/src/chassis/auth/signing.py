@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 from joserfc.jwk import ECKey
+from prometheus_client import CollectorRegistry, Gauge
 
 from chassis.auth.keys import (
     CACHE_SECONDS,
@@ -19,6 +20,7 @@ from chassis.auth.keys import (
     KeyFileError,
     PublicHalf,
     PublicKeys,
+    created_at,
     public_half,
 )
 from chassis.errors import Unavailable
@@ -105,6 +107,15 @@ class SigningKeys:
             )
             raise Unavailable(message, retry_after=60)
         return self._current
+
+    def register_metrics(self, registry: CollectorRegistry) -> None:
+        """Register when the key was made that signs now."""
+        Gauge(
+            "signing_key_created_timestamp_seconds",
+            "When the key was made that signs access tokens (alert); 0: its file does not say, or "
+            "no key may sign.",
+            registry=registry,
+        ).set_function(lambda: created_at(self._current.key) or 0 if self._current else 0)
 
     async def watch(self) -> None:
         """Check the files periodically until cancelled.

@@ -1,12 +1,14 @@
-"""Metrics of a process's pool of database connections."""
+"""Metrics of a process's pool of database connections, and of its statements."""
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Gauge, Histogram
 
 from chassis.database.pool import Pool
 
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+
 
 def register_pool_metrics(pool: Pool, registry: CollectorRegistry) -> None:
-    """Register the pool's metrics; their values are read at each scrape."""
+    """Register the pool's metrics; the values of its gauges are read at each scrape."""
     Gauge(
         "database_pool_connections_in_use",
         "Connections that transactions hold at present.",
@@ -22,3 +24,16 @@ def register_pool_metrics(pool: Pool, registry: CollectorRegistry) -> None:
         "Connections that the pool may open: DATABASE_POOL_SIZE and DATABASE_POOL_OVERFLOW.",
         registry=registry,
     ).set(pool.limit)
+    pool.statement_took = Histogram(
+        "database_statement_seconds",
+        "Time of one statement of a transaction, with its waiting for locks. Statements of "
+        "SQLAlchemy, which lists use, are not measured.",
+        buckets=_SECONDS,
+        registry=registry,
+    ).observe
+    pool.commit_took = Histogram(
+        "database_commit_seconds",
+        "Time of one COMMIT, which PostgreSQL flushes to its log.",
+        buckets=_SECONDS,
+        registry=registry,
+    ).observe

@@ -23,6 +23,10 @@ _CLOSE_SECONDS = 1.0
 log = structlog.get_logger(__name__)
 
 
+def _unmeasured(_: float) -> None:
+    """Stand for metrics until ``register_pool_metrics`` is called."""
+
+
 class PoolTimeoutError(TimeoutError):
     """All connections of the pool were in use for the pool's time-out."""
 
@@ -93,6 +97,10 @@ class Pool:
         """The number of connections that are handed out."""
         self.waiting = 0
         """The number of tasks that wait for a connection."""
+        self.statement_took: Callable[[float], None] = _unmeasured
+        """Called with the seconds of each statement that asyncpg ran."""
+        self.commit_took: Callable[[float], None] = _unmeasured
+        """Called with the seconds of each COMMIT."""
         self._free = asyncio.Semaphore(self.limit)  # first come, first served
 
     async def acquire(self) -> PooledConnection:

@@ -4,6 +4,7 @@ A statement costs asyncpg about 0.03 ms of CPU, and SQLAlchemy 0.13 ms.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Mapping
+from time import perf_counter
 from typing import NoReturn, override
 
 import asyncpg
@@ -63,11 +64,13 @@ class Statements:
             asyncpg.PostgresError, asyncpg.InterfaceError: not wrapped by SQLAlchemy.
         """
         held = await self._connection()
+        began = perf_counter()
         try:
             rows: list[asyncpg.Record] = await held.driver.fetch(sql, *arguments)
         except DRIVER_ERRORS as error:
             self._pool.failed(held, error)
             raise
+        self._pool.statement_took(perf_counter() - began)
         return rows
 
     async def execute(self, sql: str, *arguments: object) -> int:
@@ -76,7 +79,10 @@ class Statements:
         Arguments and errors are those of ``fetch``.
         """
         held = await self._connection()
-        return rows_changed(await self._run(held, held.driver.execute(sql, *arguments)))
+        began = perf_counter()
+        status = await self._run(held, held.driver.execute(sql, *arguments))
+        self._pool.statement_took(perf_counter() - began)
+        return rows_changed(status)
 
     async def begin(self) -> None:
         """Take the connection, if no statement has done so."""

@@ -7,6 +7,7 @@ transaction: ``session`` opens on the unit's connection when it is first used.
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from hashlib import blake2b
+from time import perf_counter
 from typing import Any, override
 
 import asyncpg
@@ -227,7 +228,9 @@ class Unit(Statements):
         return held, status
 
     async def _send_commit(self, held: PooledConnection) -> None:
+        began = perf_counter()
         status = await self._run(held, held.driver.execute("COMMIT"))
+        self._pool.commit_took(perf_counter() - began)
         if status != "COMMIT":  # PostgreSQL does not raise an error for this
             message = (
                 "PostgreSQL rolled the transaction back, because one of its statements failed and "

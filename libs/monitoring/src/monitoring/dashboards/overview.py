@@ -61,6 +61,12 @@ OVERVIEW = Dashboard(
                     ],
                 ),
                 Panel(
+                    title="Event to push, p99",
+                    unit="s",
+                    about="Of clients that were connected when the order changed.",
+                    queries=[Query(quantile(0.99, "feed_item_age_seconds"), "all")],
+                ),
+                Panel(
                     title="Row to acknowledgement, p99",
                     unit="s",
                     queries=[
@@ -101,6 +107,41 @@ OVERVIEW = Dashboard(
                 Panel(
                     title="Open sockets and streams",
                     queries=[Query("sum by (transport) (feed_connections)", "{{transport}}")],
+                ),
+            ],
+        ),
+        Row(
+            title="Live feed",
+            panels=[
+                Panel(
+                    title="Connections that ended",
+                    unit="ops",
+                    about="`code` is the close code, or `client` if the client closed it.",
+                    queries=[
+                        Query(
+                            rate("feed_closes_total", by="transport, code"),
+                            "{{transport}} {{code}}",
+                        )
+                    ],
+                ),
+                Panel(
+                    title="Ping to pong, p99",
+                    unit="s",
+                    empty=True,
+                    about="Sockets that stay open for longer than the interval of pings.",
+                    queries=[Query(quantile(0.99, "feed_ping_seconds"), "all")],
+                ),
+                Panel(
+                    title="Items dropped for slow clients",
+                    unit="ops",
+                    queries=[Query(rate("feed_dropped_items_total"), "all")],
+                ),
+                Panel(
+                    title="Refused connections",
+                    unit="ops",
+                    queries=[
+                        Query(rate("feed_connections_refused_total", by="bound"), "{{bound}}")
+                    ],
                 ),
             ],
         ),

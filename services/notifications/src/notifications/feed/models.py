@@ -1,13 +1,14 @@
-"""The tables of the live feed, and the states of a connection that follows it."""
+"""The tables of the live feed, the states of a connection that follows it, and its metrics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Index, Text, false, text
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from sqlalchemy import BigInteger, DateTime, Index, Text, false, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -17,6 +18,9 @@ from notifications.metadata import Base
 
 FEED_KEPT = timedelta(days=30)
 """How long an entry is kept. A client that resumes from an older entry gets a reset."""
+_BOUNDS = ("process", "user")
+_PING_BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_AGE_BUCKETS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 120)  # an objective has 2 s
 
 
 class FeedHead(Timestamped, Base):
@@ -40,7 +44,11 @@ class FeedHead(Timestamped, Base):
 
 
 class FeedEntry(Timestamped, Base):
-    """One item as it is sent. ``traceparent`` is that of the work that caused it."""
+    """One item as it is sent. ``traceparent`` is that of the work that caused it.
+
+    ``caused_at`` is the time of the event that caused it. It is NULL for items that no event
+    caused, and for those that were written before the column.
+    """
 
     __tablename__ = "feed_entries"
     __table_args__ = (Index("ix_feed_entries_created_at", "created_at"),)
@@ -50,6 +58,7 @@ class FeedEntry(Timestamped, Base):
     type: Mapped[str] = mapped_column(Text)
     data: Mapped[dict[str, Any]] = mapped_column(JSONB)
     traceparent: Mapped[str | None] = mapped_column(Text)
+    caused_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class Announcements(Protocol):
@@ -163,3 +172,49 @@ TRANSITIONS: Mapping[CursorState, Mapping[CursorStep, CursorState]] = {
     CursorState.ENDED: dict.fromkeys(CursorStep, CursorState.ENDED),
 }
 """The life of a connection's cursor. A step that is not listed is a fault of our code."""
+
+
+class FeedMetrics:
+    """The metrics of the connections."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.open = Gauge(
+            "feed_connections",
+            "Connections of the live feed that are authenticated, by transport.",
+            ("transport",),
+            registry=registry,
+        )
+        self.refused = Counter(
+            "feed_connections_refused",
+            "Connections that were refused because the process or the user had too many, by that "
+            "bound.",
+            ("bound",),
+            registry=registry,
+        )
+        for bound in _BOUNDS:
+            self.refused.labels(bound)
+        self.closes = Counter(
+            "feed_closes",
+            "Connections that ended, by transport and close code; `client`: the client closed it.",
+            ("transport", "code"),
+            registry=registry,
+        )
+        self.dropped = Counter(
+            "feed_dropped_items",
+            "Items in the buffer of a connection that was closed because its client reads too "
+            "slowly. The client gets them when it resumes.",
+            registry=registry,
+        )
+        self.ping = Histogram(
+            "feed_ping_seconds",
+            "From a `ping` message on a socket to the client's `pong`.",
+            buckets=_PING_BUCKETS,
+            registry=registry,
+        )
+        self.age = Histogram(
+            "feed_item_age_seconds",
+            "From the event that caused an item, as its producer's clock has it, to its push on a "
+            "connection that was open by then.",
+            buckets=_AGE_BUCKETS,
+            registry=registry,
+        )

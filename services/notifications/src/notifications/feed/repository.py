@@ -23,17 +23,17 @@ WRITE_ITEMS = """
         WHERE listed
     ),
     entries AS (
-        INSERT INTO feed_entries (user_id, event_id, type, data, traceparent)
+        INSERT INTO feed_entries (user_id, event_id, type, data, traceparent, caused_at)
         SELECT user_id, event_id, item_type,
-            item || jsonb_build_object('event_id', event_id), traceparent
+            item || jsonb_build_object('event_id', event_id), traceparent, caused_at
         FROM numbered
     )
 """
 """Parts of a statement that write items: they number the rows of its part ``fresh``.
 
-The columns of ``fresh`` are place, user_id, listed, item_type, item (jsonb) and traceparent. Rows
-that are not ``listed`` get no item. The part ``numbered`` has the listed rows with their event ids,
-which follow the order of the places.
+The columns of ``fresh`` are place, user_id, listed, item_type, item (jsonb), traceparent and
+caused_at. Rows that are not ``listed`` get no item. The part ``numbered`` has the listed rows with
+their event ids, which follow the order of the places.
 
 The part ``heads`` has the users of all rows, without those whose feed is closed. The statement
 checks that under the lock of the user's head. So nothing is written for a feed that is closed while
@@ -47,10 +47,11 @@ _EXTENT = """
            (SELECT min(event_id) FROM feed_entries WHERE user_id = $1) AS oldest
 """
 _AFTER = """
-    SELECT p.user_id, p.position, e.event_id, e.type, e.data, e.traceparent
+    SELECT p.user_id, p.position, e.event_id, e.type, e.data, e.traceparent, e.caused_at
     FROM unnest($1::uuid[], $2::bigint[]) AS p (user_id, position)
     CROSS JOIN LATERAL (
-        SELECT event_id, type, data::text AS data, traceparent
+        SELECT event_id, type, data::text AS data, traceparent,
+            extract(epoch FROM caused_at)::float8 AS caused_at
         FROM feed_entries
         WHERE user_id = p.user_id AND event_id > p.position
         ORDER BY event_id
@@ -103,12 +104,21 @@ type FeedPosition = tuple[UUID, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """An entry as it is sent. `data` is already serialised as JSON."""
+    """An entry as it is sent.
+
+    Attributes:
+        event_id: its place in the user's feed.
+        type: what it is, for the client.
+        data: already serialised as JSON.
+        traceparent: that of the work that caused it.
+        caused_at: the time of the event that caused it, in seconds since 1970; None if none did.
+    """
 
     event_id: int
     type: str
     data: str
     traceparent: str | None
+    caused_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,8 +152,14 @@ class FeedRepository:
         rows = await self._unit.fetch(_AFTER, *_arrays(places), page)
         found: dict[FeedPosition, list[Item]] = {}
         for row in rows:
-            user_id, position, event_id, kind, data, traceparent = row
-            item = Item(event_id=event_id, type=kind, data=data, traceparent=traceparent)
+            user_id, position, event_id, kind, data, traceparent, caused_at = row
+            item = Item(
+                event_id=event_id,
+                type=kind,
+                data=data,
+                traceparent=traceparent,
+                caused_at=caused_at,
+            )
             found.setdefault((user_id, position), []).append(item)
         return found
 

@@ -2,11 +2,10 @@
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncGenerator, Awaitable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from uuid import UUID
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from chassis.auth.principal import Principal, Verifier
 from chassis.database.unit import Unit
@@ -14,14 +13,20 @@ from chassis.errors import DomainError, Unauthenticated
 from chassis.lean_waits import LeanEvent
 from chassis.messaging import Wakeups
 from notifications.feed.errors import ProcessFull, ServerStopping, TooManySockets, TooSlow
-from notifications.feed.models import TRANSITIONS, CursorState, CursorStep, Start, Transport
+from notifications.feed.models import (
+    TRANSITIONS,
+    CursorState,
+    CursorStep,
+    FeedMetrics,
+    Start,
+    Transport,
+)
 from notifications.feed.repository import FeedPosition, FeedRepository, Item
 
 CHANNEL = "notifications_feed"
 TO_ALL = "*"
 """The hint that there is a new announcement, in place of users."""
 PAGE = 50  # items read for one connection at a time; it holds two pages at most
-_PING_BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 # The system's generator: code that seeds Python's own must not be affected.
 _CHANCE = random.SystemRandom()
 _USERS_IN_HINT = 200  # 37 bytes each: below the 8,000 bytes of a NOTIFY payload
@@ -105,43 +110,6 @@ async def sent_in_time(sending: Awaitable[None], *, seconds: float) -> None:
         raise TooSlow(message) from error
 
 
-class FeedMetrics:
-    """The metrics of the connections."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.open = Gauge(
-            "feed_connections",
-            "Connections of the live feed that are authenticated, by transport.",
-            ("transport",),
-            registry=registry,
-        )
-        self.refused = Counter(
-            "feed_connections_refused",
-            "Connections that were refused because the process or the user had too many, by that "
-            "bound.",
-            ("bound",),
-            registry=registry,
-        )
-        self.closes = Counter(
-            "feed_closes",
-            "Connections that ended, by transport and close code; `client`: the client closed it.",
-            ("transport", "code"),
-            registry=registry,
-        )
-        self.dropped = Counter(
-            "feed_dropped_items",
-            "Items in the buffer of a connection that was closed because its client reads too "
-            "slowly. The client gets them when it resumes.",
-            registry=registry,
-        )
-        self.ping = Histogram(
-            "feed_ping_seconds",
-            "From a `ping` message on a socket to the client's `pong`.",
-            buckets=_PING_BUCKETS,
-            registry=registry,
-        )
-
-
 class Connection:
     """One client that follows its feed: the items that wait for its writer, and its position.
 
@@ -156,6 +124,7 @@ class Connection:
         self.user_id = principal.user_id
         self.principal = principal
         self.transport = transport
+        self._opened_at = time.time()
         self.state = CursorState.STARTING
         self.position = 0  # unknown while STARTING
         self._waiting: list[Item] = []
@@ -176,6 +145,15 @@ class Connection:
         self._waiting.extend(items)
         self.position = items[-1].event_id
         self._changed.set()
+
+    def age_of(self, item: Item) -> float | None:
+        """Return the seconds since what caused an item, as two machines' clocks have them.
+
+        None if that was before this connection was opened: then the client was late, not the item.
+        """
+        if item.caused_at is None or item.caused_at < self._opened_at:
+            return None
+        return max(0.0, time.time() - item.caused_at)
 
     def end(self, reason: DomainError) -> None:
         """Make `take_items` raise `reason`. Items that wait are not sent."""

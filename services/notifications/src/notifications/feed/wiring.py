@@ -18,7 +18,7 @@ from chassis.wiring import ServiceResources, resource
 from notifications.feed.errors import ServerStopping
 from notifications.feed.models import Announcements, Start
 from notifications.feed.repository import FeedRepository, Item
-from notifications.feed.service import Connections, Feed
+from notifications.feed.service import Connection, Connections, Feed
 from notifications.kinds.wiring import SCOPE, NotifyingResources
 from notifications.settings import NotificationsSettings
 
@@ -101,8 +101,11 @@ def close_code(error: type[DomainError]) -> int:
 
 
 @contextmanager
-def pushing(item: Item) -> Iterator[None]:
-    """Push an item within a span of the trace of what caused it, if that is sampled."""
+def pushing(resources: Resources, connection: Connection, item: Item) -> Iterator[None]:
+    """Measure an item's age, and push it within a span of the trace that caused it, if sampled."""
+    age = connection.age_of(item)
+    if age is not None:
+        resources.connections.metrics.age.observe(age)
     headers = {} if item.traceparent is None else {"traceparent": item.traceparent}
     if headers and not is_sampled(headers):  # most are not: those cost nothing here
         yield

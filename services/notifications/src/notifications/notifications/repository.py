@@ -23,7 +23,7 @@ from notifications.webhooks.repository import HAS_WEBHOOK
 _COLUMNS = """
     id uuid, user_id uuid, source_event_id text, type text, title text, body text, data jsonb,
     created_at timestamptz, category text, channels text[], item_type text, item jsonb,
-    traceparent text, event json
+    traceparent text, caused_at timestamptz, event json
 """
 _ROWS = "SELECT * FROM json_to_recordset($1::json) AS r (place integer, {columns})"
 # Each copy is a row of `_ROWS` as text, with ids of its own.

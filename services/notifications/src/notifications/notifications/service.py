@@ -37,7 +37,7 @@ _FIRST_VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A notification to be written, with the event that caused it and its trace."""
+    """A notification to be written, with the event that caused it, its time and its trace."""
 
     id: UUID
     kind: NotificationKind
@@ -45,6 +45,7 @@ class Draft:
     source_event_id: str
     data: Mapping[str, Any] = field(repr=False)
     traceparent: str | None
+    caused_at: datetime | None = None
 
 
 class Notifier:
@@ -84,7 +85,13 @@ class Notifier:
         self._drafts: dict[tuple[str, UUID], Draft] = {}
 
     def notify(
-        self, type_: str, *, user_id: UUID, source_event_id: str, data: Mapping[str, Any]
+        self,
+        type_: str,
+        *,
+        user_id: UUID,
+        source_event_id: str,
+        data: Mapping[str, Any],
+        caused_at: datetime | None = None,
     ) -> None:
         """Notify a user of an event, once the transaction ends.
 
@@ -93,6 +100,7 @@ class Notifier:
             user_id: the user to notify.
             source_event_id: the event that says so; it never notifies a user twice.
             data: what the API shows, and what the templates of the kind may use.
+            caused_at: the time of the event; None if it is not known.
         """
         draft = Draft(
             id=new_id(),
@@ -101,6 +109,7 @@ class Notifier:
             source_event_id=source_event_id,
             data=data,
             traceparent=current_traceparent(),
+            caused_at=caused_at,
         )
         self._drafts.setdefault((source_event_id, user_id), draft)
 
@@ -191,6 +200,7 @@ class Notifier:
             "item_type": "notification",
             "item": _item(draft, text, created_at),
             "traceparent": draft.traceparent,
+            "caused_at": draft.caused_at,
             "event": event,
         }
 

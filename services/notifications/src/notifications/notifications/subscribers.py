@@ -115,6 +115,7 @@ def _notify(
         user_id=event.customer_id,
         source_event_id=delivery.message.id,
         data={"order_id": str(event.order_id), **data},
+        caused_at=delivery.message.time,
     )
 
 
@@ -122,7 +123,11 @@ def _notify_user(
     type_: str, event: UserEvent, delivery: Delivery[NotifyingResources], **data: object
 ) -> None:
     notifier(delivery.resources, delivery.unit).notify(
-        type_, user_id=event.user_id, source_event_id=delivery.message.id, data=data
+        type_,
+        user_id=event.user_id,
+        source_event_id=delivery.message.id,
+        data=data,
+        caused_at=delivery.message.time,
     )
 
 

@@ -144,11 +144,11 @@ class _Socket:
                     self._pinged_at = time.monotonic()
                     await self._send_in_time(schemas.PING)
                 for item in items:
-                    await self._push(item)
+                    await self._push(connection, item)
 
-    async def _push(self, item: Item) -> None:
+    async def _push(self, connection: Connection, item: Item) -> None:
         if self._filter.accepts(item):
-            with pushing(item):
+            with pushing(self._resources, connection, item):
                 await self._send_in_time(schemas.item(item))
 
     async def _send_in_time(self, text: str) -> None:

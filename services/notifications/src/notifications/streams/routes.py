@@ -161,7 +161,7 @@ class _Stream(Response):
                 if not items:
                     await self._send(send, schemas.HEARTBEAT)
                 for item in items:
-                    with pushing(item):
+                    with pushing(self._resources, connection, item):
                         await self._send(send, schemas.item(item))
 
     async def _send(self, send: Send, text: str) -> None:
