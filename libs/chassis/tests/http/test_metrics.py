@@ -52,9 +52,9 @@ async def test_no_request_is_in_flight_once_all_have_ended(client, app):
 
 
 def test_a_request_that_a_client_leaves_has_status_0(registry_of_its_own):
-    metrics = HttpMetrics(registry_of_its_own, route_of=lambda _: "/a")
+    metrics = HttpMetrics(registry_of_its_own)
     metrics.began()
-    metrics.ended({"type": "http", "method": "GET"}, status=0, seconds=0.1)
+    metrics.ended("/a", "GET", status=0, seconds=0.1)
     assert counted(registry_of_its_own) == {("GET", "/a", "0"): 1}
 
 

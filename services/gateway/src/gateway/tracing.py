@@ -205,6 +205,13 @@ class RequestTrace:
         ids = (trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id))
         return cls(fields, ids, span)
 
+    @property
+    def recorded_id(self) -> str | None:
+        """The id of the trace if the request's span is recorded."""
+        if self._span is None or self.ids is None or not self._span.is_recording():
+            return None
+        return self.ids[0]
+
     def attached(self) -> attached:
         """Make this the current trace for log lines and further requests."""
         headers = {name.decode(): value.decode() for name, value in self.fields}

@@ -11,6 +11,8 @@ import structlog.tracebacks
 from opentelemetry import trace
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from chassis.telemetry.levels import LEVELS, LOGGER
+
 _SECRET_PARTS = (
     "password", "passphrase", "token", "secret", "authorization", "cookie", "credential",
     "api_key", "signing_key", "private_key",
@@ -92,6 +94,11 @@ def encoded(value: object) -> str:
     return _ENCODER.encode(value)
 
 
+def note_user(user_id: object) -> None:
+    """Add the caller's id to the log lines of this request, and to its last one."""
+    structlog.contextvars.bind_contextvars(user_id=str(user_id))
+
+
 def writes_json() -> bool:
     """Return whether this process writes its lines as JSON, as `configure_logging` set."""
     processors: list[Processor] = structlog.get_config()["processors"]
@@ -135,7 +142,7 @@ def configure_logging(*, process: str, level: str, log_format: str) -> None:
 
     Args:
         process: the process's name, which each line carries.
-        level: the lowest level that is written.
+        level: the lowest level that is written, until it is changed (chassis.telemetry.levels).
         log_format: ``json``, or ``console`` for people.
     """
 
@@ -160,7 +167,7 @@ def configure_logging(*, process: str, level: str, log_format: str) -> None:
     structlog.configure(
         processors=[*shared, final],
         logger_factory=_Output,
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        wrapper_class=LOGGER,
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)
@@ -172,7 +179,7 @@ def configure_logging(*, process: str, level: str, log_format: str) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
+    LEVELS.configure(level)
     # At INFO these libraries add nothing to our own lines. At DEBUG they log requests, with tokens,
     # and rows.
     for name in ("aiokafka", "uvicorn", "httpx", "httpcore", "websockets", "sqlalchemy"):
