@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.database.models import new_id_text
 from chassis.http.metrics import HttpMetrics
+from chassis.telemetry.logging import shown_path
 from chassis.telemetry.tracing import recorded_trace_id
 from chassis.wire_names import EVENT_STREAM, REQUEST_ID, raw_name
 
@@ -111,7 +112,7 @@ class RequestContext:
                 "request ended",
                 method=scope.get("method", "WS"),
                 route=route,
-                path=scope["path"],
+                path=shown_path(scope["path"]),
                 status=status,
                 milliseconds=round(seconds * 1000, 1),
             )

@@ -111,4 +111,4 @@ class BoundedExport(BatchSpanProcessor):
     def shutdown(self) -> None:
         """Export what is queued, for a few seconds; what is left is dropped."""
         self._counted.end_within(_LAST_SECONDS)
-        super().shutdown()
+        super().shutdown()  # type: ignore[no-untyped-call]  # the SDK's method has no types

@@ -28,6 +28,7 @@ _IN_TEXTS = re.compile(
     re.IGNORECASE,
 )
 _API_KEY_SECRET_LENGTH = 64
+_ADDRESS = re.compile(r"[^\s/@]+@[^\s/@]+\.[^\s/@]+")
 # Without local variables: they may hold passwords and tokens that the redaction does not detect.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
@@ -63,6 +64,16 @@ def _redacted(key: str, value: object) -> object:
 def without_secrets(text: str) -> str:
     """Return a text with the secrets redacted that it shows by their form."""
     return _IN_TEXTS.sub(_REDACTED, text) if may_hold_secret(text) else text
+
+
+def shown_path(path: str) -> str:
+    """Return a request's path as logs and spans show it: without secrets and e-mail addresses.
+
+    No path of ours has an address in it, but a client can send any.
+    """
+    if "@" in path:
+        path = _ADDRESS.sub(_REDACTED, path)
+    return without_secrets(path)
 
 
 def may_hold_secret(text: str) -> bool:

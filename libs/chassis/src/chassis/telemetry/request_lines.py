@@ -13,7 +13,13 @@ from uuid import UUID
 import structlog
 
 from chassis.telemetry.levels import LEVELS
-from chassis.telemetry.logging import encoded, may_hold_secret, without_secrets, writes_json
+from chassis.telemetry.logging import (
+    encoded,
+    may_hold_secret,
+    shown_path,
+    without_secrets,
+    writes_json,
+)
 
 _NAME = "chassis.http.access"
 
@@ -67,7 +73,7 @@ class RequestLines:
                 request_id=request_id,
                 method=method,
                 route=route,
-                path=path,
+                path=shown_path(path),
                 status=status,
                 milliseconds=round(seconds * 1000, 1),
                 **ids,
@@ -75,8 +81,8 @@ class RequestLines:
             return
         if LEVELS.number > logging.INFO:
             return
-        if may_hold_secret(f"{path} {request_id}"):  # one look at both: few texts hold one
-            path, request_id = without_secrets(path), without_secrets(request_id)
+        if "@" in path or may_hold_secret(f"{path} {request_id}"):  # few hold one
+            path, request_id = shown_path(path), without_secrets(request_id)
         now = time.time()
         second = int(now)
         if second != self._second:

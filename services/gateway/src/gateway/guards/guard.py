@@ -104,7 +104,8 @@ class Guard:
         budget: RetryBudget | None = None,
     ) -> None:
         self._service = service
-        self._breaker = breaker or Breaker(moved=self._breaker_moved)
+        self._breaker = breaker or Breaker()
+        self._breaker.moved = self._breaker_moved
         self._limit = ConcurrencyLimit(floor=FLOOR, ceiling=ceiling)
         self._budget = budget or RetryBudget()
         # The gauges are read when they are scraped: no request pays for them.

@@ -183,6 +183,7 @@ class Exchange(ProxiedRequest):
                 method=self.method,
                 place="" if self.route is None else self.route.prefix,
                 path=self.path,
+                scheme=self._client.scheme or "http",
                 lines=self.lines if head is None or head.traced else (),
                 trusted=self.origin.trusted,
             )
