@@ -102,8 +102,43 @@ async def test_a_process_that_logs_no_statements_registers_nothing(opened, logs)
         engine = database._orm._engine.sync_engine
         watched = StatementLog(every=True, slow_ms=0)
         assert not event.contains(engine, "after_cursor_execute", watched._ended)
-        assert not engine.dispatch.before_cursor_execute
     assert await lines(logs, "statement ended") == []
+
+
+async def test_the_statements_of_a_recorded_trace_are_spans_of_it(opened, spans):
+    async with opened() as database:
+        await run_all(database)
+        assert statement_spans(spans) == []
+        with trace.get_tracer("t").start_as_current_span("request") as request:
+            await run_all(database)
+        with pytest.raises(Exception, match="invalid input syntax"):
+            await fail(database, ours=True)
+        await asyncio.sleep(0)
+    made = statement_spans(spans)
+    assert [span.name for span in made] == ["BEGIN", "SELECT", "SELECT", "SELECT", "COMMIT"]
+    assert {span.context.trace_id for span in made} == {request.get_span_context().trace_id}
+    assert {span.attributes["db.system.name"] for span in made} == {"postgresql"}
+    texts = [span.attributes["db.query.text"] for span in made]
+    assert [text for text in texts if "ours" in text] == ["SELECT $1::text AS ours"]
+    assert len([text for text in texts if "theirs" in text]) == 1
+    assert SECRET not in str(texts)
+    assert all(span.start_time < span.end_time for span in made)
+
+
+async def test_a_failed_statement_of_a_recorded_trace_has_its_state(opened, spans):
+    async with opened() as database:
+        with trace.get_tracer("t").start_as_current_span("request"):
+            with pytest.raises(Exception, match="invalid input syntax"):
+                await fail(database, ours=True)
+            await asyncio.sleep(0)
+    (failed,) = [span for span in statement_spans(spans) if "error.type" in span.attributes]
+    assert failed.attributes["db.response.status_code"] == "22P02"
+    assert failed.status.status_code is trace.StatusCode.ERROR
+
+
+def statement_spans(spans):
+    found = [span for span in spans.get_finished_spans() if "db.system.name" in span.attributes]
+    return sorted(found, key=lambda span: span.start_time)
 
 
 def test_a_statement_is_one_line_without_values():

@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool
 from chassis.database.connecting import Connection
 from chassis.database.errors import DRIVER_ERRORS
 from chassis.database.pool import Pool, PooledConnection
+from chassis.database.spans import listen_if_exporting
 from chassis.database.watching import StatementLog
 
 _HELD = "chassis.held"
@@ -104,6 +105,7 @@ class Orm:
         )
         event.listen(self._engine.sync_engine, "handle_error", self._failed)
         statements.listen(self._engine.sync_engine)
+        listen_if_exporting(self._engine.sync_engine)
 
     async def lend(self, held: PooledConnection) -> AsyncConnection:
         """Lend `held` to SQLAlchemy until the connection that is returned is closed."""
