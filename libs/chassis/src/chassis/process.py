@@ -28,7 +28,7 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -43,6 +43,7 @@ from chassis.loopback import loopback_exempted
 from chassis.protocol import BoundedProtocol, CommonFields, InsideProtocol, no_fields
 from chassis.settings import MAX_CONNECTIONS, ProcessSettings
 from chassis.telemetry import configure_logging, configure_tracing
+from chassis.telemetry.level_routes import level_routes
 
 # Only services with WebSockets depend on the library.
 _WEBSOCKETS = (
@@ -154,12 +155,14 @@ class Process:
             self.stopping.set()
 
     def internal_routes(self) -> list[Route]:
-        """Return the routes of probes and metrics, for the internal port."""
+        """Return the routes of probes, metrics and the log level, for the internal port."""
 
-        async def metrics(_: Request) -> Response:
-            return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
+        async def metrics(request: Request) -> Response:
+            # OpenMetrics for a scraper that accepts it: only that format has exemplars.
+            encode, media_type = choose_encoder(", ".join(request.headers.getlist("accept")))
+            return Response(encode(self.registry), media_type=media_type)
 
-        return [*health_routes(self.health), Route("/metrics", metrics)]
+        return [*health_routes(self.health), *level_routes(), Route("/metrics", metrics)]
 
 
 class _Server(uvicorn.Server):
@@ -260,6 +263,7 @@ async def _serve(
         stop = group.create_task(process.stopping.wait())
         await asyncio.wait([stop, *running], return_when=asyncio.FIRST_COMPLETED)
         process.health.drain()
+        log.info("process stopping", failed=process.failure is not None)
         stop.cancel()
         for server, task in zip(servers, running, strict=True):
             if server.started:
@@ -304,7 +308,9 @@ def _run(
         process=process.name,
         endpoint=settings.otel_exporter_otlp_endpoint,
         sample=settings.otel_traces_sampler_arg,
+        registry=process.registry,
     )
+    log.info("process starting", log_level=settings.log_level)
     descriptors = raise_descriptor_limit()
     if descriptors < settings.max_connections:
         log.warning(

@@ -120,7 +120,8 @@ class ProcessSettings(Settings):
     log_level: str = Field(
         default="INFO",
         pattern="^(DEBUG|INFO|WARNING|ERROR)$",
-        description="The lowest level that is logged: DEBUG, INFO, WARNING or ERROR.",
+        description="The lowest level that is logged: DEBUG, INFO, WARNING or ERROR. "
+        "/log-level of the internal port changes it for a while.",
     )
     log_format: str = Field(
         default="json",
@@ -139,7 +140,10 @@ class ProcessSettings(Settings):
         default="127.0.0.1", description="The address that the internal port binds."
     )
     internal_port: int = Field(
-        default=9000, ge=0, le=65535, description="The internal port: /healthz/* and /metrics."
+        default=9000,
+        ge=0,
+        le=65535,
+        description="The internal port: /healthz/*, /metrics and /log-level.",
     )
     shutdown_timeout: int = Field(
         default=20,
@@ -153,7 +157,11 @@ class ProcessSettings(Settings):
         "exported.",
     )
     otel_traces_sampler_arg: float = Field(
-        default=0.1, ge=0, le=1, description="The share of traces that are sampled at their root."
+        default=0.1,
+        ge=0,
+        le=1,
+        description="The share of traces that are sampled at their root. A collector that keeps "
+        "those with errors needs 1.",
     )
 
 

@@ -21,6 +21,7 @@ async def test_a_request_is_a_child_of_the_sent_context_and_named_after_its_rout
     assert span.attributes["http.route"] == "/api/v1/numbers/{number}"
     assert span.attributes["http.request.method"] == "GET"
     assert span.attributes["url.path"] == "/api/v1/numbers/7"
+    assert span.attributes["url.scheme"] == "http"
     assert span.attributes["http.response.status_code"] == response.status_code
 
 
@@ -59,3 +60,4 @@ async def test_a_server_error_is_an_error_of_the_span(spans):
     await ServerSpan(broken)(scope, received, sent)
     (span,) = server_spans(spans)
     assert span.status.status_code is trace.StatusCode.ERROR
+    assert span.attributes["error.type"] == "503"

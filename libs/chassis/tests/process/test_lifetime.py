@@ -157,6 +157,8 @@ async def test_probes_and_metrics_are_on_the_internal_port_only(
         assert (await http.get(probe.public + path)).status_code == 404
     metrics = await http.get(f"{probe.internal}/metrics")
     assert "process_resident_memory_bytes" in metrics.text
+    assert (await http.get(f"{probe.internal}/log-level")).json()["level"] == "INFO"
+    assert (await http.get(f"{probe.public}/log-level")).status_code == 404
     assert (await http.post(f"{probe.internal}/size")).status_code == 404
 
 

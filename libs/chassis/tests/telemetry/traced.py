@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 
 from opentelemetry import trace
+from prometheus_client import CollectorRegistry
 
 from chassis.telemetry import configure_tracing, current_traceparent, span_from
 from chassis.telemetry.tracing import current_trace_headers
@@ -15,7 +16,12 @@ PARENT: Mapping[str, str] = {
 
 
 def main(endpoint: str, sample: str) -> None:
-    configure_tracing(process="orders", endpoint=endpoint or None, sample=float(sample))
+    configure_tracing(
+        process="orders",
+        endpoint=endpoint or None,
+        sample=float(sample),
+        registry=CollectorRegistry(),
+    )
     tracer = trace.get_tracer("t")
     with tracer.start_as_current_span("root"):
         root = current_traceparent()

@@ -10,8 +10,9 @@ from pathlib import Path
 from chassis.documents import write_or_check
 from monitoring.dashboards import DASHBOARDS
 from monitoring.grafana import as_json
+from monitoring.log_events import logged_events
 from monitoring.metrics import declared_metrics
-from monitoring.pages import alerts_page, metrics_page
+from monitoring.pages import alerts_page, logs_page, metrics_page
 from monitoring.prometheus import rule_files, rule_tests
 
 
@@ -29,6 +30,7 @@ def files(root: Path) -> Iterator[tuple[Path, str]]:
     for dashboard in DASHBOARDS:
         yield deploy / "grafana" / f"{dashboard.uid}.json", as_json(dashboard)
     yield docs / "metrics.md", metrics_page(declared_metrics(root))
+    yield docs / "logs.md", logs_page(logged_events(root))
     yield docs / "alerts.md", alerts_page()
 
 

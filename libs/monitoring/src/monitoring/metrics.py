@@ -53,15 +53,19 @@ def declared_metrics(root: Path) -> list[Metric]:
     Raises:
         NotLiteralError: a name, text or label is not a literal.
     """
-    sources = [*root.glob("libs/*/src/*"), *root.glob("services/*/src/*")]
     found = {
         metric.name: metric
-        for source in sorted(sources)
-        if source.name not in {"bench", "testkit", "monitoring"}
+        for source in product_sources(root)
         for file in sorted(source.rglob("*.py"))
         for metric in _metrics_in(file, source.name)
     }
     return sorted(found.values(), key=lambda metric: metric.name)
+
+
+def product_sources(root: Path) -> list[Path]:
+    """Return the packages below `root` that the product consists of, without tools for tests."""
+    sources = [*root.glob("libs/*/src/*"), *root.glob("services/*/src/*")]
+    return [one for one in sorted(sources) if one.name not in {"bench", "testkit", "monitoring"}]
 
 
 def _metrics_in(file: Path, package: str) -> Iterator[Metric]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from monitoring.alert import Alert
 from monitoring.alerts import GROUPS
+from monitoring.log_events import LogEvent
 from monitoring.metrics import Metric
 from monitoring.objectives import BURN_RATES, OBJECTIVES, PERIOD_DAYS, burn_alerts
 
@@ -22,6 +23,27 @@ def metrics_page(metrics: Iterable[Metric]) -> str:
         "Each process shows these at `/metrics` of its internal port, in Prometheus' format.\n"
         "Labels have few and bounded values: no id, no address, no raw path.\n\n"
         f"{_table(('name', 'kind', 'labels', 'declared in', 'what it is'), rows)}"
+    )
+
+
+def logs_page(events: Iterable[LogEvent]) -> str:
+    """Return docs/logs.md."""
+    rows = [
+        (
+            f"`{event.name}`",
+            ", ".join(event.levels),
+            ", ".join(f"`{field}`" for field in event.fields),
+            f"`{event.module}`",
+        )
+        for event in events
+    ]
+    return (
+        "# Log events\n\n"
+        f"{_NOTE}\n"
+        "`event` of a line is one of these names, and never changes with the data, so it can be\n"
+        "searched for. [guides/logs.md](guides/logs.md) has the fields of every line. `…` stands\n"
+        "for fields that depend on the case. An error has `exception` too if it has a cause.\n\n"
+        f"{_table(('event', 'level', 'fields', 'logged by'), rows)}"
     )
 
 

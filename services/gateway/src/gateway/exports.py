@@ -14,6 +14,7 @@ from chassis.errors import DomainError, Unavailable
 from chassis.http.caching import NO_STORE
 from chassis.http.context import path_of, request_id_of
 from chassis.http.limits import MAX_EXPORT_BYTES
+from chassis.telemetry.logging import note_user
 from chassis.wire_names import JSON
 from gateway.addresses import Addresses
 from gateway.admission import Admission, Admitted, ScopedRequest
@@ -94,6 +95,8 @@ class Exports:
         head = read_head(scope["headers"], self._kinds, version=scope["http_version"])
         request = ScopedRequest(scope, self._addresses)
         admitted = (await self._admission.admit(request, head, route)).passed()
+        if admitted.user_id is not None:
+            note_user(admitted.user_id)
         _check_method(scope)
         bulkhead = self._bulkheads.of(route)
         with nullcontext() if bulkhead is None else bulkhead.place(admitted.user_id):

@@ -13,7 +13,7 @@ from opentelemetry.context import Context
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.http.metrics import route_template
-from chassis.telemetry.logging import without_secrets
+from chassis.telemetry.logging import shown_path
 from chassis.telemetry.tracing import (
     attached,
     context_from,
@@ -72,6 +72,7 @@ class Traces:
         method: str,
         place: str,
         path: str,
+        scheme: str,
         lines: Sequence[tuple[bytes, bytes]],
         trusted: bool,
     ) -> "RequestTrace":
@@ -81,24 +82,25 @@ class Traces:
             method: the request's method.
             place: the prefix of its route.
             path: its path, decoded.
+            scheme: `http` or `https`, as the gateway was called.
             lines: its fields that carry a trace context; few requests have some.
             trusted: whether the sender is a trusted proxy.
         """
         sent = {name.decode(): text_of(value) for name, value in lines if name in _CONTEXT_FIELDS}
         believed = trusted or self._trust_clients
         if sent and believed:
-            return self._recorded(method, place, path, context_from(sent), None)
+            return self._recorded(method, place, (scheme, path), context_from(sent), None)
         if not self._exported:
             return NO_TRACE
         if random.random() >= self._share:  # noqa: S311 - chooses a sample
             return RequestTrace.unrecorded()
-        return self._recorded(method, place, path, sampled_root(), sent)
+        return self._recorded(method, place, (scheme, path), sampled_root(), sent)
 
     def _recorded(
         self,
         method: str,
         place: str,
-        path: str,
+        url: tuple[str, str],
         context: Context,
         linked: Mapping[str, str] | None,
     ) -> "RequestTrace":
@@ -109,7 +111,8 @@ class Traces:
             attributes={
                 "http.request.method": method,
                 "http.route": place,
-                "url.path": without_secrets(path),
+                "url.scheme": url[0],
+                "url.path": shown_path(url[1]),
             },
         )
         if linked and span.is_recording():
@@ -133,7 +136,8 @@ class Traces:
             if span.is_recording():
                 span.set_attribute("http.request.method", method)
                 span.set_attribute("http.route", place)
-                span.set_attribute("url.path", without_secrets(scope["path"]))
+                span.set_attribute("url.scheme", scope.get("scheme", "http"))
+                span.set_attribute("url.path", shown_path(scope["path"]))
                 if sent and not parent:
                     span.add_link(trace.get_current_span(context_from(sent)).get_span_context())
             yield span
@@ -205,6 +209,13 @@ class RequestTrace:
         ids = (trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id))
         return cls(fields, ids, span)
 
+    @property
+    def recorded_id(self) -> str | None:
+        """The id of the trace if the request's span is recorded."""
+        if self._span is None or self.ids is None or not self._span.is_recording():
+            return None
+        return self.ids[0]
+
     def attached(self) -> attached:
         """Make this the current trace for log lines and further requests."""
         headers = {name.decode(): value.decode() for name, value in self.fields}
@@ -218,6 +229,7 @@ class RequestTrace:
         if status:
             span.set_attribute("http.response.status_code", status)
         if status >= _SERVER_ERROR:
+            span.set_attribute("error.type", str(status))
             span.set_status(trace.StatusCode.ERROR)
         span.end()
 
@@ -251,6 +263,7 @@ class ServerSpan:
                     status: int = message["status"]
                     span.set_attribute("http.response.status_code", status)
                     if status >= _SERVER_ERROR:
+                        span.set_attribute("error.type", str(status))
                         span.set_status(trace.StatusCode.ERROR)
                 await send(message)
 

@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry
 from chassis.errors import Unavailable
 from gateway.guards.breaker import Breaker
 from gateway.guards.guard import Guard, GuardMetrics, Result, guards_of, result_of
+from testkit.logs import own_logs
 
 RESPONSE, FAILED, TIMED_OUT, UNKNOWN = Result
 
@@ -57,6 +58,19 @@ def test_failures_and_time_outs_open_the_breaker_and_nothing_else(guarded, resul
     for _ in range(20):
         guarded.request(result)
     assert guarded.metric("breaker_state") == state
+
+
+def test_each_move_of_the_breaker_is_an_event(guarded):
+    with own_logs() as entries:
+        for _ in range(20):
+            guarded.request(FAILED)
+        guarded.now = 60.0
+        for _ in range(3):
+            guarded.request(RESPONSE)
+    moves = [
+        (line["service"], line["state"]) for line in entries if line["event"] == "breaker moved"
+    ]
+    assert moves == [("orders", "open"), ("orders", "half_open"), ("orders", "closed")]
 
 
 def test_an_open_breaker_sheds_and_says_when_to_come_back(guarded):

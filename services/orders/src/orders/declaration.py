@@ -6,9 +6,8 @@ from chassis.exports import Export
 from chassis.jobs import JobKinds, OutsideJob, Schedule
 from chassis.messaging import Subscription, Subscriptions
 from chassis.operations.replays import Snapshot
-from chassis.service import Composition, Service, common_only
+from chassis.service import Composition, Service
 from chassis.verification.declared import Aggregate, Rows, Verification
-from chassis.wiring import ServiceResources
 from contracts.orders import (
     OrderCancelled,
     OrderConfirmed,
@@ -39,7 +38,7 @@ from contracts.users import (
 from orders.catalog import routes as catalog
 from orders.catalog.repository import ADJUSTED, LEVELS
 from orders.catalog.wiring import products
-from orders.composition import open_resources
+from orders.composition import open_api_resources, open_resources
 from orders.customers.models import CloseAccountOrders
 from orders.customers.subscribers import (
     user_deactivated,
@@ -53,7 +52,7 @@ from orders.metadata import Base
 from orders.orders import routes as orders_routes
 from orders.orders.repository import RETURNED, SOLD, VERSIONS
 from orders.orders.wiring import orders
-from orders.resources import WorkerResources
+from orders.resources import OrdersResources, WorkerResources
 from orders.settings import OrdersSettings
 from orders.stock import routes as stock
 from orders.transitions import routes as transitions
@@ -77,7 +76,7 @@ _SNAPSHOTS = (
         ),
     ),
 )
-_EXPORTS: tuple[Export[ServiceResources], ...] = (
+_EXPORTS: tuple[Export[OrdersResources], ...] = (
     Export(
         name="orders",
         item=ExportedOrder,
@@ -150,7 +149,7 @@ SERVICE = Service(
     documentation=DOCUMENTATION,
     metadata=Base.metadata,
     routers=[catalog.router, stock.router, orders_routes.router, transitions.router],
-    api=common_only(OrdersSettings),
+    api=Composition(settings=OrdersSettings, extend=open_api_resources),
     worker=Composition(settings=OrdersSettings, extend=open_resources),
     subscriptions=_SUBSCRIPTIONS,
     jobs=_JOBS,

@@ -1,13 +1,25 @@
-"""The worker's resources beyond the common ones. The API process needs only the common ones."""
+"""The resources of both processes beyond the common ones."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 
 from chassis.wiring import ServiceResources
+from orders.orders.models import OrderMetrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerResources(ServiceResources):
+class OrdersResources(ServiceResources):
+    """The resources of the API process, and of the worker.
+
+    Attributes:
+        order_metrics: counts orders and their changes.
+    """
+
+    order_metrics: OrderMetrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerResources(OrdersResources):
     """The resources of the worker.
 
     Attributes:

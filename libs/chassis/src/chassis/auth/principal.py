@@ -10,6 +10,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityS
 
 from chassis.errors import Forbidden, Unauthenticated
 from chassis.library_internals.fastapi import SecurityParameter
+from chassis.telemetry.logging import note_user
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +106,7 @@ async def current_principal(
         principal = verifier.verify(credentials.credentials)
     except ValueError as error:
         raise Unauthenticated(str(error)) from error
+    note_user(principal.subject)
     missing = sorted(set(required.scopes) - principal.scopes)
     if missing:
         message = (

@@ -22,6 +22,7 @@ from chassis.database.errors import (
 )
 from chassis.database.reachability import Outcome, Reachability
 from chassis.database.waiting import DatabaseUnusableError
+from chassis.database.watching import Watch, watch_nothing
 
 type Connection = "asyncpg.Connection[asyncpg.Record]"
 
@@ -83,6 +84,7 @@ class Connector:
         name: the name of the setting with the URL, in lower case and without ``_url``.
         pooled: whether a pooler in transaction mode is expected there.
         reachability: records each attempt.
+        watch: called with each new connection, to log its statements.
 
     Attributes:
         name: the name of the address.
@@ -95,7 +97,9 @@ class Connector:
         name: str = "database",
         pooled: bool = False,
         reachability: Reachability | None = None,
+        watch: Watch = watch_nothing,
     ) -> None:
+        self._watch = watch
         self._address = address
         self.name = name
         self._pooled = pooled
@@ -216,6 +220,7 @@ class Connector:
             raise
         if not self._pooled:
             await self._refuse_pooler(connection, seconds)
+        self._watch(connection)
         return connection
 
     async def _refuse_pooler(self, connection: Connection, seconds: float) -> None:

@@ -58,7 +58,7 @@ class Database:
             ping_after=settings.database_pool_ping_after,
             ping_timeout=settings.database_connect_timeout,
         )
-        self._orm = Orm(self._pool, settings.dialect_options())
+        self._orm = Orm(self._pool, settings.dialect_options(), settings.statement_log())
 
     def register_metrics(self, registry: CollectorRegistry) -> None:
         """Register metrics of the pool's connections in use and of the tasks that wait for one."""

@@ -19,6 +19,8 @@ from sqlalchemy.pool import NullPool
 from chassis.database.connecting import Connection
 from chassis.database.errors import DRIVER_ERRORS
 from chassis.database.pool import Pool, PooledConnection
+from chassis.database.spans import listen_if_exporting
+from chassis.database.watching import StatementLog
 
 _HELD = "chassis.held"
 _lent: ContextVar[PooledConnection] = ContextVar("the connection that SQLAlchemy is lent")
@@ -89,9 +91,10 @@ class Orm:
     Args:
         pool: is told of the errors of SQLAlchemy's statements.
         options: further options of SQLAlchemy's dialect for asyncpg.
+        statements: logs SQLAlchemy's statements.
     """
 
-    def __init__(self, pool: Pool, options: Mapping[str, Any]) -> None:
+    def __init__(self, pool: Pool, options: Mapping[str, Any], statements: StatementLog) -> None:
         self._pool = pool
         self._engine = create_async_engine(
             "postgresql+lent://",
@@ -101,6 +104,8 @@ class Orm:
             hide_parameters=True,  # errors are logged, and must not contain personal data
         )
         event.listen(self._engine.sync_engine, "handle_error", self._failed)
+        statements.listen(self._engine.sync_engine)
+        listen_if_exporting(self._engine.sync_engine)
 
     async def lend(self, held: PooledConnection) -> AsyncConnection:
         """Lend `held` to SQLAlchemy until the connection that is returned is closed."""

@@ -4,6 +4,7 @@ Readiness does not depend on it: while PostgreSQL is unavailable, callers get 50
 ready process. Otherwise the load balancer would have no process left to send them to.
 """
 
+import logging
 from enum import StrEnum
 
 import structlog
@@ -68,5 +69,10 @@ class Reachability:
         if outcome is Outcome.OK:
             log.info("database reachable again", address=address)
         else:
-            tell = log.warning if outcome is Outcome.AWAY else log.error
-            tell("database not reachable", address=address, outcome=outcome, error=reason[2:])
+            log.log(
+                logging.WARNING if outcome is Outcome.AWAY else logging.ERROR,
+                "database not reachable",
+                address=address,
+                outcome=outcome,
+                error=reason[2:],
+            )

@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from chassis.database.connecting import Address, Connector
 from chassis.database.reachability import Reachability
+from chassis.database.watching import StatementLog
 from chassis.settings import Settings
 
 
@@ -67,6 +68,17 @@ class DatabaseSettings(Settings):
     database_connect_timeout: float = Field(
         default=3, gt=0, le=60, description="Seconds that opening a connection may take."
     )
+    database_log_statements: bool = Field(
+        default=False,
+        description="Whether to log each SQL statement with its time, never its parameters. For "
+        "debugging.",
+    )
+    database_slow_statement_ms: float = Field(
+        default=0,
+        ge=0,
+        le=600_000,
+        description="Milliseconds from which on a SQL statement is logged as slow; 0: none is.",
+    )
 
     @model_validator(mode="after")
     def _a_pooler_is_passed_by(self) -> Self:
@@ -85,13 +97,23 @@ class DatabaseSettings(Settings):
             name="database",
             pooled=self.database_pooler is Pooler.TRANSACTION,
             reachability=reachability,
+            watch=self.statement_log().watch,
         )
 
     def direct_connector(self, reachability: Reachability | None = None) -> Connector:
         """Return the connector for connections that hold locks or listen; they bypass poolers."""
         name = "database" if self.database_direct_url is None else "database_direct"
         return Connector(
-            address=lambda: self._address(f"{name}_url"), name=name, reachability=reachability
+            address=lambda: self._address(f"{name}_url"),
+            name=name,
+            reachability=reachability,
+            watch=self.statement_log().watch,
+        )
+
+    def statement_log(self) -> StatementLog:
+        """Return what logs the statements of a connection, if these settings want any logged."""
+        return StatementLog(
+            every=self.database_log_statements, slow_ms=self.database_slow_statement_ms
         )
 
     def _address(self, name: str) -> Address:

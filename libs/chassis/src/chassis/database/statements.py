@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session  # noqa: TID251 - the synchronous half of an 
 from chassis.database.errors import DRIVER_ERRORS
 from chassis.database.orm import Orm
 from chassis.database.pool import Pool, PooledConnection
+from chassis.database.spans import unwatch, watch_if_recording
 from chassis.library_internals.sqlalchemy import await_only
 
 
@@ -38,6 +39,7 @@ class Statements:
         self._held: PooledConnection | None = None
         self._lent: AsyncConnection | None = None
         self._session: _UnitSession | None = None
+        self._traced = False
 
     @property
     def session(self) -> AsyncSession:
@@ -101,6 +103,8 @@ class Statements:
         if self._session is not None or self._lent is not None:
             return False
         held = self._held
+        if held is not None and self._traced:
+            unwatch(held.driver)
         if held is None or self._pool.take_back(held):
             self._held = None
             return True
@@ -120,8 +124,9 @@ class Statements:
             raise
 
     async def _take(self) -> PooledConnection:
-        self._held = await self._pool.acquire()
-        return self._held
+        self._held = held = await self._pool.acquire()
+        self._traced = watch_if_recording(held.driver)
+        return held
 
     @property
     def lent(self) -> Connection | None:
@@ -146,6 +151,8 @@ class Statements:
                 await lent.close()
         finally:  # whatever SQLAlchemy raises: a connection that is not given back blocks the pool
             if held is not None:
+                if self._traced:
+                    unwatch(held.driver)
                 await self._pool.release(held)
 
 

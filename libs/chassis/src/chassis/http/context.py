@@ -10,6 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.database.models import new_id_text
 from chassis.http.metrics import HttpMetrics
+from chassis.telemetry.logging import shown_path
+from chassis.telemetry.tracing import recorded_trace_id
 from chassis.wire_names import EVENT_STREAM, REQUEST_ID, raw_name
 
 _RAW = raw_name(REQUEST_ID)
@@ -97,17 +99,25 @@ class RequestContext:
             await self._app(scope, receive, send_with_id)
         finally:
             seconds = time.perf_counter() - started
+            route = self._metrics.route_of(scope)
             if is_request:
-                measured = head_at - started if _is_stream(fields) else seconds
-                self._metrics.ended(scope, status=status, seconds=measured)
+                self._metrics.ended(
+                    route,
+                    scope["method"],
+                    status=status,
+                    seconds=head_at - started if _is_stream(fields) else seconds,
+                    trace_id=recorded_trace_id(),
+                )
             log.info(
                 "request ended",
                 method=scope.get("method", "WS"),
-                path=scope["path"],
+                route=route,
+                path=shown_path(scope["path"]),
                 status=status,
                 milliseconds=round(seconds * 1000, 1),
             )
             structlog.contextvars.reset_contextvars(**bound)
+            structlog.contextvars.unbind_contextvars("user_id")
 
 
 def _is_stream(fields: Sequence[tuple[bytes, bytes]]) -> bool:

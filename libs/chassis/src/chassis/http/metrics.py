@@ -30,10 +30,13 @@ class HttpMetrics:
     Args:
         registry: the metrics registry of the process.
         route_of: returns the label of a request's route; called after the request was served.
+
+    Attributes:
+        route_of: as above.
     """
 
     def __init__(self, registry: CollectorRegistry, *, route_of: RouteOf = route_template) -> None:
-        self._route_of = route_of
+        self.route_of = route_of
         self._duration = Histogram(
             "http_server_request_duration_seconds",
             "From a request's head to the end of its response; its _count is the number of "
@@ -53,16 +56,28 @@ class HttpMetrics:
         """Count a request that begins."""
         self._active += 1
 
-    def ended(self, scope: Scope, *, status: int, seconds: float) -> None:
-        """Record a request that ended."""
-        self.ended_on(self._route_of(scope), scope["method"], status=status, seconds=seconds)
+    def ended(
+        self,
+        route: str,
+        method: str,
+        *,
+        status: int,
+        seconds: float,
+        trace_id: str | None = None,
+    ) -> None:
+        """Record a request that ended.
 
-    def ended_on(self, route: str, method: str, *, status: int, seconds: float) -> None:
-        """Record a request that ended; `route` is its label."""
+        Args:
+            route: the label of its route.
+            method: its method.
+            status: the status of its response; 0 without one.
+            seconds: how long it took.
+            trace_id: its trace, if that is recorded: the exemplar of its duration.
+        """
         self._active -= 1
         labels = (method if method in _METHODS else "other", route, status)
         child = self._children.get(labels)
         if child is None:
             # `labels` of the library costs more than the rest of this method.
             self._children[labels] = child = self._duration.labels(*labels)
-        child.observe(seconds)
+        child.observe(seconds, None if trace_id is None else {"trace_id": trace_id})

@@ -9,7 +9,7 @@ from opentelemetry import trace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.http.metrics import route_template
-from chassis.telemetry.logging import without_secrets
+from chassis.telemetry.logging import shown_path
 from chassis.telemetry.tracing import span_from
 
 _CONTEXT_FIELDS = frozenset({b"traceparent", b"tracestate"})
@@ -58,11 +58,13 @@ class ServerSpan:
                 status: int = message["status"]
                 span.set_attribute("http.response.status_code", status)
                 if status >= _SERVER_ERROR:
+                    span.set_attribute("error.type", str(status))
                     span.set_status(trace.StatusCode.ERROR)
             await send(message)
 
         span.set_attribute("http.request.method", method)
-        span.set_attribute("url.path", without_secrets(scope["path"]))
+        span.set_attribute("url.scheme", scope.get("scheme", "http"))
+        span.set_attribute("url.path", shown_path(scope["path"]))
         try:
             await self._app(scope, receive, watched)
         finally:

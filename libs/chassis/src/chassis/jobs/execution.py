@@ -1,6 +1,7 @@
 """Runs leased jobs: inside a transaction, in batches, or outside a transaction; settles them."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -269,8 +270,8 @@ class Execution[R]:
             fate = fate_of_failure(one.kind.retry, job.attempts, text, permanent=permanent)
             outcome = "dead" if fate.state == DEAD else "failed"
         await self._settle(job, fate, outcome=outcome)
-        tell = log.warning if outcome == "interrupted" else log.error
-        tell(
+        log.log(
+            logging.WARNING if outcome == "interrupted" else logging.ERROR,
             "job failed",
             kind=job.kind,
             id=job.id,

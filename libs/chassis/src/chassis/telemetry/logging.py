@@ -11,6 +11,8 @@ import structlog.tracebacks
 from opentelemetry import trace
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from chassis.telemetry.levels import LEVELS, LOGGER
+
 _SECRET_PARTS = (
     "password", "passphrase", "token", "secret", "authorization", "cookie", "credential",
     "api_key", "signing_key", "private_key",
@@ -26,6 +28,7 @@ _IN_TEXTS = re.compile(
     re.IGNORECASE,
 )
 _API_KEY_SECRET_LENGTH = 64
+_ADDRESS = re.compile(r"[^\s/@]+@[^\s/@]+\.[^\s/@]+")
 # Without local variables: they may hold passwords and tokens that the redaction does not detect.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
@@ -63,6 +66,16 @@ def without_secrets(text: str) -> str:
     return _IN_TEXTS.sub(_REDACTED, text) if may_hold_secret(text) else text
 
 
+def shown_path(path: str) -> str:
+    """Return a request's path as logs and spans show it: without secrets and e-mail addresses.
+
+    No path of ours has an address in it, but a client can send any.
+    """
+    if "@" in path:
+        path = _ADDRESS.sub(_REDACTED, path)
+    return without_secrets(path)
+
+
 def may_hold_secret(text: str) -> bool:
     """Return False for most texts without a secret, at a twentieth of the cost of the pattern."""
     lower = text.lower()
@@ -90,6 +103,11 @@ def _as_json(_: WrappedLogger, __: str, event: EventDict) -> str:
 def encoded(value: object) -> str:
     """Return a value as the JSON of a line."""
     return _ENCODER.encode(value)
+
+
+def note_user(user_id: object) -> None:
+    """Add the caller's id to the log lines of this request, and to its last one."""
+    structlog.contextvars.bind_contextvars(user_id=str(user_id))
 
 
 def writes_json() -> bool:
@@ -135,7 +153,7 @@ def configure_logging(*, process: str, level: str, log_format: str) -> None:
 
     Args:
         process: the process's name, which each line carries.
-        level: the lowest level that is written.
+        level: the lowest level that is written, until it is changed (chassis.telemetry.levels).
         log_format: ``json``, or ``console`` for people.
     """
 
@@ -160,7 +178,7 @@ def configure_logging(*, process: str, level: str, log_format: str) -> None:
     structlog.configure(
         processors=[*shared, final],
         logger_factory=_Output,
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        wrapper_class=LOGGER,
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)
@@ -172,7 +190,7 @@ def configure_logging(*, process: str, level: str, log_format: str) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
+    LEVELS.configure(level)
     # At INFO these libraries add nothing to our own lines. At DEBUG they log requests, with tokens,
     # and rows.
     for name in ("aiokafka", "uvicorn", "httpx", "httpcore", "websockets", "sqlalchemy"):

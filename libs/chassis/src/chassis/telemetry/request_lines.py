@@ -8,10 +8,18 @@ import asyncio
 import logging
 import sys
 import time
+from uuid import UUID
 
 import structlog
 
-from chassis.telemetry.logging import encoded, may_hold_secret, without_secrets, writes_json
+from chassis.telemetry.levels import LEVELS
+from chassis.telemetry.logging import (
+    encoded,
+    may_hold_secret,
+    shown_path,
+    without_secrets,
+    writes_json,
+)
 
 _NAME = "chassis.http.access"
 
@@ -27,7 +35,6 @@ class RequestLines:
 
     def __init__(self, process: str) -> None:
         self._fast = writes_json()
-        self._on = log.is_enabled_for(logging.INFO) if self._fast else True
         self._tail = f'", "process": {encoded(process)}'
         self._waiting: list[str] = []
         self._second = 0
@@ -38,9 +45,11 @@ class RequestLines:
         *,
         request_id: str,
         method: str,
+        route: str,
         path: str,
         status: int,
         seconds: float,
+        user_id: UUID | None,
         trace: tuple[str, str] | None,
     ) -> None:
         """Write one line, at the latest in the loop's next turn.
@@ -48,27 +57,32 @@ class RequestLines:
         Args:
             request_id: the request's id.
             method: its method.
+            route: the label of its route in metrics, plain text.
             path: its path, decoded; secrets in it are redacted.
             status: the status of its response; 0 without one.
             seconds: how long it took.
+            user_id: the user who sent it, if known.
             trace: the ids of its trace and its span.
         """
-        if not self._on:
-            return
         if not self._fast:
             ids = {} if trace is None else {"trace_id": trace[0], "span_id": trace[1]}
+            if user_id is not None:
+                ids["user_id"] = str(user_id)
             log.info(
                 "request ended",
                 request_id=request_id,
                 method=method,
-                path=path,
+                route=route,
+                path=shown_path(path),
                 status=status,
                 milliseconds=round(seconds * 1000, 1),
                 **ids,
             )
             return
-        if may_hold_secret(f"{path} {request_id}"):  # one look at both: few texts hold one
-            path, request_id = without_secrets(path), without_secrets(request_id)
+        if LEVELS.number > logging.INFO:
+            return
+        if "@" in path or may_hold_secret(f"{path} {request_id}"):  # few hold one
+            path, request_id = shown_path(path), without_secrets(request_id)
         now = time.time()
         second = int(now)
         if second != self._second:
@@ -77,11 +91,12 @@ class RequestLines:
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self.flush)
         self._waiting.append(
-            f'{{"method": "{method}", "path": {encoded(path)}, '
+            f'{{"method": "{method}", "route": "{route}", "path": {encoded(path)}, '
             f'"status": {status}, "milliseconds": {seconds * 1000:.1f}, "event": "request ended", '
             f'"request_id": "{request_id}", "level": "info", '
             f'"logger": "{_NAME}", "timestamp": "{self._stamp}.{int(now % 1 * 1e6):06}Z'
             f"{self._tail}"
+            + (f', "user_id": "{user_id}"' if user_id else "")
             + (f', "trace_id": "{trace[0]}", "span_id": "{trace[1]}"}}\n' if trace else "}\n")
         )
 

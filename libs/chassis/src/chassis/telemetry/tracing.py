@@ -10,7 +10,6 @@ from opentelemetry.context import Context, attach, create_key, detach, get_value
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import (
     Decision,
     ParentBased,
@@ -20,6 +19,9 @@ from opentelemetry.sdk.trace.sampling import (
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import Attributes, AttributeValue
+from prometheus_client import CollectorRegistry
+
+from chassis.telemetry.exporting import BoundedExport, SpanMetrics
 
 _propagator = TraceContextTextMapPropagator()
 # The last digit of a traceparent whose trace is sampled: bit 0 of its flags (W3C Trace Context
@@ -31,22 +33,31 @@ _TRACEPARENT = re.compile(
 )
 
 
-def configure_tracing(*, process: str, endpoint: str | None, sample: float) -> None:
+_EXPORT_SECONDS = 2.0
+
+
+def configure_tracing(
+    *, process: str, endpoint: str | None, sample: float, registry: CollectorRegistry
+) -> None:
     """Install the tracer of this process; call once, before the first span.
 
     Args:
         process: the ``service.name`` of the spans.
         endpoint: the base address of the OTLP/HTTP receiver; None exports nothing.
         sample: the fraction of root traces that are sampled. A parent's decision is followed.
+        registry: the metrics registry of the process; it counts the spans.
     """
+    metrics = SpanMetrics(registry)
     if endpoint is None:
         return
     provider = TracerProvider(
         resource=Resource.create({"service.name": process}),
         sampler=ParentBased(_Roots(sample)),
     )
-    exporter = OTLPSpanExporter(endpoint=endpoint.rstrip("/") + "/v1/traces", timeout=2)
-    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=500))
+    exporter = OTLPSpanExporter(
+        endpoint=endpoint.rstrip("/") + "/v1/traces", timeout=_EXPORT_SECONDS
+    )
+    provider.add_span_processor(BoundedExport(exporter, metrics))
     trace.set_tracer_provider(provider)
 
 
@@ -96,6 +107,14 @@ def current_trace_headers() -> dict[str, str]:
     carrier: dict[str, str] = {}
     _propagator.inject(carrier)
     return carrier
+
+
+def recorded_trace_id() -> str | None:
+    """Return the id of the current trace if its span is recorded."""
+    span = trace.get_current_span()
+    if not span.is_recording():
+        return None
+    return trace.format_trace_id(span.get_span_context().trace_id)
 
 
 def current_traceparent() -> str | None:

@@ -38,10 +38,14 @@ class Breaker:
 
     Args:
         jitter: returns a random delay of up to so many seconds.
+
+    Attributes:
+        moved: called with each new state.
     """
 
     def __init__(self, *, jitter: Callable[[float], float] | None = None) -> None:
         self._jitter = jitter or _jitter
+        self.moved: Callable[[State], None] = _nobody
         self.state = State.CLOSED
         self._epoch = 0
         self._began = 0.0
@@ -128,6 +132,11 @@ class Breaker:
     def _enter(self, state: State) -> None:
         self.state = state
         self._epoch += 1
+        self.moved(state)
+
+
+def _nobody(_: State) -> None:
+    """Follow no moves."""
 
 
 def _jitter(longest: float) -> float:

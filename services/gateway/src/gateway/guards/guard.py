@@ -5,12 +5,15 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Final
 
+import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from chassis.errors import Unavailable
-from gateway.guards.breaker import Breaker
+from gateway.guards.breaker import Breaker, State
 from gateway.guards.concurrency import ConcurrencyLimit
 from gateway.guards.retries import RetryBudget
+
+log = structlog.get_logger(__name__)
 
 SLOW_SECONDS: Final = 1.0
 """What takes longer inside counts as a sign of overload."""
@@ -102,6 +105,7 @@ class Guard:
     ) -> None:
         self._service = service
         self._breaker = breaker or Breaker()
+        self._breaker.moved = self._breaker_moved
         self._limit = ConcurrencyLimit(floor=FLOOR, ceiling=ceiling)
         self._budget = budget or RetryBudget()
         # The gauges are read when they are scraped: no request pays for them.
@@ -111,6 +115,9 @@ class Guard:
         self._shed_open = metrics.shed.labels(service, "breaker")
         self._shed_full = metrics.shed.labels(service, "concurrency")
         self._retried = metrics.retries.labels(service)
+
+    def _breaker_moved(self, state: State) -> None:
+        log.warning("breaker moved", service=self._service, state=state.name.lower())
 
     def begin(self, now: float) -> int:
         """Admit a request, and return the permit that `end` wants back.

@@ -58,7 +58,6 @@ class Exchange(ProxiedRequest):
             `response_complete`: all of it.
         disconnected: whether nobody gets the response.
         keep_alive: whether the connection stays open after it.
-        authenticated: whether a caller was identified.
         expects_continue: whether the client waits for `100 Continue` before it sends the body.
     """
 
@@ -78,7 +77,6 @@ class Exchange(ProxiedRequest):
         "_server",
         "_settled",
         "_writer",
-        "authenticated",
         "body",
         "disconnected",
         "expects_continue",
@@ -113,7 +111,6 @@ class Exchange(ProxiedRequest):
         self.response_started = False
         self.response_complete = False
         self.disconnected = False
-        self.authenticated = False
         self.status = 0
         self.body = RequestBody(expected=has_body, max_bytes=route.max_body_bytes if route else 0)
         self._body_failure: Refused | None = None
@@ -186,6 +183,7 @@ class Exchange(ProxiedRequest):
                 method=self.method,
                 place="" if self.route is None else self.route.prefix,
                 path=self.path,
+                scheme=self._client.scheme or "http",
                 lines=self.lines if head is None or head.traced else (),
                 trusted=self.origin.trusted,
             )
@@ -215,7 +213,7 @@ class Exchange(ProxiedRequest):
 
     def _admitted(self, admitted: Admitted) -> None:
         self._extra = [*self._extra, *admitted.fields]
-        self.authenticated = admitted.user_id is not None
+        self.user_id = admitted.user_id
         if admitted.refusal is not None:
             raise admitted.refusal
         if self._body_failure is not None:

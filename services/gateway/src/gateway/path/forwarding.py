@@ -295,7 +295,7 @@ class Forwarding:
             target=exchange.target,
             route=self._served.route,
             fields=head.fields,
-            authenticated=exchange.authenticated,
+            authenticated=exchange.user_id is not None,
             authority=authority_of(head, exchange.origin, self._client.scheme or "http"),
             has_body=exchange.body.begun,
         )

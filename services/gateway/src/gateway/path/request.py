@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
+from uuid import UUID
 
 import structlog
 from starlette.types import Scope
@@ -46,6 +47,7 @@ class ProxiedRequest:
         route: its entry of the route table; None if there is none.
         trace: its trace.
         head: what the gateway needs of its fields; None until they are read, or if they are bad.
+        user_id: the user who sent it; None until that is known.
     """
 
     __slots__ = (
@@ -61,6 +63,7 @@ class ProxiedRequest:
         "route",
         "target",
         "trace",
+        "user_id",
         "version",
     )
 
@@ -88,6 +91,7 @@ class ProxiedRequest:
         self.route: Route | None = None
         self.trace: RequestTrace = NO_TRACE
         self.head: RequestHead | None = None
+        self.user_id: UUID | None = None
 
     @property
     def request_id(self) -> str:

@@ -118,14 +118,22 @@ class PathServer:
             measured: the duration for the metrics.
         """
         label = UNMATCHED if request.route is None else request.route.prefix
-        self.metrics.ended_on(label, request.method, status=status, seconds=measured)
+        self.metrics.ended(
+            label,
+            request.method,
+            status=status,
+            seconds=measured,
+            trace_id=request.trace.recorded_id,
+        )
         request.trace.end(status)
         self.lines.write(
             request_id=request.request_id,
             method=request.method,
+            route=label,
             path=request.path,
             status=status,
             seconds=seconds,
+            user_id=request.user_id,
             trace=request.trace.ids,
         )
 

@@ -1,5 +1,6 @@
 """Use cases of mails: ask for one in a transaction, and send one outside of any."""
 
+import logging
 import random
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -287,8 +288,8 @@ class MailSending:
 
         ours = await until_success(record, name="mail record", passes=is_infrastructure_error)
         self._metrics.count(mail.kind, state.value)
-        tell = log.info if state is MailState.SENT else log.warning
-        tell(
+        log.log(
+            logging.INFO if state is MailState.SENT else logging.WARNING,
             "mail settled",
             mail_id=str(mail.id),
             kind=mail.kind,

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TypedDict
 from uuid import UUID
 
+from prometheus_client import CollectorRegistry, Counter
 from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, Text, false, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -240,3 +241,53 @@ class OrderHistoryEntry(Base, Timestamped):
     actor_kind: Mapped[str] = mapped_column(Text)
     actor_id: Mapped[UUID | None]
     reason: Mapped[str | None] = mapped_column(Text)
+
+
+_MOST_CURRENCIES = 16
+
+
+class OrderMetrics:
+    """Counts orders and their changes. Call its methods after the commit.
+
+    Args:
+        registry: the metrics registry of the process.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._placed = Counter(
+            "orders_placed_total",
+            "Orders that were placed.",
+            registry=registry,
+        )
+        self._value = Counter(
+            "orders_placed_value_total",
+            "The value of the orders that were placed, in the smallest unit of their currency. "
+            "Currencies beyond the first sixteen are counted as `other`.",
+            ["currency"],
+            registry=registry,
+        )
+        self._changed = Counter(
+            "orders_changed_total",
+            "Changes of the status of orders, by the new status.",
+            ["status"],
+            registry=registry,
+        )
+        self._currencies: set[str] = set()
+        for status in TRANSITIONS:
+            self._changed.labels(status.value)
+
+    def placed(self, total: Money) -> None:
+        """Count an order that was placed."""
+        self._placed.inc()
+        currency = total.currency
+        # Staff may price products in any three letters.
+        if currency not in self._currencies:
+            if len(self._currencies) < _MOST_CURRENCIES:
+                self._currencies.add(currency)
+            else:
+                currency = "other"
+        self._value.labels(currency).inc(total.amount)
+
+    def changed(self, status: OrderStatus) -> None:
+        """Count a change of an order's status."""
+        self._changed.labels(status.value).inc()

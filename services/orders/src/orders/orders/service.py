@@ -5,6 +5,7 @@ from uuid import UUID
 
 from chassis.actor import Actor
 from chassis.database import new_id
+from chassis.database.unit import Unit
 from chassis.errors import FieldError
 from chassis.messaging import Outbox
 from chassis.paging import PageRequest, PageRows, TimePosition, each_page
@@ -26,6 +27,7 @@ from orders.orders.errors import (
 from orders.orders.models import (
     LineRecord,
     Order,
+    OrderMetrics,
     OrderRecord,
     OrderStatus,
     ShippingAddress,
@@ -42,6 +44,8 @@ class OrderService:
         products: the use cases of products, for prices and stock.
         customers: the use cases of customers, for who may order.
         outbox: stores the events to publish.
+        unit: the transaction.
+        metrics: counts the orders that were placed.
     """
 
     def __init__(
@@ -51,7 +55,11 @@ class OrderService:
         products: ProductService,
         customers: CustomerService,
         outbox: Outbox,
+        unit: Unit,
+        metrics: OrderMetrics,
     ) -> None:
+        self._unit = unit
+        self._metrics = metrics
         self._orders = orders
         self._products = products
         self._customers = customers
@@ -83,6 +91,7 @@ class OrderService:
         order = _order_of(customer_id, lines, offers, shipping_address)
         self._orders.add(order, by=by)
         self._outbox.add(_placed(order))
+        self._unit.after_commit(lambda: self._metrics.placed(order.total))
         return order
 
     async def snapshots(self, *, after: UUID | None, limit: int) -> Sequence[OrderSnapshot]:

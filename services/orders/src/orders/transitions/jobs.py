@@ -17,11 +17,10 @@ from chassis.http.idempotency import erase_stored_responses
 from chassis.jobs import OutsideRun
 from chassis.messaging import erase_parked
 from chassis.versions import Expected
-from chassis.wiring import ServiceResources
 from orders.customers.models import CloseAccountOrders
 from orders.customers.wiring import customers
 from orders.orders.models import OrderStatus
-from orders.resources import WorkerResources
+from orders.resources import OrdersResources, WorkerResources
 from orders.transitions.errors import InvalidTransition
 from orders.transitions.models import CancelUnconfirmed, Cause, Change, OpenOrder
 from orders.transitions.wiring import transitions
@@ -54,7 +53,7 @@ async def cancel_unconfirmed(_: CancelUnconfirmed, run: OutsideRun[WorkerResourc
 
 
 async def close_account_orders(
-    arguments: CloseAccountOrders, run: OutsideRun[ServiceResources]
+    arguments: CloseAccountOrders, run: OutsideRun[OrdersResources]
 ) -> None:
     """Cancel a customer's open orders; if the account is deleted, also erase personal data."""
     resources, customer_id = run.resources, arguments.customer_id
@@ -66,12 +65,12 @@ async def close_account_orders(
     await _erase(resources, customer_id)
 
 
-async def _open_orders(resources: ServiceResources, customer_id: UUID) -> Sequence[OpenOrder]:
+async def _open_orders(resources: OrdersResources, customer_id: UUID) -> Sequence[OpenOrder]:
     async with resources.database.transaction() as unit:
         return await transitions(resources, unit).open_of_inactive(customer_id, limit=_PAGE)
 
 
-async def _close(resources: ServiceResources, customer_id: UUID, order: OpenOrder) -> None:
+async def _close(resources: OrdersResources, customer_id: UUID, order: OpenOrder) -> None:
     change = Change(
         order_id=order.order_id, to=OrderStatus.CANCELLED, cause=Cause.CUSTOMER_INACTIVE
     )
@@ -82,7 +81,7 @@ async def _close(resources: ServiceResources, customer_id: UUID, order: OpenOrde
 
 
 @asynccontextmanager
-async def _cancelling(resources: ServiceResources, change: Change) -> AsyncIterator[Unit]:
+async def _cancelling(resources: OrdersResources, change: Change) -> AsyncIterator[Unit]:
     """Open a transaction; an order that somebody changed after it was found is left as it is."""
     try:
         async with resources.database.transaction() as unit:
@@ -91,7 +90,7 @@ async def _cancelling(resources: ServiceResources, change: Change) -> AsyncItera
         log.info("order changed, not cancelled", order_id=str(change.order_id), why=error.name)
 
 
-async def _erase(resources: ServiceResources, customer_id: UUID) -> None:
+async def _erase(resources: OrdersResources, customer_id: UUID) -> None:
     while True:
         async with resources.database.transaction() as unit:
             orders = await transitions(resources, unit).anonymise(customer_id, limit=_PAGE)

@@ -5,7 +5,10 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from uuid import UUID
 
+import structlog
+
 from chassis.actor import Actor
+from chassis.database.unit import Unit
 from chassis.errors import DomainError, PreconditionFailed
 from chassis.messaging import Outbox
 from contracts.orders import (
@@ -17,7 +20,13 @@ from contracts.orders import (
     OrderShipped,
 )
 from orders.catalog.service import ProductService, money_data
-from orders.orders.models import TRANSITIONS, OrderHistoryEntry, OrderRecord, OrderStatus
+from orders.orders.models import (
+    TRANSITIONS,
+    OrderHistoryEntry,
+    OrderMetrics,
+    OrderRecord,
+    OrderStatus,
+)
 from orders.orders.service import OrderService, order_not_found, repeated_ids
 from orders.transitions.errors import DuplicateOrder, InvalidTransition
 from orders.transitions.models import (
@@ -30,6 +39,8 @@ from orders.transitions.models import (
 )
 from orders.transitions.repository import TransitionRepository
 
+log = structlog.get_logger(__name__)
+
 
 class TransitionService:
     """Changes of the status of orders, in one transaction.
@@ -38,6 +49,8 @@ class TransitionService:
         transitions: the repository.
         products: the use cases of products, which take stock back.
         outbox: stores the events to publish.
+        unit: the transaction.
+        metrics: counts the changes.
     """
 
     def __init__(
@@ -46,7 +59,11 @@ class TransitionService:
         transitions: TransitionRepository,
         products: ProductService,
         outbox: Outbox,
+        unit: Unit,
+        metrics: OrderMetrics,
     ) -> None:
+        self._unit = unit
+        self._metrics = metrics
         self._transitions = transitions
         self._products = products
         self._outbox = outbox
@@ -154,6 +171,17 @@ class TransitionService:
             await self._products.release(returned)
         for (order, _), cause in zip(changed, causes, strict=True):
             self._outbox.add(_event(order, cause))
+        self._unit.after_commit(lambda: self._note([order for order, _ in changed]))
+
+    def _note(self, changed: Sequence[OrderRecord]) -> None:
+        for order in changed:
+            self._metrics.changed(order.status)
+            log.info(
+                "order changed",
+                order_id=str(order.id),
+                status=order.status.value,
+                version=order.version,
+            )
 
 
 async def order_export(

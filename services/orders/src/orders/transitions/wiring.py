@@ -3,18 +3,21 @@
 from typing import Annotated
 
 from chassis.database.unit import Unit
-from chassis.wiring import ServiceResources, use_case
+from chassis.wiring import use_case
 from orders.catalog.wiring import products
+from orders.resources import OrdersResources
 from orders.transitions.repository import TransitionRepository
 from orders.transitions.service import TransitionService
 
 
-def transitions(resources: ServiceResources, unit: Unit) -> TransitionService:
+def transitions(resources: OrdersResources, unit: Unit) -> TransitionService:
     """Return the use cases of transitions."""
     return TransitionService(
         transitions=TransitionRepository(unit),
         products=products(resources, unit),
         outbox=resources.outbox(unit),
+        unit=unit,
+        metrics=resources.order_metrics,
     )
 
 

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from uuid import UUID
 
+import structlog
+
 from chassis.actor import Actor, ActorKind
 from chassis.audit import AuditLog
 from chassis.auth.passwords import Passwords, PasswordsBusy
-from chassis.errors import TooManyRequests
+from chassis.errors import TooManyRequests, Unauthenticated
 from users.accounts.models import Account, email_key, password_spellings
 from users.accounts.repository import AccountRepository
 from users.log_ins.errors import (
@@ -24,6 +26,8 @@ from users.throttling.service import CodeThrottle, LogInThrottle, RefusalRecords
 from users.totp.errors import TotpUnavailable
 from users.totp.models import is_code, normalised
 from users.totp.service import Accepted, TotpVerifier
+
+log = structlog.get_logger(__name__)
 
 
 class SecondFactor:
@@ -271,6 +275,16 @@ class LogIn:
             PasswordsBusy: too many passwords are being verified. The attempt is not counted, unless
                 one spelling of its password was already verified.
         """
+        try:
+            return await self._run(email, password, address, totp, client)
+        except (Unauthenticated, TooManyRequests) as error:
+            # Neither the address nor the account: who is guessing must not be led to by a log.
+            log.info("log-in refused", reason=error.name)
+            raise
+
+    async def _run(
+        self, email: str, password: str, address: str, totp: str | None, client: Client
+    ) -> IssuedTokens:
         self._passwords.check_room()  # before the first query, and before the attempt is counted
         async with self._transaction() as log_ins:
             attempt = await log_ins.begin(email=email, address=address)

@@ -6,6 +6,7 @@ without limit.
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Sequence
 
@@ -194,8 +195,8 @@ class PartitionConsumer[R]:
     async def _back_off(self, record: ConsumerRecord, error: Exception) -> None:
         stopped = isinstance(error, TooManyFailuresError)
         delay = self._next_delay("failures" if stopped else "infrastructure")
-        tell = log.error if stopped else log.warning
-        tell(
+        log.log(
+            logging.ERROR if stopped else logging.WARNING,
             "partition paused",
             topic=record.topic,
             partition=record.partition,
