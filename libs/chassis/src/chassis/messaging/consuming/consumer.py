@@ -34,9 +34,9 @@ _BACKOFF = (1.0,)
 _HEARTBEAT_MS = 500
 # A partition whose records are still in hand when a fetch begins waits for that fetch to end.
 _FETCH_WAIT_MS = 100
-# A member that catches up holds two responses of Kafka at a time, the one in hand and the next. With
-# aiokafka's defaults, 1 MiB for each of its partitions and 50 MiB in all, they would be most of what
-# a worker holds. A batch that is larger than this is fetched as well, alone.
+# A member that catches up holds two responses of Kafka at a time: the one in hand and the next. By
+# aiokafka's defaults, 1 MiB for each partition and 50 MiB in all, they would be most of a worker's
+# memory. A batch that is larger than this is fetched as well, alone.
 _PARTITION_FETCH_BYTES = 256 * 1024
 _FETCH_BYTES = 4 * 1024 * 1024
 # Shares of the session time-out, for which the group waits when it revokes partitions: the batches
