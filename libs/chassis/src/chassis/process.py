@@ -322,6 +322,7 @@ def _run(
     # time, and hold the event loop up for 0.1 s.
     gc.collect()
     gc.freeze()
+    gc.enable()  # `chassis.run` disables it for the time of the imports
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(process, public, internal, protocols))
     if process.failure is not None:

@@ -1,6 +1,7 @@
 """Runs one process of a service: ``python -m chassis.run SERVICE api|worker|migrate|facts``."""
 
 import argparse
+import gc
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -26,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     wanted = parser.parse_args(arguments)
     exit_on_sigterm(status=0 if wanted.process in {"api", "worker"} else NOT_DONE)
+    # What imports allocate stays, so collections during them find nothing, and took an eighth of
+    # their time. `chassis.process` enables them again.
+    gc.disable()
     # Import only now: it takes seconds, and SIGTERM must have a handler by then.
     processes = import_module("chassis.service_processes")
     try:

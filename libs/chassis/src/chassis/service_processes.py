@@ -1,5 +1,6 @@
 """The processes of a service, made from its declaration."""
 
+import gc
 import sys
 from pathlib import Path
 
@@ -47,6 +48,7 @@ def _write_facts(service: Service[ServiceResources], rate: int) -> None:
     # Nobody else needs these modules.
     from chassis.verification.writing import FactsError, write_facts  # noqa: PLC0415 - see above
 
+    gc.enable()  # the imports are done
     settings = load(service.worker.settings)
     try:
         write_facts(service.name, service.verification, settings, rate=rate, out=sys.stdout)

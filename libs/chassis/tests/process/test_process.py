@@ -8,6 +8,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+import chassis.process
 from chassis.health import Health, health_routes
 from chassis.process import Process
 from chassis.settings import Environment, ProcessSettings
@@ -21,6 +22,24 @@ def process() -> Process:
 
 async def forever() -> None:
     await asyncio.Event().wait()
+
+
+def test_a_process_collects_garbage_again_once_its_imports_are_done(process, monkeypatch):
+    enabled = []
+
+    async def serve(*_: object) -> None:
+        enabled.append(gc.isenabled())
+
+    monkeypatch.setattr(chassis.process, "_serve", serve)
+    for name in ("configure_logging", "configure_tracing", "raise_descriptor_limit"):
+        monkeypatch.setattr(chassis.process, name, lambda **_: process.settings.max_connections)
+    monkeypatch.setattr(gc, "freeze", lambda: None)  # or all of this run's garbage would stay
+    gc.disable()  # as `chassis.run` does
+    try:
+        chassis.process.run_worker(process, Starlette())
+    finally:
+        gc.enable()
+    assert enabled == [True]
 
 
 async def test_a_task_needs_the_group(process: Process):

@@ -15,10 +15,10 @@ import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import asyncpg
 import psutil
-from sqlalchemy.engine import URL
 
 from localservers.base import LocalServer, ServerError, package_directory, run_to_end
 
@@ -95,15 +95,8 @@ class PostgresServer(LocalServer):
         self, *, user: str = "postgres", password: str | None = None, database: str = "postgres"
     ) -> str:
         """Return the URL for a role and a database, by default with the superuser's password."""
-        url = URL.create(
-            "postgresql",
-            username=user,
-            password=self._password if password is None else password,
-            host="127.0.0.1",
-            port=self.port,
-            database=database,
-        )
-        return url.render_as_string(hide_password=False)
+        secret = quote(self._password if password is None else password, safe="")
+        return f"postgresql://{quote(user, safe='')}:{secret}@127.0.0.1:{self.port}/{database}"
 
     async def prepare(self) -> None:
         """Create the data directory at the first start; an interrupted start is repeated."""

@@ -1,6 +1,7 @@
 """Profiles of one process under load: memory with memray, CPU time with py-spy."""
 
 import asyncio
+import os
 from asyncio.subprocess import PIPE, STDOUT
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from slipway.errors import SlipwayError
 from slipway.local.processes import PROCESSES
 
 _BIN = Path(".slipway/tools/profile/bin")
+_BY_OWN = "--sort-column=3"  # the memory that a function allocated itself
 _RATE = 200  # samples per second
 _PTRACE = Path("/proc/sys/kernel/yama/ptrace_scope")
 
@@ -57,7 +59,9 @@ class MemoryProfile:
         text = self.directory / f"{self.process}-memory.txt"
         await output_of(memray, "flamegraph", "--force", "-o", peak, self._capture)
         await output_of(memray, "flamegraph", "--force", "--leaks", "-o", leaks, self._capture)
-        summary = await output_of(memray, "summary", self._capture)
+        summary = await output_of(
+            memray, "summary", _BY_OWN, self._capture, environment={**os.environ, "COLUMNS": "180"}
+        )
         stats = await output_of(memray, "stats", self._capture)
         await asyncio.to_thread(text.write_text, f"{summary}\n{stats}", encoding="utf-8")
         await asyncio.to_thread(self._capture.unlink)

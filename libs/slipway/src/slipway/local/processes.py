@@ -7,13 +7,14 @@ from enum import Enum
 from pathlib import Path
 
 from chassis.settings import Environment
-from slipway.local.program import ProgramSpec, inherited_environment
+from slipway.local.program import READY_SECONDS, ProgramSpec, inherited_environment
 from slipway.operate.database import Database
 from slipway.operate.keys import KeyFiles
 from slipway.services import SERVICES
 from slipway.settings import HOST, SlipwaySettings
 
 TRACES = "traces"
+_PROFILED_READY_SECONDS = 300.0  # a profiler multiplies the time of the imports
 _STOP_SECONDS = 8  # for open requests; the supervisor's own limit is longer
 
 
@@ -118,6 +119,7 @@ class Surroundings:
             directory=self.root,
             address=f"http://{HOST}:{self._port(row, 'port')}" if row.public else internal,
             ready_url=f"{internal}/healthz/ready",
+            ready_limit=_PROFILED_READY_SECONDS if row.name in self.interpreters else READY_SECONDS,
         )
 
     def traces(self) -> ProgramSpec:

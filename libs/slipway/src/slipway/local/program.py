@@ -19,6 +19,9 @@ from slipway.local.logtail import tail
 from slipway.local.probe import probe
 from slipway.state import StateDirectory
 
+READY_SECONDS = 60.0
+"""What a program has to become ready, unless its spec says otherwise."""
+
 _LOG_LIMIT = 20 * 1024 * 1024
 _POLL_SECONDS = 0.1
 
@@ -44,7 +47,7 @@ class ProgramSpec:
     directory: Path
     address: str = ""
     ready_url: str | None = None
-    ready_limit: float = 60.0
+    ready_limit: float = READY_SECONDS
     stop_limit: float = 12.0
 
 
