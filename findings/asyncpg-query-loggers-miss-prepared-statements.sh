@@ -47,7 +47,7 @@ async def main():
 asyncio.run(main())
 server.cleanup()
 PY
-"$work/venv/bin/python" "$work/show.py" "$work/data" | tee "$work/seen"
+"$work/venv/bin/python" -W ignore "$work/show.py" "$work/data" | tee "$work/seen"
 diff "$work/seen" - <<'SEEN'
 fetch: seen
 prepared: not seen

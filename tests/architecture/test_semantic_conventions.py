@@ -34,9 +34,9 @@ def used():
             continue
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "set_attribute":
-                names = node.args[:1]
+                names: list[ast.expr] = node.args[:1]
             elif isinstance(node, ast.Dict):
-                names = node.keys
+                names = [key for key in node.keys if key is not None]
             else:
                 continue
             for name in names:

@@ -45,7 +45,7 @@ async def send_odd(http, system):
 async def series_of(http, system):
     """Return the label sets of each family in each process."""
     record = await asyncio.to_thread(system.state.read)
-    found = {}
+    found: dict[tuple[str, str], set[tuple[tuple[str, str], ...]]] = {}
     for process in record.processes:
         if process.name == "traces":
             continue

@@ -26,14 +26,13 @@ class ManyRequests:
         self._runs = 0
 
     async def run(self, url: str, requests: Requests, *, clients: int, seconds: float) -> Sample:
-        operations = 0
         tokens, products, _ = requests.arguments
+        taken = []
         for _ in range(_TIMES):
             self._runs += 1
             again = replace(requests, arguments=(tokens, products, str(self._runs)))
-            sample = await self._few.run(url, again, clients=clients, seconds=seconds)
-            operations += sample.operations
-        return replace(sample, operations=operations)
+            taken.append(await self._few.run(url, again, clients=clients, seconds=seconds))
+        return replace(taken[-1], operations=sum(sample.operations for sample in taken))
 
 
 async def metrics_of(program) -> str:

@@ -13,6 +13,7 @@ from chassis.auth import TokenVerifier
 from chassis.auth.keys import PublicKeys
 from chassis.auth.passwords import Passwords
 from testkit.clients import client_of
+from testkit.logs import own_logs
 from testkit.tokens import AUDIENCE, ISSUER
 from users.accounts.wiring import accounts as make_accounts
 from users.declaration import SERVICE
@@ -109,6 +110,16 @@ async def test_a_refused_log_in_does_not_reveal_its_reason(client, register, db)
     same = [{**answer.json(), "request_id": ""} for answer in answers]
     assert all(problem == same[0] for problem in same)
     assert await db.fetchval("SELECT count(*) FROM sessions") == 0
+
+
+async def test_a_refused_log_in_is_an_event_without_who_or_what(client, register):
+    await register()
+    with own_logs() as entries:
+        await client.post(LOGIN, json={**BODY, "password": "wrong horse battery"})
+        await client.post(LOGIN, json=BODY)
+    refused = [line for line in entries if line["event"] == "log-in refused"]
+    assert [line["reason"] for line in refused] == ["invalid-credentials"]
+    assert set(refused[0]) == {"event", "reason", "log_level"}
 
 
 async def test_the_spaces_of_a_password_count(client, register):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -144,6 +145,21 @@ async def test_one_line_is_logged_for_a_request(
     assert line["request_id"] == "r-1"
     assert line["milliseconds"] >= 0
     assert "secret-query" not in str(line)
+
+
+async def test_the_line_of_a_request_has_its_route_and_its_caller(
+    client: httpx.AsyncClient, logged: list[dict[str, Any]], tokens: TestTokens
+):
+    user = uuid4()
+    bearer = {"Authorization": f"Bearer {tokens.token(subject=user)}"}
+    await client.get("/api/v1/me", headers=bearer)
+    await client.get("/api/v1/me")
+    await client.get("/no/ada@mail.example")
+    known, unknown, nowhere = logged
+    assert (known["route"], known["user_id"]) == ("/api/v1/me", str(user))
+    assert (unknown["route"], unknown["status"]) == ("/api/v1/me", 401)
+    assert "user_id" not in unknown
+    assert (nowhere["route"], nowhere["path"]) == ("unmatched", "/no/[redacted]")
 
 
 async def test_the_line_of_a_request_is_logged_inside_its_trace(client: httpx.AsyncClient):

@@ -266,7 +266,9 @@ async def test_an_event_is_written_in_a_span_of_its_own_whose_context_is_stored_
         async with offline.database.transaction() as unit:
             event_id = offline.outbox(unit).add(EVENT)
     [(headers,)] = await offline.query("SELECT headers FROM outbox")
-    create, commit, use_case = spans.get_finished_spans()
+    create, commit, use_case = [
+        span for span in spans.get_finished_spans() if "db.system.name" not in span.attributes
+    ]
     assert (create.name, commit.name) == ("create counters", "commit")
     assert create.parent == use_case.context
     assert create.kind is trace.SpanKind.PRODUCER

@@ -157,6 +157,11 @@ async def test_probes_and_metrics_are_on_the_internal_port_only(
         assert (await http.get(probe.public + path)).status_code == 404
     metrics = await http.get(f"{probe.internal}/metrics")
     assert "process_resident_memory_bytes" in metrics.text
+    assert metrics.headers["content-type"].startswith("text/plain; version=0.0.4")
+    accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2"
+    open_metrics = await http.get(f"{probe.internal}/metrics", headers={"Accept": accept})
+    assert open_metrics.headers["content-type"].startswith("application/openmetrics-text")
+    assert open_metrics.text.endswith("# EOF\n")
     assert (await http.get(f"{probe.internal}/log-level")).json()["level"] == "INFO"
     assert (await http.get(f"{probe.public}/log-level")).status_code == 404
     assert (await http.post(f"{probe.internal}/size")).status_code == 404
