@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from chassis.messaging.publishing.partitioner import hash_of_key
 from chassis.verification.facts import Kind
 from chassis.verification.judging import Difference
 from testkit.waiting import until
@@ -13,6 +14,7 @@ from .counting import CounterRaised
 from .verifying import facts_of, judged, verified
 
 WRITTEN = 50
+PARTITIONS = 3  # the fixture's
 
 
 @pytest.fixture
@@ -39,7 +41,8 @@ async def publish(service, event, *, event_id, key="a"):
         "ce_subject": event.subject,
         "ce_sequence": str(event.sequence).zfill(20),
     }
-    await service.send(event.to_json(), headers=headers, key=key)
+    partition = hash_of_key(key) % PARTITIONS
+    await service.send(event.to_json(), headers=headers, key=key, partition=partition)
 
 
 async def test_a_healthy_service_verifies_clean(handled):

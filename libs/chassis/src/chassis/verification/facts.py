@@ -37,6 +37,7 @@ class Fact:
         id: of an event.
         type: of an event.
         digest: of the event's data.
+        partition: of an event; an operator may have added some, so a key may have two.
         place: the offset of an event; None if it is in the outbox.
         early: whether the event was in the topic before the rows were read.
         snapshot: whether the event announces no change.
@@ -54,6 +55,7 @@ class Fact:
     id: str | None = None
     type: str | None = None
     digest: str | None = None
+    partition: int | None = None
     place: int | None = None
     early: bool | None = None
     snapshot: bool | None = None

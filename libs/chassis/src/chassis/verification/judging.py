@@ -168,12 +168,15 @@ class _Subject:
                 )
 
     def _order(self) -> Iterator[tuple[Difference, str]]:
+        """Only offsets of one partition have an order; repetitions of a number do not count."""
         seen: set[int] = set()
+        highest: dict[int | None, int] = {}
         for fact in self._sent:
-            number = _number(fact)
-            if not fact.snapshot and number not in seen and any(one > number for one in seen):
-                yield Difference.OVERTAKEN, f"version {number} was published after {max(seen)}"
+            number, before = _number(fact), highest.get(fact.partition, 0)
+            if not fact.snapshot and number not in seen and number < before:
+                yield Difference.OVERTAKEN, f"version {number} was published after {before}"
             seen.add(number)
+            highest[fact.partition] = max(number, before)
 
     def _events_without_change(self) -> Iterator[tuple[Difference, str]]:
         early = [fact for fact in self._sent if fact.early]

@@ -288,6 +288,7 @@ class FactReader:
                     id=message.id,
                     type=message.type,
                     digest=hashlib.sha256(message.value).hexdigest()[:32],
+                    partition=message.partition,
                     place=place,
                     early=early,
                     snapshot=bool(getattr(event, "snapshot", False)),
