@@ -45,10 +45,10 @@ GATEWAY = (
         impact="Requests to this service get 503 at once.",
         runbook="gateway.md#a-breaker-is-open-gateway_upstream_breaker_state",
         fires={
-            'gateway_upstream_breaker_state{job="gateway",service="orders"}': "2 1 2 1 2 1 2 1 2 1 2"
+            'gateway_upstream_breaker_state{job="gateway",service="orders"}': "2 1 2 1 2 1 2 1 2x9"
         },
         quiet={
-            'gateway_upstream_breaker_state{job="gateway",service="orders"}': "2 0 2 0 2 0 2 0 2 0 2"
+            'gateway_upstream_breaker_state{job="gateway",service="orders"}': "2 0 2 0 2 0 2 0 2 0"
         },
         labels={"service": "orders"},
     ),
