@@ -44,6 +44,7 @@ ADDRESS = Address(
 FIRE_SECONDS = 300.0
 CLEAR_SECONDS = 420.0
 CALLERS = 4
+CROWD = 60
 PAUSE_SECONDS = 0.3
 # What any fault may do as well: budgets burn, and a machine that is too slow for this run is slow.
 ANY = frozenset({alert.name for alert in burn_alerts()} | {"EventLoopBlocked"})
@@ -126,6 +127,29 @@ async def stuck(system: System) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def frozen_under_a_crowd(system: System) -> AsyncIterator[None]:
+    """Freeze an API while many wait for it: a breaker opens only for a crowd."""
+
+    async def ask(http: httpx.AsyncClient) -> None:
+        while True:
+            with contextlib.suppress(httpx.HTTPError):
+                await http.get(f"/api/v1/products/{uuid.uuid4()}")
+            await asyncio.sleep(PAUSE_SECONDS)  # else an open breaker's responses make a busy loop
+
+    async with (
+        httpx.AsyncClient(base_url=system.gateway_url, timeout=60, trust_env=False) as http,
+        frozen(system.process("orders").pid),
+    ):
+        crowd = [asyncio.create_task(ask(http)) for _ in range(CROWD)]
+        try:
+            yield
+        finally:
+            for one in crowd:
+                one.cancel()
+            await asyncio.wait(crowd)
+
+
+@asynccontextmanager
 async def killed(system: System) -> AsyncIterator[None]:
     """Kill a worker three times, each time once it is ready again."""
     process = system.process("orders-worker")
@@ -175,7 +199,7 @@ FAULTS = {
         also=WAITING | {"DatabasePoolExhausted", "PartitionFailing", "ConsumerRebuilt"},
     ),
     "frozen-api": Fault(
-        begin=lambda system: frozen(system.process("orders").pid),
+        begin=frozen_under_a_crowd,
         fires=frozenset({"ProcessDown", "BreakerOpen"}),
         also=REFUSING,
     ),

@@ -37,13 +37,19 @@ GATEWAY = (
     ),
     Alert(
         name="BreakerOpen",
-        expr="max by (service) (gateway_upstream_breaker_state) == 2",
+        # Half-open counts as well: an open breaker probes every few seconds, so it is never open
+        # for a minute without a break.
+        expr="max by (service) (gateway_upstream_breaker_state) > 0",
         severity=Severity.PAGE,
-        summary="The gateway's circuit breaker of {{ $labels.service }} is open.",
+        summary="The gateway's circuit breaker of {{ $labels.service }} does not close.",
         impact="Requests to this service get 503 at once.",
         runbook="gateway.md#a-breaker-is-open-gateway_upstream_breaker_state",
-        fires={'gateway_upstream_breaker_state{job="gateway",service="orders"}': "2x10"},
-        quiet={'gateway_upstream_breaker_state{job="gateway",service="orders"}': "1x10"},
+        fires={
+            'gateway_upstream_breaker_state{job="gateway",service="orders"}': "2 1 2 1 2 1 2 1 2x9"
+        },
+        quiet={
+            'gateway_upstream_breaker_state{job="gateway",service="orders"}': "2 0 2 0 2 0 2 0 2 0"
+        },
         labels={"service": "orders"},
     ),
     Alert(
