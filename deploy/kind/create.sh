@@ -12,6 +12,7 @@ if [[ ! -x $kind ]]; then
   command -v go >/dev/null || die "kind is missing, and Go, which could build it. Install one of them."
   GOBIN=$TOOLS/bin go install "sigs.k8s.io/kind@$KIND_VERSION"
 fi
+command -v kubectl >/dev/null || die "kubectl is missing. Install it."
 docker info >/dev/null 2>&1 || die "Docker does not run, in whose containers kind's nodes are. Start it."
 "$kind" get clusters 2>/dev/null | grep -qx slipway || "$kind" create cluster --config deploy/kind/cluster.yaml --wait 3m
 kubectl config use-context kind-slipway >/dev/null
