@@ -5,9 +5,12 @@ They are installed if they are missing and root runs this.
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -20,11 +23,12 @@ from bench.gateway import PATH
 from bench.proxies import Cores
 from bench.rig import Rig, open_rig
 from bench.tools import install_missing
+from bench.wire import get
 from localservers.ports import free_port
 from slipway.console import Reporter
 from slipway.state import find_root
 
-LIMIT = 8
+LIMIT = 2
 CORES = Cores(load=0, proxy=0)
 # What a client must not be able to say, and what it may.
 FORGED = {
@@ -87,9 +91,9 @@ async def test_a_peer_has_the_gateways_duties(rig: Rig, upstream: str, start) ->
     peer = await start(rig, upstream, CORES, limit=LIMIT)
     await duties.check_duties(rig, peer, PATH)
     user, other = await rig.users(2, "orders:read")
-    async with httpx.AsyncClient(base_url=peer.spec.address, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=peer.spec.address, trust_env=False, timeout=60) as client:
         await removes_and_sets_fields(client, user.token)
-        await limits_each_subject(client, user.token, other.token)
+    await limits_each_subject(f"{peer.spec.address}{PATH}", user.token, other.token)
 
 
 async def removes_and_sets_fields(client: httpx.AsyncClient, token: str) -> None:
@@ -105,13 +109,26 @@ async def removes_and_sets_fields(client: httpx.AsyncClient, token: str) -> None
     assert answer.headers["ratelimit"].startswith('"default";r=')
 
 
-async def limits_each_subject(client: httpx.AsyncClient, token: str, other: str) -> None:
-    """A window of a second may end at any time, so more than two of them are needed for sure."""
-
-    async def status(bearer: str) -> int:
-        answer = await client.get(PATH, headers={"Authorization": f"Bearer {bearer}"})
-        return answer.status_code
-
-    found = await asyncio.gather(*(status(token) for _ in range(20 * LIMIT)))
+async def limits_each_subject(url: str, token: str, other: str) -> None:
+    """Requests that are sent at once come within a second, however slow the machine is."""
+    found = await statuses(url, token, 20)
+    assert found[0] == HTTPStatus.OK
     assert HTTPStatus.TOO_MANY_REQUESTS in found
-    assert await status(other) == HTTPStatus.OK
+    assert await statuses(url, other, 1) == [HTTPStatus.OK]
+
+
+async def statuses(url: str, token: str, count: int) -> list[int]:
+    """Pipeline so many requests, and return the statuses of the responses."""
+    fields = {"authorization": f"Bearer {token}"}
+    last = get(url, {**fields, "connection": "close"})
+    address = urlsplit(url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    received = b""
+    try:
+        writer.write(get(url, fields) * (count - 1) + last)
+        with suppress(ConnectionResetError):  # a proxy may close after it has refused one
+            while part := await reader.read(65536):
+                received += part
+    finally:
+        writer.close()
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", received)]

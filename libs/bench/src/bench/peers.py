@@ -33,10 +33,10 @@ missing and a forged token, and write its line.
 
 HAProxy checks the signature of each request anew with `jwt_verify`. Lua checks a token with OpenSSL
 once, and keeps the raw token and its subject in a shared dict until it expires, as the gateway
-does; with {USERS} tokens nearly every request finds its own. The limit is a
-stick-table in HAProxy, and a counter for each second in nginx; both count for themselves, while the
-gateway also settles its counts with Valkey. What the peers do not do: samples and exports of traces
-(one in ten), sessions that ended before their token, metrics by route, retries and deadlines.
+does; with {USERS} tokens nearly every request finds its own. The limit is a stick-table in HAProxy,
+and a counter for each second in nginx. Both count for themselves, while the gateway also settles
+its counts with Valkey. What the peers do not do: samples and exports of traces (one in ten), a look
+for sessions that have ended, fields that `Connection` names, metrics by route, retries.
 HAProxy writes each log line by itself, nginx in blocks of 64 KiB, the gateway once for each turn of
 its event loop.
 
