@@ -29,6 +29,10 @@ _KEY_REFUSED = (
 )
 
 
+COUNTED = "slipway.counted"
+"""The key in the ASGI scope of the fields that a counted request's response has."""
+
+
 class LimitReached(TooManyRequests):
     """A caller exceeded its rate limit. `fields` are added to the response.
 
@@ -91,6 +95,12 @@ class ScopedRequest:
         self.method: str = scope.get("method", "GET")
         self.raw_path: bytes = scope["raw_path"]
         self.request_id = request_id_of(scope)
+        self._scope = scope
+
+    def passed(self, admitted: "Admitted") -> "Admitted":
+        """Return `admitted`, and keep its fields for any response; raise its refusal if any."""
+        self._scope[COUNTED] = admitted.fields
+        return admitted.passed()
 
 
 @dataclass(slots=True)  # frozen, it would take three times as long to make

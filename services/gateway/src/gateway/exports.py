@@ -16,7 +16,7 @@ from chassis.http.context import path_of, request_id_of
 from chassis.http.limits import MAX_EXPORT_BYTES
 from chassis.wire_names import JSON
 from gateway.addresses import Addresses
-from gateway.admission import Admission, Admitted, ScopedRequest
+from gateway.admission import COUNTED, Admission, Admitted, ScopedRequest
 from gateway.answers import answer_to
 from gateway.bulkheads import Bulkheads
 from gateway.errors import Refused
@@ -84,6 +84,7 @@ class Exports:
         try:
             await self._serve(scope, send)
         except _PartRefused as refused:
+            refused.response.raw_headers += scope[COUNTED]
             await refused.response(scope, receive, send)
         except (Refused, DomainError) as error:
             await answer_to(Request(scope), error)(scope, receive, send)
@@ -93,7 +94,7 @@ class Exports:
         at = asyncio.get_running_loop().time() + route.timeout
         head = read_head(scope["headers"], self._kinds, version=scope["http_version"])
         request = ScopedRequest(scope, self._addresses)
-        admitted = (await self._admission.admit(request, head, route)).passed()
+        admitted = request.passed(await self._admission.admit(request, head, route))
         _check_method(scope)
         bulkhead = self._bulkheads.of(route)
         with nullcontext() if bulkhead is None else bulkhead.place(admitted.user_id):

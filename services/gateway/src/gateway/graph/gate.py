@@ -114,7 +114,7 @@ class Gate:
         # `admit` replaces an API key in the head, and a socket's head is used for each operation.
         own = replace(head, fields=list(head.fields))
         request = ScopedRequest(scope, self._addresses)
-        admitted = (await self._admission.admit(request, own, ROUTE)).passed()
+        admitted = request.passed(await self._admission.admit(request, own, ROUTE))
         own.fields = sent = [field for field in own.fields if field[0] == _AUTHORIZATION]
         lines = upstream_fields(
             own,

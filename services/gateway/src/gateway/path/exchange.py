@@ -27,7 +27,7 @@ from gateway.path.request_body import HIGH_WATER_BYTES, RequestBody, stalled
 from gateway.path.response import ResponseWriter
 from gateway.path.server import PathServer
 from gateway.paths import check_path
-from gateway.routes import Route
+from gateway.routes import Auth, Route
 
 if TYPE_CHECKING:
     from gateway.path.protocol import PathProtocol
@@ -251,6 +251,7 @@ class Exchange(ProxiedRequest):
             fields=fields,
             head_only=self.raw_method == b"HEAD",
             http_10=self.version == "1.0",
+            private=self.route is not None and self.route.auth is not Auth.PUBLIC,
         )
         if writer.closes:
             self.keep_alive = False
@@ -263,6 +264,8 @@ class Exchange(ProxiedRequest):
             self._head_at = time.monotonic()
             self._deadline = math.inf
             self._server.streams.began(self)
+            if self._forwarding is not None:
+                self._forwarding.opened()
             if self._server.streams.draining:
                 self.end_stream()
 
