@@ -24,6 +24,7 @@ class Scripted:
     """A service that reads requests with h11, and sends what the case says."""
 
     def __init__(self):
+        self.url = ""
         self.begin(())
 
     def begin(self, replies):
