@@ -98,7 +98,7 @@ chaos: .venv/.synced ## Inject failures for minutes, then check every event and 
 
 .PHONY: conformance
 conformance: .venv/.synced ## Send thousands of generated requests through the gateway (minutes)
-	@$(RUN)/pytest -q -s -p no:cacheprovider tests/e2e/gateway_conformance.py $(PYTEST_ARGS)
+	@$(RUN)/pytest -q -s -p no:cacheprovider --timeout 1800 tests/e2e/gateway_conformance.py $(PYTEST_ARGS)
 
 .PHONY: rolling-restart
 rolling-restart: .venv/.synced ## Restart every service and the gateway under load; not one request may fail (minutes)

@@ -25,24 +25,28 @@ class Caller:
 
     Attributes:
         url: of the gateway.
-        token: an access token of the account.
+        email: the account's address.
         known: for parameters of paths, the id of something that exists.
     """
 
     url: str
-    token: str
+    email: str
     known: Mapping[str, str]
 
     def fields(self, operation: str) -> dict[str, str]:
-        """Return the fields of an operation's requests: its own token, if it ends the token."""
-        token = self.token
-        if operation in ENDING:
-            _, token = asyncio.run(self._fresh())  # in a thread of its own, without a loop
+        """Return the fields of an operation's requests, with a token that is new.
+
+        All requests together may take longer than the lifetime of a token. An operation that ends
+        the token has another account.
+        """
+        token = asyncio.run(self._token(operation))  # in a thread of its own, without a loop
         return {"Authorization": f"Bearer {token}"}
 
-    async def _fresh(self) -> tuple[str, str]:
+    async def _token(self, operation: str) -> str:
         async with SlipwayClient(self.url) as client:
-            return await account(client)
+            if operation in ENDING:
+                return (await account(client))[1]
+            return (await client.login(email=self.email, password=PASSWORD)).access_token
 
 
 async def account(client: SlipwayClient, *, email: str | None = None) -> tuple[str, str]:
@@ -107,4 +111,4 @@ async def caller(system: System, *, roles: tuple[str, ...]) -> Caller:
             ),
             "session_id": next(one["id"] for one in sessions if not one["current"]),
         }
-    return Caller(url=url, token=token, known=known)
+    return Caller(url=url, email=email, known=known)

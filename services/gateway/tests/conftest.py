@@ -311,7 +311,7 @@ async def running(settings, routes=ROUTES) -> AsyncIterator[Running]:
         yield Running(port=port, process=process, http=http, app=app)
 
 
-@pytest.fixture(name="running")
+@pytest.fixture(name="running", scope="session")
 def _running():
     """Serve a gateway with the given settings, as a context manager that yields it."""
     return running

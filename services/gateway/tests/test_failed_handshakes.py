@@ -50,6 +50,7 @@ def failing(registry, error):
     addresses = Addresses(())
     sockets = Sockets(
         upstreams={},
+        guards={},
         admission=Failing(error),
         addresses=addresses,
         bounds=SocketBounds(limit=1, limit_silent=1, metrics=SocketMetrics(registry)),

@@ -234,3 +234,26 @@ async def test_a_cookie_for_this_host_is_not_in_the_handshake_of_a_websocket(gat
         await socket.send("x")
         assert await socket.recv() == "x"
     assert service.last.values("cookie") == ["a=1"]
+
+
+@pytest.mark.parametrize(
+    ("path", "control"),
+    [
+        ("/api/v1/orders", "private, no-cache"),
+        ("/api/v1/orders?status=204", "private, no-cache"),
+        ("/api/v1/orders?cache=no-store", "no-store"),
+        ("/api/v1/products", None),
+    ],
+)
+async def test_a_response_to_one_caller_says_who_may_keep_it(gateway, bearer, path, control):
+    answer = await gateway.http.get(path, headers=bearer)
+    assert answer.headers.get("cache-control") == control
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize("status", [204, 304])
+async def test_a_response_without_a_body_has_no_type_and_no_length(gateway, bearer, method, status):
+    path = f"/api/v1/orders?status={status}"
+    answer = await gateway.http.request(method, path, headers=bearer)
+    assert (answer.status_code, answer.content) == (status, b"")
+    assert not {"content-type", "content-length", "transfer-encoding"} & answer.headers.keys()

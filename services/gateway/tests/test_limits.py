@@ -275,3 +275,28 @@ async def test_a_proxy_that_adds_a_line_leaves_the_client_no_choice_of_its_key(s
         lines = [("X-Forwarded-For", f"198.51.100.{number}"), ("X-Forwarded-For", "203.0.113.9")]
         answers.append((await gateway.http.get(path, headers=lines)).status_code)
     assert answers == [200, 200, 429, 429]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "name"),
+    [
+        ("GET", "/api/v1/products", 200, "default"),
+        ("GET", "/api/v1/products?status=404", 404, "default"),
+        ("GET", "/api/v1/orders", 401, "default"),
+        ("POST", "/api/v1/auth/login", 200, "login"),
+        ("POST", "/api/v1/users", 200, "registration"),
+        ("GET", "/api/v1/users/me/export", 401, "export"),
+        ("POST", "/api/v1/notifications/unsubscribe", 200, "unsubscribe"),
+        ("POST", "/graphql", 415, "graphql"),
+        ("GET", "/docs", 200, "documents"),
+    ],
+)
+async def test_each_response_that_was_counted_names_its_policy_and_what_is_left(
+    start, method, path, status, name
+):
+    limit = f"limit_{name}"
+    gateway = await start(slipway_limits="on", **{limit: "9/minute"})
+    answer = await gateway.http.request(method, path)
+    assert answer.status_code == status
+    assert answer.headers["ratelimit-policy"] == f'"{name}";q=9;w=60'
+    assert answer.headers["ratelimit"].startswith(f'"{name}";r=8;t=')

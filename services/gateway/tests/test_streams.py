@@ -141,3 +141,23 @@ async def test_only_the_time_to_the_head_of_a_stream_is_measured(start):
 
     await until(lambda: seconds() is not None)
     assert seconds() < 1.2
+
+
+async def test_streams_that_do_not_begin_open_the_breaker(start, assert_problem):
+    gateway = await start(notifications_url="http://127.0.0.1:1")
+    for _ in range(20):
+        assert (await gateway.http.get(STREAM)).status_code == 503
+    assert gateway.metric("gateway_upstream_breaker_state", service="notifications") == 2
+    assert_problem(await gateway.http.get(STREAM), 503, "unavailable")
+    shed = {"service": "notifications", "reason": "breaker"}
+    assert gateway.metric("gateway_upstream_shed_total", **shed) == 1
+
+
+async def test_an_open_stream_is_no_request_in_flight(start):
+    """Otherwise hours of streams would hold the places of requests."""
+    gateway = await start(upstream_concurrency=1)
+    async with opened(gateway) as first, opened(gateway) as second:
+        await first_event(first)
+        await first_event(second)
+        assert gateway.metric("gateway_upstream_in_flight", service="notifications") == 0
+        assert gateway.metric("gateway_streams") == 2

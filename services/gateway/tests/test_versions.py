@@ -1,6 +1,7 @@
 """A second version of a route needs entries in the route table, and the service; nothing else."""
 
 from contextlib import asynccontextmanager
+from datetime import date
 
 import pytest
 from fastapi import FastAPI
@@ -15,7 +16,15 @@ from .conftest import running
 V1, V2 = "/api/v1/parcels", "/api/v2/parcels"
 # What a fork adds to the table. The deprecated version is an entry of its own.
 ROUTES = (
-    Route(prefix=V1, service="orders", auth=Auth.PUBLIC),
+    Route(
+        prefix=V1,
+        service="orders",
+        auth=Auth.PUBLIC,
+        deprecated=date(2026, 12, 1),
+        sunset=date(2027, 6, 1),
+        deprecation_notice="https://slipway.dev/parcels-v2",
+        successor=V2,
+    ),
     Route(prefix=V2, service="orders", auth=Auth.PUBLIC),
 )
 
@@ -68,6 +77,28 @@ async def test_both_versions_are_served_side_by_side(settings):
         new = await http.get(f"{V2}/7")
         assert (old.status_code, old.json()) == (200, {"weight": 1})
         assert (new.status_code, new.json()) == (200, {"weight_grams": 1200, "tracked": True})
+
+
+@pytest.mark.parametrize(("path", "status"), [(f"{V1}/7", 200), (f"{V1}/7/nothing", 404)])
+async def test_each_response_of_the_old_version_says_that_it_ends_and_where_to_go(
+    settings, path, status
+):
+    """RFC 9745 has a structured date, RFC 8594 one of HTTP."""
+    async with versioned(settings) as http:
+        old = await http.get(path)
+    assert old.status_code == status
+    assert old.headers["deprecation"] == "@1796083200"
+    assert old.headers["sunset"] == "Tue, 01 Jun 2027 00:00:00 GMT"
+    assert old.headers["link"] == (
+        '<https://slipway.dev/parcels-v2>; rel="deprecation"; type="text/html", '
+        f'<{V2}>; rel="successor-version"'
+    )
+
+
+async def test_the_new_version_says_nothing_of_an_end(settings):
+    async with versioned(settings) as http:
+        new = await http.get(f"{V2}/7")
+    assert not {"deprecation", "sunset", "link"} & new.headers.keys()
 
 
 @pytest.mark.parametrize("path", ["/api/v3/parcels/7", "/api/v2/orders", "/api/parcels/7"])

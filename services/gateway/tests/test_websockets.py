@@ -226,3 +226,33 @@ async def test_handshakes_count_against_the_limit(start):
             pass
     assert refused.value.response.status_code == 429
     assert int(refused.value.response.headers["retry-after"]) >= 1
+
+
+async def test_handshakes_with_the_service_that_fail_open_the_breaker(start):
+    gateway = await start(notifications_url=NOWHERE)
+    for _ in range(21):
+        async with open_socket(gateway) as socket:
+            await socket.send("x")
+            assert (await closing_of(socket))[0] == 1013
+    assert gateway.metric("gateway_upstream_breaker_state", service="notifications") == 2
+    failed = {"service": "notifications", "kind": "unreachable"}
+    assert gateway.metric("gateway_upstream_failures_total", **failed) == 20, (
+        "the last was not sent"
+    )
+
+
+async def test_a_service_that_refuses_a_handshake_is_there(start):
+    gateway = await start()
+    for _ in range(21):
+        async with open_socket(gateway, "?refuse=403") as socket:
+            await socket.send("x")
+            assert (await closing_of(socket))[0] == 4403
+    assert gateway.metric("gateway_upstream_breaker_state", service="notifications") == 0
+
+
+async def test_an_open_socket_is_no_request_in_flight(start):
+    gateway = await start(upstream_concurrency=1)
+    async with open_socket(gateway) as first, open_socket(gateway) as second:
+        await passed_through(first)
+        await passed_through(second)
+        assert gateway.metric("gateway_upstream_in_flight", service="notifications") == 0

@@ -24,6 +24,11 @@ TRANSFER_ENCODING: Refusal = (
     "HTTP/1.0 has no Transfer-Encoding (RFC 9112 §6.1). Send a Content-Length.",
     [],
 )
+VERSION: Refusal = (
+    505,
+    "The version of HTTP is not supported. Send the request with HTTP/1.1.",
+    [],
+)
 EXPECTATION: Refusal = (
     417,
     "The header Expect has an unknown expectation. Send 100-continue, or no Expect.",
@@ -81,3 +86,53 @@ def has_body(known: dict[bytes, bytes]) -> bool:
     """Return whether a body follows a head with these fields."""
     length = known.get(b"content-length", b"").strip()
     return b"transfer-encoding" in known or bool(length.strip(b"0"))
+
+
+def waits_for_continue(fields: Fields, known: dict[bytes, bytes], version: str) -> bool | None:
+    """Return whether the client waits for `100 Continue`; None if it expects something else.
+
+    Without a body and in HTTP/1.0 the expectation is ignored (RFC 9110 §10.1.1).
+
+    Args:
+        fields: all fields.
+        known: the fields; of repeated ones the last.
+        version: the version of HTTP.
+    """
+    expected = members_of(fields, b"expect")
+    if expected - {b"100-continue"}:
+        return None
+    return bool(expected) and has_body(known) and version == "1.1"
+
+
+def handshake_refusal(
+    method: bytes,
+    url: bytes,
+    fields: Fields,
+    known: dict[bytes, bytes],
+    *,
+    max_fields: int,
+    max_line: int,
+) -> Refusal | None:
+    """Return why a WebSocket handshake is rejected, or None if it is not.
+
+    Args:
+        method: the method.
+        url: the URL.
+        fields: all fields.
+        known: the fields; of repeated ones the last.
+        max_fields: the limit for the number of fields.
+        max_line: the limit for one line, in bytes.
+    """
+    version = known.get(b"sec-websocket-version", WEBSOCKET_VERSION).strip()
+    longest = max((len(name) + len(value) for name, value in fields), default=0)
+    checks = (
+        (method != b"GET", WEBSOCKET_METHOD),
+        (has_body(known), WEBSOCKET_BODY),
+        (version != WEBSOCKET_VERSION, WEBSOCKET_VERSION_UNKNOWN),
+        (len(url) > max_line, url_too_long(max_line)),
+        (
+            longest > max_line or len(fields) > max_fields,
+            handshake_too_large(fields=max_fields, line=max_line),
+        ),
+    )
+    return next((refusal for failed, refusal in checks if failed), None)

@@ -14,7 +14,7 @@ import structlog
 
 from chassis import heads
 from chassis.connections import ConnectionBound, bound_unsent_data
-from chassis.heads import Refusal, has_body, members_of
+from chassis.heads import Refusal, members_of
 from chassis.library_internals.httptools import head_end, parser_as_uvicorn_makes_it
 from chassis.library_internals.uvicorn import (
     STATUS_LINE,
@@ -28,6 +28,7 @@ from chassis.unanswered import answering
 MAX_TARGET_BYTES = 32 * 1024
 MAX_FIELDS_BYTES = 32 * 1024
 
+_VERSIONS = frozenset({"1.0", "1.1"})
 # The rest of a head, without its target and its fields: method, version, line ends.
 _MORE_HEAD_BYTES = 64
 # The WebSocket library parses the head again, and sends no response if it exceeds its limits: 128
@@ -190,10 +191,16 @@ class BoundedProtocol(HttpProtocol):
             self.bound.works(self)
         known = dict(self.headers)
         self._check_size()
-        if b"transfer-encoding" in known and self.parser.get_http_version() == "1.0":
+        version = self.parser.get_http_version()
+        if version not in _VERSIONS:  # the parser also accepts 0.9 and 2.0
+            self._refuse(heads.VERSION)
+        if b"transfer-encoding" in known and version == "1.0":
             self._refuse(heads.TRANSFER_ENCODING)
         if b"expect" in known:
-            self._check_expectation(known)
+            waits = heads.waits_for_continue(self.headers, known, version)
+            if waits is None:
+                self._refuse(heads.EXPECTATION)
+            self.expect_100_continue = waits
         if self._websocket:
             self._check_websocket(known)
             super().on_headers_complete()
@@ -231,7 +238,16 @@ class BoundedProtocol(HttpProtocol):
             return
         self._unread = 0
         self._reading_body = False
+        self.heed_trailers()
         super().on_message_complete()
+
+    def heed_trailers(self) -> None:
+        """Close after a request whose trailers say `Connection: close`.
+
+        The parser ignores what follows it, so a further request would get no response.
+        """
+        if self.headers and not self.parser.should_keep_alive():
+            self.drain()
 
     def on_response_complete(self) -> None:
         """Wait for the next head, or for the rest of a request that got its response early."""
@@ -332,36 +348,18 @@ class BoundedProtocol(HttpProtocol):
             return heads.url_too_long(self.max_target_bytes)
         return heads.fields_too_large(self.max_fields_bytes)
 
-    def _check_expectation(self, known: dict[bytes, bytes]) -> None:
-        """Reject unknown expectations; ignore 100-continue without a body or in HTTP/1.0."""
-        expected = members_of(self.headers, b"expect")
-        self.expect_100_continue = (
-            b"100-continue" in expected
-            and has_body(known)
-            and self.parser.get_http_version() == "1.1"
-        )
-        if expected - {b"100-continue"}:
-            self._refuse(heads.EXPECTATION)
-
     def _check_websocket(self, known: dict[bytes, bytes]) -> None:
-        if self.parser.get_method() != b"GET":
-            self._refuse(heads.WEBSOCKET_METHOD)
-        if has_body(known):
-            self._refuse(heads.WEBSOCKET_BODY)
+        method, fields = self.parser.get_method(), self.headers
         # The WebSocket library accepts a length of zero only as `0`, not as `00`.
-        self.headers[:] = [field for field in self.headers if field[0] != b"content-length"]
-        version = known.get(b"sec-websocket-version", heads.WEBSOCKET_VERSION).strip()
-        if version != heads.WEBSOCKET_VERSION:
-            self._refuse(heads.WEBSOCKET_VERSION_UNKNOWN)
-        fields, line = self.max_websocket_fields, self.max_websocket_line
-        if len(self.url) > line:
-            self._refuse(heads.url_too_long(line))
-        longest = max(len(name) + len(value) for name, value in self.headers)
-        if longest > line or len(self.headers) > fields:
-            self._refuse(heads.handshake_too_large(fields=fields, line=line))
+        fields[:] = [field for field in fields if field[0] != b"content-length"]
+        limits = {"max_fields": self.max_websocket_fields, "max_line": self.max_websocket_line}
+        refusal = heads.handshake_refusal(method, self.url, fields, known, **limits)
+        if refusal is not None:
+            self._refuse(refusal)
 
     def _refuse(self, refusal: Refusal) -> NoReturn:
         self._refusal = refusal
+        self._reading_head, self._reading_body = True, False  # it is no request yet
         raise _HeadRefused
 
     def _answer(self) -> bytes:

@@ -9,6 +9,7 @@ from chassis.library_internals.uvicorn import (
     ASGI3Application,
     ASGIReceiveCallable,
     ASGISendCallable,
+    ASGISendEvent,
     RequestResponseCycle,
     Scope,
 )
@@ -42,6 +43,8 @@ def answering(app: ASGI3Application, cycle: RequestResponseCycle) -> ASGI3Applic
     """Return `app`, wrapped to send a problem document if it fails before it responds."""
 
     async def answering(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        if cycle.waiting_for_100_continue:
+            send = _closing_unless_continued(send, cycle)
         try:
             await app(scope, receive, send)
         finally:
@@ -49,6 +52,23 @@ def answering(app: ASGI3Application, cycle: RequestResponseCycle) -> ASGI3Applic
                 await _send_failure(cycle)
 
     return answering
+
+
+def _closing_unless_continued(
+    send: ASGISendCallable, cycle: RequestResponseCycle
+) -> ASGISendCallable:
+    """Return `send`, which closes the connection after a response that precedes `100 Continue`.
+
+    The client may then send the body or not (RFC 9110 §10.1.1). If it does not, its next request
+    would be read as the body.
+    """
+
+    async def sending(message: ASGISendEvent) -> None:
+        if message["type"] == "http.response.start" and cycle.waiting_for_100_continue:
+            cycle.keep_alive = False
+        await send(message)
+
+    return sending
 
 
 async def _send_failure(cycle: RequestResponseCycle) -> None:

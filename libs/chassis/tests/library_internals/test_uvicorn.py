@@ -131,8 +131,9 @@ async def test_a_cycle_has_the_attributes_that_ours_reads_and_writes():
         keep_alive=False,
         on_response=lambda: None,
     )
-    for attribute in ("default_headers", "message_event", "disconnected"):
+    for attribute in ("default_headers", "message_event", "disconnected", "keep_alive"):
         name(cycle, attribute, used_by="chassis.protocol").check()
+    name(cycle, "waiting_for_100_continue", used_by="chassis.unanswered").check()
     length = [(b"content-length", b"0")]
     await cycle.send({"type": "http.response.start", "status": 200, "headers": length})
     assert (cycle.response_started, cycle.response_complete) == (True, False)

@@ -13,6 +13,7 @@ from chassis.auth.principal import NOT_AUTHENTICATED, Principal, Verifier
 from chassis.errors import TooManyRequests, Unauthenticated
 from chassis.http.context import path_of, request_id_of
 from chassis.http.methods import allow_fields
+from chassis.telemetry.logging import note_user
 from chassis.wire_names import REAL_IP, REQUEST_ID
 from gateway.addresses import Addresses, Origin
 from gateway.api_keys import ApiKeys, Grant, RefusedKey
@@ -27,6 +28,10 @@ _KEY_REFUSED = (
     "The API key is malformed, unknown or expired, or was revoked, or its owner's account is not "
     "active. Create another key."
 )
+
+
+COUNTED = "slipway.counted"
+"""The key in the ASGI scope of the fields that a counted request's response has."""
 
 
 class LimitReached(TooManyRequests):
@@ -91,6 +96,17 @@ class ScopedRequest:
         self.method: str = scope.get("method", "GET")
         self.raw_path: bytes = scope["raw_path"]
         self.request_id = request_id_of(scope)
+        self._scope = scope
+
+    def passed(self, admitted: "Admitted") -> "Admitted":
+        """Return `admitted`, or raise its refusal.
+
+        Its fields are kept for any response, and its user for the log lines.
+        """
+        self._scope[COUNTED] = admitted.fields
+        if admitted.user_id is not None:
+            note_user(admitted.user_id)
+        return admitted.passed()
 
 
 @dataclass(slots=True)  # frozen, it would take three times as long to make

@@ -5,15 +5,19 @@ from starlette.responses import Response
 
 from chassis.errors import DomainError
 from chassis.http.problems import problem_of, problem_of_status
-from gateway.admission import LimitReached
+from gateway.admission import COUNTED, LimitReached
 from gateway.errors import Refused, Suspicious
 
 
 def answer_to(request: Request, error: Refused | DomainError) -> Response:
     """Return the response for an error."""
+    counted = request.scope.get(COUNTED, [])
     if isinstance(error, Refused):
-        return problem_of_status(request, error.status, error.detail, error.headers)
+        answer = problem_of_status(request, error.status, error.detail, error.headers)
+        answer.raw_headers += counted
+        return answer
     answer = problem_of(request, error)
+    answer.raw_headers += counted
     if isinstance(error, Suspicious):
         answer.headers["Connection"] = "close"
     if isinstance(error, LimitReached):

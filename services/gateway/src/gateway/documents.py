@@ -24,6 +24,7 @@ from chassis.http.concurrency import content_response
 from chassis.http.problems import problem_of
 from gateway.errors import Refused
 from gateway.merging import Document, merged, read_document
+from gateway.own_limits import counted_fields
 from gateway.routes import RouteTable
 from gateway.upstreams import Upstream
 
@@ -96,7 +97,12 @@ async def refuse(request: Request, _: Exception) -> Response:
     message = (
         "The requests exceed the limit of the documents. Wait 1 s, then send the request again."
     )
-    return problem_of(request, TooManyRequests(message, retry_after=1))
+    return _with_limit(problem_of(request, TooManyRequests(message, retry_after=1)))
+
+
+def _with_limit(answer: Response) -> Response:
+    answer.raw_headers += counted_fields()
+    return answer
 
 
 def documents_router(limiter: Limiter, rate: str) -> APIRouter:
@@ -116,19 +122,19 @@ def documents_router(limiter: Limiter, rate: str) -> APIRouter:
     async def read_document(request: Request) -> Response:
         documents: Documents = request.app.state.documents
         content = await documents.document()
-        return content_response(request, content, media_type="application/json")
+        return _with_limit(content_response(request, content, media_type="application/json"))
 
     @router.api_route("/asyncapi.json", methods=_READ)
     @limiter.limit(rate)
     async def read_events(request: Request) -> Response:
-        return content_response(request, events, media_type="application/json")
+        return _with_limit(content_response(request, events, media_type="application/json"))
 
     @router.api_route("/docs", methods=_READ)
     @limiter.limit(rate)
     async def read_page(request: Request) -> Response:
         answer = content_response(request, page.encode(), media_type="text/html; charset=utf-8")
         answer.headers.update(page_headers)
-        return answer
+        return _with_limit(answer)
 
     return router
 

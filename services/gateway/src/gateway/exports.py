@@ -14,10 +14,9 @@ from chassis.errors import DomainError, Unavailable
 from chassis.http.caching import NO_STORE
 from chassis.http.context import path_of, request_id_of
 from chassis.http.limits import MAX_EXPORT_BYTES
-from chassis.telemetry.logging import note_user
 from chassis.wire_names import JSON
 from gateway.addresses import Addresses
-from gateway.admission import Admission, Admitted, ScopedRequest
+from gateway.admission import COUNTED, Admission, Admitted, ScopedRequest
 from gateway.answers import answer_to
 from gateway.bulkheads import Bulkheads
 from gateway.errors import Refused
@@ -85,6 +84,7 @@ class Exports:
         try:
             await self._serve(scope, send)
         except _PartRefused as refused:
+            refused.response.raw_headers += scope[COUNTED]
             await refused.response(scope, receive, send)
         except (Refused, DomainError) as error:
             await answer_to(Request(scope), error)(scope, receive, send)
@@ -94,9 +94,7 @@ class Exports:
         at = asyncio.get_running_loop().time() + route.timeout
         head = read_head(scope["headers"], self._kinds, version=scope["http_version"])
         request = ScopedRequest(scope, self._addresses)
-        admitted = (await self._admission.admit(request, head, route)).passed()
-        if admitted.user_id is not None:
-            note_user(admitted.user_id)
+        admitted = request.passed(await self._admission.admit(request, head, route))
         _check_method(scope)
         bulkhead = self._bulkheads.of(route)
         with nullcontext() if bulkhead is None else bulkhead.place(admitted.user_id):

@@ -5,6 +5,7 @@ this process's count at once, and settles it with Valkey later. If Valkey is una
 process counts for itself, with the same breaker and metric.
 """
 
+from contextvars import ContextVar
 from typing import Any, Final
 
 from limits.storage import Storage
@@ -12,12 +13,14 @@ from slowapi import Limiter
 from starlette.requests import Request
 
 from gateway.addresses import Addresses, limit_key
+from gateway.exchange import FieldLines
 from gateway.limits import Limits
 from gateway.settings import GatewaySettings
 
 LIMIT_CLASS: Final = "documents"
 _SCHEME = "slipway"
 _TOO_MANY = 2**31
+_fields: ContextVar[FieldLines | None] = ContextVar("counted", default=None)
 
 
 class OwnCounts:
@@ -32,7 +35,16 @@ class OwnCounts:
 
     def allows(self, key: str) -> bool:
         """Count one request, and return whether it may pass."""
-        return self.limits is None or self.limits.count(LIMIT_CLASS, key).allowed
+        if self.limits is None:
+            return True
+        verdict = self.limits.count(LIMIT_CLASS, key)
+        _fields.set(verdict.fields)
+        return verdict.allowed
+
+
+def counted_fields() -> FieldLines:
+    """Return the fields about the limit for the response to the request that is being served."""
+    return _fields.get() or []
 
 
 class _CountsStorage(Storage):

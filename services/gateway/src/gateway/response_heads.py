@@ -11,6 +11,7 @@ from gateway.headers import HOP_BY_HOP
 _FIRST_FINAL_STATUS = 200
 _LAST_STATUS = 599
 _BODILESS = frozenset({204, 304})
+_OF_BODY = frozenset({b"content-length", b"content-type"})
 _METHOD_NOT_ALLOWED = 405
 _DOUBT = (
     " The request may have taken effect. Check that before you send it again, or send it with the "
@@ -48,8 +49,9 @@ def response_fields(status: int, raw: Sequence[tuple[bytes, bytes]]) -> FieldLin
         connection.discard(b"content-length")  # it delimits the body, so it must stay
         fields = [item for item in fields if item[0] not in connection]
     if status in _BODILESS:
-        # These responses have no body. A client would wait for one if they declared a length.
-        fields = [item for item in fields if item[0] != b"content-length"]
+        # These responses have no body. A client would wait for one if they declared a length, and a
+        # type describes nothing (RFC 9110 §15.4.5).
+        fields = [item for item in fields if item[0] not in _OF_BODY]
     if status == _METHOD_NOT_ALLOWED:
         return [_with_options(item) for item in fields]
     return fields

@@ -8,6 +8,7 @@ Pings are not passed on: each side has its own, so that a dead peer is detected 
 """
 
 import asyncio
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from gateway.addresses import Addresses, Origin
 from gateway.admission import Admission, ScopedRequest
 from gateway.answers import answer_to
 from gateway.errors import Refused
+from gateway.guards.guard import Guard, Result, result_of
 from gateway.headers import Kinds, RequestHead, read_head, upstream_fields
 from gateway.opaque import text_of
 from gateway.paths import check_path, target_of
@@ -82,6 +84,7 @@ class Sockets:
 
     Args:
         upstreams: the services, by their names in the route table.
+        guards: decide whether a service gets another handshake, by the same names.
         admission: decides whether a request may pass.
         addresses: finds the client's address.
         bounds: limit the number of sockets.
@@ -92,12 +95,14 @@ class Sockets:
         self,
         *,
         upstreams: Mapping[str, Upstream],
+        guards: Mapping[str, Guard],
         admission: Admission,
         addresses: Addresses,
         bounds: SocketBounds,
         traces: Traces,
     ) -> None:
         self._upstreams = upstreams
+        self._guards = guards
         self._admission = admission
         self._addresses = addresses
         self._kinds = Kinds()
@@ -132,7 +137,7 @@ class Sockets:
             raise Refused(404, message)
         head = read_head(scope["headers"], self._kinds, version=scope["http_version"])
         request = ScopedRequest(scope, self._addresses)
-        admitted = (await self._admission.admit(request, head, route)).passed()
+        admitted = request.passed(await self._admission.admit(request, head, route))
         offered = scope["subprotocols"]
         chosen = next((name for name in offered if name in route.subprotocols), None)
         return _Handshake(route, admitted.origin, head, chosen)
@@ -171,7 +176,8 @@ class Sockets:
         ]
         wanted = handshake.subprotocol
         upstream = self._upstreams[route.service]
-        with self._traces.server_span(scope), _translated(upstream):
+        guard = self._guards[route.service]
+        with self._traces.server_span(scope), _translated(upstream), _guarded(guard):
             baggage = [text_of(value) for value in handshake.head.baggage or ()]
             fields += self._traces.upstream_fields(scope, baggage)
             async with asyncio.timeout(route.timeout):
@@ -211,6 +217,35 @@ def _translated(upstream: Upstream) -> Iterator[None]:
             raise _NotServed(_TRY_AGAIN_LATER, _UNAVAILABLE) from error
         reason = f"The service rejected the WebSocket with the status {error.status}."
         raise _NotServed(_FIRST_OF_OUR_OWN + error.status, reason) from error
+
+
+@contextmanager
+def _guarded(guard: Guard) -> Iterator[None]:
+    """Open a socket to a service if its guard allows it, and tell the guard how that ended.
+
+    The open socket counts no longer: it stays open for hours.
+
+    Raises:
+        Unavailable: the service fails or is overloaded. No handshake was sent.
+    """
+    began = time.monotonic()
+    permit = guard.begin(began)
+    result = Result.FAILED
+    try:
+        yield
+        result = Result.RESPONSE
+    except aiohttp.WSServerHandshakeError as error:
+        result = result_of(error.status)
+        raise
+    except TimeoutError:
+        result = Result.TIMED_OUT
+        raise
+    except asyncio.CancelledError:
+        result = Result.UNKNOWN  # the client has gone
+        raise
+    finally:
+        now = time.monotonic()
+        guard.end(permit, now, result, seconds=now - began)
 
 
 async def _relay(client: WebSocket, service: ServiceSocket, first: Message) -> None:

@@ -25,7 +25,7 @@ from gateway.ended_sessions import SessionsEnded
 from gateway.exports import Exports
 from gateway.graph.gate import Gate
 from gateway.graph.wiring import Graph, open_graph
-from gateway.guards.guard import guards_of
+from gateway.guards.guard import Guard, guards_of
 from gateway.limits import open_limits
 from gateway.links.cache import Cache
 from gateway.links.cache_metrics import CacheMetrics
@@ -109,8 +109,12 @@ async def open_resources(
             methods=door.methods,
         )
         bounds = _socket_bounds(settings, process)
+        guards = guards_of(
+            SERVICES, ceiling=settings.upstream_concurrency, registry=process.registry
+        )
         sockets = Sockets(
             upstreams=upstreams,
+            guards=guards,
             admission=admission,
             addresses=door.addresses,
             bounds=bounds,
@@ -131,7 +135,7 @@ async def open_resources(
             metrics=door.metrics,
             lines=lines,
             sweep=sweep,
-            duties=_duties(settings, process),
+            duties=_duties(settings, process, guards),
         )
         await _warm(upstreams, settings.upstream_warm_seconds)
         exports = Exports(
@@ -191,7 +195,7 @@ def _socket_bounds(settings: GatewaySettings, process: Process) -> SocketBounds:
     )
 
 
-def _duties(settings: GatewaySettings, process: Process) -> Duties:
+def _duties(settings: GatewaySettings, process: Process, guards: Mapping[str, Guard]) -> Duties:
     cache = None
     if settings.cache_bytes:
         cache = Cache(
@@ -199,5 +203,4 @@ def _duties(settings: GatewaySettings, process: Process) -> Duties:
             clock=time.monotonic,
             metrics=CacheMetrics(process.registry),
         )
-    guards = guards_of(SERVICES, ceiling=settings.upstream_concurrency, registry=process.registry)
     return Duties(cache=cache, guards=guards)

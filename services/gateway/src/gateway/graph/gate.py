@@ -15,7 +15,6 @@ from starlette.types import Receive, Scope
 from chassis.auth.principal import Principal, Verifier
 from chassis.errors import DomainError
 from chassis.http.context import request_id_of
-from chassis.telemetry.logging import note_user
 from gateway.addresses import Addresses
 from gateway.admission import Admission, ScopedRequest
 from gateway.bulkheads import Bulkheads
@@ -115,9 +114,7 @@ class Gate:
         # `admit` replaces an API key in the head, and a socket's head is used for each operation.
         own = replace(head, fields=list(head.fields))
         request = ScopedRequest(scope, self._addresses)
-        admitted = (await self._admission.admit(request, own, ROUTE)).passed()
-        if admitted.user_id is not None:
-            note_user(admitted.user_id)
+        admitted = request.passed(await self._admission.admit(request, own, ROUTE))
         own.fields = sent = [field for field in own.fields if field[0] == _AUTHORIZATION]
         lines = upstream_fields(
             own,

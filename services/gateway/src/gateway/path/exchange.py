@@ -27,7 +27,7 @@ from gateway.path.request_body import HIGH_WATER_BYTES, RequestBody, stalled
 from gateway.path.response import ResponseWriter
 from gateway.path.server import PathServer
 from gateway.paths import check_path
-from gateway.routes import Route
+from gateway.routes import Auth, Route
 
 if TYPE_CHECKING:
     from gateway.path.protocol import PathProtocol
@@ -41,9 +41,9 @@ log = structlog.get_logger(__name__)
 class Exchange(ProxiedRequest):
     """One request and its response; to uvicorn's protocol it is a cycle like those of ASGI.
 
-    States: queued (behind the responses to earlier requests) → admitted, at once or by a task →
-    forwarding (`Forwarding` has the request, once enough of its body arrived) → responding → ended.
-    From each state before "ended" it can be refused, and left by its client.
+    States: queued (behind earlier requests) → admitted, at once or by a task → forwarding (by
+    `Forwarding`, once enough of its body arrived) → responding → ended. From each state before
+    "ended" it can be refused, and left by its client.
 
     Args:
         client: the connection that the request came on.
@@ -54,8 +54,7 @@ class Exchange(ProxiedRequest):
         has_body: whether a body follows.
 
     Attributes:
-        response_started: whether the client was sent a part of the response;
-            `response_complete`: all of it.
+        response_started: whether a part of the response was sent; `response_complete`: all of it.
         disconnected: whether nobody gets the response.
         keep_alive: whether the connection stays open after it.
         expects_continue: whether the client waits for `100 Continue` before it sends the body.
@@ -117,8 +116,7 @@ class Exchange(ProxiedRequest):
         self._began = 0.0
         self._deadline = math.inf
         self._head_at = 0.0
-        self._ready = False
-        self._settled = False
+        self._ready = self._settled = False
         self._extra: FieldLines = []
         self._out: list[bytes] = []
         self._writer: ResponseWriter | None = None
@@ -249,11 +247,11 @@ class Exchange(ProxiedRequest):
             fields=fields,
             head_only=self.raw_method == b"HEAD",
             http_10=self.version == "1.0",
+            private=self.route is not None and self.route.auth is not Auth.PUBLIC,
         )
         if writer.closes:
             self.keep_alive = False
-        self.status = status
-        self.response_started = True
+        self.status, self.response_started = status, True
         more = [*self._extra, (RAW_ID, self.request_id.encode())]
         common = self._client.common_lines(self.origin_field)
         self._out.append(writer.head(common, more, keep_alive=self.keep_alive))
@@ -261,6 +259,8 @@ class Exchange(ProxiedRequest):
             self._head_at = time.monotonic()
             self._deadline = math.inf
             self._server.streams.began(self)
+            if self._forwarding is not None:
+                self._forwarding.opened()
             if self._server.streams.draining:
                 self.end_stream()
 

@@ -110,8 +110,7 @@ class Forwarding:
             if served.bulkhead is not None:
                 served.bulkhead.take()
                 self._holds_place = True
-            if served.guard is not None:
-                self._permit = served.guard.begin(self._began)
+            self._permit = served.guard.begin(self._began)
         except Unavailable as error:
             self._failed(error, "cancelled")
             return
@@ -140,19 +139,27 @@ class Forwarding:
         if self._holds_place and self._served.bulkhead is not None:
             self._holds_place = False
             self._served.bulkhead.give_back()
-        if self._permit is not None and self._served.guard is not None:
-            permit, self._permit = self._permit, None
-            now = time.monotonic()
-            self._served.guard.end(
-                permit,
-                now,
-                guard_result(outcome, self._status),
-                seconds=(self._head_at or now) - self._began,
-                slow_is_normal=self._served.bulkhead is not None,
-            )
+        if self._permit is not None:
+            self._report(self._permit, outcome)
         if self._passage is not None:
             self._passage.leave()
         self._call = None  # it knows this as its receiver: see `Exchange._settle`
+
+    def opened(self) -> None:
+        """Tell the guard that the service opened a stream: it stays open for hours."""
+        if self._permit is not None and self._status:  # else it is a refusal of the gateway's own
+            self._report(self._permit, "answered")
+
+    def _report(self, permit: int, outcome: Outcome) -> None:
+        self._permit = None
+        now = time.monotonic()
+        self._served.guard.end(
+            permit,
+            now,
+            guard_result(outcome, self._status),
+            seconds=(self._head_at or now) - self._began,
+            slow_is_normal=self._served.bulkhead is not None,
+        )
 
     def expire(self) -> None:
         """Answer that the service did not respond in time."""
@@ -259,7 +266,7 @@ class Forwarding:
     def on_unreachable(self, error: Exception) -> None:
         """Try again if that can do no harm, or answer that the service can't be reached."""
         exchange, guard = self._exchange, self._served.guard
-        if guard is not None and not exchange.body.begun:
+        if not exchange.body.begun:
             delay = guard.retry_delay(exchange.raw_method, retries=self._retries)
             if delay is not None:
                 self._retries += 1

@@ -53,6 +53,6 @@ class Duties:
         """Return the links of a route; None for a stream."""
         return None if route.stream else RouteLinks(route, cache=self._cache)
 
-    def guard(self, route: Route) -> Guard | None:
-        """Return the guard of a route's service; None for a stream, which stays open for hours."""
-        return None if route.stream else self._guards[route.service]
+    def guard(self, route: Route) -> Guard:
+        """Return the guard of a route's service."""
+        return self._guards[route.service]

@@ -122,7 +122,7 @@ class PathProtocol(BoundedProtocol):
 
     def begin_if_first(self, exchange: Exchange) -> None:
         """Begin an exchange that waited only for the end of its request."""
-        if not self.pipeline or not any(exchange is queued for queued, _ in self.pipeline):
+        if not self.pipeline or not self._queued(exchange):
             self._begin(exchange)
 
     def starts(self, cycle: object) -> bool:
@@ -165,6 +165,7 @@ class PathProtocol(BoundedProtocol):
             return
         self._unread = 0
         self._reading_body = False
+        self.heed_trailers()
         current.on_request_complete()
 
     # The responses.
@@ -199,14 +200,18 @@ class PathProtocol(BoundedProtocol):
         if self._serving is None and not self.transport.is_closing():
             if self._unreadable:
                 self._unreadable = False
-                self.send_400_response("")
+                super().send_400_response("")
             else:
                 self._idle()
 
     def on_response_complete(self) -> None:
         """Note the end of an ASGI cycle."""
         self._idle_since = time.monotonic()
+        last = not self.pipeline
         super().on_response_complete()
+        if last and self._unreadable:
+            self._unreadable = False
+            super().send_400_response("")
 
     def _close_after(self, exchange: Exchange) -> None:
         self.pipeline.clear()
@@ -242,17 +247,30 @@ class PathProtocol(BoundedProtocol):
         """Refuse what can't be parsed, after the responses to the requests before it."""
         if self._refused or self.transport.is_closing():
             return  # the last response closes the connection
-        serving = self._serving
-        complete = not (self._reading_head or self._reading_body)
-        waits = serving is not None and (
-            self._current is not serving or self._reading_head or complete
-        )
-        if waits and not self._too_many:
+        if self._comes_later() and not self._too_many:
             self._stop_waiting()
             self._unreadable = True
             self.flow.pause_reading()
+            self._drop_broken()
         else:
             super().send_400_response(msg)
+
+    def _comes_later(self) -> bool:
+        """Return whether an earlier request waits for its response, so that a refusal must wait."""
+        current = self._current
+        if current is None:
+            return False
+        return self._queued(current) or not (current.response_complete or self._reading_body)
+
+    def _queued(self, cycle: Cycle) -> bool:
+        return any(cycle is queued for queued, _ in self.pipeline)
+
+    def _drop_broken(self) -> None:
+        """Drop the newest request if its body is what can't be parsed: it never becomes whole."""
+        current = self._current
+        if self._reading_body and current is not None and self._queued(current):
+            self.pipeline.popleft()  # the newest is at the left
+            self.abandon(cast("RequestResponseCycle", current))
 
     def represented(self, problem: RawProblem) -> RawProblem:
         """Return the response to a rejected request in the form that its client accepts."""

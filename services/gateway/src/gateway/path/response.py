@@ -4,6 +4,7 @@ from chassis.library_internals.uvicorn import STATUS_LINE
 from gateway.exchange import FieldLines, lines_of
 
 _BODILESS = frozenset({204, 304})
+_PRIVATE = (b"cache-control", b"private, no-cache")
 
 
 class ResponseWriter:
@@ -17,6 +18,9 @@ class ResponseWriter:
         fields: the service's fields to pass on, without those of the connection.
         head_only: whether the request was HEAD.
         http_10: whether the client's version is HTTP/1.0.
+        private: whether the response is one caller's. If the service says nothing about keeping it,
+            only that caller's cache may, and it asks before each use. Otherwise a cache may guess
+            how long it is fresh (RFC 9111 §4.2.2).
 
     Attributes:
         closes: whether only the connection's end ends the response.
@@ -24,11 +28,16 @@ class ResponseWriter:
 
     __slots__ = ("_bodiless", "_chunked", "_fields", "_status", "closes")
 
-    def __init__(self, *, status: int, fields: FieldLines, head_only: bool, http_10: bool) -> None:
+    def __init__(
+        self, *, status: int, fields: FieldLines, head_only: bool, http_10: bool, private: bool
+    ) -> None:
         self._status = status
         self._fields = fields
         self._bodiless = head_only or status in _BODILESS
-        sized = self._bodiless or b"content-length" in dict(fields)
+        known = dict(fields)
+        if private and b"cache-control" not in known:
+            self._fields = [*fields, _PRIVATE]
+        sized = self._bodiless or b"content-length" in known
         self._chunked = not sized and not http_10
         self.closes = not sized and http_10
 

@@ -37,7 +37,7 @@ class ServedRoute:
         pool: the connections that its requests take.
         bulkhead: its bulkhead, if any.
         links: what its requests and responses pass, if anything.
-        guard: decides whether its service gets another request, if any.
+        guard: decides whether its service gets another request.
         standing: the fields that every response has, whoever makes it.
     """
 
@@ -46,7 +46,7 @@ class ServedRoute:
     pool: Pool
     bulkhead: Bulkhead | None
     links: RouteLinks | None
-    guard: Guard | None
+    guard: Guard
     standing: FieldLines
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # The head of a response may be as large as that of a request; a little more for its first line.
 _MAX_HEAD_BYTES = MAX_FIELDS_BYTES + 1024
+_FIRST = 100
 _SWITCHING = 101
 _FIRST_FINAL = 200
 _FRAMED_BY = frozenset({b"content-length", b"transfer-encoding"})
@@ -208,6 +209,11 @@ class UpstreamConnection(asyncio.Protocol):
 
     # Called by the parser.
 
+    def on_message_begin(self) -> None:
+        """Note the beginning of a second response, which nobody asked for."""
+        if self._ended:
+            self._keep = False
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Note a field; trailers are dropped (RFC 9110 §6.5.1)."""
         if self._in_head:
@@ -220,6 +226,9 @@ class UpstreamConnection(asyncio.Protocol):
         if status < _FIRST_FINAL:
             if status == _SWITCHING:
                 message = "the service switches protocols, which nobody asked for"
+                raise InvalidResponse(message)
+            if status < _FIRST:
+                message = f"the service sent the status {status}, which is not valid"
                 raise InvalidResponse(message)
             return
         call = self.call
