@@ -11,11 +11,11 @@ import json
 import os
 import signal
 import sys
-import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
@@ -63,6 +63,12 @@ class Fault:
     begin: Callable[[System], AbstractAsyncContextManager[None]]
     fires: frozenset[str]
     also: frozenset[str] = frozenset()
+
+
+def running[S](server: S | None) -> S:
+    """Return a server that this system started itself."""
+    assert server is not None
+    return server
 
 
 def frozen(pid: int | None) -> AbstractAsyncContextManager[None]:
@@ -133,7 +139,7 @@ async def frozen_under_a_crowd(system: System) -> AsyncIterator[None]:
     async def ask(http: httpx.AsyncClient) -> None:
         while True:
             with contextlib.suppress(httpx.HTTPError):
-                await http.get(f"/api/v1/products/{uuid.uuid4()}")
+                await http.get(f"/api/v1/products/{uuid4()}")
             await asyncio.sleep(PAUSE_SECONDS)  # else an open breaker's responses make a busy loop
 
     async with (
@@ -158,7 +164,7 @@ async def killed(system: System) -> AsyncIterator[None]:
         assert before is not None
         os.kill(before, signal.SIGKILL)
         await until(lambda: process.pid not in {None, before}, seconds=60)  # noqa: B023 - awaited here
-        await until(lambda: is_ready(process.spec.ready_url), seconds=120)
+        await until(lambda: is_ready(str(process.spec.ready_url)), seconds=120)
     yield
 
 
@@ -176,12 +182,12 @@ REFUSING = frozenset(
 )
 FAULTS = {
     "kafka-lost": Fault(
-        begin=lambda system: frozen(system.servers.kafka.pid),
+        begin=lambda system: frozen(running(system.servers.kafka).pid),
         fires=frozenset({"EventsNotPublished", "EndedSessionsStale"}),
         also=WAITING | UNMEASURED | {"ConsumerRebuilt", "ProcessDown"},
     ),
     "postgres-away": Fault(
-        begin=lambda system: frozen(system.servers.postgres.pid),
+        begin=lambda system: frozen(running(system.servers.postgres).pid),
         fires=frozenset({"DatabaseUnreachable"}),
         also=WAITING
         | UNMEASURED
@@ -232,8 +238,8 @@ async def whole(tmp_path_factory) -> AsyncIterator[System]:
 
 
 @pytest.fixture(scope="module")
-async def account(whole) -> tuple[str, str]:
-    email = f"{uuid.uuid4().hex}@example.com"
+async def account(whole) -> tuple[str, UUID]:
+    email = f"{uuid4().hex}@example.com"
     async with SlipwayClient(whole.gateway_url) as client:
         await client.register(email=email, password=PASSWORD, full_name="Ada Lovelace")
         product = (await client.list_products(limit=1)).items[0]
@@ -254,7 +260,7 @@ async def load(whole, account) -> AsyncIterator[None]:
                     if token is None:
                         token = (await client.login(email=email, password=PASSWORD)).access_token
                     await client.list_orders(token)
-                    await client.place_order(token, order, idempotency_key=uuid.uuid4().hex)
+                    await client.place_order(token, order, idempotency_key=uuid4().hex)
                     await client.list_notifications(token)
                 except ProblemError as refused:
                     token = None if refused.status == 401 else token

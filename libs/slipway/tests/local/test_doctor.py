@@ -1,3 +1,4 @@
+import resource
 import socket
 import subprocess
 import sys
@@ -56,22 +57,17 @@ def test_what_an_earlier_run_left_is_named(tmp_path):
     assert _checked(tmp_path, _STOPPED)["leftovers"].grade is Grade.OK
     run = tmp_path / "state" / "run"
     run.mkdir(parents=True)
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    try:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         write_pid_file(run, "orders", process.pid)
         check = _checked(tmp_path, _STOPPED)["leftovers"]
-    finally:
-        process.kill()
-        process.wait()
-        process.stdin.close()
     assert (check.grade, check.found) == (Grade.WARNING, "still run: orders")
     assert _checked(tmp_path, _STOPPED)["leftovers"].grade is Grade.OK
 
 
 def test_each_machine_check_names_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor.resource, "getrlimit", lambda _: (16, 16))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (16, 16))
     monkeypatch.setattr(doctor, "_free_disk", lambda _: 1)
-    monkeypatch.setattr(doctor.sys, "version_info", (3, 9, 0))
+    monkeypatch.setattr(sys, "version_info", (3, 9, 0))
     checks = _checked(tmp_path, _STOPPED)
     assert (checks["open files"].grade, checks["free disk"].grade) == (Grade.WARNING,) * 2
     assert checks["Python"].grade is Grade.FAULT

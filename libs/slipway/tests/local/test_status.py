@@ -149,9 +149,9 @@ async def test_processes_elsewhere_show_what_waits_and_what_was_refused(port: in
     assert found.breakers == {"orders": "open", "users": "closed"}
     assert found.limiter_store == "local"
     assert found.refusals == {"bulkhead log-in": 5, "rate limits (429)": 6}
-    console = Console(width=200, file=io.StringIO())
-    console.print(as_tables(status))
-    text = console.file.getvalue()
+    written = io.StringIO()
+    Console(width=200, file=written).print(as_tables(status))
+    text = written.getvalue()
     assert "7, 4 s" in text
     assert "orders open" in text
     assert "bulkhead log-in" in text
