@@ -186,9 +186,9 @@ observe-faults: .venv/.synced ## Break servers and processes; the right alerts m
 	@$(RUN)/pytest -q -s -p no:cacheprovider --timeout 1200 tests/e2e/observed_faults.py $(PYTEST_ARGS)
 
 .PHONY: browser-check
-browser-check: .venv/.synced ## Run the browser example and passkeys in Chromium, which must be installed
+browser-check: .venv/.synced ## Run the browser example, the GraphQL page and passkeys in Chromium, which must be installed
 	@command -v chromium >/dev/null || { echo "chromium is missing: sudo apt-get install chromium" >&2; exit 1; }
-	@$(RUN)/pytest -q -p no:cacheprovider services/users/tests/browser_passkeys.py tests/e2e/browser_example.py
+	@$(RUN)/pytest -q -p no:cacheprovider services/gateway/tests/browser_graphql.py services/users/tests/browser_passkeys.py tests/e2e/browser_example.py
 
 .PHONY: migrations-check
 migrations-check: .venv/.synced | $(filter $(OWN_UV),$(UV)) ## Check the SQL of new migrations with squawk

@@ -170,8 +170,12 @@ def test_components_of_one_name_and_two_shapes_are_distinguished():
     assert whole["paths"]["/a"]["get"]["operationId"] == "same"
 
 
-async def test_the_page_allows_its_own_script_and_no_other(gateway):
-    answer = await gateway.http.get("/docs")
+PAGES = pytest.mark.parametrize("path", ["/docs", "/graphiql"])
+
+
+@PAGES
+async def test_a_page_allows_its_own_script_and_no_other(gateway, path):
+    answer = await gateway.http.get(path)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")
     policy = answer.headers["content-security-policy"]
@@ -194,20 +198,29 @@ class Sources(HTMLParser):
         self.found += [value for name, value in attrs if name in {"src", "href", "data", "action"}]
 
 
-async def test_all_that_the_page_needs_is_served_by_the_gateway(start, service):
-    """The page works without the internet: it names nothing that another host serves."""
+@pytest.mark.parametrize(
+    ("path", "addresses"), [("/docs", ["/openapi.json"]), ("/graphiql", ["/graphql"])]
+)
+async def test_all_that_a_page_needs_is_served_by_the_gateway(start, service, path, addresses):
+    """A page works without the internet: it names nothing that another host serves."""
     gateway = await start()
     service.documents = document()
-    page = await gateway.http.get("/docs")
+    page = await gateway.http.get(path)
     sources = Sources()
     sources.feed(page.text)
     fetched = re.findall(r"""(?:fetch|import|url)\(["']([^"']+)""", page.text)
-    assert fetched == ["/openapi.json"]
+    assert fetched == addresses
     for address in {*sources.found, *fetched}:
         assert address.startswith("/")
         assert not address.startswith("//")
-        assert (await gateway.http.get(address)).status_code == 200, address
+        query = {"query": "{ __typename }"} if address == "/graphql" else {}
+        assert (await gateway.http.get(address, params=query)).status_code == 200, address
     assert "connect-src 'self'" in page.headers["content-security-policy"]
+
+
+async def test_the_graphql_page_is_there_where_the_schema_may_be_read(start, assert_problem):
+    gateway = await start(graphql_introspection="off")
+    assert_problem(await gateway.http.get("/graphiql"), 404, "not-found")
 
 
 async def test_the_page_that_a_browser_has_is_not_sent_again(gateway):

@@ -43,7 +43,7 @@ def create_app(
     addresses = Addresses(settings.trusted_proxies)
     own_counts = OwnCounts()
     limiter = own_limiter(settings, addresses, own_counts)
-    router = documents_router(limiter, settings.limit_documents)
+    router = documents_router(limiter, settings.limit_documents, graphql_page=settings.introspects)
     door = Door(
         table=RouteTable(routes),
         addresses=addresses,

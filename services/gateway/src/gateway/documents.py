@@ -34,6 +34,7 @@ _FETCH_SECONDS = 5.0
 _OK = 200
 _READ = ["GET", "HEAD"]
 _PAGE = Path(__file__).with_name("docs.html")
+_GRAPHQL_PAGE = Path(__file__).with_name("graphiql.html")
 _EVENTS = Path(__file__).with_name("asyncapi.json")
 
 
@@ -105,17 +106,16 @@ def _with_limit(answer: Response) -> Response:
     return answer
 
 
-def documents_router(limiter: Limiter, rate: str) -> APIRouter:
-    """Return the router of the documents and the page.
+def documents_router(limiter: Limiter, rate: str, *, graphql_page: bool) -> APIRouter:
+    """Return the router of the documents and the pages.
 
     Args:
         limiter: limits each route.
         rate: the rate of each route, e.g. ``20/second``.
+        graphql_page: whether to offer the page that sends GraphQL operations; it reads the schema.
     """
     router = APIRouter(include_in_schema=False)
-    page = _PAGE.read_text(encoding="utf-8")
     events = _EVENTS.read_bytes()
-    page_headers = {"Content-Security-Policy": _content_security_policy(page)}
 
     @router.api_route("/openapi.json", methods=_READ)
     @limiter.limit(rate)
@@ -129,13 +129,20 @@ def documents_router(limiter: Limiter, rate: str) -> APIRouter:
     async def read_events(request: Request) -> Response:
         return _with_limit(content_response(request, events, media_type="application/json"))
 
-    @router.api_route("/docs", methods=_READ)
-    @limiter.limit(rate)
-    async def read_page(request: Request) -> Response:
-        answer = content_response(request, page.encode(), media_type="text/html; charset=utf-8")
-        answer.headers.update(page_headers)
-        return _with_limit(answer)
+    def offer_page(path: str, file: Path) -> None:
+        text = file.read_text(encoding="utf-8")
+        policy = {"Content-Security-Policy": _content_security_policy(text)}
 
+        @router.api_route(path, methods=_READ, name=file.stem)
+        @limiter.limit(rate)
+        async def read_page(request: Request) -> Response:
+            answer = content_response(request, text.encode(), media_type="text/html; charset=utf-8")
+            answer.headers.update(policy)
+            return _with_limit(answer)
+
+    offer_page("/docs", _PAGE)
+    if graphql_page:
+        offer_page("/graphiql", _GRAPHQL_PAGE)
     return router
 
 

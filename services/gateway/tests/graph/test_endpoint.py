@@ -45,6 +45,15 @@ async def test_the_response_has_the_type_that_the_client_likes_best(gateway_of_g
     assert answer.headers["cache-control"] == "no-store"
 
 
+async def test_operations_are_counted_under_their_route(gateway_of_graph):
+    await post(gateway_of_graph)
+    await gateway_of_graph.http.put(URL)
+    for method, status in (("POST", "200"), ("PUT", "405")):
+        labels = {"method": method, "route": URL, "status": status}
+        name = "http_server_request_duration_seconds_count"
+        await until(lambda: gateway_of_graph.metric(name, **labels) == 1)  # noqa: B023 - awaited here
+
+
 async def test_a_client_that_accepts_none_of_them_gets_406(gateway_of_graph, assert_problem):
     answer = await post(gateway_of_graph, headers={"Accept": "text/html, application/json;q=0"})
     assert_problem(answer, 406, "not-acceptable")

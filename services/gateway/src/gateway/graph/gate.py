@@ -26,6 +26,7 @@ from gateway.opaque import text_of
 from gateway.path.request_body import STALL_SECONDS, RequestBody, stalled
 from gateway.response_heads import response_fields
 from gateway.routes import Auth, BulkheadClass, LimitClass, Route
+from gateway.tracing import ROUTE as SCOPE_ROUTE
 from gateway.tracing import Traces
 from gateway.upstreams import Upstream
 
@@ -101,6 +102,7 @@ class Gate:
 
     def head(self, scope: Scope) -> RequestHead:
         """Return the head of a request or handshake; raises Suspicious or Malformed."""
+        scope[SCOPE_ROUTE] = ROUTE  # for its label in metrics and logs
         return read_head(scope["headers"], self._kinds, version=scope["http_version"])
 
     async def admit(self, scope: Scope, head: RequestHead) -> Caller:
