@@ -13,6 +13,7 @@ BEFORE = """
     INSERT INTO alembic_version VALUES ('0013'), ('chassis_0007');
     DROP TABLE stream_tickets, webhooks, deliveries CASCADE;
     ALTER TABLE recipients DROP COLUMN is_active;
+    ALTER TABLE feed_entries DROP COLUMN caused_at;
 """
 
 
