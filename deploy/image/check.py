@@ -127,7 +127,7 @@ def check_end(tag: str, package: str) -> None:
         )
         (Path(keys) / "public.jwks.json").chmod(0o644)
         docker(
-            "run", "--detach", "--name", name, "--network", "none", *hardened, "--tmpfs", "/tmp",  # noqa: S108
+            "run", "--detach", "--name", name, "--network", "none", *hardened, "--tmpfs", "/tmp",  # noqa: S108 - the container's own
             "--volume", f"{keys}:/tmp/keys:ro", *environment, tag, "chassis.run", package, "api",
         )  # fmt: skip
         try:

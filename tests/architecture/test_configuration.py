@@ -15,7 +15,11 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
 TOOLS = Path(sys.executable).parent
 # A tag can be moved to other code; the comment behind the digest names it.
 _PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
-_KNOWN = re.compile(r" matrix\.(\w+) | github\.\w+ | secrets\.\w+ | steps\.\w+\.outputs\.\w+ ")
+_VALUE = (
+    r"matrix\.(\w+)|github\.[\w.]+|secrets\.\w+|steps\.\w+\.outputs\.\w+"
+    r"|needs\.(\w+)\.outputs\.(\w+)"
+)
+_KNOWN = re.compile(_VALUE)
 
 
 def workflow(file):
@@ -58,12 +62,15 @@ def test_a_workflow_has_what_each_must_have(file):
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
 def test_an_expression_of_a_workflow_names_what_there_is(file):
-    for name, job in workflow(file)["jobs"].items():
+    jobs = workflow(file)["jobs"]
+    for name, job in jobs.items():
         matrix = job.get("strategy", {}).get("matrix", {})
-        for expression in re.findall(r"\$\{\{(.*?)\}\}", json.dumps(job)):
+        found = re.findall(r"\$\{\{(.*?)\}\}", json.dumps(job))
+        for expression in (part.strip() for whole in found for part in whole.split("||")):
             key = _KNOWN.fullmatch(expression)
             assert key, f"{name}: {expression}"
             assert key[1] is None or key[1] in matrix, f"{name}: {expression}"
+            assert key[2] is None or key[3] in jobs[key[2]]["outputs"], f"{name}: {expression}"
 
 
 def test_what_the_ci_runs_exists():

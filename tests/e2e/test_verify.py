@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from chassis.verification.judging import Difference
-from slipway.local.verify import local_source
+from slipway.local.facts import local_source
 from slipway.operate.verify import verify
 from slipway.services import SERVICES
 from testkit.waiting import until

@@ -13,6 +13,7 @@ from gateway.ended_sessions import SessionsEnded
 from localservers.ports import free_port
 from testkit.slow_import import process_while_importing
 from testkit.tokens import ISSUER
+from testkit.waiting import until
 
 
 @pytest.fixture
@@ -79,8 +80,13 @@ async def test_the_process_starts_serves_without_valkey_and_stops_in_order(envir
     async with gateway_process(environment) as (process, http):
         answer = await http.get("/api/v1/orders", headers=bearer)
         assert answer.status_code == 200
-        metrics = await http.get(f"http://127.0.0.1:{environment['INTERNAL_PORT']}/metrics")
-        assert "gateway_rate_limit_store_failures_total 1.0" in metrics.text
+        metrics = f"http://127.0.0.1:{environment['INTERNAL_PORT']}/metrics"
+
+        async def failed_to_count() -> bool:  # within 25 ms after the response
+            text = (await http.get(metrics)).text
+            return "gateway_rate_limit_store_failures_total 1.0" in text
+
+        await until(failed_to_count)
         output = await stopped(process)
     assert b'"path": "/api/v1/orders"' in output
     assert bearer["Authorization"].split()[1].encode() not in output

@@ -12,9 +12,10 @@ import pytest
 from blockbuster import BlockBuster
 
 from slipway.errors import SlipwayError
-from slipway.local.migration import is_current, newest_revisions
+from slipway.local.migration import is_current
 from slipway.operate import migrate as migration
 from slipway.operate.database import Database
+from slipway.operate.revisions import newest_revisions
 from slipway.services import SERVICES, role_names
 from slipway.settings import SlipwaySettings
 from testkit.databases import PASSWORD

@@ -11,7 +11,7 @@ import asyncpg
 from chassis.role_names import owner_role, runtime_role
 from slipway.checks import Check, Grade
 from slipway.errors import SlipwayError
-from slipway.local.migration import newest_revisions
+from slipway.operate.revisions import newest_revisions
 from slipway.operate.topics import Topics
 from slipway.services import SERVICES, service_directory
 

@@ -1,23 +1,17 @@
 """`slipway verify`: compare the services with each other through their own data and events."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from chassis.settings import load
 from slipway.errors import SlipwayError
 from slipway.guard import guard
-from slipway.local.processes import PROCESSES, Surroundings
-from slipway.operate.database import Database
-from slipway.operate.keys import make_keys
 from slipway.operate.verify import Source, Verified, source_via, verify
-from slipway.place import repository_root, state_directory
-from slipway.services import NAMES, SERVICES, role_names
-from slipway.settings import HOST, SlipwaySettings
+from slipway.services import NAMES, SERVICES
 
 app = typer.Typer(add_completion=False)
 
@@ -65,38 +59,10 @@ def _sources(names: Sequence[str], *, via: str | None, rate: int) -> list[Source
         raise SlipwayError(message)
     if via is not None:
         return [source_via(name, via, rate=rate) for name in names]
-    state = state_directory()
-    record = state.read()
-    if record is None or not record.alive:
-        message = "No system runs here. Start one with `slipway up`, or give --via."
-        raise SlipwayError(message)
-    settings = load(SlipwaySettings)
-    surroundings = Surroundings(
-        settings=settings,
-        root=repository_root(),
-        env_file=".env",
-        database=Database(
-            superuser_url=f"postgresql://{HOST}:{settings.postgres_port}",
-            name="slipway",
-            passwords=state.passwords(role_names()),
-        ),
-        keys=make_keys(state),
-    )
-    rows = {row.name: row for row in PROCESSES}
-    specs = {name: surroundings.spec(rows[f"{name}-worker"]) for name in names}
-    return [local_source(name, spec.environment, rate=rate) for name, spec in specs.items()]
+    # It knows the local servers, which an image does not have.
+    from slipway.local.facts import local_sources  # noqa: PLC0415 - see above
 
-
-def local_source(service: str, environment: Mapping[str, str], *, rate: int) -> Source:
-    """Return the command that writes the facts of a service on this machine.
-
-    Args:
-        service: its name.
-        environment: that of its worker.
-        rate: how many rows and messages it reads in a second, at most.
-    """
-    command = (sys.executable, "-m", "chassis.run", service, "facts", "--rate", str(rate))
-    return Source(service=service, command=command, environment=environment)
+    return local_sources(names, rate=rate)
 
 
 def _print(result: Verified) -> None:
