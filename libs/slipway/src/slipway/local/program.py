@@ -19,7 +19,7 @@ from slipway.local.logtail import tail
 from slipway.local.probe import probe
 from slipway.state import StateDirectory
 
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0  # a process that exits is reported at once; this is for a busy machine
 """What a program has to become ready, unless its spec says otherwise."""
 
 _LOG_LIMIT = 20 * 1024 * 1024
