@@ -24,6 +24,7 @@ from slipway.state import Record
 
 _RULES = Path("deploy/prometheus/rules")
 _PORT = 9490
+_APART_SECONDS = 1.25
 _SECONDS = 45.0
 _PASSWORD = secrets.token_urlsafe(16)
 _ADDRESS = Address(
@@ -55,13 +56,17 @@ async def _journey(client: SlipwayClient) -> None:
 
 
 async def _load(url: str, seconds: float) -> int:
-    """Run journeys, one after another; return their number."""
-    journeys = 0
-    until = asyncio.get_running_loop().time() + seconds
+    """Run journeys, one after another; return their number.
+
+    One begins each `_APART_SECONDS` at most: an address may register 50 accounts a minute.
+    """
+    loop, journeys = asyncio.get_running_loop(), 0
+    begun = loop.time()
     async with SlipwayClient(url) as client:
-        while asyncio.get_running_loop().time() < until:
+        while loop.time() < begun + seconds:
             await _journey(client)
             journeys += 1
+            await asyncio.sleep(begun + journeys * _APART_SECONDS - loop.time())
     return journeys
 
 
