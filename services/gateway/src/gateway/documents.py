@@ -133,12 +133,13 @@ def documents_router(limiter: Limiter, rate: str, *, graphql_page: bool) -> APIR
         text = file.read_text(encoding="utf-8")
         policy = {"Content-Security-Policy": _content_security_policy(text)}
 
-        @router.api_route(path, methods=_READ, name=file.stem)
-        @limiter.limit(rate)
         async def read_page(request: Request) -> Response:
             answer = content_response(request, text.encode(), media_type="text/html; charset=utf-8")
             answer.headers.update(policy)
             return _with_limit(answer)
+
+        read_page.__name__ = f"read_{file.stem}"  # slowapi knows what it limits by its name
+        router.api_route(path, methods=_READ)(limiter.limit(rate)(read_page))
 
     offer_page("/docs", _PAGE)
     if graphql_page:
