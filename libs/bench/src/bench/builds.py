@@ -10,7 +10,7 @@ from slipway.console import Reporter
 from slipway.errors import SlipwayError
 from slipway.local.program import ProgramSpec
 
-BEFORE = "493a57308315387037d8b48e8f66cc42450d4937"
+BEFORE = "ba1fdf8423ddc7d66e8811e8d3cd11ff364ef789"
 """The last commit whose unit of work was a session of SQLAlchemy (see ADR 30)."""
 
 
