@@ -10,8 +10,8 @@ from slipway.console import Reporter
 from slipway.errors import SlipwayError
 from slipway.local.program import ProgramSpec
 
-BEFORE = "ba1fdf8423ddc7d66e8811e8d3cd11ff364ef789"
-"""The last commit whose unit of work was a session of SQLAlchemy (see ADR 30)."""
+BEFORE = "d86a0b26dad2989568f069900956e04eddf08900"
+"""The first commit whose unit of work is a transaction of asyncpg (see ADR 30)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
