@@ -91,7 +91,7 @@ def test_it_shows_machine_versions_date_and_method() -> None:
     assert "Not measured since results are kept by row: a, b." in page(missing=["a", "b"])
     for part in ("Both are called.", "A note.", "3 s, 9 times", "0.45 (0.40 to 0.50), bar 0.5"):
         assert part in text
-    for part in ("- events/s: 12,345 (1.0 to 20,000), bar 20,000", "- ms: 10.0 (1.0 to 20), bar"):
+    for part in ("- events/s: 12,345 (1.00 to 20,000), bar 20,000", "- ms: 10.0 (1.00 to 20), bar"):
         assert part in text
     assert "12.3%" in text
     assert "noisy" not in text
@@ -109,7 +109,8 @@ def test_each_side_has_its_figures_with_their_spread() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.4999, "0.49"), (1.99, "1.9"), (19.99, "19"), (123.4, "123")]
+    ("value", "text"),
+    [(0.4999, "0.49"), (1.999, "1.99"), (2.99, "2.9"), (19.99, "19"), (123.4, "123")],
 )
 def test_a_figure_is_cut_so_that_it_never_looks_better_than_it_is(value: float, text: str) -> None:
     assert figure(value) == text

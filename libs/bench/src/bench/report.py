@@ -138,6 +138,7 @@ def _cell(value: float | None, places: int) -> str:
 
 def figure(value: float, *, worse: Callable[[float], int] = math.floor) -> str:
     """Return a figure with at least two digits, rounded to the worse side: 0.499 is not 0.5."""
-    places = 0 if value >= 10 else 1 if value >= 1 else 2  # noqa: PLR2004  # powers of ten
+    # Two places below 2: a ratio near 1 is compared with bars like 1.05.
+    places = 0 if value >= 10 else 1 if value >= 2 else 2  # noqa: PLR2004  # see above
     scale = 10**places
     return f"{worse(value * scale) / scale:,.{places}f}"
