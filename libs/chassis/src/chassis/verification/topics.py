@@ -47,6 +47,7 @@ class TopicReader:
         self._client = client
         self._prefix = kafka.topic_prefix
         self._pace = pace
+        self._known: dict[str, list[TopicPartition]] = {}
 
     async def starts(self, topic: str) -> Offsets:
         """Return the oldest offset of each partition."""
@@ -89,7 +90,8 @@ class TopicReader:
             if records:
                 yield records
             await self._pace.read(sum(map(len, found.values())))
-        self._client.unsubscribe()
+        # Not `unsubscribe`: after it, `stop` of aiokafka 0.14 does not return.
+        self._client.assign([])
 
     async def _unread(
         self, partitions: Iterable[TopicPartition], ends: Offsets
@@ -97,11 +99,14 @@ class TopicReader:
         return {one for one in partitions if await self._client.position(one) < ends[one]}
 
     async def _partitions(self, topic: str) -> list[TopicPartition]:
-        whole = self._prefix + topic
-        # This request makes the client load the metadata of a topic that it does not know yet.
-        await self._client.beginning_offsets([TopicPartition(whole, 0)])
-        numbers = self._client.partitions_for_topic(whole) or ()
-        return [TopicPartition(whole, number) for number in sorted(numbers)]
+        """Return the partitions that the topic had when it was first asked for."""
+        if topic not in self._known:
+            whole = self._prefix + topic
+            # This request makes the client load the metadata of a topic that it does not know yet.
+            await self._client.beginning_offsets([TopicPartition(whole, 0)])
+            numbers = self._client.partitions_for_topic(whole) or ()
+            self._known[topic] = [TopicPartition(whole, number) for number in sorted(numbers)]
+        return self._known[topic]
 
 
 @asynccontextmanager
