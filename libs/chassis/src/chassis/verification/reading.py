@@ -96,11 +96,20 @@ class FactReader:
         self._page = page
         self._first: dict[str, float] = {}
         self._began = time.time()
+        events = [
+            *(event for one in declared.aggregates for event in one.events),
+            *(event for one in declared.effects for event in one.of),
+        ]
+        self._announced = _topics_of(event for one in declared.aggregates for event in one.events)
+        # Each topic that is read, and for how many seconds it keeps events.
+        self._retentions: Mapping[str, float] = {
+            one.topic.name: one.topic.retention.total_seconds() for one in events
+        }
 
     async def facts(self) -> AsyncIterator[Fact]:
         """Yield all facts, in the order that the module describes; the last is of kind END."""
         self._began = time.time()
-        bounds = {topic: await self._bounds(topic) for topic in self._retentions()}
+        bounds = {topic: await self._bounds(topic) for topic in self._retentions}
         effects, aggregates = self._declared.effects, self._declared.aggregates
         rows = [
             *(self._handled(one, bounds) for one in effects),
@@ -124,18 +133,10 @@ class FactReader:
     def _group(self, declared: Aggregate | Effect) -> str:
         return f"{self._service}/{declared.name}"
 
-    def _retentions(self) -> Mapping[str, float]:
-        """Return each topic that is read, and for how many seconds it keeps events."""
-        events = [
-            *(event for one in self._declared.aggregates for event in one.events),
-            *(event for one in self._declared.effects for event in one.of),
-        ]
-        return {event.topic.name: event.topic.retention.total_seconds() for event in events}
-
     @property
     def _horizon(self) -> float:
         """Before it, nothing is compared: seconds since the epoch."""
-        return self._began - max(self._retentions().values()) - 2 * MARGIN_SECONDS
+        return self._began - max(self._retentions.values()) - 2 * MARGIN_SECONDS
 
     async def _bounds(self, topic: str) -> _Bounds:
         starts = await self._topics.starts(topic)
@@ -147,7 +148,7 @@ class FactReader:
 
     async def _handled(self, effect: Effect, bounds: Mapping[str, _Bounds]) -> AsyncIterator[Fact]:
         """Yield the events that the consumer has passed, with what the inbox has of each."""
-        for topic in sorted({event.topic.name for event in effect.of}):
+        for topic in _topics_of(effect.of):
             places = bounds[topic]
             async for records in self._topics.read(places.starts, places.committed):
                 messages = self._messages(topic, places.starts, records)
@@ -172,7 +173,7 @@ class FactReader:
         self, effect: Effect, bounds: Mapping[str, _Bounds], ends: Mapping[str, Offsets]
     ) -> AsyncIterator[Fact]:
         """Yield the events that the consumer may have handled since."""
-        for topic in sorted({event.topic.name for event in effect.of}):
+        for topic in _topics_of(effect.of):
             places = bounds[topic]
             begins = {one: max(at, places.starts[one]) for one, at in places.committed.items()}
             async for records in self._topics.read(begins, ends[topic]):
@@ -201,47 +202,38 @@ class FactReader:
 
     async def _rows(self, aggregate: Aggregate) -> AsyncIterator[Fact]:
         group = self._group(aggregate)
-        for rows in aggregate.rows:
-            async for page in self._pages(rows):
-                for row in page:
-                    yield Fact(
-                        group=group,
-                        key=row["key"],
-                        kind=Kind.ROW,
-                        member=row["subject"],
-                        number=row["version"],
-                        at=row["changed_at"].timestamp(),
-                        level=row["level"] if aggregate.level else None,
-                    )
-        for causes in aggregate.causes:
-            async for page in self._pages(causes):
-                for row in page:
-                    if row["at"].timestamp() < self._horizon:
-                        continue
-                    yield Fact(
-                        group=group,
-                        key=row["key"],
-                        kind=Kind.CAUSE,
-                        member=row["subject"],
-                        number=row["delta"],
-                        at=row["at"].timestamp(),
-                    )
+        async for row in self._each(aggregate.rows):
+            yield Fact(
+                group=group,
+                key=row["key"],
+                kind=Kind.ROW,
+                member=row["subject"],
+                number=row["version"],
+                at=row["changed_at"].timestamp(),
+                level=row["level"] if aggregate.level else None,
+            )
+        horizon = self._horizon
+        async for row in self._each(aggregate.causes):
+            at = row["at"].timestamp()
+            if at >= horizon:
+                yield Fact(
+                    group=group,
+                    key=row["key"],
+                    kind=Kind.CAUSE,
+                    member=row["subject"],
+                    number=row["delta"],
+                    at=at,
+                )
         async for fact in self._excuses(group, aggregate.excused):
             yield fact
 
     async def _excuses(self, group: str, rows: Rows | None) -> AsyncIterator[Fact]:
-        if rows is None:
-            return
-        async for page in self._pages(rows):
-            for row in page:
-                yield Fact(group=group, key=row["key"], kind=Kind.EXCUSE)
+        async for row in self._each(() if rows is None else (rows,)):
+            yield Fact(group=group, key=row["key"], kind=Kind.EXCUSE)
 
     async def _unsent(self) -> AsyncIterator[Fact]:
-        names = sorted(
-            {one.topic.name for each in self._declared.aggregates for one in each.events}
-        )
         now = (await self._fetch(_NOW))[0]["now"]
-        async for page in self._pages(Rows(sql=_OUTBOX, start=0), names, now):
+        async for page in self._pages(Rows(sql=_OUTBOX, start=0), self._announced, now):
             for row in page:
                 message = read_message(
                     topic=row["topic"],
@@ -257,10 +249,7 @@ class FactReader:
     async def _published(
         self, bounds: Mapping[str, _Bounds], ends: Mapping[str, Offsets]
     ) -> AsyncIterator[Fact]:
-        names = sorted(
-            {one.topic.name for each in self._declared.aggregates for one in each.events}
-        )
-        for topic in names:
+        for topic in self._announced:
             early = {(at.topic, at.partition): end for at, end in bounds[topic].ends.items()}
             async for records in self._topics.read(bounds[topic].starts, ends[topic]):
                 for message in self._messages(topic, bounds[topic].starts, records):
@@ -319,17 +308,22 @@ class FactReader:
 
     def _windows(self) -> Iterator[Fact]:
         """Yield from when on each change must have its event, for each group."""
-        retentions = self._retentions()
         each: list[Aggregate | Effect] = [*self._declared.aggregates, *self._declared.effects]
         for declared in each:
             events = declared.events if isinstance(declared, Aggregate) else declared.of
-            topics = {event.topic.name for event in events}
-            begins = [self._began - retentions[topic] for topic in topics]
+            topics = _topics_of(events)
+            begins = [self._began - self._retentions[topic] for topic in topics]
             begins += [
                 first for place, first in self._first.items() if place.rpartition("/")[0] in topics
             ]
             group = self._group(declared)
             yield Fact(group=group, key="", kind=Kind.WINDOW, at=max(begins) + MARGIN_SECONDS)
+
+    async def _each(self, several: Iterable[Rows]) -> AsyncIterator[asyncpg.Record]:
+        for rows in several:
+            async for page in self._pages(rows):
+                for row in page:
+                    yield row
 
     async def _pages(self, rows: Rows, *more: object) -> AsyncIterator[list[asyncpg.Record]]:
         """Yield the rows of a table; those that were inserted since are not needed.
@@ -351,6 +345,10 @@ class FactReader:
             found = await unit.fetch(sql, *arguments)
         await self._pace.read(len(found))
         return found
+
+
+def _topics_of(events: Iterable[type[PublicEvent]]) -> list[str]:
+    return sorted({event.topic.name for event in events})
 
 
 async def _one_after_the_other(parts: Iterable[AsyncIterator[Fact]]) -> AsyncIterator[Fact]:
