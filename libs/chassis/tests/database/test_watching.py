@@ -5,10 +5,10 @@ import asyncio
 import asyncpg
 import pytest
 from opentelemetry import trace
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from chassis.database import Database, watching
-from chassis.database.watching import StatementLog, statement_text
+from chassis.database.watching import statement_text
 
 SECRET = "ada@mail.example"
 EVERY = {"database_log_statements": True}
@@ -99,10 +99,14 @@ async def test_a_process_that_logs_no_statements_registers_nothing(opened, logs)
         async with database.reading() as reader:
             connection = reader._held.driver
             assert not connection._query_loggers
-        engine = database._orm._engine.sync_engine
-        watched = StatementLog(every=True, slow_ms=0)
-        assert not event.contains(engine, "after_cursor_execute", watched._ended)
     assert await lines(logs, "statement ended") == []
+    async with opened(**EVERY) as logged:
+        for name in ("before_cursor_execute", "after_cursor_execute"):
+            assert len(listeners(database, name)) == len(listeners(logged, name)) - 1
+
+
+def listeners(database, name):
+    return list(getattr(database._orm._engine.sync_engine.dispatch, name))
 
 
 async def test_the_statements_of_a_recorded_trace_are_spans_of_it(opened, spans):
@@ -125,11 +129,12 @@ async def test_the_statements_of_a_recorded_trace_are_spans_of_it(opened, spans)
     assert all(span.start_time < span.end_time for span in made)
 
 
-async def test_a_failed_statement_of_a_recorded_trace_has_its_state(opened, spans):
+@pytest.mark.parametrize("ours", [True, False])
+async def test_a_failed_statement_of_a_recorded_trace_has_its_state(opened, spans, ours):
     async with opened() as database:
         with trace.get_tracer("t").start_as_current_span("request"):
             with pytest.raises(Exception, match="invalid input syntax"):
-                await fail(database, ours=True)
+                await fail(database, ours=ours)
             await asyncio.sleep(0)
     (failed,) = [span for span in statement_spans(spans) if "error.type" in span.attributes]
     assert failed.attributes["db.response.status_code"] == "22P02"
@@ -149,7 +154,7 @@ def test_a_statement_is_one_line_without_values():
 
 
 async def test_asyncpg_does_not_log_prepared_statements_itself(service_database):
-    """If this fails, SQLAlchemy's statements are logged twice: see `StatementLog`."""
+    """If this fails, SQLAlchemy's statements are logged twice: see `watch_engine`."""
     connection = await asyncpg.connect(service_database.runtime_url)
     seen = []
     try:

@@ -5,15 +5,12 @@ span is made when its statement has ended, because asyncpg and SQLAlchemy both t
 """
 
 import time
-from typing import Any
 
 import asyncpg
 from opentelemetry import trace
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Engine
 
-from chassis.database.watching import statement_text
-
-_BEGAN = "chassis.span_began"
+from chassis.database.watching import statement_text, watch_engine
 
 tracer = trace.get_tracer(__name__)
 
@@ -38,8 +35,7 @@ def unwatch(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
 def listen_if_exporting(engine: Engine) -> None:
     """Make spans of the statements that SQLAlchemy runs on this engine, if spans are exported."""
     if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-        event.listen(engine, "before_cursor_execute", _begin)
-        event.listen(engine, "after_cursor_execute", _end)
+        watch_engine(engine, _record_if_recording)
 
 
 def _logged(query: "asyncpg.connection.LoggedQuery") -> None:
@@ -47,15 +43,11 @@ def _logged(query: "asyncpg.connection.LoggedQuery") -> None:
     _record(query.query, query.elapsed, query.exception)
 
 
-def _begin(connection: Connection, *_: object) -> None:
-    connection.info[_BEGAN] = time.monotonic()
-
-
-def _end(connection: Connection, *arguments: Any) -> None:  # noqa: ANN401 - the event's own
-    _cursor, sql, _parameters, _context, several = arguments
-    began = connection.info.pop(_BEGAN, None)
-    if began is not None and not several and trace.get_current_span().is_recording():
-        _record(sql, time.monotonic() - began, None)
+def _record_if_recording(sql: str, seconds: float, error: BaseException | None) -> None:
+    """Take a statement of SQLAlchemy, which wraps asyncpg's errors."""
+    if trace.get_current_span().is_recording():
+        cause = None if error is None else error.__cause__
+        _record(sql, seconds, cause or error)
 
 
 def _record(sql: str, seconds: float, error: BaseException | None) -> None:

@@ -16,11 +16,12 @@ import structlog
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine.interfaces import ExceptionContext
 
-_BEGAN = "chassis.statement_began"
 _LONGEST = 2000
 # A statement may have values in its text: ids of a savepoint or lock, or what a migration writes.
 _VALUES = re.compile(r"'(?:[^']|'')*'|\b\d{6,}\b")
 
+type Note = Callable[[str, float, BaseException | None], None]
+"""Gets a statement, how many seconds it took, and its error if it failed."""
 type Watch = Callable[["asyncpg.Connection[asyncpg.Record]"], None]
 
 log = structlog.get_logger(__name__)
@@ -47,11 +48,9 @@ class StatementLog:
     def listen(self, engine: Engine) -> None:
         """Log the statements that SQLAlchemy runs on this engine."""
         if self.on:
-            event.listen(engine, "before_cursor_execute", _begin)
-            event.listen(engine, "after_cursor_execute", self._ended)
-            event.listen(engine, "handle_error", self._failed)
+            watch_engine(engine, self.note)
 
-    def note(self, sql: str, seconds: float, error: BaseException | None = None) -> None:
+    def note(self, sql: str, seconds: float, error: BaseException | None) -> None:
         """Write the line of a statement, if one is due."""
         if seconds >= self._slow_seconds:
             log.warning(
@@ -72,30 +71,39 @@ class StatementLog:
         """Take a statement of asyncpg, which calls this in the context of its caller."""
         self.note(query.query, query.elapsed, query.exception)
 
-    def _ended(self, connection: Connection, *arguments: Any) -> None:  # noqa: ANN401 - the event's own
-        _cursor, sql, _parameters, _context, several = arguments
-        began = connection.info.pop(_BEGAN, None)
-        # asyncpg's own logger sees a statement that is run for several sets of parameters.
-        if began is not None and not several:
-            self.note(sql, time.monotonic() - began)
 
-    def _failed(self, context: ExceptionContext) -> None:
+def watch_engine(engine: Engine, note: Note) -> None:
+    """Call `note` with each statement that SQLAlchemy ran on this engine.
+
+    One for several sets of parameters is left out: a query logger of asyncpg sees it.
+    """
+
+    def begin(connection: Connection, *_: object) -> None:
+        connection.info[note] = time.monotonic()
+
+    def end(connection: Connection, *arguments: Any) -> None:  # noqa: ANN401 - the event's own
+        _cursor, sql, _parameters, _context, several = arguments
+        began = connection.info.pop(note, None)
+        if began is not None and not several:
+            note(sql, time.monotonic() - began, None)
+
+    def fail(context: ExceptionContext) -> None:
         connection, sql = context.connection, context.statement
         if connection is None or connection.closed or connection.invalidated or sql is None:
             return
-        began = connection.info.pop(_BEGAN, None)
+        began = connection.info.pop(note, None)
         if began is not None:
-            self.note(sql, time.monotonic() - began, context.original_exception)
+            note(sql, time.monotonic() - began, context.original_exception)
+
+    event.listen(engine, "before_cursor_execute", begin)
+    event.listen(engine, "after_cursor_execute", end)
+    event.listen(engine, "handle_error", fail)
 
 
 def statement_text(sql: str) -> str:
     """Return a statement on one line, without the values in it."""
     text = _VALUES.sub("…", " ".join(sql.split()))
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-
-
-def _begin(connection: Connection, *_: object) -> None:
-    connection.info[_BEGAN] = time.monotonic()
 
 
 def _kind(error: BaseException | None) -> str | None:
