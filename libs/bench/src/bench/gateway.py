@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench.load import Load, Requests, Wrk
-from bench.machine import cpu_seconds, python_versions, valkey_version
+from bench.load import Load, Requests, Wrk, cpu_side
+from bench.machine import python_versions, valkey_version
 from bench.proxies import Cores, start_gateway, start_haproxy, start_plain, start_upstream
 from bench.results import Finding, Line
 from bench.rig import Rig
@@ -108,13 +108,7 @@ async def versions(rig: Rig) -> Sequence[tuple[str, str]]:
 def wrk_side(load: Load, program: Program, requests: Requests) -> Side:
     """Return a side that sends requests to a program, and measures the program's CPU time."""
     url = f"{program.spec.address}{PATH}"
-
-    async def run(seconds: float) -> Sample:
-        before = cpu_seconds(program)
-        sample = await load.run(url, requests, clients=CLIENTS, seconds=seconds)
-        return replace(sample, cpu=cpu_seconds(program) - before)
-
-    return run
+    return cpu_side(load, url, lambda: requests, program, clients=CLIENTS)
 
 
 def _notes(samples: Samples) -> Sequence[str]:

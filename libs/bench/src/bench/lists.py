@@ -6,8 +6,8 @@ from uuid import UUID
 
 import asyncpg
 
-from bench.load import Load, Requests, Wrk
-from bench.machine import cpu_seconds, python_versions
+from bench.load import Load, Requests, Wrk, cpu_side
+from bench.machine import python_versions
 from bench.results import Finding, Line
 from bench.rig import Rig, User
 from bench.rounds import Pace, Sample, Side, ratio, take_turns
@@ -178,10 +178,4 @@ async def _side(rig: Rig, load: Load, process: Program, reader: User, query: str
     tokens = await rig.write(f"reader-{reader.id}.txt", f"{reader.token}\n")
     requests = Requests(script="reads.lua", arguments=(str(tokens),))
     url = f"{process.spec.address}{_LIST}?limit={_PAGE}{query}"
-
-    async def run(seconds: float) -> Sample:
-        before = cpu_seconds(process)
-        sample = await load.run(url, requests, clients=_CLIENTS, seconds=seconds)
-        return replace(sample, cpu=cpu_seconds(process) - before)
-
-    return run
+    return cpu_side(load, url, lambda: requests, process, clients=_CLIENTS)

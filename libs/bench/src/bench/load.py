@@ -2,14 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from bench.rounds import Sample
+from bench.machine import cpu_seconds
+from bench.rounds import Sample, Side
 from bench.tools import output_of
 from slipway.errors import SlipwayError
+from slipway.local.program import Program
 
 _RESULT = "RESULT "
 _LUA = Path(__file__).parent / "lua"
@@ -33,6 +35,27 @@ class Load(Protocol):
 
     async def run(self, url: str, requests: Requests, *, clients: int, seconds: float) -> Sample:
         """Send requests one after the other on each connection; raise SlipwayError if one fails."""
+
+
+def cpu_side(
+    load: Load, url: str, requests: Callable[[], Requests], *programs: Program, clients: int
+) -> Side:
+    """Return a side that sends requests, and measures the CPU time of these programs.
+
+    Args:
+        load: sends the requests.
+        url: where to.
+        requests: returns those of the next round.
+        programs: those that are measured.
+        clients: how many connections send at a time.
+    """
+
+    async def run(seconds: float) -> Sample:
+        wanted, before = requests(), cpu_seconds(*programs)
+        sample = await load.run(url, wanted, clients=clients, seconds=seconds)
+        return replace(sample, cpu=cpu_seconds(*programs) - before)
+
+    return run
 
 
 class Wrk:

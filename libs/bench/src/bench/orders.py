@@ -7,8 +7,8 @@ from itertools import count
 
 import asyncpg
 
-from bench.load import Load, Requests, Wrk
-from bench.machine import cpu_seconds, python_versions, valkey_version
+from bench.load import Load, Requests, Wrk, cpu_side
+from bench.machine import python_versions, valkey_version
 from bench.pgbench import Pgbench
 from bench.results import Finding, Line
 from bench.rig import Rig
@@ -86,15 +86,11 @@ async def _orders_side(rig: Rig, shop: Shop, load: Load, clients: int) -> Side:
     runs = count(100_000_001)  # each begins the keys of one round
     url = f"{shop.gateway.spec.address}/api/v1/orders"
 
-    async def run(seconds: float) -> Sample:
+    def requests() -> Requests:
         arguments = (str(tokens), str(products), str(next(runs)))
-        requests = Requests(script="orders.lua", arguments=arguments)
-        before = cpu_seconds(shop.gateway, shop.orders)
-        sample = await load.run(url, requests, clients=clients, seconds=seconds)
-        after = cpu_seconds(shop.gateway, shop.orders)
-        return replace(sample, cpu=after - before)
+        return Requests(script="orders.lua", arguments=arguments)
 
-    return run
+    return cpu_side(load, url, requests, shop.gateway, shop.orders, clients=clients)
 
 
 async def _pgbench(rig: Rig, shop: Shop, script: Script) -> Pgbench:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Self
 
+from slipway.errors import SlipwayError
+
 type Samples = Mapping[str, Sequence[Sample]]
 type Side = Callable[[float], Awaitable[Sample]]
 
@@ -92,10 +94,17 @@ def cpu_ratio(of: Sequence[Sample], to: Sequence[Sample]) -> Ratio:
 
 
 def cpu_of(sample: Sample) -> float:
-    """Return the CPU microseconds per operation of a side whose CPU time was measured."""
+    """Return the CPU microseconds per operation of a side whose CPU time was measured.
+
+    Raises:
+        SlipwayError: it took none.
+    """
     if sample.cpu_each is None:
         message = "The CPU time of this side was not measured."
         raise AssertionError(message)
+    if not sample.cpu_each:
+        message = "A round was too short to measure its CPU time. Take longer rounds."
+        raise SlipwayError(message)
     return sample.cpu_each
 
 

@@ -5,15 +5,14 @@ from dataclasses import replace
 from itertools import count
 from uuid import UUID
 
-from bench.load import Load, Requests, Wrk
-from bench.machine import cpu_seconds, python_versions
+from bench.load import Load, Requests, Wrk, cpu_side
+from bench.machine import python_versions
 from bench.results import Finding, Line
 from bench.rig import SAMPLED, Rig
-from bench.rounds import Pace, Ratio, Sample, Side, take_turns
+from bench.rounds import Pace, cpu_ratio, take_turns
 from bench.shop import fill_catalogue, start_database
 from bench.tools import find, version_of
 from localservers.ports import free_port
-from slipway.errors import SlipwayError
 from slipway.local.program import Program, ProgramSpec
 from slipway.operate.database import Database
 from slipway.settings import HOST
@@ -70,25 +69,23 @@ async def compare(
     ids = await rig.write("products.txt", "".join(f"{one}\n" for one in products))
     runs = count(300_000_001)  # each begins the keys of one round
 
-    def side(program: Program) -> Side:
-        async def run(seconds: float) -> Sample:
-            arguments = (str(tokens), str(ids), str(next(runs)))
-            requests = Requests(script="orders.lua", arguments=arguments)
-            url = f"{program.spec.address}/api/v1/orders"
-            before = cpu_seconds(program)
-            sample = await load.run(url, requests, clients=clients, seconds=seconds)
-            return replace(sample, cpu=cpu_seconds(program) - before)
+    def requests() -> Requests:
+        arguments = (str(tokens), str(ids), str(next(runs)))
+        return Requests(script="orders.lua", arguments=arguments)
 
-        return run
-
-    sides = {name: side(program) for name, program in programs.items()}
+    sides = {
+        name: cpu_side(
+            load, f"{program.spec.address}/api/v1/orders", requests, program, clients=clients
+        )
+        for name, program in programs.items()
+    }
     samples = await take_turns(sides, pace, rig.reporter.say)
     return Finding(
         title="The CPU time of telemetry",
         lines=[
             Line(
                 what=f"CPU time of the orders process for an order, {name}",
-                measured=_compared(samples[name], samples[BARE]),
+                measured=cpu_ratio(samples[name], samples[BARE]),
                 unit=BARE,
                 bar=bar,
                 at_most=True,
@@ -123,15 +120,3 @@ def _spec(rig: Rig, database: Database, name: str, endpoint: str) -> ProgramSpec
 def _bare(spec: ProgramSpec) -> ProgramSpec:
     python, *_ = spec.command
     return replace(spec, command=(python, "-m", "bench.bare_api", "orders"))
-
-
-def _compared(samples: Sequence[Sample], bare: Sequence[Sample]) -> Ratio:
-    pairs = zip(samples, bare, strict=True)
-    return Ratio.of([_cpu(one) / _cpu(other) for one, other in pairs])
-
-
-def _cpu(sample: Sample) -> float:
-    if not sample.cpu_each:  # the kernel counts in steps of 10 ms
-        message = "A round was too short to measure the CPU time of its orders. Take longer rounds."
-        raise SlipwayError(message)
-    return sample.cpu_each

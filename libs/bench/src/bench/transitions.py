@@ -11,7 +11,7 @@ import httpx
 from bench.machine import cpu_seconds, python_versions
 from bench.results import Finding, Line
 from bench.rig import Rig
-from bench.rounds import Pace, Ratio, Sample, take_turns
+from bench.rounds import Pace, Sample, cpu_ratio, take_turns
 from bench.shop import ADDRESS, fill_catalogue, start_orders
 from slipway.local.program import Program
 
@@ -100,13 +100,12 @@ async def compare(rig: Rig, process: Program, products: Sequence[UUID], pace: Pa
         shop = _Warehouse(client=client, process=process, products=products)
         sides = {CONFIRM: shop.confirm, PLACE: shop.place}
         samples = await take_turns(sides, pace, rig.reporter.say)
-    pairs = zip(samples[CONFIRM], samples[PLACE], strict=True)
     return Finding(
         title="A transition of an order",
         lines=[
             Line(
                 what="CPU time of the orders process for a transition of an order",
-                measured=Ratio.of([_cpu(one) / _cpu(other) for one, other in pairs]),
+                measured=cpu_ratio(samples[CONFIRM], samples[PLACE]),
                 unit="placing one",
                 bar=_BAR,
                 at_most=True,
@@ -116,9 +115,3 @@ async def compare(rig: Rig, process: Program, products: Sequence[UUID], pace: Pa
         samples=samples,
         versions=python_versions("uvicorn", "fastapi", "sqlalchemy", "asyncpg"),
     )
-
-
-def _cpu(sample: Sample) -> float:
-    if sample.cpu_each is None:
-        raise AssertionError
-    return sample.cpu_each
