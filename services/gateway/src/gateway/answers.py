@@ -11,13 +11,11 @@ from gateway.errors import Refused, Suspicious
 
 def answer_to(request: Request, error: Refused | DomainError) -> Response:
     """Return the response for an error."""
-    counted = request.scope.get(COUNTED, [])
     if isinstance(error, Refused):
         answer = problem_of_status(request, error.status, error.detail, error.headers)
-        answer.raw_headers += counted
-        return answer
-    answer = problem_of(request, error)
-    answer.raw_headers += counted
+    else:
+        answer = problem_of(request, error)
+    answer.raw_headers += request.scope.get(COUNTED, [])
     if isinstance(error, Suspicious):
         answer.headers["Connection"] = "close"
     if isinstance(error, LimitReached):
