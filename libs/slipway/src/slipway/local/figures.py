@@ -13,6 +13,7 @@ from slipway.local.probe import get
 _OK = 200
 _BREAKER = {0.0: "closed", 1.0: "half-open", 2.0: "open"}
 _REFUSALS = {
+    "gateway_rate_limit_refusals": "rate limit",
     "gateway_bulkhead_refusals": "bulkhead",
     "gateway_websockets_refused": "sockets",
     "gateway_upstream_shed": "shed",
@@ -39,7 +40,8 @@ class Figures(BaseModel):
         breakers: the state of the circuit breaker of each service: closed, half-open or open.
         limiter_store: whether the gateway's rate limits use their store: "ok", or "local" while
             each gateway counts on its own.
-        refusals: how many requests each limit refused since the process started.
+        refusals: how many requests each limit refused since the process started, by kind and class
+            of the limit.
     """
 
     release: str | None = None
@@ -106,13 +108,6 @@ def _refusals(families: _Families) -> Iterable[tuple[str, int]]:
         for sample in _samples(families, name):
             if sample.name.endswith("_total"):
                 yield " ".join([limit, *sample.labels.values()]), int(sample.value)
-    limited = [
-        sample.value
-        for sample in _samples(families, "http_server_request_duration_seconds")
-        if sample.name.endswith("_count") and sample.labels.get("status") == "429"
-    ]
-    if limited:
-        yield "rate limits (429)", int(sum(limited))
 
 
 def _samples(families: _Families, name: str) -> Sequence[Sample]:
