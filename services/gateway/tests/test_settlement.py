@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from gateway.counts import Rate, StoreCount, Window
-from gateway.limits import Limits, LimitMetrics
+from gateway.limits import LimitMetrics, Limits
 from gateway.settlement import PERIOD_SECONDS
 
 WIDTH = 60
