@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from slipway.local.figures import Figures, figures_of
+from slipway.local.probe import get_here
 from slipway.local.status import as_tables, memory_pss, read_status, read_status_at
 from slipway.state import Entry, Record, StateDirectory
 
@@ -135,7 +136,7 @@ def test_the_memory_of_a_process_that_ended_is_unknown() -> None:
 
 async def test_processes_elsewhere_show_what_waits_and_what_was_refused(port: int) -> None:
     address = f"http://127.0.0.1:{port}"
-    status = await read_status_at({"gateway": address, "gone": "http://127.0.0.1:1"})
+    status = await read_status_at({"gateway": address, "gone": "http://127.0.0.1:1"}, get_here)
     gateway, gone = status.processes
     assert gone.figures is None
     assert not status.healthy

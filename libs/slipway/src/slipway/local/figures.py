@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from pydantic import BaseModel, Field
 
-from slipway.local.probe import get
+from slipway.local.probe import Get
 
 _OK = 200
 _BREAKER = {0.0: "closed", 1.0: "half-open", 2.0: "open"}
@@ -57,11 +57,12 @@ class Figures(BaseModel):
     refusals: dict[str, int] = Field(default_factory=dict)
 
 
-async def read_figures(internal: str) -> Figures | None:
+async def read_figures(internal: str, get: Get) -> Figures | None:
     """Return the figures of a process, or None if it does not respond with metrics.
 
     Args:
         internal: the address of its internal port: ``http://host:port``.
+        get: sends the request.
     """
     try:
         status, body = await get(f"{internal}/metrics")

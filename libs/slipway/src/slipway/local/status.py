@@ -13,7 +13,7 @@ from rich.table import Table
 
 from slipway.local.figures import Figures, read_figures
 from slipway.local.logtail import last_error
-from slipway.local.probe import probe
+from slipway.local.probe import Get, get_here, probe
 from slipway.state import Entry, Record, StateDirectory
 
 OK = "ok"
@@ -72,28 +72,30 @@ async def read_status(state: StateDirectory) -> Status:
     )
 
 
-async def read_status_at(addresses: Mapping[str, str]) -> Status:
+async def read_status_at(addresses: Mapping[str, str], get: Get) -> Status:
     """Return the status of processes elsewhere.
 
     Args:
         addresses: of their internal ports, by a name for each: ``http://host:port``.
+        get: sends the requests.
     """
     entries = [
         Entry(name=name, pid=None, address=address, ready_url=address.rstrip("/") + _READY_PATH)
         for name, address in addresses.items()
     ]
-    rows = await asyncio.gather(*(_row(entry, None) for entry in entries))
+    rows = await asyncio.gather(*(_row(entry, None, get) for entry in entries))
     return Status(state="running", processes=rows)
 
 
-async def _row(entry: Entry, state: StateDirectory | None) -> Row:
+async def _row(entry: Entry, state: StateDirectory | None, get: Get = get_here) -> Row:
     """Return the row of a process or server; `state` is None if it is elsewhere."""
     figures = error = None
     if entry.pid is None and state is not None:
         health = "not running"
     elif entry.ready_url is not None:
         answer, figures = await asyncio.gather(
-            probe(entry.ready_url), read_figures(entry.ready_url.removesuffix(_READY_PATH))
+            probe(entry.ready_url, get),
+            read_figures(entry.ready_url.removesuffix(_READY_PATH), get),
         )
         health = ("; ".join(answer.troubles) or OK) if answer.well else answer.text
     else:
@@ -182,7 +184,7 @@ def _what_runs(status: Status) -> Table:
             row.name,
             release or "",
             str(row.pid or ""),
-            row.health,
+            escape(row.health),
             row.address,
             _megabytes(memory),
             escape(error),
