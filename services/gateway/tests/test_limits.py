@@ -1,4 +1,5 @@
 import asyncio
+from functools import partial
 from ipaddress import ip_network
 
 import pytest
@@ -43,6 +44,27 @@ async def test_more_than_the_limit_is_429_with_when_to_come_back(limited, assert
     assert str(wait) in problem["detail"]
     assert answer.headers["ratelimit-policy"] == '"default";q=5;w=60'
     assert answer.headers["ratelimit"] == f'"default";r=0;t={wait}'
+
+
+async def test_refusals_are_counted_by_limit_class_and_each_class_is_there_from_the_start(
+    limited, settings
+):
+    gateway = await limited(limit_default="1/minute", limit_login="1/minute")
+    counted = partial(refusals, gateway)
+    assert counted() == dict.fromkeys(settings.rates, 0)
+    assert await statuses(gateway, 3) == [200, 429, 429]
+    assert await statuses(gateway, 2, "/api/v1/auth/login", "POST") == [200, 429]
+    assert counted() == dict.fromkeys(settings.rates, 0) | {"default": 2, "login": 1}
+
+
+def refusals(gateway):
+    return {
+        sample.labels["limit"]: sample.value
+        for family in gateway.process.registry.collect()
+        if family.name == "gateway_rate_limit_refusals"
+        for sample in family.samples
+        if sample.name.endswith("_total")
+    }
 
 
 async def test_a_response_within_the_limit_names_the_policy(limited):

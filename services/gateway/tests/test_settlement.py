@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from gateway.counts import Rate, StoreCount, Window
-from gateway.limits import Limits, StoreMetrics
+from gateway.limits import LimitMetrics, Limits
 from gateway.settlement import PERIOD_SECONDS
 
 WIDTH = 60
@@ -39,7 +39,7 @@ async def replica():
     made = []
 
     def opened(store, amount):
-        metrics = StoreMetrics(CollectorRegistry())
+        metrics = LimitMetrics(CollectorRegistry(), ["default"])
         limits = Limits(rates={"default": Rate(amount, WIDTH)}, store=store, metrics=metrics)
         made.append(limits)
         return limits

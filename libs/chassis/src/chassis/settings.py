@@ -163,6 +163,16 @@ class ProcessSettings(Settings):
         description="The share of traces that are sampled at their root. A collector that keeps "
         "those with errors needs 1.",
     )
+    otel_exporter_otlp_metrics_endpoint: str | None = Field(
+        default=None,
+        description="The whole URL that metrics are pushed to (OTLP over HTTP), e.g. "
+        "http://collector:4318/v1/metrics; unset: they are only at /metrics of the internal port.",
+    )
+    otel_metric_export_interval: int = Field(
+        default=60_000,
+        ge=1000,
+        description="Milliseconds between two pushes of the metrics.",
+    )
 
 
 class KafkaSecuritySettings(Settings):

@@ -1,11 +1,15 @@
 """How a process starts, is watched, and ends: as a real child process, with real signals."""
 
 import asyncio
+import gzip
 import signal
 from typing import Any
 
 import httpx
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 
 type Start = Any  # StartProbe of conftest.py, which can't be imported
 OPENED = [("opened", "first"), ("opened", "second")]
@@ -207,3 +211,40 @@ async def test_spans_for_a_collector_on_this_machine_pass_by_a_proxy(
         await http.post(f"{probe.public}/size", content=b"abc")
         async with asyncio.timeout(30):
             assert await posted.get() == "POST /v1/traces HTTP/1.1\r\n"
+
+
+async def test_metrics_are_pushed_until_the_end_and_a_restart_is_known_by_its_start(
+    start_probe: Start, http: httpx.AsyncClient
+):
+    pushed: asyncio.Queue[ExportMetricsServiceRequest] = asyncio.Queue()
+
+    async def receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(head.partition("content-length:")[2].split()[0])
+        body = gzip.decompress(await reader.readexactly(length))
+        pushed.put_nowait(ExportMetricsServiceRequest.FromString(body))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async def last_push() -> tuple[str, int]:
+        probe = await start_probe(
+            "good",
+            OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"http://127.0.0.1:{port}/v1/metrics",
+            OTEL_METRIC_EXPORT_INTERVAL="3600000",
+        )
+        await probe.listening()
+        assert "telemetry_pushes_total" in (await http.get(f"{probe.internal}/metrics")).text
+        probe.stop()
+        assert await probe.status() == 0
+        (push,) = pushed.get_nowait().resource_metrics
+        names = {one.key: one.value.string_value for one in push.resource.attributes}
+        counters = {one.name: one.sum.data_points for one in push.scope_metrics[0].metrics}
+        (point,) = counters["process_cpu_seconds_total"]
+        return names["service.name"], point.start_time_unix_nano
+
+    async with await asyncio.start_server(receive, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        (first, began), (second, began_again) = await last_push(), await last_push()
+    assert (first, second) == ("probe", "probe")
+    assert began < began_again

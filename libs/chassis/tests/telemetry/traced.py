@@ -8,6 +8,7 @@ from opentelemetry import trace
 from prometheus_client import CollectorRegistry
 
 from chassis.telemetry import configure_tracing, current_traceparent, span_from
+from chassis.telemetry.resource import resource_of
 from chassis.telemetry.tracing import current_trace_headers
 
 PARENT: Mapping[str, str] = {
@@ -17,7 +18,7 @@ PARENT: Mapping[str, str] = {
 
 def main(endpoint: str, sample: str) -> None:
     configure_tracing(
-        process="orders",
+        resource=resource_of("orders", port=9000),
         endpoint=endpoint or None,
         sample=float(sample),
         registry=CollectorRegistry(),

@@ -30,7 +30,7 @@ COMMANDS = {
     "up": Entry("slipway.local.commands:up_app", "Start the whole system; Ctrl-C stops it."),
     "demo": Entry("slipway.demo.commands:app", "Place an order and follow it, hop by hop."),
     "status": Entry(
-        "slipway.local.inspection:status_app", "Show the running processes and their health."
+        "slipway.local.watching:status_app", "Show the running processes and their health."
     ),
     "mail": Entry(
         "slipway.local.inspection:mail_app", "List the messages of the mail sink, or show one."

@@ -13,6 +13,10 @@ class AlreadyRunningError(SlipwayError):
     """Another `slipway up` uses the same state directory."""
 
 
+class RemoteError(SlipwayError, OSError):
+    """A process elsewhere can't be read; an OSError, like an address that nobody serves."""
+
+
 def leaves(error: BaseException) -> list[BaseException]:
     """Return the errors inside nested exception groups, in order."""
     if isinstance(error, BaseExceptionGroup):

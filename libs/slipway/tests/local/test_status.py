@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from slipway.local.figures import Figures, figures_of
+from slipway.local.probe import get_here
 from slipway.local.status import as_tables, memory_pss, read_status, read_status_at
 from slipway.state import Entry, Record, StateDirectory
 
@@ -31,10 +32,9 @@ gateway_upstream_breaker_state{service="users"} 0
 gateway_rate_limits_local 1
 # TYPE gateway_bulkhead_refusals_total counter
 gateway_bulkhead_refusals_total{bulkhead="log-in"} 5
-# TYPE http_server_request_duration_seconds histogram
-http_server_request_duration_seconds_bucket{le="+Inf",method="GET",route="/a",status="429"} 6
-http_server_request_duration_seconds_count{method="GET",route="/a",status="429"} 6
-http_server_request_duration_seconds_sum{method="GET",route="/a",status="429"} 1
+# TYPE gateway_rate_limit_refusals_total counter
+gateway_rate_limit_refusals_total{limit="default"} 6
+gateway_rate_limit_refusals_total{limit="login"} 0
 """
 
 
@@ -136,7 +136,7 @@ def test_the_memory_of_a_process_that_ended_is_unknown() -> None:
 
 async def test_processes_elsewhere_show_what_waits_and_what_was_refused(port: int) -> None:
     address = f"http://127.0.0.1:{port}"
-    status = await read_status_at({"gateway": address, "gone": "http://127.0.0.1:1"})
+    status = await read_status_at({"gateway": address, "gone": "http://127.0.0.1:1"}, get_here)
     gateway, gone = status.processes
     assert gone.figures is None
     assert not status.healthy
@@ -148,13 +148,19 @@ async def test_processes_elsewhere_show_what_waits_and_what_was_refused(port: in
     assert (found.parked, found.dead, found.dead_jobs) == (4, 2, 0)
     assert found.breakers == {"orders": "open", "users": "closed"}
     assert found.limiter_store == "local"
-    assert found.refusals == {"bulkhead log-in": 5, "rate limits (429)": 6}
+    assert found.refusals == {
+        "rate limit default": 6,
+        "rate limit login": 0,
+        "bulkhead log-in": 5,
+    }
     written = io.StringIO()
     Console(width=200, file=written).print(as_tables(status))
     text = written.getvalue()
     assert "7, 4 s" in text
     assert "orders open" in text
-    assert "bulkhead log-in" in text
+    for limit in ("bulkhead log-in", "rate limit default", "rate limit login"):
+        assert limit in text
+    assert '"rate limit default":6' in status.model_dump_json()
 
 
 def test_a_process_that_measures_nothing_has_no_figures() -> None:

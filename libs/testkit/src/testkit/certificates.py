@@ -46,6 +46,12 @@ class Certificates:
         """Return the context of a client that trusts the authority alone."""
         return ssl.create_default_context(cadata=self._authority.decode())
 
+    def authority_file(self) -> Path:
+        """Return a file with the authority's certificate, for a program that is to trust it."""
+        file = self._directory / "authority.pem"
+        file.write_bytes(self._authority)
+        return file
+
     def server(self, host: str) -> ssl.SSLContext:
         """Return the context of a server with a certificate for `host`."""
         key = ec.generate_private_key(ec.SECP256R1())

@@ -10,7 +10,7 @@ failures in a row a circuit breaker skips Valkey for 5 s.
 
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -58,14 +58,22 @@ class Verdict:
     fields: list[tuple[bytes, bytes]]
 
 
-class StoreMetrics:
-    """The metrics of the rate limits' store.
+class LimitMetrics:
+    """The metrics of the rate limits: what they refuse, and their store.
 
     Args:
         registry: the process's registry.
+        names: of the limit classes; each is counted from the start.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, names: Iterable[str]) -> None:
+        refused = Counter(
+            "gateway_rate_limit_refusals_total",
+            "Requests that a rate limit refused, by limit class: they got 429.",
+            ["limit"],
+            registry=registry,
+        )
+        self.refused = {name: refused.labels(name) for name in names}
         self.failures = Counter(
             "gateway_rate_limit_store_failures",
             "Calls to the rate limits' store that failed.",
@@ -92,7 +100,7 @@ class Limits:
     Args:
         rates: the rates, by limit class.
         store: counts across replicas.
-        metrics: show which of the two counts.
+        metrics: show which of the two counts, and what was refused.
         clock: returns seconds that only increase.
     """
 
@@ -101,7 +109,7 @@ class Limits:
         *,
         rates: Mapping[str, Rate],
         store: Store,
-        metrics: StoreMetrics,
+        metrics: LimitMetrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rates = dict(rates)
@@ -194,7 +202,11 @@ class Limits:
     ) -> Verdict:
         """Return the verdict. `left` requests may follow this one; None: it may not pass itself."""
         allowed = left is not None
-        seconds = window.began + rate.seconds - now if allowed else window.wait(now, rate)
+        if allowed:
+            seconds = window.began + rate.seconds - now
+        else:
+            seconds = window.wait(now, rate)
+            self._metrics.refused[limit_class].inc()
         wait = max(1, math.ceil(seconds))
         fields = [
             self._policies[limit_class],
@@ -308,10 +320,11 @@ async def open_limits(
         socket_timeout=settings.valkey_timeout,
         socket_connect_timeout=settings.valkey_timeout,
     )
+    rates = {name: Rate(rate.amount, rate.get_expiry()) for name, rate in settings.rates.items()}
     limits = Limits(
-        rates={name: Rate(rate.amount, rate.get_expiry()) for name, rate in settings.rates.items()},
+        rates=rates,
         store=ValkeyStore(Valkey(connection_pool=pool)),
-        metrics=StoreMetrics(registry),
+        metrics=LimitMetrics(registry, rates),
     )
     try:
         yield limits

@@ -37,12 +37,12 @@ _EXPORT_SECONDS = 2.0
 
 
 def configure_tracing(
-    *, process: str, endpoint: str | None, sample: float, registry: CollectorRegistry
+    *, resource: Resource, endpoint: str | None, sample: float, registry: CollectorRegistry
 ) -> None:
     """Install the tracer of this process; call once, before the first span.
 
     Args:
-        process: the ``service.name`` of the spans.
+        resource: says which process makes the spans.
         endpoint: the base address of the OTLP/HTTP receiver; None exports nothing.
         sample: the fraction of root traces that are sampled. A parent's decision is followed.
         registry: the metrics registry of the process; it counts the spans.
@@ -50,10 +50,7 @@ def configure_tracing(
     metrics = SpanMetrics(registry)
     if endpoint is None:
         return
-    provider = TracerProvider(
-        resource=Resource.create({"service.name": process}),
-        sampler=ParentBased(_Roots(sample)),
-    )
+    provider = TracerProvider(resource=resource, sampler=ParentBased(_Roots(sample)))
     exporter = OTLPSpanExporter(
         endpoint=endpoint.rstrip("/") + "/v1/traces", timeout=_EXPORT_SECONDS
     )

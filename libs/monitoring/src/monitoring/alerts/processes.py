@@ -65,4 +65,29 @@ PROCESSES = (
         labels={"job": "users"},
         at="15m",
     ),
+    Alert(
+        name="SpansLost",
+        # A share, so that the limit suits any traffic. A process that ends drops a few spans.
+        expr=(
+            'sum by (job) (rate(telemetry_spans_total{outcome=~"dropped|failed"}[5m])) '
+            "/ sum by (job) (rate(telemetry_spans_total[5m])) > 0.05"
+        ),
+        hold="5m",
+        severity=Severity.TICKET,
+        summary="{{ $labels.job }} loses more than 5 % of its spans.",
+        impact="None for users. Traces have holes, and some errors have no trace.",
+        runbook="processes.md#spans-are-lost-telemetry_spans_total",
+        fires={
+            'telemetry_spans_total{job="orders",outcome="exported"}': "0+540x15",
+            'telemetry_spans_total{job="orders",outcome="failed"}': "0+30x15",
+            'telemetry_spans_total{job="orders",outcome="dropped"}': "0+30x15",
+        },
+        quiet={
+            'telemetry_spans_total{job="orders",outcome="exported"}': "0+580x15",
+            'telemetry_spans_total{job="orders",outcome="failed"}': "0+10x15",
+            'telemetry_spans_total{job="orders",outcome="dropped"}': "0+10x15",
+        },
+        labels={"job": "orders"},
+        at="15m",
+    ),
 )

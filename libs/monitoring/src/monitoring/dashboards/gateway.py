@@ -30,6 +30,14 @@ GATEWAY = Dashboard(
                     ],
                 ),
                 Panel(
+                    title="Refused by a rate limit",
+                    about="By limit class.",
+                    unit="reqps",
+                    queries=[
+                        Query(rate("gateway_rate_limit_refusals_total", by="limit"), "{{limit}}")
+                    ],
+                ),
+                Panel(
                     title="Refused by a bulkhead",
                     unit="reqps",
                     queries=[

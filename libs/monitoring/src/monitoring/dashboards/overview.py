@@ -4,6 +4,13 @@ from monitoring.dashboards.panels import cpu, loop_delay, memory, quantile, rate
 from monitoring.grafana import Dashboard, Panel, Query, Row
 from monitoring.objectives import PERIOD_DAYS, record_of
 
+_SPANS = Panel(
+    title="Spans",
+    unit="ops",
+    about="`dropped` and `failed` are lost: the collector is away, or too slow.",
+    queries=[Query(rate("telemetry_spans_total", by="job, outcome"), "{{job}} {{outcome}}")],
+)
+
 OVERVIEW = Dashboard(
     uid="slipway-overview",
     title="Slipway: overview",
@@ -145,6 +152,6 @@ OVERVIEW = Dashboard(
                 ),
             ],
         ),
-        Row(title="Processes", panels=[cpu(""), memory(""), loop_delay("")]),
+        Row(title="Processes", panels=[cpu(""), memory(""), loop_delay(""), _SPANS]),
     ],
 )

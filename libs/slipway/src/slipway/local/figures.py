@@ -8,11 +8,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from pydantic import BaseModel, Field
 
-from slipway.local.probe import get
+from slipway.local.probe import Get
 
 _OK = 200
 _BREAKER = {0.0: "closed", 1.0: "half-open", 2.0: "open"}
 _REFUSALS = {
+    "gateway_rate_limit_refusals": "rate limit",
     "gateway_bulkhead_refusals": "bulkhead",
     "gateway_websockets_refused": "sockets",
     "gateway_upstream_shed": "shed",
@@ -39,7 +40,8 @@ class Figures(BaseModel):
         breakers: the state of the circuit breaker of each service: closed, half-open or open.
         limiter_store: whether the gateway's rate limits use their store: "ok", or "local" while
             each gateway counts on its own.
-        refusals: how many requests each limit refused since the process started.
+        refusals: how many requests each limit refused since the process started, by kind and class
+            of the limit.
     """
 
     release: str | None = None
@@ -55,11 +57,12 @@ class Figures(BaseModel):
     refusals: dict[str, int] = Field(default_factory=dict)
 
 
-async def read_figures(internal: str) -> Figures | None:
+async def read_figures(internal: str, get: Get) -> Figures | None:
     """Return the figures of a process, or None if it does not respond with metrics.
 
     Args:
         internal: the address of its internal port: ``http://host:port``.
+        get: sends the request.
     """
     try:
         status, body = await get(f"{internal}/metrics")
@@ -106,13 +109,6 @@ def _refusals(families: _Families) -> Iterable[tuple[str, int]]:
         for sample in _samples(families, name):
             if sample.name.endswith("_total"):
                 yield " ".join([limit, *sample.labels.values()]), int(sample.value)
-    limited = [
-        sample.value
-        for sample in _samples(families, "http_server_request_duration_seconds")
-        if sample.name.endswith("_count") and sample.labels.get("status") == "429"
-    ]
-    if limited:
-        yield "rate limits (429)", int(sum(limited))
 
 
 def _samples(families: _Families, name: str) -> Sequence[Sample]:

@@ -2,15 +2,14 @@
 
 import json
 import sys
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Annotated
 from urllib.parse import urlsplit, urlunsplit
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from chassis.settings import load
 from contracts import TOPICS
@@ -20,7 +19,7 @@ from slipway.guard import guard, run
 from slipway.local.inside import inside_checks
 from slipway.local.mail import find_mail, mail_directory, read_mails
 from slipway.local.plan import needs_servers
-from slipway.local.status import Status, as_tables, read_status, read_status_at
+from slipway.local.status import read_status
 from slipway.local.tree import as_tree, read_trace
 from slipway.operate.database import Database
 from slipway.operate.deployment import deployment_checks
@@ -29,66 +28,12 @@ from slipway.place import repository_root, state_directory
 from slipway.services import SERVICES, role_names
 from slipway.settings import HOST, DoctorSettings, SlipwaySettings
 
-status_app = typer.Typer(add_completion=False)
 mail_app = typer.Typer(add_completion=False)
 trace_app = typer.Typer(add_completion=False)
 doctor_app = typer.Typer(add_completion=False)
 
 _console = Console()
-_WATCH_SECONDS = 2.0
 _COLORS = {Grade.OK: "green", Grade.WARNING: "yellow", Grade.FAULT: "red"}
-
-
-@status_app.command()
-def status(
-    *,
-    at: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A process elsewhere: NAME=http://host:port of its internal port; may be repeated."
-        ),
-    ] = None,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Show it every two seconds, until Ctrl-C.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
-) -> None:
-    """Show what runs, what waits, what failed and what was refused.
-
-    Exit status 1 unless all is healthy.
-    """
-    addresses = guard(lambda: _addresses(at or []))
-    state = None if addresses else state_directory()
-
-    def read() -> Status:
-        return run(read_status_at(addresses) if state is None else read_status(state))
-
-    found = read()
-    while watch and found.state != "stopped":
-        _console.clear()
-        _console.print(as_tables(found))
-        time.sleep(_WATCH_SECONDS)
-        found = read()
-    if as_json:
-        sys.stdout.write(found.model_dump_json(indent=2) + "\n")
-    elif found.state == "stopped":
-        _console.print("No system runs here: `slipway up` starts one.")
-    else:
-        _console.print(as_tables(found))
-    if not found.healthy:
-        raise typer.Exit(1)
-
-
-def _addresses(texts: Iterable[str]) -> dict[str, str]:
-    """Return addresses by name, from NAME=ADDRESS."""
-    found: dict[str, str] = {}
-    for text in texts:
-        name, _, address = text.partition("=")
-        if not name or not address.startswith(("http://", "https://")):
-            message = f"--at {text} is not valid. Write NAME=http://host:port."
-            raise SlipwayError(message)
-        found[name] = address
-    return found
 
 
 @mail_app.command()
@@ -127,7 +72,10 @@ def mail(
 @trace_app.command()
 def trace(
     trace_id: Annotated[
-        str, typer.Argument(help="The trace's id: 32 hexadecimal digits, as in the logs.")
+        str,
+        typer.Argument(
+            help="The trace's id: 32 hexadecimal digits, as in the logs; or a `traceparent`."
+        ),
     ],
     *,
     traces_url: Annotated[
@@ -161,7 +109,8 @@ def doctor(
 ) -> None:
     """Check for what commonly goes wrong, and say how to mend it. Exit status 1 after a fault."""
     checks = list(_checks(url, inside=inside))
-    table = Table("check", "result", "found", "what to do")
+    folded = [Column(name, overflow="fold") for name in ("found", "what to do")]
+    table = Table(Column("check", no_wrap=True), "result", *folded)
     for check in checks:
         color = _COLORS[check.grade]
         table.add_row(

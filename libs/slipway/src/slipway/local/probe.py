@@ -7,12 +7,19 @@ machine is busiest, and the set-up of a client alone costs more than all of thes
 import asyncio
 import contextlib
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from slipway.errors import RemoteError
 
 _SECONDS = 3.0
 _BYTES = 64 * 1024
 _OK = 200
+
+
+type Get = Callable[[str], Awaitable[tuple[int, str]]]
+"""Returns status and body of the response to a GET of a URL, as `get_here`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +42,8 @@ class Answer:
         return self.status == _OK
 
 
-async def probe(url: str) -> Answer:
-    """Return the result of a GET of the probe's URL."""
-    try:
-        status, body = await get(url)
-    except (OSError, LookupError, ValueError) as error:  # a time-out is an OSError, too
-        return Answer(None, f"{url}: {type(error).__name__}")
-    return Answer(status, f"{url} answered {status} {body[:200]}", _troubles(body))
-
-
-async def get(url: str) -> tuple[int, str]:
-    """Return status and body of the response to a GET.
+async def get_here(url: str) -> tuple[int, str]:
+    """Return status and body of the response to a GET of a process on this machine.
 
     Raises:
         OSError: the process does not respond.
@@ -66,6 +64,17 @@ async def get(url: str) -> tuple[int, str]:
                 await writer.wait_closed()
     head, _, body = raw.decode(errors="replace").partition("\r\n\r\n")
     return int(head.split(maxsplit=2)[1]), body
+
+
+async def probe(url: str, get: Get = get_here) -> Answer:
+    """Return the result of a GET of the probe's URL, which `get` does."""
+    try:
+        status, body = await get(url)
+    except RemoteError as error:
+        return Answer(None, str(error))
+    except (OSError, LookupError, ValueError) as error:  # a time-out is an OSError, too
+        return Answer(None, f"{url}: {type(error).__name__}")
+    return Answer(status, f"{url} answered {status} {body[:200]}", _troubles(body))
 
 
 def _troubles(body: str) -> tuple[str, ...]:

@@ -9,11 +9,11 @@ import psutil
 from pydantic import BaseModel, Field
 from rich.console import Group
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from slipway.local.figures import Figures, read_figures
 from slipway.local.logtail import last_error
-from slipway.local.probe import probe
+from slipway.local.probe import Get, get_here, probe
 from slipway.state import Entry, Record, StateDirectory
 
 OK = "ok"
@@ -72,28 +72,30 @@ async def read_status(state: StateDirectory) -> Status:
     )
 
 
-async def read_status_at(addresses: Mapping[str, str]) -> Status:
+async def read_status_at(addresses: Mapping[str, str], get: Get) -> Status:
     """Return the status of processes elsewhere.
 
     Args:
         addresses: of their internal ports, by a name for each: ``http://host:port``.
+        get: sends the requests.
     """
     entries = [
         Entry(name=name, pid=None, address=address, ready_url=address.rstrip("/") + _READY_PATH)
         for name, address in addresses.items()
     ]
-    rows = await asyncio.gather(*(_row(entry, None) for entry in entries))
+    rows = await asyncio.gather(*(_row(entry, None, get) for entry in entries))
     return Status(state="running", processes=rows)
 
 
-async def _row(entry: Entry, state: StateDirectory | None) -> Row:
+async def _row(entry: Entry, state: StateDirectory | None, get: Get = get_here) -> Row:
     """Return the row of a process or server; `state` is None if it is elsewhere."""
     figures = error = None
     if entry.pid is None and state is not None:
         health = "not running"
     elif entry.ready_url is not None:
         answer, figures = await asyncio.gather(
-            probe(entry.ready_url), read_figures(entry.ready_url.removesuffix(_READY_PATH))
+            probe(entry.ready_url, get),
+            read_figures(entry.ready_url.removesuffix(_READY_PATH), get),
         )
         health = ("; ".join(answer.troubles) or OK) if answer.well else answer.text
     else:
@@ -170,7 +172,9 @@ def as_tables(status: Status) -> Group:
 
 
 def _what_runs(status: Status) -> Table:
-    table = Table("name", "release", "pid", "health", "address", "memory", "last error")
+    folded = [Column(name, overflow="fold") for name in ("health", "address")]
+    name = Column("name", no_wrap=True)
+    table = Table(name, "release", "pid", *folded, "memory", "last error")
     total = 0
     own = [status.supervisor] if status.supervisor is not None else []
     for row in [*own, *status.processes, *status.servers]:
@@ -182,7 +186,7 @@ def _what_runs(status: Status) -> Table:
             row.name,
             release or "",
             str(row.pid or ""),
-            row.health,
+            escape(row.health),
             row.address,
             _megabytes(memory),
             escape(error),
@@ -193,7 +197,8 @@ def _what_runs(status: Status) -> Table:
 
 
 def _what_waits(rows: Iterable[Row]) -> Table:
-    table = Table("process", "outbox", "lag", "parked", "dead", "dead jobs", "breakers", "limiter")
+    process = Column("process", no_wrap=True)
+    table = Table(process, "outbox", "lag", "parked", "dead", "dead jobs", "breakers", "limiter")
     for row in rows:
         found = row.figures
         if found is not None and found.model_dump(exclude_defaults=True, exclude={"release"}):

@@ -1,0 +1,25 @@
+"""What a process says of itself beside its spans and metrics."""
+
+import socket
+from importlib.metadata import version
+
+from opentelemetry.sdk.resources import Resource
+
+
+def resource_of(process: str, *, port: int) -> Resource:
+    """Return the OpenTelemetry resource of this process.
+
+    ``OTEL_RESOURCE_ATTRIBUTES`` adds to it, e.g. the namespace.
+
+    Args:
+        process: its name.
+        port: its internal port. With the host's name it tells replicas apart, and stays the same
+            when the process restarts.
+    """
+    return Resource.create(
+        {
+            "service.name": process,
+            "service.version": version("chassis"),  # all packages of a release have the same
+            "service.instance.id": f"{socket.gethostname()}:{port}",
+        }
+    )
