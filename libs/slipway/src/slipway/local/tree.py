@@ -32,7 +32,7 @@ async def read_trace(traces_url: str, trace_id: str) -> Trace:
     trace = Trace.model_validate_json(response.content)
     if not trace.spans:
         message = (
-            f"The trace sink has no span of {trace_id}. It keeps the last 20,000 spans of sampled "
+            f"The trace sink has no span of {trace_id}. It keeps the last 5,000 spans of sampled "
             "traces, which processes send every few seconds. The id has 32 hexadecimal digits: the "
             "second part of a `traceparent`, or `trace_id` of a log line."
         )
