@@ -10,11 +10,15 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from monitoring.prometheus import all_alerts
 from slipway.cli import COMMANDS
 from slipway.operate.seed import DEMO_PASSWORD
 from testkit.documented import calls_of, code_of
 
-RUNBOOKS = sorted((Path(__file__).parents[2] / "docs/runbooks").glob("*.md"))
+from .fault_table import FAULTS
+
+DOCS = Path(__file__).parents[2] / "docs"
+RUNBOOKS = sorted((DOCS / "runbooks").glob("*.md"))
 # "…" and words in capitals stand for what an operator knows.
 PLACEHOLDER = re.compile(r"…|NUMBER|PID|\bID\b|https?://")
 READING = re.compile(
@@ -77,3 +81,15 @@ async def test_a_reading_statement_of_a_runbook_works(system, postgres, statemen
 def test_the_runbooks_have_commands_and_statements_that_read():
     assert len(reading_commands()) > 5
     assert len(reading_statements()) > 5
+
+
+def test_the_guide_lists_each_fault_with_the_alerts_that_must_fire():
+    guide = (DOCS / "guides/monitoring.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w-]+)` \|[^|]*\|([^|]*)\|$", guide, re.MULTILINE)
+    listed = {name: frozenset(re.findall(r"`(\w+)`", alerts)) for name, alerts in rows}
+    assert listed == {name: fault.fires for name, fault in FAULTS.items()}
+
+
+def test_the_faults_name_alerts_that_exist():
+    named = {alert for fault in FAULTS.values() for alert in fault.fires | fault.also}
+    assert named <= {alert.name for alert in all_alerts()}
