@@ -187,7 +187,7 @@ observe-faults: .venv/.synced ## Break servers and processes, or only FAULTS="ma
 
 .PHONY: restore-check
 restore-check: .venv/.synced ## Restore a backup of orders in a whole system, and reconcile it by the runbook (minutes)
-	@$(RUN)/pytest -q -s -p no:cacheprovider --timeout 900 tests/backup/restored_system.py $(PYTEST_ARGS)
+	@$(RUN)/pytest -q -s -p no:cacheprovider --timeout 1500 tests/backup/restored_system.py $(PYTEST_ARGS)
 
 .PHONY: browser-check
 browser-check: .venv/.synced ## Run the browser example, the GraphQL page and passkeys in Chromium, which must be installed

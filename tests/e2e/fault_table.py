@@ -18,7 +18,7 @@ from uuid import uuid4
 import httpx
 from aiokafka import AIOKafkaProducer
 
-from client import NewItem, NewOrder, NewWebhook, ProblemError, SlipwayClient
+from client import ClientError, NewItem, NewOrder, NewWebhook, SlipwayClient
 from slipway.local.system import System
 from slipway.operate.seed import DEMO_PASSWORD
 from testkit.waiting import until
@@ -161,7 +161,7 @@ async def hanging_webhooks(stage: Stage) -> AsyncIterator[None]:
 
             async def place() -> None:
                 while True:
-                    with contextlib.suppress(ProblemError, httpx.HTTPError):
+                    with contextlib.suppress(ClientError, httpx.HTTPError):
                         await client.place_order(token, order, idempotency_key=uuid4().hex)
                     await asyncio.sleep(1)  # the pace of orders
 

@@ -6,6 +6,7 @@ a run would take hours. It takes many minutes and needs Debian's `prometheus`, s
 """
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import AsyncIterator
@@ -15,7 +16,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from client import NewItem, NewOrder, ProblemError, SlipwayClient
+from client import ClientError, NewItem, NewOrder, ProblemError, SlipwayClient
 from localservers.ports import free_port
 from monitoring.objectives import burn_alerts
 from monitoring.observing import firing_alerts, has_data, prometheus
@@ -80,18 +81,20 @@ async def load(whole, account) -> AsyncIterator[None]:
                     await client.list_orders(token)
                     await client.place_order(token, order, idempotency_key=uuid4().hex)
                     await client.list_notifications(token)
-                except ProblemError as refused:
-                    token = None if refused.status == 401 else token
-                except httpx.HTTPError:
-                    pass  # a fault may cut connections: the next round tries again
+                except (ClientError, httpx.HTTPError) as error:  # the next round tries again
+                    expired = isinstance(error, ProblemError) and error.status == 401
+                    token = None if expired else token
                 await asyncio.sleep(PAUSE_SECONDS)  # the pace of the load
 
     async def follow() -> None:
         async with SlipwayClient(whole.gateway_url) as client:
-            token = (await client.login(email=email, password=PASSWORD)).access_token
-            async with client.follow(token) as feed:
-                async for _ in feed:
-                    pass
+            while True:
+                with contextlib.suppress(ClientError, httpx.HTTPError):
+                    token = (await client.login(email=email, password=PASSWORD)).access_token
+                    async with client.follow(token) as feed:
+                        async for _ in feed:
+                            pass
+                await asyncio.sleep(PAUSE_SECONDS)  # the pace of log-ins
 
     tasks = [asyncio.create_task(one()) for one in (*[call] * CALLERS, follow)]
     yield
