@@ -186,8 +186,12 @@ observe: .venv/.synced ## Watch the system with Debian's Prometheus under load: 
 	@$(RUN)/python -m monitoring.observe
 
 .PHONY: observe-faults
-observe-faults: .venv/.synced ## Break servers and processes; the right alerts must fire and end (many minutes)
-	@$(RUN)/pytest -q -s -p no:cacheprovider --timeout 1200 tests/e2e/observed_faults.py $(PYTEST_ARGS)
+observe-faults: .venv/.synced ## Break servers and processes, or only FAULTS="mail killed-worker"; the right alerts must fire and end (many minutes)
+	@FAULTS="$(FAULTS)" $(RUN)/pytest -q -s -p no:cacheprovider --timeout 1200 tests/e2e/observed_faults.py $(PYTEST_ARGS)
+
+.PHONY: restore-check
+restore-check: .venv/.synced ## Restore a backup of orders in a whole system, and reconcile it by the runbook (minutes)
+	@$(RUN)/pytest -q -s -p no:cacheprovider --timeout 1500 tests/backup/restored_system.py $(PYTEST_ARGS)
 
 .PHONY: browser-check
 browser-check: .venv/.synced ## Run the browser example, the GraphQL page and passkeys in Chromium, which must be installed

@@ -1,20 +1,23 @@
 """Customers: they browse, order, follow their feed and read their lists."""
 
+import itertools
 import random
 import time
 import uuid
 from collections import deque
 
 from api import PACE, ApiUser
-from feed import Feed
+from feed import Feed, FeedError
 from locust import constant_throughput, task
 from locust.exception import RescheduleTask
 from outcomes import OUTCOMES
-from websocket import WebSocketException
+from sockets import Socket
+from streams import Stream
 
 PLACED: deque[str] = deque(maxlen=10_000)
 """Orders that the warehouse may confirm and ship."""
 
+_FEEDS = itertools.cycle((Socket, Socket, Socket, Stream))
 _WORDS = ("rope", "anchor", "lantern", "compass", "oar", "chart", "brass", "load")
 _ADDRESS = {
     "name": "Lotte Load",
@@ -126,7 +129,7 @@ class Customer(ApiUser):
         """Log in again, and let the feed go on with the new token."""
         self.log_in_again()
         if self._feed is not None:
-            self._feed.renew(self.token)
+            self._renew(self._feed)
 
     @task(1)
     def give_way(self) -> None:
@@ -156,10 +159,15 @@ class Customer(ApiUser):
                 return
 
     def _follow(self) -> None:
-        url = f"{self.host.replace('http', 'ws', 1)}/api/v1/notifications/ws"
         try:
-            self._feed = Feed(url, self.address, self.token, self._report)
-        except (OSError, WebSocketException):
+            self._feed = next(_FEEDS)(self.host, self.address, self.token, self._report)
+        except FeedError:
+            raise RescheduleTask from None  # it was counted
+
+    def _renew(self, feed: Feed) -> None:
+        try:
+            feed.renew(self.token)
+        except FeedError:
             raise RescheduleTask from None  # it was counted
 
     def _leave(self) -> None:
@@ -169,7 +177,7 @@ class Customer(ApiUser):
 
     def _report(self, name: str, milliseconds: float, error: Exception | None) -> None:
         self.environment.events.request.fire(
-            request_type="WS",
+            request_type="FEED",
             name=name,
             response_time=milliseconds,
             response_length=0,

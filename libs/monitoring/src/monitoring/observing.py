@@ -107,6 +107,17 @@ async def firing_alerts(url: str) -> list[dict[str, str]]:
     return [result["metric"] for result in results]
 
 
+async def has_data(url: str, query: str) -> bool:
+    """Return whether a query has a result now.
+
+    Args:
+        url: the address of Prometheus.
+        query: in PromQL.
+    """
+    async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
+        return bool(await _results(http, query))
+
+
 async def _empty(http: httpx.AsyncClient, title: str, panel: Panel) -> list[str]:
     """Return the queries of a panel that have no data for any service."""
     if panel.empty:

@@ -43,9 +43,14 @@ class MemoryProfile:
 
     @property
     def interpreter(self) -> tuple[str, ...]:
-        """Return what runs the process in place of Python; it writes the capture when it ends."""
+        """Return what runs the process in place of Python; it writes the capture when it ends.
+
+        The capture has one entry for each place of the code. With one for each allocation it would
+        have gigabytes after a minute, and take many minutes to read.
+        """
         python = str(Path.cwd() / _BIN / "python")
-        return (python, "-m", "memray", "run", "--quiet", "--force", "-o", str(self._capture))
+        run = ("-m", "memray", "run", "--aggregate", "--quiet", "--force")
+        return (python, *run, "-o", str(self._capture))
 
     async def write(self) -> tuple[Path, ...]:
         """Turn the capture of the ended process into pages and a text; return their paths.
@@ -62,8 +67,7 @@ class MemoryProfile:
         summary = await output_of(
             memray, "summary", _BY_OWN, self._capture, environment={**os.environ, "COLUMNS": "180"}
         )
-        stats = await output_of(memray, "stats", self._capture)
-        await asyncio.to_thread(text.write_text, f"{summary}\n{stats}", encoding="utf-8")
+        await asyncio.to_thread(text.write_text, summary, encoding="utf-8")
         await asyncio.to_thread(self._capture.unlink)
         return peak, leaks, text
 

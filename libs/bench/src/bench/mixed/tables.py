@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from rich.markup import escape
 from rich.table import Table
 
-from bench.mixed.results import PUSH, Result
+from bench.mixed.results import PUSHES, Result
 from bench.mixed.usage import Usage
 
 _SHARES = (0.5, 0.95, 0.99)
@@ -15,7 +15,7 @@ def latency_table(result: Result) -> Table:
     """Return requests a second, durations and failures of each route class."""
     title = f"{result.requests_per_second:.1f} requests/s for {result.seconds:.0f} s"
     table = Table("class", "sent", "per s", "p50 ms", "p95 ms", "p99 ms", "failed", title=title)
-    for one in sorted(result.classes, key=lambda one: (one.name == PUSH, one.name)):
+    for one in sorted(result.classes, key=lambda one: (one.name in PUSHES, one.name)):
         quantiles = (one.quantile(share) for share in _SHARES)
         table.add_row(
             one.name,

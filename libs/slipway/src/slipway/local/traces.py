@@ -34,7 +34,7 @@ class SpanStore:
         limit: the number of spans that are kept in total.
     """
 
-    def __init__(self, *, limit: int = 20_000) -> None:
+    def __init__(self, *, limit: int = 5_000) -> None:
         self._limit = limit
         self._order: deque[Span] = deque()
         self._traces: dict[str, list[Span]] = {}

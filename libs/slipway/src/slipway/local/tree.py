@@ -54,7 +54,7 @@ async def read_trace(traces_url: str, trace_id: str) -> Trace:
     if not trace.spans:
         message = (
             f"The trace sink has no span of {trace_id}. Processes send spans every half second: "
-            "wait a moment, and try again. It keeps the last 20,000 spans, of sampled traces only."
+            "wait a moment, and try again. It keeps the last 5,000 spans, of sampled traces only."
         )
         raise SlipwayError(message)
     return trace
