@@ -181,6 +181,30 @@ def check_secrets_step(charts: Charts) -> None:
     expect(JOB not in charts.render(), "the step that is left out must not count as a change")
 
 
+def check_seed(charts: Charts) -> None:
+    """Check when demo data are created again."""
+    seed = ("Job", "slipway-seed")
+    values = (
+        "global.environment=development",
+        "demoData=true",
+        "users.firstAdmin.email=a@b.example",
+    )
+    first = charts.render(*values, upgrade=False)
+    expect(seed in first, "an installation must create its demo data")
+    charts.cluster.objects["configmaps", "slipway-prepare"] = first["ConfigMap", "slipway-prepare"]
+    expect(seed in charts.render(*values), "without a previous release that succeeded, too")
+    name = "sh.helm.release.v1.slipway.v0"
+    charts.cluster.add_secret(name, "release")
+    release = charts.cluster.objects["secrets", name]
+    release["metadata"]["labels"] = {"status": "failed"}
+    expect(seed in charts.render(*values), "after an upgrade that failed, too")
+    release["metadata"]["labels"] = {"status": "deployed"}
+    expect(seed not in charts.render(*values), "an upgrade must not create them again")
+    expect(seed in charts.render(*values, "jobs.skipUnchanged=false"), "unless it is asked to")
+    charts.cluster.objects["configmaps", "slipway-prepare"]["data"].pop("demoData")
+    expect(seed in charts.render(*values), "an upgrade that switches them on must create them")
+
+
 def _pod(job: dict[str, Any]) -> dict[str, Any]:
     pod: dict[str, Any] = job["spec"]["template"]["spec"]
     return pod
@@ -209,7 +233,7 @@ def main(helm: str) -> None:
     with Cluster() as cluster, tempfile.TemporaryDirectory() as directory:
         threading.Thread(target=cluster.serve_forever, daemon=True).start()
         charts = Charts(helm, cluster, Path(directory))
-        for check in (check_job, check_restarts, check_secrets_step):
+        for check in (check_job, check_restarts, check_secrets_step, check_seed):
             cluster.objects.clear()
             check(charts)
         cluster.shutdown()
