@@ -36,6 +36,15 @@ CRDS = {
         "github.com/external-secrets/external-secrets@v0.16.2",
         "config/crds/bases/external-secrets.io_{plural}.yaml",
     ),
+    "argoproj.io": ("github.com/argoproj/argo-cd/v3@v3.1.0", "manifests/crds/{kind}-crd.yaml"),
+    "helm.toolkit.fluxcd.io": (
+        "github.com/fluxcd/helm-controller@v1.4.0",
+        "config/crd/bases/helm.toolkit.fluxcd.io_{plural}.yaml",
+    ),
+    "source.toolkit.fluxcd.io": (
+        "github.com/fluxcd/source-controller@v1.7.0",
+        "config/crd/bases/source.toolkit.fluxcd.io_{plural}.yaml",
+    ),
 }
 # Strimzi is written in Java: no Go module has its CRDs. check_strimzi.py checks topics and users.
 UNKNOWN = {"kafka.strimzi.io"}
@@ -49,15 +58,25 @@ def module(name: str) -> Path:
     return Path(json.loads(done.stdout)["Dir"])
 
 
+def plural(kind: str) -> str:
+    """Return the name of a kind's resources in the API."""
+    name = kind.lower()
+    return f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
+
+
+def definition(group: str, kind: str) -> Path:
+    """Return the file of a kind's CRD."""
+    name, place = CRDS[group]
+    return module(name) / place.format(plural=plural(kind), kind=kind.lower())
+
+
 @cache
 def validator(group: str, version: str, kind: str) -> Draft202012Validator:
     """Return the validator of a kind."""
-    name, place = CRDS[group]
-    file = module(name) / place.format(plural=f"{kind.lower()}s")
-    definition = yaml.safe_load(file.read_text(encoding="utf-8"))
+    crd = yaml.safe_load(definition(group, kind).read_text(encoding="utf-8"))
     [schema] = [
         each["schema"]["openAPIV3Schema"]
-        for each in definition["spec"]["versions"]
+        for each in crd["spec"]["versions"]
         if each["name"] == version and each["served"]
     ]
     return Draft202012Validator(strict(schema))

@@ -154,6 +154,62 @@ def check_job(charts: Charts) -> None:
     expect(JOB not in charts.render(), "a password that was set needs nothing more")
 
 
+def check_secrets_step(charts: Charts) -> None:
+    """Check when the job creates Secrets, for which alone it has an account of the API server."""
+    job = charts.render()[JOB]
+    steps = [each["name"] for each in _pod(job)["initContainers"]]
+    expect(steps == ["secrets", "bootstrap"], "missing Secrets must be created, and first")
+    [arguments] = (
+        each["args"] for each in _pod(job)["initContainers"] if each["name"] == "secrets"
+    )
+    for argument in arguments:
+        option, _, value = argument.partition("=")
+        if option in {"--password", "--keys"}:
+            expect(
+                ("Role", "slipway-prepare") in charts.render(),
+                f"without the Secret of {argument} the job must have its account",
+            )
+            charts.cluster.add_secret(value.partition("/")[0], "one")
+    complete = charts.render("jobs.skipUnchanged=false")
+    steps = [each["name"] for each in _pod(complete[JOB])["initContainers"]]
+    expect(steps == ["bootstrap"], "if all Secrets are there, no step must create them")
+    expect("serviceAccountName" not in _pod(complete[JOB]), "nor must the job have an account")
+    expect(("Role", "slipway-prepare") not in complete, "nor must there be a role for it")
+    charts.cluster.objects["configmaps", "slipway-prepare"] = complete[
+        "ConfigMap", "slipway-prepare"
+    ]
+    expect(JOB not in charts.render(), "the step that is left out must not count as a change")
+
+
+def check_seed(charts: Charts) -> None:
+    """Check when demo data are created again."""
+    seed = ("Job", "slipway-seed")
+    values = (
+        "global.environment=development",
+        "demoData=true",
+        "users.firstAdmin.email=a@b.example",
+    )
+    first = charts.render(*values, upgrade=False)
+    expect(seed in first, "an installation must create its demo data")
+    charts.cluster.objects["configmaps", "slipway-prepare"] = first["ConfigMap", "slipway-prepare"]
+    expect(seed in charts.render(*values), "without a previous release that succeeded, too")
+    name = "sh.helm.release.v1.slipway.v0"
+    charts.cluster.add_secret(name, "release")
+    release = charts.cluster.objects["secrets", name]
+    release["metadata"]["labels"] = {"status": "failed"}
+    expect(seed in charts.render(*values), "after an upgrade that failed, too")
+    release["metadata"]["labels"] = {"status": "deployed"}
+    expect(seed not in charts.render(*values), "an upgrade must not create them again")
+    expect(seed in charts.render(*values, "jobs.skipUnchanged=false"), "unless it is asked to")
+    charts.cluster.objects["configmaps", "slipway-prepare"]["data"].pop("demoData")
+    expect(seed in charts.render(*values), "an upgrade that switches them on must create them")
+
+
+def _pod(job: dict[str, Any]) -> dict[str, Any]:
+    pod: dict[str, Any] = job["spec"]["template"]["spec"]
+    return pod
+
+
 def check_restarts(charts: Charts) -> None:
     """Check which pods a changed Secret restarts."""
     names = ("slipway-notifications-worker", "slipway-users", "slipway-orders")
@@ -177,8 +233,9 @@ def main(helm: str) -> None:
     with Cluster() as cluster, tempfile.TemporaryDirectory() as directory:
         threading.Thread(target=cluster.serve_forever, daemon=True).start()
         charts = Charts(helm, cluster, Path(directory))
-        check_job(charts)
-        check_restarts(charts)
+        for check in (check_job, check_restarts, check_secrets_step, check_seed):
+            cluster.objects.clear()
+            check(charts)
         cluster.shutdown()
 
 

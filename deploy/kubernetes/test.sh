@@ -179,7 +179,7 @@ PYTHON
   say "$table"
 }
 
-for tool in docker kubectl; do command -v "$tool" >/dev/null || die "$tool is missing. Install it."; done
+for tool in docker kubectl go; do command -v "$tool" >/dev/null || die "$tool is missing. Install it."; done
 kubectl version >/dev/null 2>&1 || die "no cluster is available. Choose one with kubectl config use-context, or KUBECONFIG."
 find_helm
 work=$(mktemp -d)
@@ -190,6 +190,16 @@ load_images
 trap 'clean_up; rm -rf "$work"' EXIT
 kubectl create namespace "$NAMESPACE" >/dev/null
 kubectl label namespace "$NAMESPACE" pod-security.kubernetes.io/enforce=restricted >/dev/null
+
+say "dry-running what needs operators, an ingress controller or a Gateway"
+render() { helm_here template slipway "helm/$1" --kube-version "$KUBERNETES_VERSION" "${@:2}"; }
+render slipway "${NEEDED[@]}" --values helm/slipway/values-production.yaml > "$work/slipway.yaml"
+render slipway-infra --values helm/slipway-infra/values-production.yaml > "$work/infra.yaml"
+render gateway --set "$INGRESS" > "$work/ingress.yaml"
+render gateway --set "$ROUTE" > "$work/route.yaml"
+render slipway-infra --set "$STORE" > "$work/store.yaml"
+.venv/bin/python deploy/kubernetes/dry_run.py "$NAMESPACE" "$work"/{slipway,infra,ingress,route,store}.yaml \
+  deploy/gitops/*/*.yaml
 
 say "installing slipway-infra into $NAMESPACE"
 timed infra helm_here install slipway-infra helm/slipway-infra --wait --timeout 10m \

@@ -8,6 +8,15 @@ TOOLS=${SLIPWAY_TOOLS:-$PWD/.slipway/tools}
 # The charts that depend on others; the umbrella last.
 DEPENDENT_CHARTS=(gateway service slipway)
 
+# Values that show what needs an ingress controller, a Gateway or an operator.
+PROXIES=settings.TRUSTED_PROXIES=10.0.0.0/8
+INGRESS=$PROXIES,ingress.enabled=true,ingress.host=api.example.com,ingress.className=nginx,ingress.tlsSecret=api-tls
+ROUTE="$PROXIES,httpRoute.enabled=true,httpRoute.hostnames[0]=api.example.com,httpRoute.parentRefs[0].name=public"
+STORE="externalSecrets.store.name=vault,externalSecrets.secrets[0].name=slipway-keys,externalSecrets.secrets[0].remoteKey=prod/keys"
+
+# What the umbrella chart needs in production.
+NEEDED=(--set global.publicUrl=https://shop.example.com:8443/front)
+
 say() { printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 

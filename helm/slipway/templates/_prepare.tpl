@@ -32,6 +32,21 @@
 {{- end -}}
 {{- end }}
 
+{{/*
+Whether the cluster lacks one of the Secrets that the step `secrets` creates: "true" or empty. Without access to the cluster
+(helm template, Argo CD) it lacks all.
+*/}}
+{{- define "slipway.secretsMissing" -}}
+{{- $missing := false -}}
+{{- range include "slipway.secretsArgs" . | fromJsonArray -}}
+{{- if regexMatch "^--(password|keys)=" . -}}
+{{- $name := regexReplaceAll "^--[a-z]+=([^/]+).*$" . "${1}" -}}
+{{- if not (lookup "v1" "Secret" $.Release.Namespace $name) }}{{ $missing = true }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- if $missing }}true{{ end -}}
+{{- end }}
+
 {{- define "slipway.bootstrapEnv" -}}
 {{- $superuser := .Values.bootstrap.superuser }}
 {{- $database := .Values.global.database }}
@@ -90,11 +105,12 @@
     {{- end }}
 {{- end }}
 
-{{/* The job's pod. Takes root and account. */}}
+{{/* The job's pod. Takes root, account and secrets (whether it creates Secrets). */}}
 {{- define "slipway.preparePod" -}}
 {{- $root := .root -}}
 {{- $values := $root.Values -}}
-{{- $secrets := include "slipway.secretsArgs" $root | fromJsonArray -}}
+{{- $secrets := list -}}
+{{- if .secrets }}{{ $secrets = include "slipway.secretsArgs" $root | fromJsonArray }}{{ end -}}
 {{- $services := include "slipway.services" $root | fromJsonArray -}}
 {{- $migrations := list -}}
 {{- range $services }}{{ if dig "migrations" "enabled" true (index $values .) }}{{ $migrations = append $migrations . }}{{ end }}{{ end -}}
@@ -104,6 +120,7 @@
 serviceAccountName: {{ .account }}
 {{- end }}
 restartPolicy: Never
+{{- if or $secrets $values.bootstrap.enabled }}
 # One after the other: each needs the one before it.
 initContainers:
   {{- if $secrets }}
@@ -113,6 +130,7 @@ initContainers:
   {{- if $values.bootstrap.enabled }}
   {{- include "slipway.step" (dict "root" $root "name" "bootstrap" "args" (list "slipway" "db" "bootstrap") "resources" $values.jobs.resources "env" (include "slipway.bootstrapEnv" $root)) | nindent 2 }}
   {{- end }}
+{{- end }}
 # All at a time.
 containers:
   {{- if $topics }}

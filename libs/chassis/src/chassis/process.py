@@ -75,7 +75,9 @@ class Protocols:
 
 _DEFAULT = Protocols()
 # A client that sends a request while its idle connection is closed gets no response, and can't know
-# whether it took effect. Connections that are in use have their next request within this time.
+# whether it took effect. Connections that are in use have their next request within this time. A
+# process that gets too little CPU time needs no longer one: what arrived while it did not run is
+# read before the connection is closed, because uvicorn looks at `should_exit` a tick later.
 _DRAIN_SECONDS = 1.0
 _DRAIN_STEP_SECONDS = 0.05
 

@@ -31,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # their time. `chassis.process` enables them again.
     gc.disable()
     # Import only now: it takes seconds, and SIGTERM must have a handler by then.
+    if wanted.process == "migrate":  # needs no declaration, and so does not import the service
+        import_module("chassis.database.migrate").run(wanted.service)
+        return
     processes = import_module("chassis.service_processes")
     try:
         processes.run(wanted.service, wanted.process, rate=wanted.rate)

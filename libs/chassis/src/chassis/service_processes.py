@@ -2,10 +2,8 @@
 
 import gc
 import sys
-from pathlib import Path
 
 from chassis.api import create_api
-from chassis.database.waiting import DatabaseUnusableError
 from chassis.process import Process, run_api, run_worker
 from chassis.service import Service, UnknownServiceError, load_service
 from chassis.settings import load
@@ -23,24 +21,6 @@ def _run_worker(service: Service[ServiceResources]) -> None:
     settings = load(service.worker.settings)
     process = Process(name=f"{service.name}-worker", settings=settings)
     run_worker(process, create_worker(service, settings, process))
-
-
-def _migrate(name: str) -> None:
-    """Migrate the schema from the working directory; its name must be the service's."""
-    # Alembic takes a tenth of the time that a process needs to import all its modules.
-    from chassis.database.migrate import MigrationSettings, migrate  # noqa: PLC0415 - see above
-
-    directory = Path.cwd()
-    if directory.name != name:
-        message = (
-            f"{directory} is not the directory of the service {name}. Run this in services/{name}."
-        )
-        raise CannotRunError(message)
-    try:
-        migrate(directory, load(MigrationSettings))
-    except DatabaseUnusableError as error:
-        sys.exit(f"migration: {error}")
-    sys.stdout.write("The schema is at its newest revision\n")
 
 
 def _write_facts(service: Service[ServiceResources], rate: int) -> None:
@@ -65,16 +45,12 @@ def run(service: str, process: str, *, rate: int) -> None:
 
     Args:
         service: the service's name.
-        process: ``api``, ``worker``, ``migrate`` or ``facts``.
+        process: ``api``, ``worker`` or ``facts``.
         rate: how many rows and messages ``facts`` reads in a second, at most.
 
     Raises:
-        CannotRunError: no installed package declares the service, or the working directory is not
-            that of the service to migrate.
+        CannotRunError: no installed package declares the service.
     """
-    if process == "migrate":
-        _migrate(service)  # needs no declaration: it finds the tables by the package's name
-        return
     try:
         declared = load_service(service)
     except UnknownServiceError as error:

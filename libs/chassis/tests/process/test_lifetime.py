@@ -70,6 +70,27 @@ async def test_between_sigterm_and_the_end_a_kept_connection_gets_a_last_respons
     assert await probe.status() == 0
 
 
+async def test_a_request_that_comes_while_a_draining_process_gets_no_cpu_time_is_responded_to(
+    start_probe: Start, http: httpx.AsyncClient
+):
+    """The longest wait ends while it does not run; the request is in the socket by then."""
+    probe = await start_probe("good")
+    await probe.listening()
+    request = b"POST /size HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab"
+    reader, writer = await asyncio.open_connection("127.0.0.1", probe.port)
+    writer.write(request)
+    await reader.readuntil(b'{"size":2}')
+    await draining(probe, http)
+    probe.process.send_signal(signal.SIGSTOP)
+    writer.write(request)
+    await asyncio.sleep(2)  # longer than it would wait
+    probe.process.send_signal(signal.SIGCONT)
+    last = await reader.read()
+    writer.close()
+    assert last.endswith(b'{"size":2}')
+    assert await probe.status() == 0
+
+
 async def test_the_response_to_a_request_that_was_open_at_sigterm_closes_its_connection(
     start_probe: Start, http: httpx.AsyncClient
 ):

@@ -15,7 +15,6 @@ from slipway.errors import SlipwayError
 from slipway.local.migration import is_current
 from slipway.operate import migrate as migration
 from slipway.operate.database import Database
-from slipway.operate.revisions import newest_revisions
 from slipway.services import SERVICES, role_names
 from slipway.settings import SlipwaySettings
 from testkit.databases import PASSWORD
@@ -107,22 +106,6 @@ async def test_what_is_pending_is_seen_written_and_applied(database: Database, r
         assert await connection.fetch("SELECT id FROM orders.things") == []
     finally:
         await connection.close()
-
-
-def test_the_newest_revision_is_the_one_without_a_successor(tmp_path: Path) -> None:
-    versions = tmp_path / "migrations" / "versions"
-    versions.mkdir(parents=True)
-    (chassis,) = newest_revisions(tmp_path)
-    for name, before in (("a", None), ("b", "a"), ("c", "a"), ("d", ("b", "c"))):
-        (versions / f"{name}.py").write_text(f"revision = {name!r}\ndown_revision = {before!r}\n")
-    assert newest_revisions(tmp_path) == {chassis, "d"}
-    (versions / "d.py").write_text(
-        "revision: str = 'd'\ndown_revision: tuple[str, ...] = ('b', 'c')\n"
-        f"depends_on = {chassis!r}\n"
-    )
-    assert newest_revisions(tmp_path) == {"d"}
-    (versions / "d.py").unlink()
-    assert newest_revisions(tmp_path) == {chassis, "b", "c"}
 
 
 async def test_each_role_sees_its_own_schema_only(database: Database) -> None:

@@ -222,12 +222,6 @@ def test_accepted_counts_that_make_no_sense_are_refused(
         TopicSettings(environment=Environment.DEVELOPMENT)
 
 
-async def test_two_at_a_time_agree(declare: Any) -> None:
-    declared = declare(Declared("a", 3), Declared("b", 1))
-    await asyncio.gather(*(declared.apply() for _ in range(3)))
-    assert await declared.diff() == []
-
-
 @pytest.mark.parametrize(
     ("replication", "brokers", "expected"),
     [

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import structlog
+
 from chassis.auth.secret_keys import keys_in
 from chassis.cancellation import closed_by
 from chassis.messaging.wakeup import listen
@@ -31,6 +33,8 @@ from notifications.settings import NotificationsSettings
 from notifications.unsubscriptions.models import UnsubscribeTokens
 from notifications.webhooks.models import SLOTS
 from notifications.webhooks.wiring import Resources
+
+log = structlog.get_logger(__name__)
 
 _NO_SENDER = "no-reply@localhost"  # no mail is sent while SMTP_SERVER is not set
 
@@ -115,6 +119,7 @@ async def open_worker_resources(
 
 def _smtp_server(settings: NotificationsSettings) -> SmtpServer | None:
     if settings.smtp_server is None:
+        log.warning("mail server not set", setting="SMTP_SERVER")
         return None
     host, _, port = settings.smtp_server.rpartition(":")
     return SmtpServer(

@@ -95,6 +95,22 @@ async def test_a_mail_that_the_server_refuses_for_now_is_tried_again_until_it_is
     assert ADDRESS not in capsys.readouterr().out
 
 
+async def test_a_worker_without_a_mail_server_logs_it_once_and_no_job_fails(
+    settings, topics, publish, db, eventually, capsys
+):
+    await topics.create([topic.name for topic in TOPICS])
+    nowhere = settings.model_copy(update={"smtp_server": None, "smtp_from": None})
+    async with running_worker(nowhere, topics):
+        await publish(verification())
+        await publish(verification())
+        # Both were tried, and are due again later.
+        later = "SELECT count(*) = 2 FROM jobs WHERE state = 'waiting' AND run_at > now()"
+        await eventually(lambda: db.fetchval(later))
+    assert [row[0] for row in await states(db)] == ["waiting", "waiting"]
+    printed = capsys.readouterr().out
+    assert (printed.count("mail server not set"), printed.count("job failed")) == (1, 0)
+
+
 async def test_a_worker_that_stops_while_the_server_stalls_leaves_the_mail_to_the_next(
     settings, topics, publish, mail_server, db, eventually
 ):

@@ -1,18 +1,14 @@
-"""Migrates one service from its own image."""
+"""Migrates one service from its own image, and ends at once if there is nothing to migrate."""
 
 import asyncio
+import sys
 from pathlib import Path
 
-import asyncpg
 from pydantic import Field, SecretStr
-from sqlalchemy.exc import DBAPIError
 
-from chassis.database.declared import UndeclaredTablesError
-from chassis.database.migrations import TURN_SECONDS, upgrade
+from chassis.database.newest import at_newest_revisions
 from chassis.database.waiting import DatabaseUnusableError, wait_for_postgres
-from chassis.settings import Settings
-
-_SHOWN = 200  # characters of a statement in an error
+from chassis.settings import Settings, load
 
 
 class MigrationSettings(Settings):
@@ -26,43 +22,41 @@ class MigrationSettings(Settings):
     )
 
 
-def migrate(directory: Path, settings: MigrationSettings) -> None:
-    """Migrate a schema to its newest revision.
+def run(service: str) -> None:
+    """Migrate a service from the working directory, or exit with status 1 and the reason."""
+    try:
+        migrate(service, Path.cwd(), load(MigrationSettings))
+    except DatabaseUnusableError as error:
+        sys.exit(f"migration: {error}")
+    sys.stdout.write("The schema is at its newest revision\n")
+
+
+def migrate(service: str, directory: Path, settings: MigrationSettings) -> None:
+    """Migrate a schema to its newest revisions.
 
     Args:
-        directory: the folder that holds ``migrations/``; its name is the service's.
+        service: the service's name.
+        directory: the folder that holds ``migrations/``; its name must be the service's.
         settings: the URL of the schema's owner, and how long to wait for the server.
 
     Raises:
         DatabaseUnusableError: the text says what the operator must correct.
     """
-    if not (directory / "migrations").is_dir():
-        message = f"{directory} holds no migrations/: run it in the service's directory"
+    if directory.name != service or not (directory / "migrations").is_dir():
+        message = (
+            f"{directory} is not the directory of the service {service} with its migrations/. Run "
+            f"this in services/{service}"
+        )
         raise DatabaseUnusableError(message)
     url = settings.database_owner_url.get_secret_value()
-    asyncio.run(wait_for_postgres(url, limit=settings.startup_wait))
-    try:
-        upgrade(directory, url)
-    except UndeclaredTablesError as error:
-        raise DatabaseUnusableError(str(error)) from error
-    except DBAPIError as error:
-        raise DatabaseUnusableError(_reason(error)) from error
-    except TimeoutError as error:
-        message = (
-            f"Another migration of the schema {directory.name} did not end within "
-            f"{TURN_SECONDS} s. Nothing was changed. Find it in pg_stat_activity, end it if it "
-            "hangs, and migrate again"
-        )
-        raise DatabaseUnusableError(message) from error
+    if asyncio.run(_is_done(directory, url, settings.startup_wait)):
+        return
+    # Alembic and the models take most of the time of a migration that has nothing to do.
+    from chassis.database.upgrading import upgrade_or_explain  # noqa: PLC0415 - see above
+
+    upgrade_or_explain(directory, url)
 
 
-def _reason(error: DBAPIError) -> str:
-    """Return what PostgreSQL said, without the rows in its details: they are personal data."""
-    cause = error.orig.__cause__ if error.orig is not None else None
-    said = cause.message if isinstance(cause, asyncpg.PostgresError) else None
-    statement = " ".join((error.statement or "the connection").split())
-    return (
-        f"PostgreSQL refused `{statement[:_SHOWN]}`: {said or type(cause or error).__name__}. The "
-        "transaction of this revision was rolled back, revisions before it are applied, and the "
-        "previous release can go on serving. Correct the cause, and migrate again"
-    )
+async def _is_done(directory: Path, url: str, limit: float) -> bool:
+    await wait_for_postgres(url, limit=limit)
+    return await at_newest_revisions(directory, url)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import asyncpg
 
+from chassis.database.newest import newest_revisions
 from chassis.role_names import owner_role, runtime_role
 from slipway.checks import Check, Grade
 from slipway.errors import SlipwayError
-from slipway.operate.revisions import newest_revisions
 from slipway.operate.topics import Topics
 from slipway.services import SERVICES, service_directory
 

@@ -4,34 +4,23 @@ Alembic keeps its context in module globals, so one process runs one migration a
 it imports (the services' tables) should not stay in the supervisor's memory.
 """
 
-import asyncio
 import sys
 from pathlib import Path
 
-import asyncpg
-
+from chassis.database.newest import at_newest_revisions
 from slipway.local.program import ProgramSpec, inherited_environment
 from slipway.operate.database import Database
-from slipway.operate.revisions import newest_revisions
 from slipway.services import SERVICES, service_directory, url_variable
 
 
 async def is_current(root: Path, database: Database) -> bool:
     """Return whether every schema is at its newest revision, so that nothing needs to run.
 
-    It queries the database, and reads the revisions without Alembic. That makes a warm start up
-    to two seconds shorter.
+    That makes a warm start up to two seconds shorter.
     """
     for service in SERVICES:
-        newest = await asyncio.to_thread(newest_revisions, service_directory(root, service))
-        connection = await asyncpg.connect(database.owner_url(service))
-        try:
-            rows = await connection.fetch("SELECT version_num FROM alembic_version")
-        except asyncpg.UndefinedTableError:
-            return False
-        finally:
-            await connection.close()
-        if {row["version_num"] for row in rows} != newest:
+        directory = service_directory(root, service)
+        if not await at_newest_revisions(directory, database.owner_url(service)):
             return False
     return True
 

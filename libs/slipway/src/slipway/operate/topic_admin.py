@@ -93,16 +93,22 @@ class TopicAdmin:
             if not code
         }
 
-    async def create(self, topics: Iterable[NewTopic]) -> None:
-        """Create topics; a topic that another process has just created is no error.
+    async def create(self, topics: Iterable[NewTopic]) -> list[str]:
+        """Create topics, and return the names of those that did not exist.
+
+        A topic that another process has just created is no error.
 
         Raises:
             SlipwayError: Kafka rejects one.
         """
         answer = await self._client.create_topics(list(topics))
+        created = []
         for name, code, *text in answer.topic_errors:
-            if for_code(code) is not TopicAlreadyExistsError:
-                _refuse(code, f"topic {name}", text)
+            if for_code(code) is TopicAlreadyExistsError:
+                continue
+            _refuse(code, f"topic {name}", text)
+            created.append(name)
+        return created
 
     async def alter(self, changes: Mapping[str, Mapping[str, str]]) -> None:
         """Set settings of topics, and leave all others as they are.

@@ -5,8 +5,9 @@ A partition count is never changed; one that an operator changed can be accepted
 """
 
 import asyncio
+import random
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Protocol, Self
@@ -112,6 +113,18 @@ class Applied:
     altered: tuple[Difference, ...] = ()
 
 
+@dataclass(slots=True)
+class _Changes:
+    """What `Topics.apply` has changed so far; a dict as an ordered set."""
+
+    created: list[str] = field(default_factory=list)
+    altered: dict[Difference, None] = field(default_factory=dict)
+
+    @property
+    def applied(self) -> Applied:
+        return Applied(created=tuple(self.created), altered=tuple(self.altered))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Topics:
     """The declared topics on one Kafka.
@@ -184,25 +197,33 @@ class Topics:
             return await self._diff(admin)
 
     async def apply(self) -> Applied:
-        """Create what is missing, and alter the settings that differ.
+        """Create what is missing, and alter the settings that differ, until nothing differs.
 
         Returns once the broker has seen the changes: its metadata lag behind the controller's.
+
+        Another process may do the same at the same time, and Kafka has no lock. Each change is
+        therefore compared with what Kafka has afterwards, and made again if another process has
+        undone it. If both have the same declarations, the result is the same as of one; if not, it
+        is as if one had run after the other.
 
         Raises:
             SlipwayError: the broker is unavailable, rejects a request, or has a topic with another
                 number of partitions.
         """
         async with topic_admin(self.bootstrap_servers, self.security) as admin:
-            differences = await self._diff(admin)
-            self._refuse_other_partitions(differences)
-            created = tuple(each.topic for each in differences if each.setting == "topic")
-            if created:
-                await admin.create(await self._new(admin, created))
-            altered = tuple(each for each in differences if each.setting != "topic")
-            await _alter(admin, altered)
-            if differences:
-                await self._until_seen(admin)
-        return Applied(created=created, altered=altered)
+            changes = _Changes()
+            left = await self._diff(admin)
+            try:
+                async with asyncio.timeout(_SEEN_SECONDS):
+                    while left:
+                        await self._change(admin, left, changes)
+                        # At random: two processes with different declarations would otherwise undo
+                        # each other's change, each before the other one has seen its own.
+                        await asyncio.sleep(random.uniform(0, _POLL_SECONDS))  # noqa: S311  # no secret
+                        left = await self._diff(admin)
+            except TimeoutError as error:
+                raise _not_seen(left) from error
+        return changes.applied
 
     async def apply_when_there(self, seconds: float) -> Applied:
         """Apply, and wait up to `seconds` for a broker that is still starting."""
@@ -261,22 +282,17 @@ class Topics:
             for name in names
         ]
 
-    async def _until_seen(self, admin: TopicAdmin) -> None:
-        """Wait until the broker has seen the controller's changes."""
-        left: list[Difference] = []
-        try:
-            async with asyncio.timeout(_SEEN_SECONDS):
-                while left := await self._diff(admin):
-                    # Another process may have created the topic with other partitions.
-                    self._refuse_other_partitions(left)
-                    await asyncio.sleep(_POLL_SECONDS)
-        except TimeoutError as error:
-            names = ", ".join(sorted({each.topic for each in left}))
-            message = (
-                f"Kafka accepted the changes of the topics {names}, but the broker does not have "
-                f"them after {_SEEN_SECONDS:g} s. See the logs of the broker and the controller."
-            )
-            raise SlipwayError(message) from error
+    async def _change(
+        self, admin: TopicAdmin, differences: list[Difference], changes: "_Changes"
+    ) -> None:
+        """Create and alter once, and add to `changes` what this process did."""
+        self._refuse_other_partitions(differences)
+        missing = [each.topic for each in differences if each.setting == "topic"]
+        if missing:
+            changes.created += await admin.create(await self._new(admin, missing))
+        altered = [each for each in differences if each.setting != "topic"]
+        await _alter(admin, altered)
+        changes.altered.update(dict.fromkeys(altered))
 
     def _refuse_other_partitions(self, differences: Iterable[Difference]) -> None:
         wrong = [each for each in differences if each.setting == "partitions"]
@@ -297,6 +313,15 @@ class Topics:
             "one in development."
         )
         raise SlipwayError(message)
+
+
+def _not_seen(left: Iterable[Difference]) -> SlipwayError:
+    names = ", ".join(sorted({each.topic for each in left}))
+    message = (
+        f"The topics {names} are not as declared {_SEEN_SECONDS:g} s after they were changed. See "
+        "the logs of the broker and the controller, and whether another process changes the topics."
+    )
+    return SlipwayError(message)
 
 
 async def _alter(admin: TopicAdmin, differences: Iterable[Difference]) -> None:

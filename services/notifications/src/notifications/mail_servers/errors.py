@@ -17,3 +17,7 @@ class MailRejectedError(Exception):
 
 class MailDeferredError(Exception):
     """The server did not accept the mail now. It may accept it later, or have accepted it."""
+
+
+class NoMailServerError(Exception):
+    """No mail server is set."""

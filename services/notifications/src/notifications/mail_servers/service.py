@@ -9,7 +9,11 @@ from email.policy import EmailPolicy
 
 from aiosmtplib import SMTP, SMTPException, SMTPNotSupported, SMTPResponseException
 
-from notifications.mail_servers.errors import MailDeferredError, MailRejectedError
+from notifications.mail_servers.errors import (
+    MailDeferredError,
+    MailRejectedError,
+    NoMailServerError,
+)
 from notifications.mail_servers.models import (
     CONNECTIONS,
     Encryption,
@@ -116,6 +120,7 @@ class MailServer:
         Raises:
             MailRejectedError: the server refused the recipient or the content with a 5xx.
             MailDeferredError: it responded otherwise, in no time, or not at all.
+            NoMailServerError: no server is set.
         """
         outgoing = _Outgoing(message=message, sender=sender, recipient=recipient)
         async with self._turns:
@@ -188,7 +193,7 @@ class MailServer:
         server = self._server
         if server is None:
             reason = "SMTP_SERVER is not set. Set it, and restart the worker."
-            raise MailDeferredError(reason)
+            raise NoMailServerError(reason)
         return SMTP(
             hostname=server.host,
             port=server.port,

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +17,11 @@ from chassis.jobs import Jobs, PostponedError
 from chassis.loops import until_success
 from notifications.feed.service import Feed
 from notifications.kinds.models import KINDS, Category, Channel, Notice
-from notifications.mail_servers.errors import MailDeferredError, MailRejectedError
+from notifications.mail_servers.errors import (
+    MailDeferredError,
+    MailRejectedError,
+    NoMailServerError,
+)
 from notifications.mail_servers.service import MailServer
 from notifications.mail_texts.errors import UnfitAddressError
 from notifications.mail_texts.models import MailContent, MailKind, NoticeContent
@@ -36,6 +40,7 @@ log = structlog.get_logger(__name__)
 _CHANCE = random.SystemRandom()
 _DEFERRED = "deferred"
 _POSTPONED = "postponed"
+_WITHOUT_SERVER = timedelta(minutes=5)  # until a worker may have been restarted with a server
 _EXPIRED = "The mail server did not accept the mail in time."
 _NOT_ALLOWED = (
     "The address is not verified any more, a mail server has refused it, or the account was "
@@ -131,7 +136,7 @@ class MailMetrics:
         self._mails = Counter(
             "mails_total",
             "Attempts to send a mail, by their outcome: sent, rejected, expired, deferred (by the "
-            "server) or postponed (by the user's rate of mails).",
+            "server, or because none is set) or postponed (by the user's rate of mails).",
             ["kind", "outcome"],
             registry=registry,
         )
@@ -192,7 +197,7 @@ class MailSending:
 
         Raises:
             MailDeferredError: the server did not accept it now.
-            PostponedError: the user has got as many mails as the rate allows.
+            PostponedError: the user has got as many mails as the rate allows, or no server is set.
         """
         mail = await self._begin(mail_id)
         if mail is None:
@@ -235,6 +240,11 @@ class MailSending:
         except MailDeferredError:
             self._metrics.count(mail.kind, _DEFERRED)
             raise
+        except NoMailServerError as error:
+            # The worker has logged it once. A failed attempt would log an error for each mail, and
+            # dead jobs would hide those that are a fault.
+            self._metrics.count(mail.kind, _DEFERRED)
+            raise PostponedError(_WITHOUT_SERVER) from error
         else:
             await self._settle(mail, MailState.SENT)
 
