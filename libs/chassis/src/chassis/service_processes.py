@@ -1,13 +1,11 @@
-"""The processes of a service, made from its declaration."""
+"""The processes of a service that are made from its declaration."""
 
 import gc
 import sys
-from pathlib import Path
 
 from chassis.api import create_api
-from chassis.database.waiting import DatabaseUnusableError
 from chassis.process import Process, run_api, run_worker
-from chassis.service import Service, UnknownServiceError, load_service
+from chassis.service import Service, load_service
 from chassis.settings import load
 from chassis.wiring import ServiceResources
 from chassis.worker import create_worker
@@ -25,24 +23,6 @@ def _run_worker(service: Service[ServiceResources]) -> None:
     run_worker(process, create_worker(service, settings, process))
 
 
-def _migrate(name: str) -> None:
-    """Migrate the schema from the working directory; its name must be the service's."""
-    # Alembic takes a tenth of the time that a process needs to import all its modules.
-    from chassis.database.migrate import MigrationSettings, migrate  # noqa: PLC0415 - see above
-
-    directory = Path.cwd()
-    if directory.name != name:
-        message = (
-            f"{directory} is not the directory of the service {name}. Run this in services/{name}."
-        )
-        raise CannotRunError(message)
-    try:
-        migrate(directory, load(MigrationSettings))
-    except DatabaseUnusableError as error:
-        sys.exit(f"migration: {error}")
-    sys.stdout.write("The schema is at its newest revision\n")
-
-
 def _write_facts(service: Service[ServiceResources], rate: int) -> None:
     """Write the facts that ``slipway verify`` joins, a line of JSON each, to standard output."""
     # Nobody else needs these modules.
@@ -56,29 +36,18 @@ def _write_facts(service: Service[ServiceResources], rate: int) -> None:
         sys.exit(f"facts: {error}")
 
 
-class CannotRunError(Exception):
-    """The requested process can't be started."""
-
-
 def run(service: str, process: str, *, rate: int) -> None:
     """Run a process of a service until it ends.
 
     Args:
         service: the service's name.
-        process: ``api``, ``worker``, ``migrate`` or ``facts``.
+        process: ``api``, ``worker`` or ``facts``.
         rate: how many rows and messages ``facts`` reads in a second, at most.
 
     Raises:
-        CannotRunError: no installed package declares the service, or the working directory is not
-            that of the service to migrate.
+        UnknownServiceError: no installed package declares the service.
     """
-    if process == "migrate":
-        _migrate(service)  # needs no declaration: it finds the tables by the package's name
-        return
-    try:
-        declared = load_service(service)
-    except UnknownServiceError as error:
-        raise CannotRunError(str(error)) from error
+    declared = load_service(service)
     if process == "facts":
         _write_facts(declared, rate)
         return

@@ -1,6 +1,8 @@
 """Migrates one service from its own image."""
 
 import asyncio
+import gc
+import sys
 from pathlib import Path
 
 import asyncpg
@@ -10,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from chassis.database.declared import UndeclaredTablesError
 from chassis.database.migrations import TURN_SECONDS, upgrade
 from chassis.database.waiting import DatabaseUnusableError, wait_for_postgres
-from chassis.settings import Settings
+from chassis.settings import Settings, load
 
 _SHOWN = 200  # characters of a statement in an error
 
@@ -24,6 +26,20 @@ class MigrationSettings(Settings):
     startup_wait: float = Field(
         default=10, ge=0, le=3600, description="Seconds to wait for a server that still starts."
     )
+
+
+def run(directory: Path) -> None:
+    """Migrate a schema with the settings of the environment; exit with an error text if it fails.
+
+    Args:
+        directory: as for `migrate`.
+    """
+    gc.enable()  # the imports are done
+    try:
+        migrate(directory, load(MigrationSettings))
+    except DatabaseUnusableError as error:
+        sys.exit(f"migration: {error}")
+    sys.stdout.write("The schema is at its newest revision\n")
 
 
 def migrate(directory: Path, settings: MigrationSettings) -> None:
