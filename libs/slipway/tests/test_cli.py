@@ -67,6 +67,28 @@ def test_help_imports_no_command() -> None:
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.parametrize(
+    ("command", "needed", "spared"),
+    [
+        ("db", ["asyncpg"], ["sqlalchemy", "fastapi", "aiokafka", "httpx"]),
+        ("topics", ["aiokafka"], ["sqlalchemy", "fastapi", "asyncpg", "httpx"]),
+        ("secrets", ["httpx", "joserfc"], ["sqlalchemy", "fastapi", "asyncpg", "aiokafka"]),
+        ("keys", ["typer"], ["sqlalchemy", "fastapi", "asyncpg", "aiokafka", "httpx"]),
+    ],
+)
+def test_a_job_of_an_installation_imports_only_what_it_needs(
+    command: str, needed: list[str], spared: list[str]
+) -> None:
+    code = (
+        f"import sys; from slipway.cli import app_of; app_of({command!r});"
+        "print(*(name for name in sys.argv[1:] if name in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *needed, *spared], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.split() == needed
+
+
 @pytest.mark.usefixtures("root")
 def test_status_of_nothing(cli: CliRunner) -> None:
     result = invoke(cli, "status")

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     wanted = parser.parse_args(arguments)
     exit_on_sigterm(status=0 if wanted.process in {"api", "worker"} else NOT_DONE)
     # What imports allocate stays, so collections during them find nothing, and took an eighth of
-    # their time. `chassis.process` enables them again.
+    # their time. Each process enables them again.
     gc.disable()
     # Import only now: it takes seconds, and SIGTERM must have a handler by then.
     if wanted.process == "migrate":  # needs no declaration, and so does not import the service
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     processes = import_module("chassis.service_processes")
     try:
         processes.run(wanted.service, wanted.process, rate=wanted.rate)
-    except processes.CannotRunError as error:
+    except import_module("chassis.service").UnknownServiceError as error:
         parser.error(str(error))
 
 

@@ -88,7 +88,7 @@ async def test_two_heads_are_reached_from_empty_in_the_services_schema_and_again
 
 async def test_a_service_gets_the_tables_and_the_index_of_the_chassis_that_it_chose(empty, written):
     written.declare(
-        f"{MESSAGING}; from chassis.http import declare_idempotency_table",
+        f"{MESSAGING}; from chassis.idempotency_table import declare_idempotency_table",
         'declare_messaging_tables(Base.metadata, urgent_topics=["b", "a"]);'
         "declare_idempotency_table(Base.metadata)",
     )

@@ -15,7 +15,7 @@ from chassis.api import create_api
 from chassis.audit import declare_audit_table
 from chassis.database import service_metadata
 from chassis.exports import Export
-from chassis.http import declare_idempotency_table
+from chassis.idempotency_table import declare_idempotency_table
 from chassis.jobs import declare_job_tables
 from chassis.messaging import declare_messaging_tables
 from chassis.service import Service, common_only

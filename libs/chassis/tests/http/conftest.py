@@ -32,10 +32,10 @@ from chassis.http import (
     Shape,
     UnitDep,
     create_app,
-    declare_idempotency_table,
     problems,
 )
 from chassis.http.shapes import WRITTEN_AS_INTEGER
+from chassis.idempotency_table import declare_idempotency_table
 from chassis.process import Process
 from chassis.settings import Environment, ProcessSettings
 from testkit.clients import client_of

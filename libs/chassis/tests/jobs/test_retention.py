@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from chassis.audit import declare_audit_table
 from chassis.audit.pruning import AUDIT_KEPT
 from chassis.database import Database, service_metadata
-from chassis.http import declare_idempotency_table
+from chassis.idempotency_table import declare_idempotency_table
 from chassis.jobs import OutsideRun, declare_job_tables
 from chassis.jobs.retention import (
     FINISHED_JOBS_KEPT,

@@ -43,13 +43,13 @@ COMMANDS = {
         "slipway.operate.schemas:migrate_app", "Migrate schemas to the newest revision."
     ),
     "migrations": Entry("slipway.operate.schemas:migrations_app", "Write migrations."),
-    "seed": Entry("slipway.operate.commands:seed_app", "Create demo data in a system elsewhere."),
-    "topics": Entry("slipway.operate.commands:topics_app", "Create and compare Kafka topics."),
-    "db": Entry("slipway.operate.commands:database_app", "Create database, schemas and roles."),
+    "seed": Entry("slipway.operate.commands.seed:app", "Create demo data in a system elsewhere."),
+    "topics": Entry("slipway.operate.commands.topics:app", "Create and compare Kafka topics."),
+    "db": Entry("slipway.operate.commands.db:app", "Create database, schemas and roles."),
     "keys": Entry(
-        "slipway.operate.commands:keys_app", "Create and rotate signing keys of access tokens."
+        "slipway.operate.commands.keys:app", "Create and rotate signing keys of access tokens."
     ),
-    "secrets": Entry("slipway.operate.commands:secrets_app", "Create Secrets in Kubernetes."),
+    "secrets": Entry("slipway.operate.commands.secrets:app", "Create Secrets in Kubernetes."),
     "dead-letters": Entry(
         "slipway.operate.dead_letters:app", "Show, redrive and discard parked messages."
     ),

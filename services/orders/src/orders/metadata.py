@@ -4,7 +4,7 @@ from sqlalchemy.orm import DeclarativeBase
 
 from chassis.audit import declare_audit_table
 from chassis.database import service_metadata
-from chassis.http import declare_idempotency_table
+from chassis.idempotency_table import declare_idempotency_table
 from chassis.jobs import declare_job_tables
 from chassis.messaging import declare_messaging_tables
 

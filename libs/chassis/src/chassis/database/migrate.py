@@ -1,6 +1,7 @@
 """Migrates one service from its own image, and ends at once if there is nothing to migrate."""
 
 import asyncio
+import gc
 import sys
 from pathlib import Path
 
@@ -54,6 +55,7 @@ def migrate(service: str, directory: Path, settings: MigrationSettings) -> None:
     # Alembic and the models take most of the time of a migration that has nothing to do.
     from chassis.database.upgrading import upgrade_or_explain  # noqa: PLC0415 - see above
 
+    gc.enable()  # the imports are done
     upgrade_or_explain(directory, url)
 
 

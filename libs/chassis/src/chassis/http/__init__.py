@@ -3,7 +3,7 @@
 from chassis.http.acting import OriginDep, acting, acting_in_person
 from chassis.http.app import create_app
 from chassis.http.concurrency import ExpectedVersion
-from chassis.http.idempotency import Idempotent, declare_idempotency_table
+from chassis.http.idempotency import Idempotent
 from chassis.http.pages import CountedPage, CountedPageQuery, Page, PageQuery, Pages
 from chassis.http.problems import Problem, problems
 from chassis.http.routing import Router
@@ -30,6 +30,5 @@ __all__ = [
     "acting",
     "acting_in_person",
     "create_app",
-    "declare_idempotency_table",
     "problems",
 ]

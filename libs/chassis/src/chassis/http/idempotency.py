@@ -18,12 +18,8 @@ from uuid import UUID
 import asyncpg
 from fastapi import Depends, Header, Request, Response
 from pydantic import TypeAdapter
-from sqlalchemy import Column, DateTime, LargeBinary, MetaData, SmallInteger, Table, Uuid, func
-from sqlalchemy import Text as TextColumn
-from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.auth.principal import CurrentPrincipal
-from chassis.database.declared import CHASSIS_TABLE
 from chassis.database.unit import Unit
 from chassis.errors import Conflict, FieldError, Invalid, Malformed
 from chassis.http.context import path_of
@@ -74,29 +70,6 @@ def key_stored_meanwhile(error: Exception) -> IdempotencyInFlight | None:
 
 class IdempotencyKeyReused(Invalid):
     """This Idempotency-Key was used for another request."""
-
-
-def declare_idempotency_table(metadata: MetaData) -> None:
-    """Add the table ``idempotency_keys`` to a service's metadata, and so to its migrations."""
-    Table(
-        "idempotency_keys",
-        metadata,
-        Column("caller", Uuid, primary_key=True),
-        Column("endpoint", TextColumn, primary_key=True),
-        Column("key", TextColumn, primary_key=True),
-        Column("body_hash", LargeBinary, nullable=False),
-        Column("status", SmallInteger, nullable=False),
-        Column("headers", JSONB, nullable=False),
-        Column("body", LargeBinary, nullable=False),
-        Column(
-            "created_at",
-            DateTime(timezone=True),
-            nullable=False,
-            server_default=func.now(),
-            index=True,
-        ),
-        info=CHASSIS_TABLE,
-    )
 
 
 _PRIMARY_KEY = "pk_idempotency_keys"

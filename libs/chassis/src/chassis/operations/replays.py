@@ -15,7 +15,7 @@ import asyncpg
 import structlog
 
 from chassis.database.errors import is_infrastructure_error
-from chassis.database.models import new_id
+from chassis.database.ids import new_id
 from chassis.database.unit import Unit
 from chassis.error_text import describe
 from chassis.errors import NotFound

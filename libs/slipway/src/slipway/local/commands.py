@@ -10,9 +10,11 @@ from rich.console import Console
 
 from slipway.console import Reporter
 from slipway.guard import run
+from slipway.local.forks import running_template
 from slipway.local.plan import local_plan
 
 if TYPE_CHECKING:
+    from slipway.local.forks import Template
     from slipway.local.system import System
 
 up_app = typer.Typer(add_completion=False)
@@ -37,11 +39,17 @@ def up(
     With --reload, one that fails after a change is named with its last lines, and waits for the
     next change; this command itself is not reloaded.
     """
-    plan, reporter = replace(local_plan(), reload=reload), Reporter(_console)
+    reporter = Reporter(_console)
+    with running_template() as template:
+        _run_until_signal(reporter, reload=reload, template=template)
+    reporter.say("Everything has stopped")
+
+
+def _run_until_signal(reporter: Reporter, *, reload: bool, template: "Template | None") -> None:
+    started = time.monotonic()
+    plan = replace(local_plan(), reload=reload, template=template)
     from localservers import ServerError  # noqa: PLC0415  # needs the extra `local`
     from slipway.local.foreground import addresses, run_until_signal  # noqa: PLC0415  # likewise
-
-    started = time.monotonic()
 
     async def show_and_wait(system: "System") -> None:
         _console.print(addresses(system.settings))
@@ -49,4 +57,3 @@ def up(
         await asyncio.Event().wait()
 
     run(run_until_signal(plan, reporter, show_and_wait), ServerError)
-    reporter.say("Everything has stopped")

@@ -15,6 +15,7 @@ from chassis.loopback import loopback_exempted
 from localservers.base import end_group, kill_leftover, pid_file, write_pid_file
 from localservers.ports import listens_at
 from slipway.errors import StartError
+from slipway.local.forks import Fork, Template
 from slipway.local.logtail import tail
 from slipway.local.probe import probe
 from slipway.state import StateDirectory
@@ -63,17 +64,25 @@ class Program:
         spec: what to run.
         state: where its log and its pid file go.
         say: called with sentences for the user.
+        template: is forked for the first start. Later starts run a new interpreter, which loads the
+            source as it is by then.
     """
 
     def __init__(
-        self, spec: ProgramSpec, *, state: StateDirectory, say: Callable[[str], None]
+        self,
+        spec: ProgramSpec,
+        *,
+        state: StateDirectory,
+        say: Callable[[str], None],
+        template: Template | None = None,
     ) -> None:
         self.spec = spec
         self.name = spec.name
         self.log_file = state.logs / f"{spec.name}.log"
         self._run = state.run
         self._say = say
-        self._process: Process | None = None
+        self._template = template
+        self._process: Process | Fork | None = None
 
     @property
     def pid(self) -> int | None:
@@ -84,9 +93,25 @@ class Program:
     async def start(self) -> None:
         """Start it and return once it is ready, or raise StartError with the reason."""
         await asyncio.to_thread(kill_leftover, self._run, self.name)
-        log = await asyncio.to_thread(self._open_log)
+        self._process = process = await self._fork() or await self._execute()
         try:
-            self._process = await create_subprocess_exec(
+            await asyncio.to_thread(write_pid_file, self._run, self.name, process.pid)
+            await self._until_ready(process)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _fork(self) -> Fork | None:
+        template, self._template = self._template, None
+        if template is None:
+            return None
+        await asyncio.to_thread(self._rotate_log)
+        return await template.fork(self.spec, self.log_file)
+
+    async def _execute(self) -> Process:
+        log = await asyncio.to_thread(self._open_log)
+        with log:
+            return await create_subprocess_exec(
                 *self.spec.command,
                 cwd=self.spec.directory,
                 env=dict(self.spec.environment),
@@ -95,14 +120,6 @@ class Program:
                 stderr=STDOUT,
                 start_new_session=True,
             )
-        finally:
-            log.close()
-        try:
-            await asyncio.to_thread(write_pid_file, self._run, self.name, self._process.pid)
-            await self._until_ready(self._process)
-        except BaseException:
-            await self.stop()
-            raise
 
     async def wait(self) -> int:
         """Wait for the process to end; return its exit status, negative for a signal."""
@@ -136,18 +153,21 @@ class Program:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
-    def _running(self) -> Process:
+    def _running(self) -> Process | Fork:
         if self._process is None:
             message = f"{self.name} was never started. Call start() first."
             raise RuntimeError(message)
         return self._process
 
     def _open_log(self) -> BufferedWriter:
-        if self.log_file.exists() and self.log_file.stat().st_size > _LOG_LIMIT:
-            self.log_file.replace(self.log_file.with_suffix(".log.1"))
+        self._rotate_log()
         return self.log_file.open("ab")
 
-    async def _until_ready(self, process: Process) -> None:
+    def _rotate_log(self) -> None:
+        if self.log_file.exists() and self.log_file.stat().st_size > _LOG_LIMIT:
+            self.log_file.replace(self.log_file.with_suffix(".log.1"))
+
+    async def _until_ready(self, process: Process | Fork) -> None:
         if self.spec.ready_url is None:
             return
         missing = "no answer"
@@ -167,7 +187,7 @@ class Program:
         reason = f"ended before it was ready, with {describe(ended.result())}"
         raise self._error(reason)
 
-    async def _why_not_ready(self, process: Process, url: str) -> str:
+    async def _why_not_ready(self, process: Process | Fork, url: str) -> str:
         """Return why the process isn't ready yet; empty once it is."""
         answer = await probe(url)
         if not answer.well:

@@ -16,6 +16,7 @@ from signal import SIGKILL
 import psutil
 
 from slipway.console import Reporter
+from slipway.local.forks import Template
 from slipway.local.migration import migration_spec
 from slipway.local.ports import with_free_ports
 from slipway.local.processes import PROCESSES, Surroundings
@@ -50,6 +51,7 @@ class Plan:
         environment: settings of all processes, in addition to those that they get here.
         interpreters: for processes by name, what runs them in place of this Python, e.g. a
             profiler; `-m` and the module follow.
+        template: is forked for the first start of each process; None runs an interpreter for each.
     """
 
     settings: SlipwaySettings
@@ -61,6 +63,7 @@ class Plan:
     reload: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     interpreters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    template: Template | None = None
 
     @property
     def state(self) -> StateDirectory:
@@ -113,7 +116,7 @@ class System:
             environment=plan.environment,
             interpreters=plan.interpreters,
         )
-        make = partial(Program, state=self.state, say=self._reporter.say)
+        make = partial(Program, state=self.state, say=self._reporter.say, template=plan.template)
         return Parts(
             settings=plan.settings,
             root=plan.root,
