@@ -12,6 +12,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from client import ProblemError
+from monitoring.prometheus import all_alerts
 
 PASSWORD = "correct horse battery staple"
 OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
@@ -125,3 +126,14 @@ async def test_no_process_logs_what_a_customer_typed_or_was_given(client, http, 
     typed += [one for one in [getattr(tokens, "refresh_token", None)] if one]
     for text in logs.values():
         assert [one for one in typed if one in text] == []
+
+
+async def test_a_counter_whose_increase_is_watched_exists_before_it_counts(http, system):
+    """Otherwise its first value is no increase, and the alert does not fire for the first event."""
+    watched = {
+        name
+        for alert in all_alerts()
+        for name in re.findall(r"(?:rate|increase)\((\w+)_total[{[]", alert.expr)
+    }
+    found = {family for _, family in await series_of(http, system)}
+    assert watched <= found

@@ -7,6 +7,7 @@ socket keeps its connection for hours, so they could leave no connection for req
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from itertools import product
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -181,6 +182,8 @@ async def open_upstreams(
         ("service", "kind"),
         registry=registry,
     )
+    for service, kind in product(settings.upstream_urls, ("unreachable", "broken", "timeout")):
+        failures.labels(service, kind)  # a counter whose first value is 1 shows no increase
     names = resolver or aiohttp.ThreadedResolver()
     async with AsyncExitStack() as stack:
 

@@ -55,6 +55,8 @@ class JobMetrics:
             ["state"],
             registry=registry,
         )
+        for state in ("waiting", "dead"):  # a counter whose first value is 8 shows no increase
+            self.expired.labels(state)
         self._queues = Measurement(
             name="jobs",
             gauges={

@@ -86,6 +86,8 @@ class Consumer:
         self._session_ms = round(session_seconds * 1000)
         self._arrivals: Arrivals | None = None  # of the present membership
         health.expect(READY)
+        for topic in self._topics:  # a counter whose first value is 1 shows no increase
+            metrics.out_of_range.labels(topic)
 
     async def run(self) -> None:
         """Consume until cancelled; wait for a broker that is unavailable."""
