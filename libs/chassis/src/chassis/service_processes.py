@@ -1,11 +1,11 @@
-"""The processes of a service, made from its declaration."""
+"""The processes of a service that are made from its declaration."""
 
 import gc
 import sys
 
 from chassis.api import create_api
 from chassis.process import Process, run_api, run_worker
-from chassis.service import Service, UnknownServiceError, load_service
+from chassis.service import Service, load_service
 from chassis.settings import load
 from chassis.wiring import ServiceResources
 from chassis.worker import create_worker
@@ -36,10 +36,6 @@ def _write_facts(service: Service[ServiceResources], rate: int) -> None:
         sys.exit(f"facts: {error}")
 
 
-class CannotRunError(Exception):
-    """The requested process can't be started."""
-
-
 def run(service: str, process: str, *, rate: int) -> None:
     """Run a process of a service until it ends.
 
@@ -49,12 +45,9 @@ def run(service: str, process: str, *, rate: int) -> None:
         rate: how many rows and messages ``facts`` reads in a second, at most.
 
     Raises:
-        CannotRunError: no installed package declares the service.
+        UnknownServiceError: no installed package declares the service.
     """
-    try:
-        declared = load_service(service)
-    except UnknownServiceError as error:
-        raise CannotRunError(str(error)) from error
+    declared = load_service(service)
     if process == "facts":
         _write_facts(declared, rate)
         return
