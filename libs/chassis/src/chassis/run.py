@@ -4,6 +4,7 @@ import argparse
 import gc
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from chassis.early_stop import NOT_DONE, exit_on_sigterm
 
@@ -31,9 +32,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # their time. Each process enables them again.
     gc.disable()
     # Import only now: it takes seconds, and SIGTERM must have a handler by then.
-    if wanted.process == "migrate":  # needs no declaration, and so does not import the service
-        import_module("chassis.database.migrate").run(wanted.service)
-        return
+    if wanted.process == "migrate":
+        _migrate(parser, wanted.service)
+    else:
+        _run(parser, wanted)
+
+
+def _migrate(parser: argparse.ArgumentParser, service: str) -> None:
+    """Migrate without the service's declaration, which imports all that its processes need."""
+    migration = import_module("chassis.database.migrate")
+    directory = Path.cwd()
+    if directory.name != service:
+        parser.error(
+            f"{directory} is not the directory of the service {service}. Run this in "
+            f"services/{service}."
+        )
+    migration.run(directory)
+
+
+def _run(parser: argparse.ArgumentParser, wanted: argparse.Namespace) -> None:
     processes = import_module("chassis.service_processes")
     try:
         processes.run(wanted.service, wanted.process, rate=wanted.rate)

@@ -131,4 +131,4 @@ async def test_a_server_that_comes_is_waited_for(postgres_url):
 
 async def test_a_directory_without_migrations_is_named(tmp_path):
     status, output = await migrate(tmp_path, "postgresql://nobody@127.0.0.1:1/slipway")
-    assert (status, "with its migrations/. Run this in services/" in output) == (1, True)
+    assert (status, "holds no migrations/" in output) == (1, True)

@@ -23,31 +23,32 @@ class MigrationSettings(Settings):
     )
 
 
-def run(service: str) -> None:
-    """Migrate a service from the working directory, or exit with status 1 and the reason."""
+def run(directory: Path) -> None:
+    """Migrate a schema with the settings of the environment; exit with an error text if it fails.
+
+    Args:
+        directory: as for `migrate`.
+    """
+    gc.enable()  # the imports are done
     try:
-        migrate(service, Path.cwd(), load(MigrationSettings))
+        migrate(directory, load(MigrationSettings))
     except DatabaseUnusableError as error:
         sys.exit(f"migration: {error}")
     sys.stdout.write("The schema is at its newest revision\n")
 
 
-def migrate(service: str, directory: Path, settings: MigrationSettings) -> None:
-    """Migrate a schema to its newest revisions.
+def migrate(directory: Path, settings: MigrationSettings) -> None:
+    """Migrate a schema to its newest revision.
 
     Args:
-        service: the service's name.
-        directory: the folder that holds ``migrations/``; its name must be the service's.
+        directory: the folder that holds ``migrations/``; its name is the service's.
         settings: the URL of the schema's owner, and how long to wait for the server.
 
     Raises:
         DatabaseUnusableError: the text says what the operator must correct.
     """
-    if directory.name != service or not (directory / "migrations").is_dir():
-        message = (
-            f"{directory} is not the directory of the service {service} with its migrations/. Run "
-            f"this in services/{service}"
-        )
+    if not (directory / "migrations").is_dir():
+        message = f"{directory} holds no migrations/: run it in the service's directory"
         raise DatabaseUnusableError(message)
     url = settings.database_owner_url.get_secret_value()
     if asyncio.run(_is_done(directory, url, settings.startup_wait)):
