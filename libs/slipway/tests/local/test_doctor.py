@@ -50,7 +50,16 @@ def test_the_log_of_a_process_that_is_not_well_is_named(tmp_path):
     status = Status(state="running", processes=[row])
     check = _checked(tmp_path, status)["orders"]
     assert (check.grade, check.found) == (Grade.FAULT, "draining")
-    assert "orders.log" in check.mend
+    assert str(tmp_path / "state" / "logs" / "orders.log") in check.mend
+
+
+def test_a_process_of_a_system_that_starts_is_no_fault_yet(tmp_path):
+    row = Row(name="orders", pid=None, health="not running", address="a", memory_pss_bytes=None)
+    starting = Status(state="starting", processes=[row])
+    check = _checked(tmp_path, starting)["orders"]
+    assert (check.grade, check.found) == (Grade.WARNING, "not started yet")
+    running = Status(state="running", processes=[row])
+    assert _checked(tmp_path, running)["orders"].grade is Grade.FAULT
 
 
 def test_what_an_earlier_run_left_is_named(tmp_path):

@@ -64,9 +64,16 @@ async def test_a_trace_is_read_from_the_sink_and_an_unknown_one_is_told_from_it(
     store.add(_span("a", None, "one", 0, 1))
     async with listening(create_app(store)) as server:
         url = f"http://127.0.0.1:{server.config.port}"
-        assert [span.name for span in (await read_trace(url, _TRACE.upper())).spans] == ["one"]
-        with pytest.raises(SlipwayError, match="no span of ffff"):
-            await read_trace(url, "ffff")
+        for given in (_TRACE.upper(), f" 00-{_TRACE}-b7ad6b7169203331-01\n"):
+            assert [span.name for span in (await read_trace(url, given)).spans] == ["one"]
+        with pytest.raises(SlipwayError, match=f"no span of {'f' * 32}"):
+            await read_trace(url, "f" * 32)
+
+
+@pytest.mark.parametrize("given", ["", "ffff", "g" * 32, _TRACE + "0", f"{_TRACE}/../x"])
+async def test_what_is_no_trace_id_is_told_from_a_trace_that_is_not_there(given):
+    with pytest.raises(SlipwayError, match="is not a trace's id"):
+        await read_trace("http://127.0.0.1:1", given)
 
 
 async def test_a_sink_that_is_not_there_is_named():

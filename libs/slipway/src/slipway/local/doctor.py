@@ -11,7 +11,7 @@ import psutil
 from localservers.base import leftover
 from localservers.ports import can_bind, owner
 from slipway.checks import Check, Grade
-from slipway.local.status import Status
+from slipway.local.status import OK, Status
 from slipway.settings import SlipwaySettings
 
 _PYTHON = (3, 12)
@@ -37,7 +37,7 @@ def machine_checks(settings: SlipwaySettings, state: Path, status: Status) -> It
     )
     yield _open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     yield _leftovers(state, status)
-    yield from _running(status) if status.state != "stopped" else _ports(settings)
+    yield from _running(status, state) if status.state != "stopped" else _ports(settings)
 
 
 def _python(version: Iterable[int]) -> Check:
@@ -80,12 +80,15 @@ def _leftovers(state: Path, status: Status) -> Check:
     return Check("leftovers", Grade.WARNING, f"still run: {', '.join(alive)}", mend)
 
 
-def _running(status: Status) -> Iterator[Check]:
+def _running(status: Status, state: Path) -> Iterator[Check]:
     for row in [*status.servers, *status.processes]:
-        if row.health == "ok":
+        if row.health == OK:
             yield Check(row.name, Grade.OK, row.address)
+        elif row.pid is None and status.state == "starting":
+            mend = "Wait until `slipway up` says that it is ready, then check again."
+            yield Check(row.name, Grade.WARNING, "not started yet", mend)
         else:
-            mend = f"See its log: .slipway/logs/{row.name}.log"
+            mend = f"See its log: {state / 'logs' / row.name}.log"
             yield Check(row.name, Grade.FAULT, row.health, mend)
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from chassis.settings import load
 from contracts import TOPICS
@@ -72,7 +72,10 @@ def mail(
 @trace_app.command()
 def trace(
     trace_id: Annotated[
-        str, typer.Argument(help="The trace's id: 32 hexadecimal digits, as in the logs.")
+        str,
+        typer.Argument(
+            help="The trace's id: 32 hexadecimal digits, as in the logs; or a `traceparent`."
+        ),
     ],
     *,
     traces_url: Annotated[
@@ -106,7 +109,8 @@ def doctor(
 ) -> None:
     """Check for what commonly goes wrong, and say how to mend it. Exit status 1 after a fault."""
     checks = list(_checks(url, inside=inside))
-    table = Table("check", "result", "found", "what to do")
+    folded = [Column(name, overflow="fold") for name in ("found", "what to do")]
+    table = Table(Column("check", no_wrap=True), "result", *folded)
     for check in checks:
         color = _COLORS[check.grade]
         table.add_row(

@@ -9,7 +9,7 @@ import psutil
 from pydantic import BaseModel, Field
 from rich.console import Group
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from slipway.local.figures import Figures, read_figures
 from slipway.local.logtail import last_error
@@ -172,7 +172,9 @@ def as_tables(status: Status) -> Group:
 
 
 def _what_runs(status: Status) -> Table:
-    table = Table("name", "release", "pid", "health", "address", "memory", "last error")
+    folded = [Column(name, overflow="fold") for name in ("health", "address")]
+    name = Column("name", no_wrap=True)
+    table = Table(name, "release", "pid", *folded, "memory", "last error")
     total = 0
     own = [status.supervisor] if status.supervisor is not None else []
     for row in [*own, *status.processes, *status.servers]:
@@ -195,7 +197,8 @@ def _what_runs(status: Status) -> Table:
 
 
 def _what_waits(rows: Iterable[Row]) -> Table:
-    table = Table("process", "outbox", "lag", "parked", "dead", "dead jobs", "breakers", "limiter")
+    process = Column("process", no_wrap=True)
+    table = Table(process, "outbox", "lag", "parked", "dead", "dead jobs", "breakers", "limiter")
     for row in rows:
         found = row.figures
         if found is not None and found.model_dump(exclude_defaults=True, exclude={"release"}):

@@ -1,5 +1,6 @@
 """Show one trace as a tree: which span caused which, when each began, and how long it took."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 import httpx
@@ -12,19 +13,39 @@ from slipway.local.spans import Span, Trace
 _MILLISECOND = 1_000_000
 
 
+_TRACE_ID = re.compile(r"(?:[0-9a-f]{2}-)?([0-9a-f]{32})(?:-[0-9a-f]{16}-[0-9a-f]{2})?", re.ASCII)
+
+
+def trace_id_in(text: str) -> str:
+    """Return the trace's id, from itself or from a ``traceparent``.
+
+    Raises:
+        SlipwayError: it is neither.
+    """
+    found = _TRACE_ID.fullmatch(text.strip().lower())
+    if found is None:
+        message = (
+            f"{text} is not a trace's id. It has 32 hexadecimal digits: copy `trace_id` of a log "
+            "line, or a whole `traceparent`."
+        )
+        raise SlipwayError(message)
+    return found[1]
+
+
 async def read_trace(traces_url: str, trace_id: str) -> Trace:
     """Return the spans of a trace.
 
     Args:
         traces_url: the address of the trace sink.
-        trace_id: 32 hexadecimal digits.
+        trace_id: 32 hexadecimal digits, or a ``traceparent``.
 
     Raises:
-        SlipwayError: the sink has no span of this trace, or does not respond.
+        SlipwayError: the id is not valid, or the sink has no span of this trace, or does not respond.
     """
+    trace_id = trace_id_in(trace_id)
     try:
         async with httpx.AsyncClient(timeout=10, trust_env=False) as http:
-            response = await http.get(f"{traces_url}/traces/{trace_id.lower()}")
+            response = await http.get(f"{traces_url}/traces/{trace_id}")
             response.raise_for_status()
     except httpx.HTTPError as error:
         message = f"The trace sink at {traces_url} gives no trace: {error!r}"
@@ -32,9 +53,8 @@ async def read_trace(traces_url: str, trace_id: str) -> Trace:
     trace = Trace.model_validate_json(response.content)
     if not trace.spans:
         message = (
-            f"The trace sink has no span of {trace_id}. It keeps the last 20,000 spans of sampled "
-            "traces, which processes send every few seconds. The id has 32 hexadecimal digits: the "
-            "second part of a `traceparent`, or `trace_id` of a log line."
+            f"The trace sink has no span of {trace_id}. Processes send spans every half second: "
+            "wait a moment, and try again. It keeps the last 20,000 spans, of sampled traces only."
         )
         raise SlipwayError(message)
     return trace
