@@ -40,7 +40,7 @@ async def read_trace(traces_url: str, trace_id: str) -> Trace:
         trace_id: 32 hexadecimal digits, or a ``traceparent``.
 
     Raises:
-        SlipwayError: the id is not valid, or the sink has no span of this trace, or does not respond.
+        SlipwayError: the id is not valid, the sink has no span of this trace, or does not respond.
     """
     trace_id = trace_id_in(trace_id)
     try:
