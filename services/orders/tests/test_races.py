@@ -111,3 +111,67 @@ async def test_a_batch_locks_all_orders_by_id_before_it_locks_a_product(
         assert {str(row["id"]) for row in await db.fetch(free.format("orders"))} == {ids[2]}
         assert len(await db.fetch(free.format("products"))) == 1
     assert (await batch).status_code == 200
+
+
+CHANGE = """
+    WITH changed AS (
+        UPDATE orders SET version = version + 1, status = $2 WHERE id = $1 RETURNING *
+    )
+    INSERT INTO order_history (order_id, version, status, actor_kind)
+    SELECT id, version, status, 'system' FROM changed
+"""
+
+
+@pytest.mark.parametrize(
+    ("expected", "refused"),
+    [({}, (409, "invalid-transition")), ({"If-Match": '"1"'}, (412, "precondition-failed"))],
+)
+async def test_a_transition_that_read_the_order_before_another_changed_it_decides_again(
+    client, support, order, owner, db, events, expected, refused
+):
+    placed = await order()
+    async with owner.transaction():
+        await owner.execute(CHANGE, placed["id"], "cancelled")
+        late = asyncio.create_task(
+            client.post(f"{ORDERS}/{placed['id']}/confirm", headers={**support, **expected})
+        )
+        await until_true(db, WAITING)
+    answer = await late
+    assert (answer.status_code, problem_kind(answer)) == refused
+    assert await events("order.confirmed.v1") == []
+    assert await db.fetchval("SELECT array_agg(version ORDER BY version) FROM order_history") == [
+        1, 2,
+    ]  # fmt: skip
+
+
+async def test_the_event_of_a_transition_follows_what_was_published_under_the_orders_lock(
+    client, support, order, owner, db
+):
+    """A replay publishes an order's snapshot while it holds the lock."""
+    placed = await order()
+    async with owner.transaction():
+        await owner.execute("SELECT FROM orders FOR NO KEY UPDATE")
+        waiting = asyncio.create_task(
+            client.post(f"{ORDERS}/{placed['id']}/confirm", headers=support)
+        )
+        await until_true(db, WAITING)
+        await owner.execute(
+            "INSERT INTO outbox (id, topic, key, type, headers, payload)"
+            " VALUES (gen_random_uuid(), 't', $1, 'snapshot', '{}', '')",
+            placed["id"],
+        )
+    assert (await waiting).status_code == 200
+    types = await db.fetchval(
+        "SELECT array_agg(type ORDER BY seq) FROM outbox WHERE key = $1", placed["id"]
+    )
+    assert types[-2:] == ["snapshot", "order.confirmed.v1"]
+
+
+async def test_of_ten_confirmations_at_once_exactly_one_wins(client, support, order, db, events):
+    placed = await order()
+    answers = await asyncio.gather(
+        *(client.post(f"{ORDERS}/{placed['id']}/confirm", headers=support) for _ in range(10))
+    )
+    assert Counter(answer.status_code for answer in answers) == {200: 1, 409: 9}
+    assert len(await events("order.confirmed.v1")) == 1
+    assert await db.fetchval("SELECT version FROM orders") == 2

@@ -212,3 +212,21 @@ async def test_a_page_of_an_unknown_customer_is_empty(api_resources):
     async with api_resources.database.transaction() as unit:
         found = await orders(api_resources, unit).page(PAGE, only=OrderFilter(customer_id=new_id()))
     assert (list(found.items), found.end, found.total) == ([], None, None)
+
+
+@pytest.mark.parametrize(("key", "round_trips"), [(None, 2), ("k", 5)])
+async def test_a_transition_is_two_round_trips_unless_it_has_a_key(
+    declaration, settings, support, some, key, round_trips
+):
+    """Without a key the order is read before the transaction, which is one statement."""
+    first, second = await some(2, 3)
+    app = create_api(declaration, settings)
+    headers = support if key is None else {**support, "Idempotency-Key": key}
+    async with client_of(app) as client:
+        await client.post(f"{ORDERS}/{first}/confirm", headers=support)
+        async with statements_of_requests(app.state.database) as sent:
+            answer = await client.post(f"{ORDERS}/{second}/confirm", headers=headers)
+    assert (answer.status_code, answer.json()["version"]) == (200, 2)
+    assert len(sent) == round_trips
+    [writes] = [one for one in sent if "UPDATE orders" in one]
+    assert re.findall(r"INSERT INTO (\w+)", writes)[:2] == ["order_history", "outbox"]

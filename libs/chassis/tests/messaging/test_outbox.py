@@ -245,6 +245,16 @@ async def test_an_event_that_a_last_step_adds_is_published_too(offline):
     assert await offline.backlog() == 2
 
 
+async def test_an_event_of_a_step_after_the_outbox_was_written_comes_after_the_others(offline):
+    async def conclude(unit):
+        offline.outbox(unit).add(CounterRaised(counter="a", number=2))
+
+    async with offline.database.transaction() as unit:
+        offline.outbox(unit).add(CounterRaised(counter="a", number=1))
+        unit.before_commit(conclude)
+    assert await published_numbers(offline) == [1, 2]
+
+
 async def test_an_event_too_large_for_kafka_is_refused_where_it_is_made(offline):
     fitting = MAX_PAYLOAD_BYTES - len(CounterRaised(counter="a", number=1).to_json())
 

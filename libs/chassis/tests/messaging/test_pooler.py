@@ -76,6 +76,17 @@ async def test_readers_that_share_connections_do_not_meet_each_others_statements
     await asyncio.gather(*(read(number) for number in range(12)))
 
 
+async def test_transactions_of_one_statement_do_not_meet_each_others_statements(pooled):
+    async def write(number):
+        async with pooled.database.transaction() as unit:
+            found = await unit.fetch_ahead(f"SELECT $1::int + {number} AS sum", 1, guard="none")
+            unit.defer(f"INSERT INTO counters VALUES ($1, {number})", f"{found[0]['sum']}")
+
+    await asyncio.gather(*(write(number) for number in range(60)))
+    rows = await pooled.query("SELECT name, value FROM counters")
+    assert sorted((int(name), value) for name, value in rows) == [(n + 1, n) for n in range(60)]
+
+
 async def test_the_poolers_sessions_have_the_limits_that_ours_would(pooled):
     async with pooled.database.transaction() as unit:
         found = await unit.session.execute(

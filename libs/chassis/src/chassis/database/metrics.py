@@ -33,7 +33,8 @@ def register_pool_metrics(pool: Pool, registry: CollectorRegistry) -> None:
     ).observe
     pool.commit_took = Histogram(
         "database_commit_seconds",
-        "Time of one COMMIT, which PostgreSQL flushes to its log.",
+        "Time of one COMMIT, which PostgreSQL flushes to its log, or of one statement that is a "
+        "whole transaction.",
         buckets=_SECONDS,
         registry=registry,
     ).observe

@@ -95,7 +95,7 @@ class Statements:
         """Give the connection back."""
         await self._release()
 
-    def _released_at_once(self) -> bool:
+    def released_at_once(self) -> bool:
         """Give the connection back if nothing has to be awaited for it; return whether it is back.
 
         It can't be cancelled half-way, so it needs no task of its own.

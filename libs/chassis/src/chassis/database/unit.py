@@ -16,7 +16,7 @@ from opentelemetry import trace
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.cancellation import to_the_end
+from chassis.cancellation import close_after, to_the_end
 from chassis.database.deferred import Deferred, as_one
 from chassis.database.errors import DRIVER_ERRORS
 from chassis.database.orm import Orm
@@ -41,10 +41,19 @@ class NotCommittedError(Exception):
     """The transaction could not be committed, since a statement of it had failed."""
 
 
+class OutdatedReadError(Exception):
+    """A row was changed after ``Unit.fetch_ahead`` had read it; nothing was committed."""
+
+
 class Unit(Statements):
     """One transaction; ``Database.transaction`` commits it or rolls it back.
 
-    The first statement takes a connection and begins the transaction.
+    The first statement takes a connection and begins the transaction. If all statements were
+    deferred, they are sent as one without BEGIN and COMMIT: PostgreSQL commits it by itself.
+
+    Attributes:
+        reads_ahead: whether ``fetch_ahead`` may read before the transaction begins, because the
+            owner of the unit handles OutdatedReadError.
     """
 
     def __init__(self, *, pool: Pool, orm: Orm) -> None:
@@ -55,6 +64,37 @@ class Unit(Statements):
         self._only: dict[type, Any] = {}
         self._deferred: list[Deferred] = []
         self._beginning = False
+        self._guards: set[str] = set()
+        self.reads_ahead = False
+
+    async def fetch_ahead(self, sql: str, *arguments: object, guard: str) -> list[asyncpg.Record]:
+        """Return rows that were read before the transaction begins, and are not locked.
+
+        A read, a decision, and deferred writes cost two round trips; four with BEGIN and COMMIT. In
+        return, the rows may be outdated when the writes run. So the writes must lock these rows
+        before they write anything else, and violate `guard` if a row is no longer as it was read.
+        The commit then raises OutdatedReadError. Only ask a unit that ``may_fetch_ahead``.
+
+        Args:
+            sql: a statement that only reads.
+            arguments: as for ``fetch``.
+            guard: the name of a unique constraint.
+        """
+        reader = Statements(pool=self._pool, orm=self._orm)
+        try:
+            rows = await reader.fetch(sql, *arguments)
+        except BaseException as ended:
+            await close_after(ended, reader.end)
+            raise
+        if not reader.released_at_once():
+            await to_the_end(reader.end())
+        self._guards.add(guard)
+        return rows
+
+    @property
+    def may_fetch_ahead(self) -> bool:
+        """Whether ``fetch_ahead`` may be used: the transaction has not begun."""
+        return self.reads_ahead and not self.begun
 
     async def lock(self, name: str) -> None:
         """Take the advisory lock `name` until the transaction ends; wait while another holds it.
@@ -88,18 +128,20 @@ class Unit(Statements):
         _, status = await self._begin(f"BEGIN; {sql}")
         return rows_changed(status)
 
-    def defer(self, sql: str, *arguments: object) -> None:
+    def defer(self, sql: str, *arguments: object, name: str | None = None) -> None:
         """Run a statement at the end of the transaction, for its effect alone.
 
         All deferred statements are sent as one, so only the first costs a round trip. They see the
-        same snapshot and not each other's rows, and run in no set order. Until then no statement
-        sees their effect. Foreign keys between their rows are checked after all of them.
+        same snapshot and not each other's rows, and run in no set order, except that a statement
+        runs after one whose returned rows it reads. Until then no statement sees their effect.
+        Foreign keys between their rows are checked after all of them.
 
         Args:
             sql: an INSERT, UPDATE or DELETE without a WITH of its own.
             arguments: as for ``fetch``.
+            name: the name of the rows that it returns, for statements that are deferred after it.
         """
-        self._deferred.append(Deferred(sql, arguments))
+        self._deferred.append(Deferred(sql, arguments, name))
 
     async def run_deferred(self) -> None:
         """Run what was deferred so far."""
@@ -177,6 +219,7 @@ class Unit(Statements):
 
         Raises:
             DeadlineExceeded: the request's deadline has passed; nothing is committed.
+            OutdatedReadError: see ``fetch_ahead``.
         """
         with span_if_recording(tracer, "commit", wanted=bool(self._before)):
             if self._session is not None:
@@ -188,13 +231,25 @@ class Unit(Statements):
                     await step(self)
                 if self._session is not None:
                     await self._session.flush_changes()
+            try:
+                await self._commit()
+            except asyncpg.UniqueViolationError as error:
+                if error.constraint_name in self._guards:
+                    raise OutdatedReadError from error
+                raise
+
+    async def _commit(self) -> None:
+        if self._held is not None:
             await self.run_deferred()
-            if self._held is None:
-                self._call_after()
-                return
-            begin_commit()
-            # A COMMIT that is cancelled after it was sent may have taken effect, unknown to us.
-            await to_the_end(self._send_commit(self._held), patience=_COMMIT_PATIENCE_SECONDS)
+            held, commit = self._held, self._send_commit
+        elif self._deferred:
+            held, commit = await self._take_idle(), self._send_deferred
+        else:
+            self._call_after()
+            return
+        begin_commit()
+        # A COMMIT that is cancelled after it was sent may have taken effect, unknown to us.
+        await to_the_end(commit(held), patience=_COMMIT_PATIENCE_SECONDS)
 
     def ended_at_once(self) -> bool:
         """Give the connection of an ended transaction back, if that needs no waiting.
@@ -204,7 +259,7 @@ class Unit(Statements):
         """
         if self._held is not None and (self._beginning or self._held.driver.is_in_transaction()):
             return False
-        return self._released_at_once()
+        return self.released_at_once()
 
     @override
     async def end(self) -> None:
@@ -220,12 +275,24 @@ class Unit(Statements):
 
     async def _begin(self, sql: str) -> tuple[PooledConnection, str]:
         """Take a connection, run `sql`, which begins the transaction, and return its status."""
-        held = await super()._take()
+        held = await self._take_idle()
         # Until the server has responded, asyncpg does not know that there is a transaction.
         self._beginning = True
         status = await self._run(held, held.driver.execute(sql))
         self._beginning = False
         return held, status
+
+    async def _take_idle(self) -> PooledConnection:
+        """Take a connection, on which no transaction has begun."""
+        return await super()._take()
+
+    async def _send_deferred(self, held: PooledConnection) -> None:
+        """Run what was deferred as the whole transaction."""
+        sql, arguments = as_one(self._deferred)
+        began = perf_counter()
+        await self._run(held, held.driver.execute(sql, *arguments))
+        self._pool.commit_took(perf_counter() - began)
+        self._call_after()
 
     async def _send_commit(self, held: PooledConnection) -> None:
         began = perf_counter()

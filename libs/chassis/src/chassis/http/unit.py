@@ -9,6 +9,11 @@ from fastapi.requests import HTTPConnection
 from chassis.database.database import Database
 from chassis.database.unit import Unit
 
+READS_AHEAD = "chassis.reads_ahead"
+"""The key of a request's scope that says whether its unit may read ahead.
+
+Only who runs the request again after OutdatedReadError sets it."""
+
 
 async def database_of(connection: HTTPConnection) -> Database:
     """Return the database that the process opened."""
@@ -17,9 +22,10 @@ async def database_of(connection: HTTPConnection) -> Database:
 
 
 async def _unit(
-    database: Annotated[Database, Depends(database_of)],
+    connection: HTTPConnection, database: Annotated[Database, Depends(database_of)]
 ) -> AsyncIterator[Unit]:
     async with database.transaction() as unit:
+        unit.reads_ahead = connection.scope.get(READS_AHEAD, False)
         yield unit
 
 

@@ -6,6 +6,7 @@ listener also polls.
 """
 
 import asyncio
+import json
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -20,6 +21,8 @@ _MAX_PAYLOAD_BYTES = 7_900  # PostgreSQL accepts less than 8,000 bytes
 _MAX_PENDING = 10_000
 _CHECK_SECONDS = 15.0
 _AT_ONCE = timedelta()
+# JSON, as asyncpg needs several checks for each element of an array.
+_NOTIFY = "SELECT pg_notify(hint ->> 0, hint ->> 1) FROM json_array_elements($1::json) AS hint"
 
 
 def relay_channel(service: str) -> str:
@@ -94,12 +97,7 @@ class Wakeups:
             await self._wake.wait()
             self._wake.clear()
             pending, self._pending = self._pending, {}
-            channels, payloads = zip(*pending, strict=True) if pending else ((), ())
-            await connection.execute(
-                "SELECT pg_notify(c, p) FROM unnest($1::text[], $2::text[]) AS h (c, p)",
-                list(channels),
-                list(payloads),
-            )
+            await connection.execute(_NOTIFY, json.dumps(list(pending)))
 
 
 async def listen(

@@ -1,9 +1,10 @@
 """The types of a change of an order's status."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from chassis.errors import DomainError
@@ -44,13 +45,13 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LockedOrder:
-    """An order that this transaction has locked.
+class ReadOrder:
+    """An order that this transaction is about to change.
 
     Attributes:
         order: as it is.
-        at: the clock's time once it was locked, and so the time of a change. The transaction may
-            have begun before the change of the one that held the lock.
+        at: the clock's time once it was read, and locked if it was: the time of a change. The
+            transaction may have begun before the change of the one that held the lock.
     """
 
     order: OrderRecord
@@ -61,6 +62,21 @@ class LockedOrder:
         return replace(
             self.order, status=status, version=self.order.version + 1, updated_at=self.at
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedOrder:
+    """An order that this transaction changes.
+
+    Attributes:
+        order: as it will be.
+        reason: for its history.
+        event: the row of the outbox that announces the change.
+    """
+
+    order: OrderRecord
+    reason: str | None
+    event: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

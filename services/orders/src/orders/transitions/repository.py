@@ -1,5 +1,6 @@
 """All SQL on the status of orders and its history."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
@@ -9,6 +10,7 @@ from sqlalchemy import select
 
 from chassis.actor import Actor
 from chassis.database.unit import Unit
+from chassis.messaging import insert_events
 from orders.catalog.models import Money
 from orders.orders.models import (
     OPEN,
@@ -18,41 +20,46 @@ from orders.orders.models import (
     OrderRecord,
     OrderStatus,
 )
-from orders.transitions.models import Cause, LockedOrder, OpenOrder
+from orders.transitions.models import Cause, ChangedOrder, OpenOrder, ReadOrder
 
-# Lock the orders in the order of their ids, and read them with their lines, which never change.
-_LOCK = """
-    WITH locked AS (
+# Orders with their lines, which never change.
+_READ = """
+    WITH found AS (
         SELECT id, customer_id, status, total_amount, total_currency, shipping_address, version,
             created_at, updated_at
         FROM orders
-        WHERE id = ANY ($1::uuid[]) AND ($2::uuid IS NULL OR customer_id = $2)
-        ORDER BY id
-        FOR NO KEY UPDATE
+        WHERE {wanted} AND ($2::uuid IS NULL OR customer_id = $2)
+        {locked}
     )
-    SELECT locked.*, clock_timestamp() AS locked_at, (
+    SELECT found.*, clock_timestamp() AS at, (
         SELECT json_agg(
             json_build_array(product_id, name, quantity, unit_price_amount) ORDER BY position
         )
-        FROM order_lines WHERE order_id = locked.id
+        FROM order_lines WHERE order_id = found.id
     ) AS lines
-    FROM locked
+    FROM found
 """
+_READ_AHEAD = _READ.format(wanted="id = $1", locked="")
+_LOCK = _READ.format(wanted="id = ANY ($1::uuid[])", locked="ORDER BY id FOR NO KEY UPDATE")
 
+# It locks the orders that no earlier statement has locked. The others read its rows, and so wait.
 _ADVANCE = """
     UPDATE orders AS o
     SET status = change.status, version = change.version, updated_at = change.at
-    FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::timestamptz[])
-        AS change (id, status, version, at)
+    FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::timestamptz[], $5::text[], $6::text[])
+        WITH ORDINALITY AS change (id, status, version, at, reason, event, place)
     WHERE o.id = change.id
+    RETURNING change.id, change.status, change.version, change.at, change.reason,
+        change.event::json AS event, change.place
 """
+# Its primary key rejects a version that somebody else has written since the order was read.
 _NOTE = """
     INSERT INTO order_history (order_id, version, status, actor_kind, actor_id, reason, created_at,
         updated_at)
-    SELECT change.id, change.version, change.status, $1, $2, change.reason, change.at, change.at
-    FROM unnest($3::uuid[], $4::text[], $5::integer[], $6::timestamptz[], $7::text[])
-        AS change (id, status, version, at, reason)
+    SELECT id, version, status, $1, $2, reason, at, at FROM changed
 """
+_GUARD = "pk_order_history"
+_PUBLISH = insert_events("changed")
 # The status is no parameter: a plan for any status would not use the index on expiring orders.
 _UNCONFIRMED = """
     SELECT id AS order_id, version FROM orders
@@ -98,9 +105,22 @@ class TransitionRepository:
     def __init__(self, unit: Unit) -> None:
         self._unit = unit
 
+    async def read_ahead(
+        self, order_id: UUID, *, customer_id: UUID | None
+    ) -> Mapping[UUID, ReadOrder] | None:
+        """Return an order without locking it, by id; None if the unit can't read ahead.
+
+        If somebody changes the order before the commit, the commit raises OutdatedReadError.
+        Arguments are those of ``lock``.
+        """
+        if not self._unit.may_fetch_ahead:
+            return None
+        rows = await self._unit.fetch_ahead(_READ_AHEAD, order_id, customer_id, guard=_GUARD)
+        return _by_id(rows)
+
     async def lock(
         self, order_ids: Sequence[UUID], *, customer_id: UUID | None
-    ) -> Mapping[UUID, LockedOrder]:
+    ) -> Mapping[UUID, ReadOrder]:
         """Lock orders until the commit, and return them with their lines, by id.
 
         All transactions lock orders in the order of their ids, and products after orders.
@@ -109,25 +129,27 @@ class TransitionRepository:
             order_ids: the orders; those that do not exist are left out.
             customer_id: leave out, and do not lock, orders of other customers. None: no limit.
         """
-        rows = await self._unit.fetch(_LOCK, order_ids, customer_id)
-        return {row["id"]: LockedOrder(order=_order_in(row), at=row["locked_at"]) for row in rows}
+        return _by_id(await self._unit.fetch(_LOCK, order_ids, customer_id))
 
-    def advance(self, changed: Sequence[tuple[OrderRecord, str | None]], *, by: Actor) -> None:
-        """Write locked orders, and append to their history, at the end of the transaction.
+    def advance(self, changed: Sequence[ChangedOrder], *, by: Actor) -> None:
+        """Write orders, their history and their events at the end of the transaction.
 
         Args:
-            changed: orders as they will be, and the reason of each.
+            changed: the orders.
             by: who changes them.
         """
-        changes = (
-            [order.id for order, _ in changed],
-            [order.status for order, _ in changed],
-            [order.version for order, _ in changed],
-            [order.updated_at for order, _ in changed],
+        self._unit.defer(
+            _ADVANCE,
+            [one.order.id for one in changed],
+            [one.order.status for one in changed],
+            [one.order.version for one in changed],
+            [one.order.updated_at for one in changed],
+            [one.reason for one in changed],
+            [json.dumps(one.event) for one in changed],
+            name="changed",
         )
-        reasons = [reason for _, reason in changed]
-        self._unit.defer(_ADVANCE, *changes)
-        self._unit.defer(_NOTE, by.kind, by.user_id, *changes, reasons)
+        self._unit.defer(_NOTE, by.kind, by.user_id)
+        self._unit.defer(_PUBLISH)
 
     async def history(
         self, order_id: UUID, *, customer_id: UUID | None
@@ -184,6 +206,10 @@ class TransitionRepository:
         rows = await self._unit.fetch(_LOCK_ADDRESSED, customer_id, limit)
         ids = [row["id"] for row in rows]
         return await self._unit.execute(_ANONYMISE, ids, customer_id, Cause.CUSTOMER.value)
+
+
+def _by_id(rows: Sequence[asyncpg.Record]) -> dict[UUID, ReadOrder]:
+    return {row["id"]: ReadOrder(order=_order_in(row), at=row["at"]) for row in rows}
 
 
 def _order_in(row: asyncpg.Record) -> OrderRecord:

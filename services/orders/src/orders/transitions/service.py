@@ -1,7 +1,7 @@
 """The use cases that change the status of orders."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -32,10 +32,11 @@ from orders.transitions.errors import DuplicateOrder, InvalidTransition
 from orders.transitions.models import (
     Cause,
     Change,
-    LockedOrder,
+    ChangedOrder,
     OpenOrder,
     OrderWithHistory,
     Outcome,
+    ReadOrder,
 )
 from orders.transitions.repository import TransitionRepository
 
@@ -83,7 +84,8 @@ class TransitionService:
             PreconditionFailed: the order has a version that the caller does not expect.
             InvalidTransition: the status of the order does not allow the change.
         """
-        [outcome] = await self.advance_all([change], by=by, customer_id=customer_id)
+        found = await self._found(change, customer_id=customer_id)
+        [outcome] = await self._advance([change], found, by=by)
         if outcome.error is not None or outcome.order is None:
             raise outcome.error or order_not_found(change.order_id)
         return outcome.order
@@ -105,10 +107,24 @@ class TransitionService:
             DuplicateOrder: more than one change names the same order.
         """
         _refuse_duplicates(changes)
-        locked = await self._transitions.lock(
+        found = await self._transitions.lock(
             [change.order_id for change in changes], customer_id=customer_id
         )
-        outcomes = [_outcome(change, locked.get(change.order_id)) for change in changes]
+        return await self._advance(changes, found, by=by)
+
+    async def _found(self, change: Change, *, customer_id: UUID | None) -> Mapping[UUID, ReadOrder]:
+        """Return the order by id, locked if products are to be locked after it."""
+        rule = TRANSITIONS.get(change.to)
+        if rule is not None and not rule.returns_stock:
+            ahead = await self._transitions.read_ahead(change.order_id, customer_id=customer_id)
+            if ahead is not None:
+                return ahead
+        return await self._transitions.lock([change.order_id], customer_id=customer_id)
+
+    async def _advance(
+        self, changes: Sequence[Change], found: Mapping[UUID, ReadOrder], *, by: Actor
+    ) -> list[Outcome]:
+        outcomes = [_outcome(change, found.get(change.order_id)) for change in changes]
         changed = [
             (outcome.order, outcome.change)
             for outcome in outcomes
@@ -154,12 +170,8 @@ class TransitionService:
         return await self._transitions.anonymise(customer_id, limit=limit)
 
     async def _write(self, changed: Sequence[tuple[OrderRecord, Change]], *, by: Actor) -> None:
-        causes = [_cause(order, change, by) for order, change in changed]
         self._transitions.advance(
-            [
-                (order, change.reason or cause)
-                for (order, change), cause in zip(changed, causes, strict=True)
-            ],
+            [self._changed(order, change, _cause(order, change, by)) for order, change in changed],
             by=by,
         )
         returned = Counter[UUID]()
@@ -169,9 +181,11 @@ class TransitionService:
                     returned[line.product_id] += line.quantity
         if returned:
             await self._products.release(returned)
-        for (order, _), cause in zip(changed, causes, strict=True):
-            self._outbox.add(_event(order, cause))
         self._unit.after_commit(lambda: self._note([order for order, _ in changed]))
+
+    def _changed(self, order: OrderRecord, change: Change, cause: Cause | None) -> ChangedOrder:
+        event = self._outbox.row(_event(order, cause))
+        return ChangedOrder(order=order, reason=change.reason or cause, event=event)
 
     def _note(self, changed: Sequence[OrderRecord]) -> None:
         for order in changed:
@@ -202,11 +216,11 @@ def _refuse_duplicates(changes: Sequence[Change]) -> None:
         raise DuplicateOrder(message, errors=errors)
 
 
-def _outcome(change: Change, locked: LockedOrder | None) -> Outcome:
-    if locked is None:
+def _outcome(change: Change, found: ReadOrder | None) -> Outcome:
+    if found is None:
         return Outcome(change=change, order=None, error=order_not_found(change.order_id))
-    error = _refusal(change, locked.order)
-    order = locked.order if error else locked.changed_to(change.to)
+    error = _refusal(change, found.order)
+    order = found.order if error else found.changed_to(change.to)
     return Outcome(change=change, order=order, error=error)
 
 

@@ -14,8 +14,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from chassis.database.unit import OutdatedReadError
 from chassis.http.content import JSON_TYPES, JsonRequest, refused_content_type
 from chassis.http.lean.steps import Exchange, Step, run
+from chassis.http.unit import READS_AHEAD
 from chassis.library_internals.fastapi import Errors, ModelField
 from chassis.wire_names import JSON
 
@@ -56,7 +58,18 @@ class LeanRoute:
         await response(scope, receive, send)
 
     async def respond(self, request: JsonRequest) -> Response:
-        """Return the response to one request, or raise the error of a function of the route."""
+        """Return the response to one request, or raise the error of a function of the route.
+
+        A request whose unit of work read what another one changed runs once more, with locks.
+        """
+        request.scope[READS_AHEAD] = self._opens
+        try:
+            return await self._respond(request)
+        except OutdatedReadError:
+            request.scope[READS_AHEAD] = False
+            return await self._respond(request)
+
+    async def _respond(self, request: JsonRequest) -> Response:
         if self._reads_body:
             refused = await refused_content_type(
                 request, JSON_TYPES, optional=self._body_is_optional

@@ -6,6 +6,7 @@ topic's ``publish_delay``.
 """
 
 import json
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any, NamedTuple
@@ -20,17 +21,10 @@ from chassis.telemetry.tracing import current_trace_headers
 
 MAX_PAYLOAD_BYTES = 900_000  # below the broker's limit of 1 MiB for a batch with its headers
 
-_INSERT = """
-    INSERT INTO outbox (id, topic, key, type, headers, payload)
-    SELECT id, topic, key, type, headers::jsonb, payload
-    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[])
-        WITH ORDINALITY AS r (id, topic, key, type, headers, payload, place)
-    ORDER BY place
-"""
 _INSERT_FROM = """
     INSERT INTO outbox (id, topic, key, type, headers, payload)
     SELECT o.id, o.topic, o.key, o.type, o.headers, convert_to(o.payload, 'UTF8')
-    FROM {source} AS s CROSS JOIN LATERAL json_to_record(s.event) AS o (
+    FROM {source} CROSS JOIN LATERAL json_to_record(s.event) AS o (
         id uuid, topic text, key text, type text, headers jsonb, payload text
     )
     ORDER BY s.place
@@ -47,7 +41,12 @@ def insert_events(source: str) -> str:
     Args:
         source: the name of a table expression of that statement; it becomes part of the SQL.
     """
-    return _INSERT_FROM.replace("{source}", source)
+    return _INSERT_FROM.replace("{source}", f"{source} AS s")
+
+
+# JSON, as asyncpg needs several checks for each element of an array.
+_ROWS = "json_array_elements($1::json) WITH ORDINALITY AS s (event, place)"
+_INSERT = _INSERT_FROM.replace("{source}", _ROWS)
 
 
 class EventTooLargeError(ValueError):
@@ -55,13 +54,13 @@ class EventTooLargeError(ValueError):
 
 
 class _Row(NamedTuple):
-    id: UUID
-    topic: str
-    key: str
-    type: str
-    headers: dict[str, str]
-    payload: bytes
+    columns: dict[str, Any]
     delay: timedelta
+
+
+@dataclass(slots=True)
+class _Written:
+    deferred: bool = False
 
 
 class Outbox:
@@ -86,12 +85,13 @@ class Outbox:
         Raises:
             EventTooLargeError: the data is over MAX_PAYLOAD_BYTES.
         """
-        row = self._row(event)
+        event_id = new_id()
         rows = self._unit.collected(_Row)
+        row = _Row(self._columns(event, event_id), event.topic.publish_delay)
         if not rows:
             self._unit.before_commit(self._write)
         rows.append(row)
-        return row.id
+        return event_id
 
     def row(self, event: PublicEvent) -> dict[str, Any]:
         """Return the row of `event` as JSON, for a statement that contains ``insert_events``.
@@ -101,18 +101,11 @@ class Outbox:
         Raises:
             EventTooLargeError: the data is over MAX_PAYLOAD_BYTES.
         """
-        row = self._row(event)
-        self._unit.after_commit(partial(self._wake_relay, row.delay))
-        return {
-            "id": str(row.id),
-            "topic": row.topic,
-            "key": row.key,
-            "type": row.type,
-            "headers": row.headers,
-            "payload": row.payload.decode(),
-        }
+        columns = self._columns(event, new_id())
+        self._unit.after_commit(partial(self._wake_relay, event.topic.publish_delay))
+        return columns
 
-    def _row(self, event: PublicEvent) -> _Row:
+    def _columns(self, event: PublicEvent, event_id: UUID) -> dict[str, Any]:
         payload = event.to_json()
         if len(payload) > MAX_PAYLOAD_BYTES:
             message = (
@@ -120,29 +113,32 @@ class Outbox:
                 f"{MAX_PAYLOAD_BYTES} are allowed. Send a reference in place of the content."
             )
             raise EventTooLargeError(message)
-        event_id = new_id()
-        with outbox_span(event.topic.name, event.key, str(event_id)):
+        text = str(event_id)
+        with outbox_span(event.topic.name, event.key, text):
             trace = current_trace_headers()
-        headers = cloud_event_headers(event, event_id=event_id, source=self._source, trace=trace)
-        return _Row(
-            id=event_id,
-            topic=event.topic.name,
-            key=event.key,
-            type=event.type,
-            headers=headers,
-            payload=payload,
-            delay=event.topic.publish_delay,
-        )
+        return {
+            "id": text,
+            "topic": event.topic.name,
+            "key": event.key,
+            "type": event.type,
+            "headers": cloud_event_headers(
+                event, event_id=event_id, source=self._source, trace=trace
+            ),
+            "payload": payload.decode(),
+        }
 
     async def _write(self, unit: Unit) -> None:
         rows = unit.collected(_Row)
         if not rows:  # their savepoints were rolled back, or an earlier step wrote them
             return
-        written = [(*row[:4], json.dumps(row.headers), row.payload) for row in rows]
+        written = json.dumps([row.columns for row in rows])
         delay = min(row.delay for row in rows)
         rows.clear()
-        unit.defer(_INSERT, *map(list, zip(*written, strict=True)))
-        await unit.run_deferred()
+        earlier = unit.only(_Written, _Written)
+        if earlier.deferred:  # parts of one statement run in no set order
+            await unit.run_deferred()
+        unit.defer(_INSERT, written)
+        earlier.deferred = True
         unit.after_commit(partial(self._wake_relay, delay))
 
     def _wake_relay(self, delay: timedelta) -> None:
