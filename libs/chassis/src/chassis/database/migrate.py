@@ -29,7 +29,6 @@ def run(directory: Path) -> None:
     Args:
         directory: as for `migrate`.
     """
-    gc.enable()  # the imports are done
     try:
         migrate(directory, load(MigrationSettings))
     except DatabaseUnusableError as error:
