@@ -89,6 +89,7 @@ class BoundedProtocol(HttpProtocol):
     _refused = _reading_body = _too_many = _websocket = False
     _reading_head = True
     _unread = 0  # bytes since the parser last finished a head, a part of a body, or a message
+    _head_at_most = 0  # no head that ends in the data that is being parsed has more bytes
     _head_timer: asyncio.TimerHandle | None = None
     _linger_timer: asyncio.TimerHandle | None = None
 
@@ -126,8 +127,10 @@ class BoundedProtocol(HttpProtocol):
         if self._too_many:
             self.send_400_response("")
             return
-        self.stop_keep_alive_timer()
+        if self.timeout_keep_alive_task is not None:
+            self.stop_keep_alive_timer()
         self._unread += len(data)
+        self._head_at_most = self._unread
         try:
             self._parse(data)
         except httptools.HttpParserError:
@@ -186,21 +189,12 @@ class BoundedProtocol(HttpProtocol):
                 self._refuse(heads.CONNECT)
             return  # _parse parses the head again, without the offer
         self._reading_head, self._reading_body, self._unread = False, True, 0
-        self._stop_waiting()
+        if self._head_timer is not None:
+            self._stop_waiting()
         if self.bound is not None:
             self.bound.works(self)
         known = dict(self.headers)
-        self._check_size()
-        version = self.parser.get_http_version()
-        if version not in _VERSIONS:  # the parser also accepts 0.9 and 2.0
-            self._refuse(heads.VERSION)
-        if b"transfer-encoding" in known and version == "1.0":
-            self._refuse(heads.TRANSFER_ENCODING)
-        if b"expect" in known:
-            waits = heads.waits_for_continue(self.headers, known, version)
-            if waits is None:
-                self._refuse(heads.EXPECTATION)
-            self.expect_100_continue = waits
+        self._check_head(known)
         if self._websocket:
             self._check_websocket(known)
             super().on_headers_complete()
@@ -211,6 +205,22 @@ class BoundedProtocol(HttpProtocol):
         # uvicorn adds trailers to this list. The request keeps the old list, so that the
         # application sees only the fields that were checked here (RFC 9110 §6.5.1).
         self.headers = []
+
+    def _check_head(self, known: dict[bytes, bytes]) -> None:
+        """Refuse a head that is too large or ambiguous, and note whether the client waits."""
+        # The size counts 4 bytes beside a field's name and value, which is sent with 2 at least.
+        if 2 * self._head_at_most > min(self.max_target_bytes, self.max_fields_bytes):
+            self._check_size()
+        version = self.parser.get_http_version()
+        if version not in _VERSIONS:  # the parser also accepts 0.9 and 2.0
+            self._refuse(heads.VERSION)
+        if b"transfer-encoding" in known and version == "1.0":
+            self._refuse(heads.TRANSFER_ENCODING)
+        if b"expect" in known:
+            waits = heads.waits_for_continue(self.headers, known, version)
+            if waits is None:
+                self._refuse(heads.EXPECTATION)
+            self.expect_100_continue = waits
 
     def begin_request(self, known: dict[bytes, bytes]) -> None:
         """Begin to serve the request whose head was checked; a subclass may do it without ASGI.
@@ -238,15 +248,16 @@ class BoundedProtocol(HttpProtocol):
             return
         self._unread = 0
         self._reading_body = False
-        self.heed_trailers()
+        if self.headers:
+            self.heed_trailers()
         super().on_message_complete()
 
     def heed_trailers(self) -> None:
-        """Close after a request whose trailers say `Connection: close`.
+        """Close after a request whose trailers, now in `headers`, say `Connection: close`.
 
         The parser ignores what follows it, so a further request would get no response.
         """
-        if self.headers and not self.parser.should_keep_alive():
+        if not self.parser.should_keep_alive():
             self.drain()
 
     def on_response_complete(self) -> None:
