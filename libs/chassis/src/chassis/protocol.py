@@ -84,14 +84,23 @@ class BoundedProtocol(HttpProtocol):
     max_fields_bytes = MAX_FIELDS_BYTES
     max_websocket_fields = _LIBRARY_FIELDS - _GATEWAYS_FIELDS
     max_websocket_line = 8000
-    url = b""
-    _refusal: Refusal = heads.UNREADABLE
-    _refused = _reading_body = _too_many = _websocket = False
-    _reading_head = True
-    _unread = 0  # bytes since the parser last finished a head, a part of a body, or a message
-    _head_at_most = 0  # no head that ends in the data that is being parsed has more bytes
-    _head_timer: asyncio.TimerHandle | None = None
-    _linger_timer: asyncio.TimerHandle | None = None
+
+    # An object of more than 30 attributes without slots gets a dictionary of its own: 2 KB for each
+    # connection, and slower access. uvicorn's class has 28.
+    __slots__ = (
+        "_common_fields",
+        "_head_at_most",
+        "_head_timer",
+        "_linger_timer",
+        "_reading_body",
+        "_reading_head",
+        "_refusal",
+        "_refused",
+        "_request_fields",
+        "_too_many",
+        "_unread",
+        "_websocket",
+    )
 
     def __init__(
         self,
@@ -100,8 +109,18 @@ class BoundedProtocol(HttpProtocol):
         **options: Any,  # noqa: ANN401 - uvicorn's own
     ) -> None:
         super().__init__(*arguments, **options)
+        self.url = b""
         self._common_fields = common_fields
         self._request_fields: Fields = []
+        self._refusal: Refusal = heads.UNREADABLE
+        self._refused = self._too_many = self._websocket = False
+        self._reading_head, self._reading_body = True, False
+        # Bytes since the parser last finished a head, a part of a body, or a message.
+        self._unread = 0
+        # No head that ends in the data that is being parsed has more bytes.
+        self._head_at_most = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._linger_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Start to wait for the first head."""

@@ -58,23 +58,41 @@ class PathProtocol(BoundedProtocol):
     edge: ClassVar[Gateway]
     pipeline: deque[Any]
     cycle: Any  # uvicorn's annotation knows only its own class; a cast would be a call
-    write_paused = False
-    body_paused = False
-    _serving: Exchange | None = None
-    _advancing = False
-    _unreadable = False
-    _ended_now = False
-    _shared: PathServer | None = None
-    _fixed_origin: Origin | None = None
-    _origin_host: bytes | None = None
-    _origin_lines = b""
-    _idle_since = 0.0
-    _idle_timer: asyncio.TimerHandle | None = None
+
+    __slots__ = (
+        "_advancing",
+        "_ended_now",
+        "_fixed_origin",
+        "_idle_since",
+        "_idle_timer",
+        "_origin_host",
+        "_origin_lines",
+        "_serving",
+        "_shared",
+        "_unreadable",
+        "body_paused",
+        "write_paused",
+    )
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - uvicorn's own
+        super().__init__(*arguments, **options)
+        self.write_paused = False
+        self.body_paused = False
+        self._serving: Exchange | None = None
+        self._advancing = False
+        self._unreadable = False
+        self._ended_now = False
+        self._shared: PathServer | None = None
+        self._fixed_origin: Origin | None = None
+        self._origin_host: bytes | None = None
+        self._origin_lines = b""
+        self._idle_since = 0.0
+        self._idle_timer: asyncio.TimerHandle | None = None
 
     @classmethod
     def of(cls, edge: Gateway) -> type["PathProtocol"]:
         """Return the protocol of the connections of one gateway."""
-        return type("GatewayProtocol", (cls,), {"edge": edge})
+        return type("GatewayProtocol", (cls,), {"edge": edge, "__slots__": ()})
 
     # The requests.
 
