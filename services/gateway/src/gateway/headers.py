@@ -128,8 +128,8 @@ def _kind_of(name: bytes) -> _Kind:
 class RequestHead:
     """The parts of a request's head that the gateway needs.
 
-    The defaults are the class's: few requests have more than three of these, and to set them all
-    took 0.7 µs.
+    The defaults are the class's, since few requests have more than three of these: a head is made
+    in 0.1 µs and not in 0.3.
 
     Attributes:
         fields: the fields to pass on.

@@ -34,7 +34,7 @@ def response_fields(status: int, raw: Sequence[tuple[bytes, bytes]]) -> FieldLin
     """
     if not _FIRST_FINAL_STATUS <= status <= _LAST_STATUS:
         raise Refused(502, f"The service returned the status {status}, which is not valid.{_DOUBT}")
-    if _UNFIT.search(b"".join(chain.from_iterable(raw))):  # at half the cost of the values alone
+    if _UNFIT.search(b" ".join([value for _, value in raw])):
         raise Refused(502, f"The service returned a header that is not valid.{_DOUBT}")
     fields = [item for item in raw if item[0] not in _NOT_PASSED_BACK]
     if b"connection" in dict(raw):

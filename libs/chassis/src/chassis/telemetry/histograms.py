@@ -25,8 +25,8 @@ class _Counts:
 class LoopHistogram(Collector):
     """A histogram whose observations are made on one event loop, which also serves the scrapes.
 
-    The library's histogram takes two locks for each observation and makes five calls: 4 µs of the
-    gateway's 60 for a request. This one needs no lock.
+    It needs no lock. The library's histogram takes two for each observation and makes five calls,
+    which takes six times as long: 1.1 µs in place of 0.2.
 
     Args:
         name: the name of the family.
