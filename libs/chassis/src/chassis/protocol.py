@@ -84,23 +84,9 @@ class BoundedProtocol(HttpProtocol):
     max_fields_bytes = MAX_FIELDS_BYTES
     max_websocket_fields = _LIBRARY_FIELDS - _GATEWAYS_FIELDS
     max_websocket_line = 8000
-
-    # An object of more than 30 attributes without slots gets a dictionary of its own: 2 KB for each
-    # connection, and slower access. uvicorn's class has 28.
-    __slots__ = (
-        "_common_fields",
-        "_head_at_most",
-        "_head_timer",
-        "_linger_timer",
-        "_reading_body",
-        "_reading_head",
-        "_refusal",
-        "_refused",
-        "_request_fields",
-        "_too_many",
-        "_unread",
-        "_websocket",
-    )
+    # With over 30 attributes, 28 of them uvicorn's, each object would have a dictionary of 1.6 KB.
+    __slots__ = ("_common_fields", "_head_timer", "_linger_timer", "_reading_body", "_reading_head",
+                 "_refusal", "_refused", "_request_fields", "_too_many", "_unread", "_websocket")  # fmt: skip
 
     def __init__(
         self,
@@ -109,16 +95,12 @@ class BoundedProtocol(HttpProtocol):
         **options: Any,  # noqa: ANN401 - uvicorn's own
     ) -> None:
         super().__init__(*arguments, **options)
-        self.url = b""
         self._common_fields = common_fields
         self._request_fields: Fields = []
-        self._refusal: Refusal = heads.UNREADABLE
-        self._refused = self._too_many = self._websocket = False
-        self._reading_head, self._reading_body = True, False
-        # Bytes since the parser last finished a head, a part of a body, or a message.
-        self._unread = 0
-        # No head that ends in the data that is being parsed has more bytes.
-        self._head_at_most = 0
+        self.url, self._refusal = b"", heads.UNREADABLE
+        self._refused = self._reading_body = self._too_many = self._websocket = False
+        self._reading_head = True
+        self._unread = 0  # bytes since the parser last finished a head, a part of a body or all
         self._head_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
 
@@ -146,10 +128,8 @@ class BoundedProtocol(HttpProtocol):
         if self._too_many:
             self.send_400_response("")
             return
-        if self.timeout_keep_alive_task is not None:
-            self.stop_keep_alive_timer()
+        self.stop_keep_alive_timer()
         self._unread += len(data)
-        self._head_at_most = self._unread
         try:
             self._parse(data)
         except httptools.HttpParserError:
@@ -208,28 +188,11 @@ class BoundedProtocol(HttpProtocol):
                 self._refuse(heads.CONNECT)
             return  # _parse parses the head again, without the offer
         self._reading_head, self._reading_body, self._unread = False, True, 0
-        if self._head_timer is not None:
-            self._stop_waiting()
+        self._stop_waiting()
         if self.bound is not None:
             self.bound.works(self)
         known = dict(self.headers)
-        self._check_head(known)
-        if self._websocket:
-            self._check_websocket(known)
-            super().on_headers_complete()
-            return
-        self.begin_request(known)
-        if self.draining:
-            self.drain()
-        # uvicorn adds trailers to this list. The request keeps the old list, so that the
-        # application sees only the fields that were checked here (RFC 9110 §6.5.1).
-        self.headers = []
-
-    def _check_head(self, known: dict[bytes, bytes]) -> None:
-        """Refuse a head that is too large or ambiguous, and note whether the client waits."""
-        # The size counts 4 bytes beside a field's name and value, which is sent with 2 at least.
-        if 2 * self._head_at_most > min(self.max_target_bytes, self.max_fields_bytes):
-            self._check_size()
+        self._check_size()
         version = self.parser.get_http_version()
         if version not in _VERSIONS:  # the parser also accepts 0.9 and 2.0
             self._refuse(heads.VERSION)
@@ -240,6 +203,16 @@ class BoundedProtocol(HttpProtocol):
             if waits is None:
                 self._refuse(heads.EXPECTATION)
             self.expect_100_continue = waits
+        if self._websocket:
+            self._check_websocket(known)
+            super().on_headers_complete()
+            return
+        self.begin_request(known)
+        if self.draining:
+            self.drain()
+        # uvicorn adds trailers to this list. The request keeps the old list, so that the
+        # application sees only the fields that were checked here (RFC 9110 §6.5.1).
+        self.headers = []
 
     def begin_request(self, known: dict[bytes, bytes]) -> None:
         """Begin to serve the request whose head was checked; a subclass may do it without ASGI.
@@ -267,16 +240,15 @@ class BoundedProtocol(HttpProtocol):
             return
         self._unread = 0
         self._reading_body = False
-        if self.headers:
-            self.heed_trailers()
+        self.heed_trailers()
         super().on_message_complete()
 
     def heed_trailers(self) -> None:
-        """Close after a request whose trailers, now in `headers`, say `Connection: close`.
+        """Close after a request whose trailers say `Connection: close`.
 
         The parser ignores what follows it, so a further request would get no response.
         """
-        if not self.parser.should_keep_alive():
+        if self.headers and not self.parser.should_keep_alive():
             self.drain()
 
     def on_response_complete(self) -> None:

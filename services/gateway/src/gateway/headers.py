@@ -5,7 +5,6 @@ Fields that only the gateway may set are removed from requests. One look-up by n
 happens to a field, since every request pays for each of its fields.
 """
 
-from collections.abc import Callable
 from copy import copy
 from enum import IntEnum
 
@@ -214,7 +213,7 @@ def read_head(lines: FieldLines, kinds: Kinds, *, version: str) -> RequestHead:
         kind = known.get(name)
         if kind is None:
             kind = kinds.get(name)
-        if kind is _PASSED or (kind is not _DROPPED and _TAKERS[kind](head, name, value)):
+        if kind is _PASSED or (kind is not _DROPPED and _take(head, kind, name, value)):
             passed.append(line)
     if head.host is None and version == "1.1":
         message = "The Host header is missing. A request of HTTP/1.1 must have one (RFC 9112 §3.2)."
@@ -230,86 +229,60 @@ def read_head(lines: FieldLines, kinds: Kinds, *, version: str) -> RequestHead:
     return head
 
 
-# One function for each kind that the gateway reads: it notes the field, and returns whether the
-# field is passed on as it is.
-
-
-def _take_host(head: RequestHead, name: bytes, value: bytes) -> bool:
-    head.host = _unique(head.host, name, value)
-    return False
-
-
-def _take_authorization(head: RequestHead, name: bytes, value: bytes) -> bool:
-    head.authorization = _unique(head.authorization, name, value)
-    return True
-
-
-def _take_length(head: RequestHead, name: bytes, value: bytes) -> bool:
-    if head.length is not None:
-        raise _repeated(name)
-    head.length = _length_of(value)
-    return False  # whoever writes the body declares its length
-
-
-def _take_type(head: RequestHead, name: bytes, value: bytes) -> bool:
-    del value  # only the service reads it
-    if head.content_type:
-        raise _repeated(name)
-    head.content_type = True
-    return True
-
-
-def _take_connection(head: RequestHead, name: bytes, value: bytes) -> bool:
-    named = (part.strip().lower() for part in _text(name, value).split(b","))
-    head.connection = {*(head.connection or ()), *named} - _CLOSE_OR_KEEP
-    return False
-
-
-def _take_encoding(head: RequestHead, name: bytes, value: bytes) -> bool:
-    del name
-    _check_encoding(head, value)
-    head.chunked = True
-    return False
-
-
-def _take_trace(head: RequestHead, name: bytes, value: bytes) -> bool:
-    del name, value
-    head.traced = True
-    return False
-
-
-def _take_baggage(head: RequestHead, name: bytes, value: bytes) -> bool:
-    del name
-    head.baggage = [*(head.baggage or ()), value]
-    return False
-
-
-def _take_negotiated(head: RequestHead, name: bytes, value: bytes) -> bool:
-    del name, value
-    head.negotiated = True
-    return True
-
-
-def _take_forwarded(head: RequestHead, name: bytes, value: bytes) -> bool:
-    if head.forwarded is None:
-        head.forwarded = {}
-    earlier = head.forwarded.get(name)
-    head.forwarded[name] = value if earlier is None else b"%b, %b" % (earlier, value)
-    return False
-
-
-def _take_request_id(head: RequestHead, name: bytes, value: bytes) -> bool:
-    del name
-    if head.request_id is None:
-        head.request_id = value
-    return False
-
-
-def _take_origin(head: RequestHead, name: bytes, value: bytes) -> bool:
-    del name
-    if head.origin is None:
-        head.origin = value.strip()
-    return True
+def _take(head: RequestHead, kind: _Kind, name: bytes, value: bytes) -> bool:  # noqa: C901, PLR0911, PLR0912 - one branch for each kind
+    """Note a field that the gateway reads, and return whether it is passed on as it is."""
+    match kind:
+        case _Kind.HOST:
+            head.host = _unique(head.host, name, value)
+            return False
+        case _Kind.AUTHORIZATION:
+            head.authorization = _unique(head.authorization, name, value)
+            return True
+        case _Kind.CONTENT_LENGTH:
+            if head.length is not None:
+                raise _repeated(name)
+            head.length = _length_of(value)
+            return False  # whoever writes the body declares its length
+        case _Kind.CONTENT_TYPE:  # only the service reads its value
+            if head.content_type:
+                raise _repeated(name)
+            head.content_type = True
+            return True
+        case _Kind.CONNECTION:
+            named = (part.strip().lower() for part in _text(name, value).split(b","))
+            head.connection = {*(head.connection or ()), *named} - _CLOSE_OR_KEEP
+            return False
+        case _Kind.TRANSFER_ENCODING:
+            _check_encoding(head, value)
+            head.chunked = True
+            return False
+        case _Kind.TRACE:
+            head.traced = True
+            return False
+        case _Kind.BAGGAGE:
+            head.baggage = [*(head.baggage or ()), value]
+            return False
+        case _Kind.COOKIE:
+            return _take_cookies(head, value)
+        case _Kind.NEGOTIATED:
+            head.negotiated = True
+            return True
+        case _Kind.FORWARDED:
+            if head.forwarded is None:
+                head.forwarded = {}
+            earlier = head.forwarded.get(name)
+            head.forwarded[name] = value if earlier is None else b"%b, %b" % (earlier, value)
+            return False
+        case _Kind.REQUEST_ID:
+            if head.request_id is None:
+                head.request_id = value
+            return False
+        case _Kind.ORIGIN:
+            if head.origin is None:
+                head.origin = value.strip()
+            return True
+        case _:
+            return False
 
 
 def _unique(known: bytes | None, name: bytes, value: bytes) -> bytes:
@@ -350,8 +323,7 @@ def _check_encoding(head: RequestHead, value: bytes) -> None:
         raise Suspicious(message)
 
 
-def _take_cookies(head: RequestHead, name: bytes, value: bytes) -> bool:
-    del name
+def _take_cookies(head: RequestHead, value: bytes) -> bool:
     head.cookies = [*(head.cookies or ()), value]
     if _HOST_COOKIE not in value:
         return True
@@ -360,23 +332,6 @@ def _take_cookies(head: RequestHead, name: bytes, value: bytes) -> bool:
     if kept:
         head.fields.append((b"cookie", kept))
     return False
-
-
-_TAKERS: dict[_Kind, Callable[[RequestHead, bytes, bytes], bool]] = {
-    _Kind.HOST: _take_host,
-    _Kind.AUTHORIZATION: _take_authorization,
-    _Kind.CONTENT_LENGTH: _take_length,
-    _Kind.CONTENT_TYPE: _take_type,
-    _Kind.CONNECTION: _take_connection,
-    _Kind.TRANSFER_ENCODING: _take_encoding,
-    _Kind.BAGGAGE: _take_baggage,
-    _Kind.TRACE: _take_trace,
-    _Kind.REQUEST_ID: _take_request_id,
-    _Kind.COOKIE: _take_cookies,
-    _Kind.FORWARDED: _take_forwarded,
-    _Kind.NEGOTIATED: _take_negotiated,
-    _Kind.ORIGIN: _take_origin,
-}
 
 
 def _remove_named(head: RequestHead, named: set[bytes]) -> None:
