@@ -85,8 +85,9 @@ class BoundedProtocol(HttpProtocol):
     max_websocket_fields = _LIBRARY_FIELDS - _GATEWAYS_FIELDS
     max_websocket_line = 8000
     # With over 30 attributes, 28 of them uvicorn's, each object would have a dictionary of 1.6 KB.
-    __slots__ = ("_common_fields", "_head_timer", "_linger_timer", "_reading_body", "_reading_head",
-                 "_refusal", "_refused", "_request_fields", "_too_many", "_unread", "_websocket")  # fmt: skip
+    __slots__ = (
+        "_common_fields", "_head_timer", "_linger_timer", "_reading_body", "_reading_head", "_unread",
+        "_refusal", "_refused", "_request_fields", "_too_many", "_websocket")  # fmt: skip
 
     def __init__(
         self,
@@ -99,8 +100,7 @@ class BoundedProtocol(HttpProtocol):
         self._request_fields: Fields = []
         self.url, self._refusal = b"", heads.UNREADABLE
         self._refused = self._reading_body = self._too_many = self._websocket = False
-        self._reading_head = True
-        self._unread = 0  # bytes since the parser last finished a head, a part of a body or all
+        self._reading_head, self._unread = True, 0  # bytes since the parser last finished a part
         self._head_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
 
