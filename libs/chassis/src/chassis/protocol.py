@@ -86,8 +86,8 @@ class BoundedProtocol(HttpProtocol):
     max_websocket_line = 8000
     # With over 30 attributes, 28 of them uvicorn's, each object would have a dictionary of 1.6 KB.
     __slots__ = (
-        "_common_fields", "_head_timer", "_linger_timer", "_reading_body", "_reading_head", "_unread",
-        "_refusal", "_refused", "_request_fields", "_too_many", "_websocket")  # fmt: skip
+        "_common_fields", "_head_timer", "_linger_timer", "_reading_body", "_reading_head",
+        "_refusal", "_refused", "_request_fields", "_too_many", "_unread", "_websocket")  # fmt: skip
 
     def __init__(
         self,
