@@ -87,7 +87,7 @@ class BoundedProtocol(HttpProtocol):
     # With over 30 attributes, 28 of them uvicorn's, each object would have a dictionary of 1.6 KB.
     __slots__ = (
         "_common_fields", "_head_timer", "_linger_timer", "_reading_body", "_reading_head",
-        "_refusal", "_refused", "_request_fields", "_too_many", "_unread", "_websocket")  # fmt: skip
+      "_refusal", "_refused", "_request_fields", "_too_many", "_unread", "_websocket")  # fmt: skip
 
     def __init__(
         self,
