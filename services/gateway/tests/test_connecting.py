@@ -149,27 +149,25 @@ async def exchange(upstream, method="GET", body=None):
         return (await upstream.request(method, "/x", fields=[], body=body)).status
 
 
-class Streaming:
+class Streaming(Call):
     """Sends a body in chunks, as an exchange does whose client has not sent all of it."""
 
     def __init__(self, upstream, method, parts):
+        super().__init__(upstream.requests, method=method.encode(), has_body=True)
         self._upstream = upstream
         self._parts = parts
         self._line = f"{method} /x HTTP/1.1\r\n".encode()
-        self._call = Call(upstream.requests, self, method=method.encode(), has_body=True)
         self._status = asyncio.get_running_loop().create_future()
 
     async def status(self):
-        self._call.begin()
+        self.begin()
         return await self._status
 
-    def on_connection(self):
-        connection = self._call.connection
-        assert connection is not None
+    def on_connection(self, connection):
         connection.write(self._line + b"Host: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         for part in (*self._parts, b""):
             connection.write(b"%x\r\n%b\r\n" % (len(part), part))
-        self._call.sent = True
+        self.sent = True
 
     def on_head(self, status, _fields):
         self._answered = status

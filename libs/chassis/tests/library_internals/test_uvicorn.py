@@ -19,6 +19,7 @@ from websockets.http11 import Request
 
 from chassis.library_internals.uvicorn import HttpProtocol
 from chassis.library_internals.uvicorn_websockets import WebSocketProtocol
+from chassis.protocol import BoundedProtocol
 from testkit.library_internals import PrivateName
 
 HTTP = implementation.HttpToolsProtocol
@@ -99,6 +100,7 @@ async def test_a_protocol_has_the_attributes_that_ours_reads_and_writes():
     for attribute in (
         *("loop", "parser", "server_state", "connections", "transport", "flow", "headers"),
         *("expect_100_continue", "cycle", "config", "scope", "pipeline"),
+        "timeout_keep_alive_task",
     ):
         name(protocol, attribute, used_by="chassis.protocol").check()
     HTTP.on_message_begin(protocol)  # ours makes the scope only once the head is complete
@@ -109,8 +111,17 @@ async def test_a_protocol_has_the_attributes_that_ours_reads_and_writes():
     assert protocol.server_state.default_headers == []
 
 
+async def test_a_connections_attributes_need_no_dictionary_of_their_own():
+    protocol = BoundedProtocol(configured(), ServerState(), {}, _loop=asyncio.get_running_loop())
+    protocol.on_message_begin()
+    fault = "and ours have too many attributes: see `BoundedProtocol.__slots__`"
+    assert len(vars(protocol)) <= 30, name(HTTP, "__init__").look_at(fault)
+
+
 def test_the_flow_of_a_connection_can_be_resumed():
     name(FlowControl, "resume_reading", "self", "chassis.protocol").check()
+    flow = FlowControl(asyncio.Transport())
+    name(flow, "read_paused", used_by="gateway.path.protocol").check()
 
 
 async def test_a_cycle_has_the_attributes_that_ours_reads_and_writes():

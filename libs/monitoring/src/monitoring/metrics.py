@@ -9,7 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_KINDS = {"Counter": "counter", "Gauge": "gauge", "Histogram": "histogram"}
+_KINDS = {
+    "Counter": "counter",
+    "Gauge": "gauge",
+    "Histogram": "histogram",
+    "LoopHistogram": "histogram",
+}
 _MEASUREMENT = "Measurement"
 _LABELS_ARGUMENT = 2
 

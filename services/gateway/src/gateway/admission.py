@@ -116,14 +116,19 @@ class Admitted:
     Attributes:
         origin: where it came from.
         fields: header fields for its response.
-        user_id: the user who sent it; None if the route needs no token and none was sent.
+        caller: who sent it; None if the route needs no token and none was sent.
         refusal: why it may not pass, although it was counted; None if it may.
     """
 
     origin: Origin
     fields: list[tuple[bytes, bytes]]
-    user_id: UUID | None
+    caller: Principal | None
     refusal: Unauthenticated | Refused | None = None
+
+    @property
+    def user_id(self) -> UUID | None:
+        """The user who sent it, if there is a caller."""
+        return None if self.caller is None else self.caller.user_id
 
     def passed(self) -> "Admitted":
         """Return this; raise the refusal if there is one."""
@@ -170,7 +175,10 @@ class Admission:
             limit, key = _counted(caller, route, request.origin)
             if limit in EXACT:
                 return None
-            fields = _allowed(limit, self._limits.count(limit, key))
+            verdict = self._limits.count(limit, key)
+            fields = verdict.fields if verdict.allowed else _allowed(limit, verdict)
+        if isinstance(caller, Principal):
+            return Admitted(request.origin, fields, caller)
         return self._admitted(request, caller, fields)
 
     async def admit(self, request: Incoming, head: RequestHead, route: Route) -> Admitted:
@@ -196,7 +204,7 @@ class Admission:
         self, request: Incoming, caller: Caller, fields: list[tuple[bytes, bytes]]
     ) -> Admitted:
         if isinstance(caller, Principal):
-            return Admitted(request.origin, fields, caller.user_id)
+            return Admitted(request.origin, fields, caller)
         refusal = None
         if isinstance(caller, Unauthenticated):
             refusal = self._not_offered(request) or caller

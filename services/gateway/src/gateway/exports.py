@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 
 import structlog
 from starlette.requests import Request
@@ -108,7 +107,7 @@ class Exports:
         """Return the fields of each request for a part: of the caller's, only the access token."""
         token = [field for field in head.fields if field[0] == b"authorization"]
         lines = upstream_fields(
-            replace(head, fields=token),
+            head.with_fields(token),
             origin=admitted.origin,
             scheme=scope["scheme"],
             request_id=request_id_of(scope),

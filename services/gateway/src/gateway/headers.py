@@ -5,7 +5,7 @@ Fields that only the gateway may set are removed from requests. One look-up by n
 happens to a field, since every request pays for each of its fields.
 """
 
-from dataclasses import dataclass, field
+from copy import copy
 from enum import IntEnum
 
 from chassis.errors import Malformed
@@ -91,6 +91,7 @@ _KINDS: dict[bytes, _Kind] = {
     b"origin": _Kind.ORIGIN,
     **dict.fromkeys(NEGOTIATED_FIELDS, _Kind.NEGOTIATED),
 }
+_PASSED, _DROPPED = _Kind.PASSED, _Kind.DROPPED  # an attribute of the class costs a look-up
 _CLOSE_OR_KEEP = frozenset({b"close", b"keep-alive"})
 
 
@@ -123,9 +124,11 @@ def _kind_of(name: bytes) -> _Kind:
     return _Kind.PASSED
 
 
-@dataclass(slots=True)
 class RequestHead:
     """The parts of a request's head that the gateway needs.
+
+    The defaults are the class's, since few requests have more than three of these: a head is made
+    in 0.1 µs and not in 0.3.
 
     Attributes:
         fields: the fields to pass on.
@@ -144,7 +147,6 @@ class RequestHead:
         request_id: ``X-Request-ID`` as sent; of repeated ones the first.
     """
 
-    fields: FieldLines = field(default_factory=list)
     host: bytes | None = None
     authorization: bytes | None = None
     length: int | None = None
@@ -159,6 +161,9 @@ class RequestHead:
     origin: bytes | None = None
     request_id: bytes | None = None
 
+    def __init__(self) -> None:
+        self.fields: FieldLines = []
+
     @property
     def has_body(self) -> bool:
         """Whether a body follows."""
@@ -171,6 +176,12 @@ class RequestHead:
             return None
         scheme, _, token = self.authorization.partition(b" ")
         return token.strip().decode() if scheme.lower() == b"bearer" else ""
+
+    def with_fields(self, fields: FieldLines) -> "RequestHead":
+        """Return a copy that passes on other fields."""
+        other = copy(self)
+        other.fields = fields
+        return other
 
     def replace_bearer(self, token: str | None) -> None:
         """Pass `token` on instead of the credential that was sent; None passes none on."""
@@ -198,10 +209,11 @@ def read_head(lines: FieldLines, kinds: Kinds, *, version: str) -> RequestHead:
     passed = head.fields
     known = kinds.known
     for line in lines:
-        kind = known.get(line[0])
+        name, value = line
+        kind = known.get(name)
         if kind is None:
-            kind = kinds.get(line[0])
-        if kind is _Kind.PASSED or (kind is not _Kind.DROPPED and _take(head, kind, *line)):
+            kind = kinds.get(name)
+        if kind is _PASSED or (kind is not _DROPPED and _take(head, kind, name, value)):
             passed.append(line)
     if head.host is None and version == "1.1":
         message = "The Host header is missing. A request of HTTP/1.1 must have one (RFC 9112 §3.2)."
@@ -276,7 +288,7 @@ def _take(head: RequestHead, kind: _Kind, name: bytes, value: bytes) -> bool:  #
 def _unique(known: bytes | None, name: bytes, value: bytes) -> bytes:
     if known is not None:
         raise _repeated(name)
-    return _text(name, value).strip(b" \t")
+    return (value if value.isascii() else _text(name, value)).strip(b" \t")
 
 
 def _repeated(name: bytes) -> Suspicious:

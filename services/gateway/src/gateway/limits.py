@@ -137,15 +137,19 @@ class Limits:
         now = self._clock()
         rate = self._rates[limit_class]
         known = (limit_class, key)
-        window = self._window(known, now, rate)
-        used = window.used(now, rate.seconds)
+        window = self._windows.get(known)
+        if window is None or now - window.began >= rate.seconds:
+            window = self._window(known, now, rate)
+        used = window.used(now, rate.seconds) if window.previous else window.current
         allowed = used < rate.amount
         if allowed:
             window.current += 1
             window.unsettled += 1
         if allowed or self._failures:  # else nobody would notice that the store is back
+            soon = window.known_at is None
+            if soon or self._failures or not self._unsettled:  # else a settlement is due already
+                self._settle(now, soon=soon)
             self._unsettled[known] = None
-            self._settle(now, soon=window.known_at is None)
         left = rate.amount - used - 1 if allowed else None
         return self._verdict(limit_class, rate, window, now, left=left)
 

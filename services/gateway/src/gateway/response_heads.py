@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import chain
 
 from chassis.wire_names import REQUEST_ID, raw_name
 from gateway.errors import Refused
@@ -18,9 +19,7 @@ _DOUBT = (
     "same Idempotency-Key."
 )
 _UNFIT = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_NOT_PASSED_BACK = frozenset(
-    {*HOP_BY_HOP, b"date", b"server", raw_name(REQUEST_ID), b"alt-svc"} - {b"connection"}
-)
+_NOT_PASSED_BACK = frozenset({*HOP_BY_HOP, b"date", b"server", raw_name(REQUEST_ID), b"alt-svc"})
 
 
 def response_fields(status: int, raw: Sequence[tuple[bytes, bytes]]) -> FieldLines:
@@ -37,17 +36,9 @@ def response_fields(status: int, raw: Sequence[tuple[bytes, bytes]]) -> FieldLin
         raise Refused(502, f"The service returned the status {status}, which is not valid.{_DOUBT}")
     if _UNFIT.search(b" ".join([value for _, value in raw])):
         raise Refused(502, f"The service returned a header that is not valid.{_DOUBT}")
-    fields: FieldLines = []
-    connection: set[bytes] | None = None
-    for name, value in raw:
-        if name == b"connection":
-            named = {part.strip().lower() for part in value.split(b",")}
-            connection = named if connection is None else connection | named
-        elif name not in _NOT_PASSED_BACK:
-            fields.append((name, value))
-    if connection:
-        connection.discard(b"content-length")  # it delimits the body, so it must stay
-        fields = [item for item in fields if item[0] not in connection]
+    fields = [item for item in raw if item[0] not in _NOT_PASSED_BACK]
+    if b"connection" in dict(raw):
+        fields = _without_named(fields, raw)
     if status in _BODILESS:
         # These responses have no body. A client would wait for one if they declared a length, and a
         # type describes nothing (RFC 9110 §15.4.5).
@@ -55,6 +46,14 @@ def response_fields(status: int, raw: Sequence[tuple[bytes, bytes]]) -> FieldLin
     if status == _METHOD_NOT_ALLOWED:
         return [_with_options(item) for item in fields]
     return fields
+
+
+def _without_named(fields: FieldLines, raw: Sequence[tuple[bytes, bytes]]) -> FieldLines:
+    """Remove the fields that `Connection` names (RFC 9110 §7.6.1)."""
+    values = [value.split(b",") for name, value in raw if name == b"connection"]
+    named = {part.strip().lower() for part in chain.from_iterable(values)}
+    named.discard(b"content-length")  # it delimits the body, so it must stay
+    return [item for item in fields if item[0] not in named]
 
 
 def _with_options(item: tuple[bytes, bytes]) -> tuple[bytes, bytes]:

@@ -7,6 +7,7 @@ make us record every request, or none, so the span only links to a client's trac
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -23,6 +24,8 @@ from chassis.telemetry.tracing import (
     trace_headers_of,
 )
 from gateway.addresses import Addresses, Origin
+from gateway.exchange import FieldLines
+from gateway.headers import RequestHead
 from gateway.opaque import text_of
 from gateway.routes import Route
 
@@ -34,10 +37,30 @@ _SERVER_ERROR = 500
 _NOT_ZERO = 1 << 64 | 1  # a bit of each id: ids of zeros only are not valid
 
 
+def _context_of(lines: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return the fields that carry a trace context."""
+    return {name.decode(): text_of(value) for name, value in lines if name in _CONTEXT_FIELDS}
+
+
 def route_label(scope: Scope) -> str:
     """Return the route's label in metrics: the route's prefix, or the gateway's own path."""
     route: Route | None = scope.get(ROUTE)
     return route_template(scope) if route is None else route.prefix
+
+
+class Traced(Protocol):
+    """A request whose trace begins; see `gateway.path.request.ProxiedRequest`."""
+
+    method: str
+    path: str
+    lines: FieldLines
+    route: Route | None
+    origin: Origin
+    head: RequestHead | None
+
+    @property
+    def scheme(self) -> str:
+        """`http` or `https`, as the gateway was called."""
 
 
 class Traces:
@@ -66,44 +89,25 @@ class Traces:
         self._share = share
         self._exported = exported
 
-    def begin(
-        self,
-        *,
-        method: str,
-        place: str,
-        path: str,
-        scheme: str,
-        lines: Sequence[tuple[bytes, bytes]],
-        trusted: bool,
-    ) -> "RequestTrace":
-        """Begin the trace of a request, with a span only if it is recorded.
-
-        Args:
-            method: the request's method.
-            place: the prefix of its route.
-            path: its path, decoded.
-            scheme: `http` or `https`, as the gateway was called.
-            lines: its fields that carry a trace context; few requests have some.
-            trusted: whether the sender is a trusted proxy.
-        """
-        sent = {name.decode(): text_of(value) for name, value in lines if name in _CONTEXT_FIELDS}
-        believed = trusted or self._trust_clients
-        if sent and believed:
-            return self._recorded(method, place, (scheme, path), context_from(sent), None)
+    def begin(self, request: Traced) -> "RequestTrace":
+        """Begin the trace of a request, with a span only if it is recorded."""
+        head = request.head
+        sent: dict[str, str] = {}
+        if head is None or head.traced:  # few requests have a trace
+            sent = _context_of(request.lines)
+        if sent and self.believes(request.origin):
+            return self._recorded(request, context_from(sent), None)
         if not self._exported:
             return NO_TRACE
         if random.random() >= self._share:  # noqa: S311 - chooses a sample
             return RequestTrace.unrecorded()
-        return self._recorded(method, place, (scheme, path), sampled_root(), sent)
+        return self._recorded(request, sampled_root(), sent)
 
     def _recorded(
-        self,
-        method: str,
-        place: str,
-        url: tuple[str, str],
-        context: Context,
-        linked: Mapping[str, str] | None,
+        self, request: Traced, context: Context, linked: Mapping[str, str] | None
     ) -> "RequestTrace":
+        method = request.method
+        place = "" if request.route is None else request.route.prefix
         span = self._tracer.start_span(
             f"{method} {place}".rstrip(),
             context,
@@ -111,8 +115,8 @@ class Traces:
             attributes={
                 "http.request.method": method,
                 "http.route": place,
-                "url.scheme": url[0],
-                "url.path": shown_path(url[1]),
+                "url.scheme": request.scheme,
+                "url.path": shown_path(request.path),
             },
         )
         if linked and span.is_recording():
@@ -125,11 +129,7 @@ class Traces:
         route: Route | None = scope.get(ROUTE)
         place = "" if route is None else route.prefix
         method = scope.get("method", "GET")
-        sent = {
-            name.decode(): text_of(value)
-            for name, value in scope["headers"]
-            if name in _CONTEXT_FIELDS
-        }
+        sent = _context_of(scope["headers"])
         parent = sent if sent and self._believes(scope) else {}
         name = f"{method} {place}".rstrip()
         with span_from(self._tracer, name, parent, kind=trace.SpanKind.SERVER) as span:
@@ -174,30 +174,26 @@ class RequestTrace:
     """The trace of one request.
 
     Args:
-        fields: the fields that carry it to a service.
+        lines: the fields that carry it to a service, as lines.
         ids: the ids of the trace and of the request's span; None without a trace.
         span: the recorded span, if any.
     """
 
-    __slots__ = ("_span", "fields", "ids")
+    __slots__ = ("ids", "lines", "span")
 
     def __init__(
-        self,
-        fields: list[tuple[bytes, bytes]],
-        ids: tuple[str, str] | None,
-        span: trace.Span | None = None,
+        self, lines: bytes, ids: tuple[str, str] | None, span: trace.Span | None = None
     ) -> None:
-        self.fields = fields
+        self.lines = lines
         self.ids = ids
-        self._span = span
+        self.span = span
 
     @classmethod
     def unrecorded(cls) -> "RequestTrace":
         """Return a new trace that nobody records."""
         digits = f"{random.getrandbits(192) | _NOT_ZERO:048x}"  # one call for both ids
         trace_id, span_id = digits[:32], digits[32:]
-        value = f"00-{trace_id}-{span_id}-00".encode()
-        return cls([(b"traceparent", value)], (trace_id, span_id))
+        return cls(f"traceparent: 00-{trace_id}-{span_id}-00\r\n".encode(), (trace_id, span_id))
 
     @classmethod
     def of(cls, span: trace.Span) -> "RequestTrace":
@@ -205,25 +201,25 @@ class RequestTrace:
         context = span.get_span_context()
         if not context.is_valid:
             return NO_TRACE
-        fields = [(name.encode(), value.encode()) for name, value in trace_headers_of(span).items()]
+        lines = [f"{name}: {value}\r\n" for name, value in trace_headers_of(span).items()]
         ids = (trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id))
-        return cls(fields, ids, span)
+        return cls("".join(lines).encode(), ids, span)
 
     @property
     def recorded_id(self) -> str | None:
         """The id of the trace if the request's span is recorded."""
-        if self._span is None or self.ids is None or not self._span.is_recording():
+        if self.span is None or self.ids is None or not self.span.is_recording():
             return None
         return self.ids[0]
 
     def attached(self) -> attached:
         """Make this the current trace for log lines and further requests."""
-        headers = {name.decode(): value.decode() for name, value in self.fields}
+        headers = dict(line.split(": ", 1) for line in self.lines.decode().splitlines())
         return attached(context_from(headers))
 
     def end(self, status: int) -> None:
         """End the span, with the status of the response."""
-        span = self._span
+        span = self.span
         if span is None:
             return
         if status:
@@ -234,7 +230,7 @@ class RequestTrace:
         span.end()
 
 
-NO_TRACE = RequestTrace([], None)
+NO_TRACE = RequestTrace(b"", None)
 
 
 class ServerSpan:

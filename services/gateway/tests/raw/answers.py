@@ -132,6 +132,12 @@ BAD = (
     *bad("no name", answer(": b", "Content-Length: 2", body=b"ok")),
     *bad("a space before the colon", answer("Content-Length : 2", body=b"ok")),
     *bad("a huge head", answer(*["X: y"] * 20_000)),
+    *bad("a head that is too large", answer(f"X: {'x' * 33_000}", "Y: " + "y" * 1_000)),
+    *bad("many short fields", answer(*["X:"] * 7_000)),
+    *bad(
+        "a head that is too large after an interim one",
+        answer(status="103 Early Hints") + answer(f"X: {'x' * 33_000}", "Y: " + "y" * 1_000),
+    ),
     *bad("an endless field", b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000),
 )
 

@@ -129,6 +129,13 @@ PIPELINES = (
         kept=CLOSED,
     ),
     row(
+        "fields that are too large between",
+        get() + get(*["A: b"] * 6_000) + SECOND,
+        "200 431",
+        SAW_GET,
+        kept=CLOSED,
+    ),
+    row(
         "an unknown expectation between",
         get() + get("Expect: x") + SECOND,
         "200 417",

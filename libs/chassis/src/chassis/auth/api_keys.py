@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from functools import cache
 
 from chassis.product import product
 
@@ -39,5 +40,6 @@ def is_well_formed(api_key: str) -> bool:
     return api_key.startswith(mark) and _REST.fullmatch(api_key, len(mark)) is not None
 
 
+@cache
 def _mark() -> str:
     return f"{product().name}_"

@@ -7,8 +7,10 @@ as ``unmatched``. Names follow OpenTelemetry's semantic conventions for HTTP ser
 from collections.abc import Callable
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
 from starlette.types import Scope
+
+from chassis.telemetry.histograms import LoopHistogram
 
 UNMATCHED = "unmatched"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -33,11 +35,13 @@ class HttpMetrics:
 
     Attributes:
         route_of: as above.
+        active: the number of requests that are being served.
     """
 
     def __init__(self, registry: CollectorRegistry, *, route_of: RouteOf = route_template) -> None:
         self.route_of = route_of
-        self._duration = Histogram(
+        self.active = 0
+        self._duration = LoopHistogram(
             "http_server_request_duration_seconds",
             "From a request's head to the end of its response; its _count is the number of "
             "requests. Status 0: the client left before a response began.",
@@ -45,25 +49,17 @@ class HttpMetrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        self._children: dict[tuple[str, str, int], Histogram] = {}
-        self._active = 0
         # Read when it is scraped: the library's lock would cost each request a microsecond.
         Gauge(
             "http_server_active_requests", "Requests that are being served.", registry=registry
-        ).set_function(lambda: self._active)
+        ).set_function(lambda: self.active)
 
     def began(self) -> None:
         """Count a request that begins."""
-        self._active += 1
+        self.active += 1
 
     def ended(
-        self,
-        route: str,
-        method: str,
-        *,
-        status: int,
-        seconds: float,
-        trace_id: str | None = None,
+        self, route: str, method: str, *, status: int, seconds: float, trace_id: str | None = None
     ) -> None:
         """Record a request that ended.
 
@@ -74,10 +70,6 @@ class HttpMetrics:
             seconds: how long it took.
             trace_id: its trace, if that is recorded: the exemplar of its duration.
         """
-        self._active -= 1
-        labels = (method if method in _METHODS else "other", route, status)
-        child = self._children.get(labels)
-        if child is None:
-            # `labels` of the library costs more than the rest of this method.
-            self._children[labels] = child = self._duration.labels(*labels)
-        child.observe(seconds, None if trace_id is None else {"trace_id": trace_id})
+        self.active -= 1
+        known = method if method in _METHODS else "other"
+        self._duration.observe((known, route, status), seconds, trace_id)

@@ -61,6 +61,10 @@ class HttpProtocol(HttpToolsProtocol):
         self.expect_100_continue = False
         self.headers = []
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note a field. Unlike uvicorn's, it does not look for `Expect`: a subclass does."""
+        self.headers.append((name.lower(), value))
+
     def on_headers_complete(self) -> None:
         """Make the scope of the request whose head was read, and start its cycle."""
         url, fields, waits = self.url, self.headers, self.expect_100_continue

@@ -5,6 +5,7 @@ import json
 import logging
 import re
 import sys
+from collections.abc import Callable
 
 import structlog
 import structlog.tracebacks
@@ -100,9 +101,8 @@ def _as_json(_: WrappedLogger, __: str, event: EventDict) -> str:
     return _ENCODER.encode(event)
 
 
-def encoded(value: object) -> str:
-    """Return a value as the JSON of a line."""
-    return _ENCODER.encode(value)
+encoded: Callable[[object], str] = _ENCODER.encode
+"""Returns a value as the JSON of a line."""
 
 
 def note_user(user_id: object) -> None:

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import sys
 import time
-from uuid import UUID
 
 import structlog
 
@@ -49,7 +48,7 @@ class RequestLines:
         path: str,
         status: int,
         seconds: float,
-        user_id: UUID | None,
+        user_id: str | None,
         trace: tuple[str, str] | None,
     ) -> None:
         """Write one line, at the latest in the loop's next turn.
@@ -61,13 +60,13 @@ class RequestLines:
             path: its path, decoded; secrets in it are redacted.
             status: the status of its response; 0 without one.
             seconds: how long it took.
-            user_id: the user who sent it, if known.
+            user_id: the id of the user who sent it, if known.
             trace: the ids of its trace and its span.
         """
         if not self._fast:
             ids = {} if trace is None else {"trace_id": trace[0], "span_id": trace[1]}
             if user_id is not None:
-                ids["user_id"] = str(user_id)
+                ids["user_id"] = user_id
             log.info(
                 "request ended",
                 request_id=request_id,

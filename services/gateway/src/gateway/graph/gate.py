@@ -114,7 +114,7 @@ class Gate:
             Unavailable: the API key could not be verified.
         """
         # `admit` replaces an API key in the head, and a socket's head is used for each operation.
-        own = replace(head, fields=list(head.fields))
+        own = head.with_fields(list(head.fields))
         request = ScopedRequest(scope, self._addresses)
         admitted = request.passed(await self._admission.admit(request, own, ROUTE))
         own.fields = sent = [field for field in own.fields if field[0] == _AUTHORIZATION]

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 
 from starlette.requests import Request as HttpRequest
 from starlette.types import Receive, Scope, Send
@@ -83,7 +82,7 @@ class GraphqlSockets:
                 await client.accept(subprotocol=PROTOCOL)
                 connection = Connection(
                     client=client,
-                    head=replace(head, fields=list(head.fields)),
+                    head=head.with_fields(list(head.fields)),
                     gate=self._gate,
                     executor=self._executor,
                     terms=self._terms,

@@ -33,12 +33,12 @@ class Result(Enum):
     """The client disconnected, or its request was at fault."""
 
 
-_FAILED_STATUS = frozenset({502, 504})
+FAILED_STATUS = frozenset({502, 504})
 
 
 def result_of(status: int) -> Result:
     """Return the result for a response with this status."""
-    return Result.FAILED if status in _FAILED_STATUS else Result.RESPONSE
+    return Result.FAILED if status in FAILED_STATUS else Result.RESPONSE
 
 
 class GuardMetrics:
@@ -145,7 +145,8 @@ class Guard:
                 f"it. Send the request again in {wait} s."
             )
             raise Unavailable(message, retry_after=wait)
-        self._budget.deposit()
+        if not self._budget.full:
+            self._budget.deposit()
         return permit
 
     def end(

@@ -25,16 +25,20 @@ class RetryBudget:
 
     Args:
         jitter: returns a random delay after so many attempts.
+
+    Attributes:
+        full: whether a deposit changes nothing, as at most times.
     """
 
     def __init__(self, *, jitter: Callable[[int], float] | None = None) -> None:
         self._jitter = jitter or _jitter
         self._tokens = MAX_TOKENS
+        self.full = True
 
     def deposit(self) -> None:
         """Count a request that is no retry."""
-        if self._tokens < MAX_TOKENS:
-            self._tokens = min(MAX_TOKENS, self._tokens + SHARE)
+        self._tokens = min(MAX_TOKENS, self._tokens + SHARE)
+        self.full = self._tokens == MAX_TOKENS
 
     def delay(self, method: bytes, *, retries: int) -> float | None:
         """Return the seconds after which a request may be sent again, or None if it may not.
@@ -48,6 +52,7 @@ class RetryBudget:
         if method not in IDEMPOTENT or retries >= MAX_RETRIES or self._tokens < 1:
             return None
         self._tokens -= 1
+        self.full = False
         return self._jitter(retries + 1)
 
 

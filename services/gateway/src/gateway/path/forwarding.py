@@ -2,11 +2,18 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from chassis.errors import Unavailable
 from gateway.errors import Refused
-from gateway.exchange import SAFE_METHODS, FieldLines, UpstreamAnswer, UpstreamRequest
+from gateway.exchange import (
+    SAFE_METHODS,
+    FieldLines,
+    UpstreamAnswer,
+    UpstreamRequest,
+    lines_of,
+)
 from gateway.headers import (
     RequestHead,
     authority_of,
@@ -18,17 +25,17 @@ from gateway.path.request import RAW_ID
 from gateway.path.request_body import HIGH_WATER_BYTES
 from gateway.path.server import ServedRoute
 from gateway.pool import Broken, Call, request_head
+from gateway.pool.connection import UpstreamConnection
 from gateway.response_heads import response_fields
 
 if TYPE_CHECKING:
     from gateway.path.exchange import Exchange
-    from gateway.path.protocol import PathProtocol
 
 _FIRST_ERROR = 400
 _BODILESS = frozenset({204, 304})
 
 
-class Forwarding:
+class Forwarding(Call):
     """Forwards one request, and passes the response back.
 
     States: waiting (for a connection, or for the response to another request) → sending →
@@ -38,16 +45,17 @@ class Forwarding:
 
     Args:
         exchange: the client's side.
-        client: the client's connection.
         served: the route.
         head: the request's head.
+        deadline: when the client is told that the service is late.
+
+    Attributes:
+        baggage: the values of `Baggage` to pass on.
     """
 
     __slots__ = (
         "_answer",
         "_began",
-        "_call",
-        "_client",
         "_deadline",
         "_exchange",
         "_head",
@@ -60,20 +68,21 @@ class Forwarding:
         "_retry",
         "_served",
         "_status",
-        "_trace_fields",
+        "baggage",
     )
 
     def __init__(
-        self, exchange: "Exchange", client: "PathProtocol", served: ServedRoute, head: RequestHead
+        self, exchange: "Exchange", served: ServedRoute, head: RequestHead, deadline: float
     ) -> None:
+        super().__init__(
+            served.pool, method=exchange.raw_method, has_body=exchange.body.received > 0
+        )
         self._exchange = exchange
-        self._client = client
         self._served = served
         self._head = head
-        self._trace_fields: FieldLines = []
-        self._deadline = 0.0
+        self._deadline = deadline
+        self.baggage: Sequence[bytes] = ()
         self._began = 0.0
-        self._call: Call | None = None
         self._holds_place = False
         self._permit: int | None = None
         self._status = 0
@@ -84,24 +93,20 @@ class Forwarding:
         self._request: UpstreamRequest | None = None
         self._answer: UpstreamAnswer | None = None
 
-    def begin(self, trace_fields: FieldLines, deadline: float) -> None:
+    def forward(self) -> None:
         """Take a place and a connection, unless a link has the response.
-
-        Args:
-            trace_fields: the fields that carry the trace.
-            deadline: when the client is told that the service is late.
 
         Raises:
             Refused: a link refuses the request.
             DomainError: likewise, or no place is free, or the guard refuses it.
         """
-        self._trace_fields = trace_fields
-        self._deadline = deadline
         self._began = time.monotonic()
         links = self._served.links
         if links is not None and (links.cacheable or self._head.negotiated):
             self._enter(links)
-        self._go_on()
+            self._go_on()
+        else:
+            self._ask()
 
     def _ask(self) -> None:
         """Ask the service, if it may get another request."""
@@ -114,51 +119,38 @@ class Forwarding:
         except Unavailable as error:
             self._failed(error, "cancelled")
             return
-        self._send()
-
-    def _send(self) -> None:
-        exchange = self._exchange
-        self._retry = None
-        self._call = call = Call(
-            self._served.pool,
-            self,
-            method=exchange.raw_method,
-            has_body=exchange.body.begun,
-        )
-        call.begin()
+        self.begin()
 
     def cancel(self) -> None:
         """End the request to the service."""
-        if self._call is not None:
-            self._call.cancel()
+        super().cancel()
         if self._retry is not None:
             self._retry.cancel()
 
-    def settle(self, outcome: Outcome) -> None:
+    def settle(self, outcome: Outcome, now: float) -> None:
         """Give the place back, and tell the guard and the links how it ended."""
         if self._holds_place and self._served.bulkhead is not None:
             self._holds_place = False
             self._served.bulkhead.give_back()
         if self._permit is not None:
-            self._report(self._permit, outcome)
+            self._report(self._permit, outcome, now)
         if self._passage is not None:
             self._passage.leave()
-        self._call = None  # it knows this as its receiver: see `Exchange._settle`
 
     def opened(self) -> None:
         """Tell the guard that the service opened a stream: it stays open for hours."""
         if self._permit is not None and self._status:  # else it is a refusal of the gateway's own
-            self._report(self._permit, "answered")
+            self._report(self._permit, "answered", time.monotonic())
 
-    def _report(self, permit: int, outcome: Outcome) -> None:
+    def _report(self, permit: int, outcome: Outcome, now: float) -> None:
         self._permit = None
-        now = time.monotonic()
-        self._served.guard.end(
+        served = self._served
+        served.guard.end(
             permit,
             now,
             guard_result(outcome, self._status),
             seconds=(self._head_at or now) - self._began,
-            slow_is_normal=self._served.bulkhead is not None,
+            slow_is_normal=served.bulkhead is not None,
         )
 
     def expire(self) -> None:
@@ -176,46 +168,50 @@ class Forwarding:
 
     # The request.
 
-    def on_connection(self) -> None:
+    def on_connection(self, connection: UpstreamConnection) -> None:
         """Write the request's head, and what is there of the body."""
-        call, exchange = self._call, self._exchange
-        if call is None or call.connection is None:
-            return
-        fields = self._head.fields
+        exchange, head = self._exchange, self._head
+        fields = head.fields
         if self._served.route.host_cookies:
-            fields = with_host_cookies(fields, self._head)
-        fields = [*fields, (RAW_ID, exchange.request_id.encode()), *self._trace_fields]
-        head = request_head(
-            exchange.raw_method,
-            exchange.target,
-            fields,
-            deadline=self._deadline,
-            framing=exchange.body.framing(),
-            lines=self._client.origin_lines(self._head, exchange.origin),
+            fields = with_host_cookies(fields, head)
+        if self.baggage:
+            fields = [*fields, *((b"baggage", value) for value in self.baggage)]
+        lines = b"%b%b: %b\r\n%b%b%b" % (
+            lines_of(fields),
+            RAW_ID,
+            exchange.request_id.encode(),
+            exchange.trace.lines,
+            exchange.client.origin_lines(head, exchange.origin),
+            exchange.body.framing(),
         )
-        call.connection.write(head)
-        self.send_more()
+        raw = request_head(exchange.raw_method, exchange.target, lines, deadline=self._deadline)
+        self._write(connection, raw)
 
     def send_more(self) -> None:
         """Write what has arrived of the body since."""
-        call, body = self._call, self._exchange.body
-        if call is None or call.connection is None or call.sent or call.ended:
-            if not body.complete and body.held > HIGH_WATER_BYTES:
-                self._client.pause_body()
+        if self.connection is not None and not (self.sent or self.ended):
+            self._write(self.connection, b"")
             return
-        parts = body.parts()
-        if parts:
-            call.connection.write(parts)
-        call.sent = body.complete
+        body = self._exchange.body
+        if not body.complete and body.held > HIGH_WATER_BYTES:
+            self._exchange.client.pause_body()
+
+    def _write(self, connection: UpstreamConnection, head: bytes) -> None:
+        """Write a head, and what is held of the body; read more of it if the service takes it."""
+        body, client = self._exchange.body, self._exchange.client
+        data = head + body.parts() if body.received else head
+        if data:
+            connection.write(data)
+        self.sent = body.complete
         if not body.complete:
-            if call.connection.writable:
-                self._client.resume_body()
+            if connection.writable:
+                client.resume_body()
             else:
-                self._client.pause_body()
+                client.pause_body()
 
     def on_writable(self) -> None:
         """Read the client's body again: the service takes it."""
-        self._client.resume_body()
+        self._exchange.client.resume_body()
 
     # The response.
 
@@ -252,7 +248,7 @@ class Forwarding:
     def on_parsed(self) -> None:
         """Write what arrived together; stop to read if the client does not take it."""
         self._exchange.flush()
-        if self._client.write_paused:
+        if self._exchange.client.write_paused:
             self.pause()
 
     def on_end(self) -> None:
@@ -266,15 +262,19 @@ class Forwarding:
     def on_unreachable(self, error: Exception) -> None:
         """Try again if that can do no harm, or answer that the service can't be reached."""
         exchange, guard = self._exchange, self._served.guard
-        if not exchange.body.begun:
+        if not exchange.body.received:
             delay = guard.retry_delay(exchange.raw_method, retries=self._retries)
             if delay is not None:
                 self._retries += 1
-                self._retry = self._client.loop.call_later(delay, self._send)
+                self._retry = exchange.client.loop.call_later(delay, self._begin_again)
                 return
         failure = self._served.upstream.unreachable()
         failure.__cause__ = error
         self._failed(failure, "unreachable")
+
+    def _begin_again(self) -> None:
+        self._retry = None
+        self.begin()
 
     def on_broken(self, error: Broken) -> None:
         """Answer that the service gave no valid response, or close the connection."""
@@ -284,13 +284,13 @@ class Forwarding:
 
     def pause(self) -> None:
         """Read no more of the response."""
-        if self._call is not None and self._call.connection is not None and not self._call.ended:
-            self._call.connection.pause_reading()
+        if self.connection is not None and not self.ended:
+            self.connection.pause_reading()
 
     def resume(self) -> None:
         """Read the response again."""
-        if self._call is not None and self._call.connection is not None and not self._call.ended:
-            self._call.connection.resume_reading()
+        if self.connection is not None and not self.ended:
+            self.connection.resume_reading()
 
     # The links.
 
@@ -303,8 +303,8 @@ class Forwarding:
             route=self._served.route,
             fields=head.fields,
             authenticated=exchange.user_id is not None,
-            authority=authority_of(head, exchange.origin, self._client.scheme or "http"),
-            has_body=exchange.body.begun,
+            authority=authority_of(head, exchange.origin, exchange.scheme),
+            has_body=exchange.body.received > 0,
         )
         self._passage = links.enter(request, self._resume)
 

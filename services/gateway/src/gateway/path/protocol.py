@@ -58,23 +58,41 @@ class PathProtocol(BoundedProtocol):
     edge: ClassVar[Gateway]
     pipeline: deque[Any]
     cycle: Any  # uvicorn's annotation knows only its own class; a cast would be a call
-    write_paused = False
-    body_paused = False
-    _serving: Exchange | None = None
-    _advancing = False
-    _unreadable = False
-    _ended_now = False
-    _shared: PathServer | None = None
-    _fixed_origin: Origin | None = None
-    _origin_host: bytes | None = None
-    _origin_lines = b""
-    _idle_since = 0.0
-    _idle_timer: asyncio.TimerHandle | None = None
+
+    __slots__ = (
+        "_advancing",
+        "_ended_now",
+        "_fixed_origin",
+        "_idle_since",
+        "_idle_timer",
+        "_origin_host",
+        "_origin_lines",
+        "_serving",
+        "_shared",
+        "_unreadable",
+        "body_paused",
+        "write_paused",
+    )
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - uvicorn's own
+        super().__init__(*arguments, **options)
+        self.write_paused = False
+        self.body_paused = False
+        self._serving: Exchange | None = None
+        self._advancing = False
+        self._unreadable = False
+        self._ended_now = False
+        self._shared: PathServer | None = None
+        self._fixed_origin: Origin | None = None
+        self._origin_host: bytes | None = None
+        self._origin_lines = b""
+        self._idle_since = 0.0
+        self._idle_timer: asyncio.TimerHandle | None = None
 
     @classmethod
     def of(cls, edge: Gateway) -> type["PathProtocol"]:
         """Return the protocol of the connections of one gateway."""
-        return type("GatewayProtocol", (cls,), {"edge": edge})
+        return type("GatewayProtocol", (cls,), {"edge": edge, "__slots__": ()})
 
     # The requests.
 
@@ -99,20 +117,20 @@ class PathProtocol(BoundedProtocol):
         version = self.parser.get_http_version()
         if self._shared is None:
             self._shared = self.edge.server  # three calls, once for a connection
+        keep_alive = version != "1.0" and self.parser.should_keep_alive()
         exchange = Exchange(
             self,
             self._shared,
-            route=route,
-            method=method,
-            raw_path=raw_path,
-            target=target,
-            lines=self.headers,
-            version=version,
-            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
-            has_body=has_body(known),
+            route,
+            method,
+            raw_path,
+            target,
+            version,
+            keep_alive,
+            has_body(known),
         )
         exchange.expects_continue = self.expect_100_continue
-        before = self._current
+        before = self.cycle
         self.cycle = exchange
         if before is not None and not before.response_complete:
             self.flow.pause_reading()
@@ -123,7 +141,8 @@ class PathProtocol(BoundedProtocol):
     def begin_if_first(self, exchange: Exchange) -> None:
         """Begin an exchange that waited only for the end of its request."""
         if not self.pipeline or not self._queued(exchange):
-            self._begin(exchange)
+            self._serving = exchange
+            exchange.begin()
 
     def starts(self, cycle: object) -> bool:
         """Start an exchange that waited in uvicorn's queue."""
@@ -150,7 +169,7 @@ class PathProtocol(BoundedProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Pass a part of a body on."""
-        current = self._current
+        current = self.cycle
         if isinstance(current, Exchange):
             self._unread = 0
             current.on_body(body)
@@ -159,13 +178,14 @@ class PathProtocol(BoundedProtocol):
 
     def on_message_complete(self) -> None:
         """Pass on the end of a request."""
-        current = self._current
+        current = self.cycle
         if self._reading_head or not isinstance(current, Exchange):
             super().on_message_complete()
             return
         self._unread = 0
         self._reading_body = False
-        self.heed_trailers()
+        if self.headers:
+            self.heed_trailers()
         current.on_request_complete()
 
     # The responses.
@@ -181,8 +201,12 @@ class PathProtocol(BoundedProtocol):
         if not exchange.keep_alive:
             self._close_after(exchange)
             return
-        self.flow.resume_reading()
-        self._advance()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
+        if self.pipeline or self._unreadable:
+            self._advance()
+        elif not self._advancing:  # else the loop of `_advance` goes on
+            self._idle()
 
     def _advance(self) -> None:
         """Serve the requests that wait, in a loop: hundreds of them may be refused at once."""
@@ -342,11 +366,3 @@ class PathProtocol(BoundedProtocol):
             self._origin_host = head.host
             self._origin_lines = lines_of(origin_fields(head, origin=origin, scheme=scheme))
         return self._origin_lines
-
-    def common_lines(self, origin: bytes | None) -> bytes:
-        """Return the lines of the fields that every response carries.
-
-        Args:
-            origin: the request's `Origin`.
-        """
-        return self.edge.common_lines.of(origin, self.server_state.default_headers)

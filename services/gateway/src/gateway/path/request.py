@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
-from uuid import UUID
 
 import structlog
 from starlette.types import Scope
@@ -23,36 +22,31 @@ if TYPE_CHECKING:
 RAW_ID = raw_name(REQUEST_ID)
 
 
-class Nobody:
-    """Stands for the event that uvicorn sets to wake the task of an ASGI cycle."""
-
-    def set(self) -> None:
-        """Wake nobody."""
-
-
 class ProxiedRequest:
     """The head of a request, its id and its trace.
 
     Args:
-        client: the connection that it came on.
+        client: the connection that it came on; it has the fields as they were parsed.
+        route: its entry of the route table; None if there is none.
         method: its method.
         raw_path: its path as sent.
         target: path and query as sent.
-        lines: its fields as parsed.
         version: its version of HTTP.
 
     Attributes:
+        client: as above.
+        lines: its fields as parsed.
         origin: where it came from.
         path: its path, decoded.
-        route: its entry of the route table; None if there is none.
+        route: as above.
         trace: its trace.
         head: what the gateway needs of its fields; None until they are read, or if they are bad.
-        user_id: the user who sent it; None until that is known.
+        request_id: its id; empty until `identify`.
+        user_id: the user who sent it, as text; None until that is known.
     """
 
     __slots__ = (
-        "_connection",
-        "_request_id",
+        "client",
         "head",
         "lines",
         "method",
@@ -60,6 +54,7 @@ class ProxiedRequest:
         "path",
         "raw_method",
         "raw_path",
+        "request_id",
         "route",
         "target",
         "trace",
@@ -70,36 +65,40 @@ class ProxiedRequest:
     def __init__(
         self,
         client: "PathProtocol",
-        *,
+        route: Route | None,
         method: bytes,
         raw_path: bytes,
         target: bytes,
-        lines: FieldLines,
         version: str,
     ) -> None:
-        self._connection = client
-        self._request_id = ""
+        self.client = client
+        self.route = route
         self.raw_method = method
         self.method = method.decode("latin-1")
         self.raw_path = raw_path
         path = raw_path.decode("latin-1")
         self.path = unquote(path) if "%" in path else path
         self.target = target
-        self.lines = lines
+        self.lines: FieldLines = client.headers
         self.version = version
-        self.origin: Origin = client.origin_of(lines)
-        self.route: Route | None = None
+        self.origin: Origin = client.origin_of(self.lines)
         self.trace: RequestTrace = NO_TRACE
         self.head: RequestHead | None = None
-        self.user_id: UUID | None = None
+        self.user_id: str | None = None
+        self.request_id = ""
 
     @property
-    def request_id(self) -> str:
-        """The id of the request."""
-        if not self._request_id:
+    def scheme(self) -> str:
+        """`http` or `https`, as the gateway was called."""
+        return self.client.scheme or "http"
+
+    def identify(self) -> None:
+        """Take over the client's `X-Request-ID`, or make an id; also if the head was rejected."""
+        if self.head is not None:
+            self.request_id = accepted_id(self.head.request_id)
+        else:
             sent = next((value for name, value in self.lines if name == RAW_ID), None)
-            self._request_id = accepted_id(sent)
-        return self._request_id
+            self.request_id = accepted_id(sent)
 
     @property
     def origin_field(self) -> bytes | None:
@@ -118,9 +117,9 @@ class ProxiedRequest:
             "query_string": self.target.partition(b"?")[2],
             "headers": self.lines,
             "http_version": self.version,
-            "scheme": self._connection.scheme,
-            "client": self._connection.client,
-            "server": self._connection.server,
+            "scheme": self.client.scheme,
+            "client": self.client.client,
+            "server": self.client.server,
             "root_path": "",
             ROUTE: self.route,
         }

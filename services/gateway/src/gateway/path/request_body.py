@@ -19,16 +19,17 @@ class RequestBody:
     Attributes:
         complete: whether all of it has arrived.
         length: the declared length; None for chunks.
+        received: how many bytes have arrived.
     """
 
-    __slots__ = ("_arrived_at", "_held", "_max_bytes", "_received", "complete", "length")
+    __slots__ = ("_arrived_at", "_held", "_max_bytes", "complete", "length", "received")
 
-    def __init__(self, *, expected: bool, max_bytes: int) -> None:
+    def __init__(self, expected: bool, max_bytes: int) -> None:
         self.complete = not expected
         self.length: int | None = None
         self._arrived_at = 0.0
         self._max_bytes = max_bytes
-        self._received = 0
+        self.received = 0
         self._held: list[bytes] = []
 
     def begin(self, length: int | None, now: float) -> None:
@@ -39,7 +40,7 @@ class RequestBody:
     @property
     def begun(self) -> bool:
         """Whether a part has arrived."""
-        return self._received > 0
+        return self.received > 0
 
     @property
     def held(self) -> int:
@@ -58,8 +59,8 @@ class RequestBody:
             Refused: 413. The body exceeds the limit.
         """
         self._arrived_at = now
-        self._received += len(part)
-        if self._received > self._max_bytes:
+        self.received += len(part)
+        if self.received > self._max_bytes:
             raise self._too_large()
         self._held.append(part)
 
@@ -67,10 +68,10 @@ class RequestBody:
         """Return the lines of the request's head that declare the body."""
         if self.length is not None:
             return b"content-length: %d\r\n" % self.length
-        if not self.begun and self.complete:
+        if not self.received and self.complete:
             return b""
         if self.complete:
-            self.length = self._received
+            self.length = self.received
             return b"content-length: %d\r\n" % self.length
         return b"transfer-encoding: chunked\r\n"
 
@@ -80,7 +81,7 @@ class RequestBody:
         if self.length is not None:
             return b"".join(held)
         framed = [b"%x\r\n%b\r\n" % (len(part), part) for part in held if part]
-        if self.complete and self.begun:
+        if self.complete and self.received:
             framed.append(b"0\r\n\r\n")
         return b"".join(framed)
 

@@ -23,34 +23,37 @@ class ResponseWriter:
             how long it is fresh (RFC 9111 §4.2.2).
 
     Attributes:
+        fields: the fields to pass on.
+        chunked: whether the body is sent in chunks.
         closes: whether only the connection's end ends the response.
+        framed: whether `part` changes a part of the body; most responses need no such call.
     """
 
-    __slots__ = ("_bodiless", "_chunked", "_fields", "_status", "closes")
+    __slots__ = ("_bodiless", "_status", "chunked", "closes", "fields", "framed")
 
     def __init__(
-        self, *, status: int, fields: FieldLines, head_only: bool, http_10: bool, private: bool
+        self, status: int, fields: FieldLines, *, head_only: bool, http_10: bool, private: bool
     ) -> None:
         self._status = status
-        self._fields = fields
-        self._bodiless = head_only or status in _BODILESS
         known = dict(fields)
+        self.fields = fields
         if private and b"cache-control" not in known:
-            self._fields = [*fields, _PRIVATE]
+            self.fields = [*fields, _PRIVATE]
+        self._bodiless = head_only or status in _BODILESS
         sized = self._bodiless or b"content-length" in known
-        self._chunked = not sized and not http_10
+        self.chunked = not sized and not http_10
         self.closes = not sized and http_10
+        self.framed = self._bodiless or self.chunked
 
-    def head(self, common: bytes, more: FieldLines, *, keep_alive: bool) -> bytes:
+    def head(self, common: bytes, fields: FieldLines, *, keep_alive: bool) -> bytes:
         """Return the head.
 
         Args:
             common: the lines that every response carries.
-            more: fields of this response that the service did not send.
+            fields: all other fields but those of the connection.
             keep_alive: whether the connection stays open.
         """
-        fields = [*self._fields, *more]
-        if self._chunked:
+        if self.chunked:
             fields.append((b"transfer-encoding", b"chunked"))
         if not keep_alive:
             fields.append((b"connection", b"close"))
@@ -60,8 +63,8 @@ class ResponseWriter:
         """Return a part of the body, framed."""
         if self._bodiless:
             return b""
-        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
+        return b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data
 
     def end(self) -> bytes:
         """Return what ends the body."""
-        return b"0\r\n\r\n" if self._chunked else b""
+        return b"0\r\n\r\n" if self.chunked else b""

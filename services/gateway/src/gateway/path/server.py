@@ -13,8 +13,8 @@ from gateway.guards.guard import Guard
 from gateway.headers import Kinds
 from gateway.links.passage import RouteLinks
 from gateway.links.standing import standing_fields
+from gateway.path.answering import AnsweredRequest
 from gateway.path.links import Duties
-from gateway.path.request import ProxiedRequest
 from gateway.path.sweep import Sweep
 from gateway.pool import Pool
 from gateway.routes import Route
@@ -106,26 +106,22 @@ class PathServer:
             )
         return served
 
-    def record(
-        self, request: ProxiedRequest, *, status: int, seconds: float, measured: float
-    ) -> None:
+    def record(self, request: AnsweredRequest, seconds: float, measured: float) -> None:
         """Record a request that ended.
 
         Args:
             request: the request.
-            status: the status of its response; 0 without one.
             seconds: how long it took.
             measured: the duration for the metrics.
         """
-        label = UNMATCHED if request.route is None else request.route.prefix
+        route, trace, status = request.route, request.trace, request.status
+        label = UNMATCHED if route is None else route.prefix
+        recorded = trace.recorded_id if trace.span is not None else None
         self.metrics.ended(
-            label,
-            request.method,
-            status=status,
-            seconds=measured,
-            trace_id=request.trace.recorded_id,
+            label, request.method, status=status, seconds=measured, trace_id=recorded
         )
-        request.trace.end(status)
+        if trace.span is not None:
+            trace.end(status)
         self.lines.write(
             request_id=request.request_id,
             method=request.method,
@@ -134,7 +130,7 @@ class PathServer:
             status=status,
             seconds=seconds,
             user_id=request.user_id,
-            trace=request.trace.ids,
+            trace=trace.ids,
         )
 
     def stop(self) -> None:

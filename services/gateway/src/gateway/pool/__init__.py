@@ -1,6 +1,6 @@
 """Connections to the services: bounded pools, and one request at a time on each connection."""
 
-from gateway.pool.call import Broken, Call, Receiver
+from gateway.pool.call import Broken, Call
 from gateway.pool.fetch import Fetch, Unreachable, request_head
 from gateway.pool.names import Address, Names
 from gateway.pool.pool import Pool
@@ -12,7 +12,6 @@ __all__ = [
     "Fetch",
     "Names",
     "Pool",
-    "Receiver",
     "Unreachable",
     "request_head",
 ]

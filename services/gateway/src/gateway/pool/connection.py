@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 from chassis.protocol import MAX_FIELDS_BYTES
+from gateway.exchange import FieldLines
 from gateway.pool.names import Address
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 # The head of a response may be as large as that of a request; a little more for its first line.
 _MAX_HEAD_BYTES = MAX_FIELDS_BYTES + 1024
+# No head is counted as more than twice the bytes that arrived: a field has 4 bytes beside its name
+# and its value, and is sent with 2 at least.
+_SMALL_BYTES = _MAX_HEAD_BYTES // 2
 _FIRST = 100
 _SWITCHING = 101
 _FIRST_FINAL = 200
@@ -52,6 +56,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_ended",
         "_fields",
         "_in_head",
+        "_interim",
         "_keep",
         "_parser",
         "_poll",
@@ -82,9 +87,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._poll = select.poll()
         self._parser = httptools.HttpResponseParser(self)
-        self._fields: list[tuple[bytes, bytes]] = []
+        self._fields: FieldLines = []
         self._status = 0
         self._size = 0
+        self._interim = False
         self._in_head = True
         self._ended = False
         self._keep = False
@@ -103,14 +109,17 @@ class UpstreamConnection(asyncio.Protocol):
         """
         return bool(self._poll.poll(0))
 
-    def begin(self, call: "Call") -> None:
-        """Carry `call` from now on."""
+    def carry(self, call: "Call") -> None:
+        """Carry `call` from now on, and let it write its request."""
         self.call = call
         self.heard = False
         self._fields = []
         self._size = 0
+        self._interim = False
         self._in_head = True
         self._ended = False
+        call.connection = self
+        call.on_connection(self)
 
     def write(self, data: bytes) -> None:
         """Write a part of the request."""
@@ -161,7 +170,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._ended:
             self._release(call)
         elif self.call is call:
-            call.receiver.on_parsed()
+            call.on_parsed()
 
     def _fail(self, call: "Call", error: Exception) -> None:
         if self._ended:  # what follows the response is nobody's
@@ -169,7 +178,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._release(call)
         elif self.call is call:  # else the call ended within a callback
             self.abort()
-            call.on_lost(error, heard=True)
+            call.lose(error, heard=True)
 
     def _release(self, call: "Call") -> None:
         """Give the connection back before the response's end is passed on: another call waits."""
@@ -180,6 +189,7 @@ class UpstreamConnection(asyncio.Protocol):
                 self.pool.release(self)
             else:
                 self.close()
+            call.ended = True
             call.on_end()
 
     def pause_writing(self) -> None:
@@ -190,7 +200,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Tell the call that the service takes what is written."""
         self.writable = True
         if self.call is not None:
-            self.call.receiver.on_writable()
+            self.call.on_writable()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the call: a response without a length ends with the connection, others break off."""
@@ -200,9 +210,10 @@ class UpstreamConnection(asyncio.Protocol):
         if call is None:
             return
         if exc is None and not self._in_head and self._ends_with_connection():
+            call.ended = True
             call.on_end()
         else:
-            call.on_lost(exc or ConnectionError("the connection ended"), heard=self.heard)
+            call.lose(exc or ConnectionError("the connection ended"), heard=self.heard)
 
     def _ends_with_connection(self) -> bool:
         return not any(name in _FRAMED_BY for name, _ in self._fields)
@@ -236,7 +247,10 @@ class UpstreamConnection(asyncio.Protocol):
             message = "the service sent a second response"
             raise InvalidResponse(message)
         fields = self._fields
-        self._check_head(fields)
+        if b"transfer-encoding" in dict(fields):
+            _check_encoding(fields)
+        if self._interim or self._size > _SMALL_BYTES:  # few responses pay for the exact sum
+            _check_size(fields)
         self._in_head = False
         call.on_head(status, fields)
         if call.head_only:
@@ -245,37 +259,36 @@ class UpstreamConnection(asyncio.Protocol):
             self._ended = True
             self._parser = httptools.HttpResponseParser(self)
 
-    def _check_head(self, fields: list[tuple[bytes, bytes]]) -> None:
-        if b"transfer-encoding" in dict(fields):
-            for name, value in fields:
-                if name == b"transfer-encoding":
-                    _check_encoding(value)
-        size = 4 * len(fields) + sum(map(len, chain.from_iterable(fields)))
-        if size > _MAX_HEAD_BYTES:
-            raise _too_large()
-
     def on_body(self, data: bytes) -> None:
         """Pass on a part of the body."""
-        if self.call is not None:
+        call = self.call
+        if call is not None:
             if self._ended:
                 self._keep = False  # a body that a response to HEAD may not have
             else:
-                self.call.receiver.on_part(data)
+                call.on_part(data)
 
     def on_message_complete(self) -> None:
         """End the response, or wait for the final one after an interim one."""
         if self._status < _FIRST_FINAL:
             self._fields = []
-            self._size = 0
+            self._size = 0  # although a part of the final head may have arrived
+            self._interim = True
         elif not self._ended:
             self._keep = self._parser.should_keep_alive()
             self._ended = True
 
 
-def _check_encoding(value: bytes) -> None:
-    if value.strip().lower() != _CHUNKED:
-        message = "the service sent a Transfer-Encoding other than chunked"
-        raise InvalidResponse(message)
+def _check_encoding(fields: FieldLines) -> None:
+    for name, value in fields:
+        if name == b"transfer-encoding" and value.strip().lower() != _CHUNKED:
+            message = "the service sent a Transfer-Encoding other than chunked"
+            raise InvalidResponse(message)
+
+
+def _check_size(fields: FieldLines) -> None:
+    if 4 * len(fields) + sum(map(len, chain.from_iterable(fields))) > _MAX_HEAD_BYTES:
+        raise _too_large()
 
 
 def _too_large() -> InvalidResponse:

@@ -6,6 +6,7 @@ import time
 from chassis.wire_names import REQUEST_TIMEOUT, raw_name
 from gateway.exchange import FieldLines, UpstreamAnswer, lines_of
 from gateway.pool.call import Broken, Call
+from gateway.pool.connection import UpstreamConnection
 from gateway.pool.pool import Pool
 
 _TIMEOUT = raw_name(REQUEST_TIMEOUT)
@@ -18,30 +19,28 @@ class Unreachable(Exception):
 def request_head(
     method: bytes,
     target: bytes,
-    fields: FieldLines,
+    lines: bytes,
     *,
     deadline: float | None,
-    framing: bytes,
-    lines: bytes = b"",
 ) -> bytes:
     """Return the head of a request, with the time that is left when it is written.
 
     Args:
         method: the request's method.
         target: path and query, as sent.
-        fields: all fields but those of the framing and the deadline.
+        lines: all fields but that of the deadline, as lines.
         deadline: when the caller stops to wait, in seconds of `time.monotonic`; None never.
-        framing: the lines that declare the body.
-        lines: more fields, as lines.
     """
-    if deadline is not None:
-        left = max(0, int((deadline - time.monotonic()) * 1000))
-        fields = [*fields, (_TIMEOUT, b"%d" % left)]
-    return b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (method, target, lines_of(fields), lines, framing)
+    if deadline is None:
+        return b"%b %b HTTP/1.1\r\n%b\r\n" % (method, target, lines)
+    left = max(0, int((deadline - time.monotonic()) * 1000))
+    return b"%b %b HTTP/1.1\r\n%b%b: %d\r\n\r\n" % (method, target, lines, _TIMEOUT, left)
 
 
-class Fetch:
+class Fetch(Call):
     """One request whose response is read whole.
+
+    It is begun by `answer`.
 
     Args:
         pool: the service's connections.
@@ -64,6 +63,7 @@ class Fetch:
         deadline: float | None,
         max_bytes: int,
     ) -> None:
+        super().__init__(pool, method=method, has_body=body is not None)
         self._method = method
         self._target = target
         self._fields = fields
@@ -72,8 +72,7 @@ class Fetch:
         self._max_bytes = max_bytes
         self._answer = UpstreamAnswer(status=0)
         self._parts = bytearray()
-        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._call = Call(pool, self, method=method, has_body=body is not None)
+        self._end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def answer(self) -> UpstreamAnswer:
         """Send the request and return the response; a cancellation ends the request.
@@ -82,25 +81,22 @@ class Fetch:
             Unreachable: nothing was sent.
             Broken: the service gave no valid response, or one that is too large.
         """
-        self._call.begin()
+        self.begin()
         try:
-            await self._ended
+            await self._end
         finally:
-            self._call.cancel()
+            self.cancel()
         self._answer.body = bytes(self._parts)
         return self._answer
 
-    def on_connection(self) -> None:
+    def on_connection(self, connection: UpstreamConnection) -> None:
         """Write the request."""
-        connection = self._call.connection
-        assert connection is not None  # noqa: S101 - `Call.take` has just set it
-        body = self._body
-        framing = b"" if body is None else b"content-length: %d\r\n" % len(body)
-        head = request_head(
-            self._method, self._target, self._fields, deadline=self._deadline, framing=framing
-        )
-        connection.write(head + (body or b""))
-        self._call.sent = True
+        body, lines = self._body or b"", lines_of(self._fields)
+        if self._body is not None:
+            lines += b"content-length: %d\r\n" % len(body)
+        head = request_head(self._method, self._target, lines, deadline=self._deadline)
+        connection.write(head + body)
+        self.sent = True
 
     def on_writable(self) -> None:
         """Do nothing: the request was written at once."""
@@ -114,7 +110,7 @@ class Fetch:
         """Keep a part of the body, or end the request if it is too large."""
         self._parts += data
         if len(self._parts) > self._max_bytes:
-            self._call.cancel()
+            self.cancel()
             self._fail(Broken(f"the response has more than {self._max_bytes} bytes"))
 
     def on_parsed(self) -> None:
@@ -122,8 +118,8 @@ class Fetch:
 
     def on_end(self) -> None:
         """End the wait."""
-        if not self._ended.done():
-            self._ended.set_result(None)
+        if not self._end.done():
+            self._end.set_result(None)
 
     def on_unreachable(self, error: Exception) -> None:
         """Fail the wait."""
@@ -136,5 +132,5 @@ class Fetch:
         self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        if not self._ended.done():
-            self._ended.set_exception(error)
+        if not self._end.done():
+            self._end.set_exception(error)

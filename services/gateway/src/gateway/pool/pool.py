@@ -24,7 +24,7 @@ class Pool:
     """Opens connections when calls need them, and keeps them for the next ones.
 
     A call that finds no connection waits in the order of arrival. Its own deadline ends the wait:
-    the receiver cancels the call. Idle connections are used in turn, which spreads calls over the
+    the call is cancelled. Idle connections are used in turn, which spreads calls over the
     replicas.
 
     Args:
@@ -89,7 +89,7 @@ class Pool:
             if not call.repeatable and connection.stale():
                 connection.close()
                 continue
-            call.take(connection)
+            connection.carry(call)
             return
         self._waiting[call] = None
         self._open_more()
@@ -104,7 +104,7 @@ class Pool:
         if self._closed or now >= connection.retires_at:
             connection.close()
         elif self._waiting:
-            self._waiting.popitem(last=False)[0].take(connection)
+            connection.carry(self._waiting.popitem(last=False)[0])
         else:
             connection.idle_since = now
             self._idle.append(connection)
@@ -150,7 +150,7 @@ class Pool:
         self._opening.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None and self._waiting:
             failure = error if isinstance(error, Exception) else OSError(str(error))
-            self._waiting.popitem(last=False)[0].on_unreachable(failure)
+            self._waiting.popitem(last=False)[0].fail(failure)
         self._open_more()
 
     async def _open(self) -> None:
