@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from chassis.database.errors import mark_infrastructure
+from chassis.database.infrastructure import mark_infrastructure
 from chassis.http.context import RequestContext
 from chassis.http.metrics import HttpMetrics
 from chassis.process import Protocols

@@ -84,13 +84,19 @@ class BoundedProtocol(HttpProtocol):
     max_fields_bytes = MAX_FIELDS_BYTES
     max_websocket_fields = _LIBRARY_FIELDS - _GATEWAYS_FIELDS
     max_websocket_line = 8000
-    url = b""
-    _refusal: Refusal = heads.UNREADABLE
-    _refused = _reading_body = _too_many = _websocket = False
-    _reading_head = True
-    _unread = 0  # bytes since the parser last finished a head, a part of a body, or a message
-    _head_timer: asyncio.TimerHandle | None = None
-    _linger_timer: asyncio.TimerHandle | None = None
+    __slots__ = (
+        "_common_fields",
+        "_head_timer",
+        "_linger_timer",
+        "_reading_body",
+        "_reading_head",
+        "_refusal",
+        "_refused",
+        "_request_fields",
+        "_too_many",
+        "_unread",
+        "_websocket",
+    )
 
     def __init__(
         self,
@@ -101,6 +107,14 @@ class BoundedProtocol(HttpProtocol):
         super().__init__(*arguments, **options)
         self._common_fields = common_fields
         self._request_fields: Fields = []
+        self.url = b""
+        self._refusal: Refusal = heads.UNREADABLE
+        self._refused = self._reading_body = self._too_many = self._websocket = False
+        self._reading_head = True
+        # Bytes since the parser last finished a head, a part of a body, or a message.
+        self._unread = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._linger_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Start to wait for the first head."""

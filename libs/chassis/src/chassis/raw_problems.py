@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from chassis.database.models import new_id
+from chassis.database.ids import new_id
 from chassis.errors import Unavailable
 from chassis.product import product
 from chassis.wire_names import PROBLEM, REQUEST_ID, raw_name

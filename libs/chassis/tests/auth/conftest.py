@@ -13,7 +13,7 @@ from joserfc.jwk import ECKey
 
 from chassis.auth.keys import PublicKeys
 from chassis.auth.tokens import TokenVerifier
-from chassis.database.models import new_id
+from chassis.database.ids import new_id
 from testkit.tokens import AUDIENCE, ISSUER
 
 KID = "the-key"

@@ -16,7 +16,7 @@ from joserfc.jwk import ECKey
 from chassis.auth import ApiKeyGrant, InvalidTokenError, SessionGrant, TokenSigner, TokenVerifier
 from chassis.auth.keys import PublicKeys, write_key_set
 from chassis.auth.signing import SigningKey
-from chassis.database.models import new_id
+from chassis.database.ids import new_id
 from testkit.tokens import AUDIENCE, ISSUER
 
 type Forge = Any  # defined in conftest.py, which can't be imported

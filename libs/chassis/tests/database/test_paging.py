@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select
 from sqlalchemy.dialects import postgresql
 
-from chassis.database.models import new_id
+from chassis.database.ids import new_id
 from chassis.paging import (
     BigSerial,
     ListOrder,

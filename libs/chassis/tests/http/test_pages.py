@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from chassis.database.models import new_id
+from chassis.database.ids import new_id
 from chassis.errors import Invalid
 from chassis.http import CountedPageQuery, Page, PageQuery, Pages
 from chassis.http.failures import add_handlers

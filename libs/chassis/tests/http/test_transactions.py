@@ -8,7 +8,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from chassis.database.models import new_id
+from chassis.database.ids import new_id
 from testkit.tokens import TestTokens
 
 NOTES, ORDERS, PAYMENTS = "/api/v1/notes", "/api/v1/orders", "/api/v1/payments"

@@ -7,7 +7,7 @@ import asyncpg
 from sqlalchemy import text
 
 from chassis.database import is_infrastructure_error
-from chassis.database.models import new_id
+from chassis.database.ids import new_id
 from chassis.messaging.events import cloud_event_headers
 from chassis.role_names import runtime_role
 from testkit.waiting import until

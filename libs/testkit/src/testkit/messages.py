@@ -5,7 +5,7 @@ from uuid import UUID
 
 from aiokafka import ConsumerRecord
 
-from chassis.database.models import new_id
+from chassis.database.ids import new_id
 from chassis.messaging.events import PublicEvent, cloud_event_headers
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from chassis.auth.keys import generate_key_sets, read_key_set
 from chassis.auth.signing import SigningKey
 from chassis.auth.tokens import ApiKeyGrant, SessionGrant, TokenSigner
-from chassis.database.models import new_id
+from chassis.database.ids import new_id
 
 ISSUER = "http://test"
 AUDIENCE = "slipway"

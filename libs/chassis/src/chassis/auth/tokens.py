@@ -16,7 +16,7 @@ from chassis.auth.compact import InvalidTokenError, json_object, verify_compact
 from chassis.auth.keys import ALGORITHM, PublicKeys
 from chassis.auth.principal import Principal
 from chassis.auth.signing import SigningKey
-from chassis.database.models import new_id
+from chassis.database.ids import new_id
 
 TYPE = "at+jwt"
 _CLOCK_SKEW_SECONDS = 5

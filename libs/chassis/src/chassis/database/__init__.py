@@ -1,17 +1,15 @@
-"""PostgreSQL: pool, units of work, model base, roles and migrations.
+"""PostgreSQL: pool, units of work, model base, roles and migrations."""
 
-Each name is imported at its first use. SQLAlchemy takes a third of a second of CPU time to import.
-A process that needs only roles, or the folders of revisions, starts without it.
-"""
-
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from chassis.lazy_package import names_from
 
 if TYPE_CHECKING:
     from chassis.database.connecting import Connector
     from chassis.database.database import Database
-    from chassis.database.errors import is_infrastructure_error
-    from chassis.database.models import Timestamped, new_id, service_metadata
+    from chassis.database.ids import new_id
+    from chassis.database.infrastructure import is_infrastructure_error
+    from chassis.database.models import Timestamped, service_metadata
     from chassis.database.settings import DatabaseSettings
     from chassis.database.statements import Statements
     from chassis.database.unit import Unit
@@ -35,15 +33,9 @@ _MODULES = {
     "Statements": "statements",
     "Timestamped": "models",
     "Unit": "unit",
-    "is_infrastructure_error": "errors",
-    "new_id": "models",
+    "is_infrastructure_error": "infrastructure",
+    "new_id": "ids",
     "service_metadata": "models",
 }
 
-
-def __getattr__(name: str) -> object:
-    """Return a name of this package, from the module that has it (PEP 562)."""
-    if name not in _MODULES:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = names_from(__name__, _MODULES)

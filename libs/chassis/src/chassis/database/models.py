@@ -1,22 +1,9 @@
-"""Common parts of every service's tables: constraint names, ids, timestamps."""
+"""Common parts of every service's tables: constraint names, timestamps."""
 
 from datetime import datetime
-from uuid import UUID
 
-import uuid_utils
-import uuid_utils.compat
 from sqlalchemy import DateTime, MetaData, func
 from sqlalchemy.orm import Mapped, mapped_column
-
-
-def new_id() -> UUID:
-    """Return a UUIDv7 (RFC 9562 §5.7): unique, and adjacent in an index to ids of the same time."""
-    return uuid_utils.compat.uuid7()
-
-
-def new_id_text() -> str:
-    """Return the text of a new id, at a quarter of the cost of `str(new_id())`."""
-    return str(uuid_utils.uuid7())
 
 
 def service_metadata() -> MetaData:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chassis.database.models import new_id_text
+from chassis.database.ids import new_id_text
 from chassis.http.metrics import HttpMetrics
 from chassis.telemetry.logging import shown_path
 from chassis.telemetry.tracing import recorded_trace_id

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
-from chassis.database.models import new_id
+from chassis.database.ids import new_id
 from chassis.jobs.arguments import Priority
 
 PLANS = {

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from chassis.database.models import new_id
+from chassis.database.ids import new_id
 from chassis.database.unit import Unit
 from chassis.messaging.events import PublicEvent, cloud_event_headers
 from chassis.messaging.spans import outbox_span
