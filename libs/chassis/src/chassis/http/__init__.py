@@ -1,17 +1,21 @@
-"""HTTP: the app factory, problem documents, base shapes, and helpers for routes."""
+"""HTTP: the app factory, problem documents, base shapes, and helpers for routes.
+
+Names are imported at their first use, but for those of two modules that have the name of one of
+their functions: importing the module later would put it in the function's place.
+"""
 
 from typing import TYPE_CHECKING
 
+from chassis.http.acting import OriginDep, acting, acting_in_person
+from chassis.http.problems import Problem, problems
 from chassis.lazy_package import names_from
 
 if TYPE_CHECKING:
-    from chassis.http.acting import OriginDep, acting, acting_in_person
     from chassis.http.app import create_app
     from chassis.http.concurrency import ExpectedVersion
     from chassis.http.idempotency_table import declare_idempotency_table
     from chassis.http.idempotent import Idempotent
     from chassis.http.pages import CountedPage, CountedPageQuery, Page, PageQuery, Pages
-    from chassis.http.problems import Problem, problems
     from chassis.http.routing import Router
     from chassis.http.shapes import BoundedInt, Id, Name, QueryShape, Shape
     from chassis.http.unit import UnitDep
@@ -48,20 +52,15 @@ _MODULES = {
     "Id": "shapes",
     "Idempotent": "idempotent",
     "Name": "shapes",
-    "OriginDep": "acting",
     "Page": "pages",
     "PageQuery": "pages",
     "Pages": "pages",
-    "Problem": "problems",
     "QueryShape": "shapes",
     "Router": "routing",
     "Shape": "shapes",
     "UnitDep": "unit",
-    "acting": "acting",
-    "acting_in_person": "acting",
     "create_app": "app",
     "declare_idempotency_table": "idempotency_table",
-    "problems": "problems",
 }
 
 __getattr__ = names_from(__name__, _MODULES)
