@@ -264,8 +264,9 @@ def test_a_server_captures_signals_by_the_method_that_ours_replaces():
     assert "capture_signals" in source, where.look_at("is not called by serve")
 
 
-@pytest.mark.parametrize("kind", [HttpProtocol], ids=["http"])
+@pytest.mark.parametrize("kind", [HttpProtocol, WebSocketProtocol])
 async def test_a_protocol_has_no_dictionary(kind):
     """A new attribute of uvicorn's needs a slot, too: the dictionary would take 1.6 KB."""
-    protocol = kind(configured(), ServerState(), {}, _loop=asyncio.get_running_loop())
+    loop = asyncio.get_running_loop()
+    protocol = kind(config=configured(), server_state=ServerState(), app_state={}, _loop=loop)
     assert vars(protocol) == {}

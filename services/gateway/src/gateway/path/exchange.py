@@ -257,8 +257,7 @@ class Exchange(ProxiedRequest):
         self._out.append(writer.head(common, more, keep_alive=self.keep_alive))
         if self.route is not None and self.route.stream:
             self._head_at = time.monotonic()
-            self._deadline = math.inf
-            self._server.streams.began(self)
+            self._deadline = self._server.streams.began(self)
             if self._forwarding is not None:
                 self._forwarding.opened()
             if self._server.streams.draining:
@@ -268,6 +267,8 @@ class Exchange(ProxiedRequest):
         """Add a part of the response's body; `flush` writes it."""
         if self._writer is not None:
             self._out.append(self._writer.part(data))
+        if self._head_at:
+            self._deadline = self._server.streams.silent_until()
 
     def flush(self) -> None:
         """Write what was added."""
@@ -285,7 +286,7 @@ class Exchange(ProxiedRequest):
         self._client.on_exchange_complete(self)
 
     def end_stream(self) -> None:
-        """End the response as a complete one, because the process is about to stop."""
+        """End the response as a complete one: its client connects again."""
         if not (self.response_complete or self.disconnected):
             self._cancel()
             self.complete("answered")
@@ -358,12 +359,13 @@ class Exchange(ProxiedRequest):
         if self._admitting is not None:
             return  # it has time limits of its own
         late = now >= self._deadline
-        if not (late or self.body.stalled(now)):
-            return
-        if not self.body.complete and not self._client.body_paused:
+        if late and self._head_at:
+            self._server.streams.end_silent(self)
+        elif self.body.complete or self._client.body_paused:
+            if late and self._forwarding is not None:
+                self._forwarding.expire()
+        elif late or self.body.stalled(now):
             self.refuse(stalled())
-        elif late and self._forwarding is not None:
-            self._forwarding.expire()
 
     def stop(self) -> None:
         """Answer that the process stops."""
