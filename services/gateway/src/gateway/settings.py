@@ -75,7 +75,7 @@ class GatewaySettings(_UpstreamUrls, ProcessSettings, TokenSettings, GraphqlSett
         default=5_000,
         ge=1,
         description="WebSockets that this process accepts; a further handshake gets 503. Each "
-        "takes two file descriptors and about 45 KB.",
+        "takes two file descriptors and about 25 KB.",
     )
     websocket_idle_timeout: float = Field(
         default=300.0,
