@@ -116,7 +116,8 @@ class Service:
             seen.whole = not message["more_body"]
         wish = dict(parse_qsl(seen.query, keep_blank_values=True))
         if "stream" in wish:
-            await self._stream(receive, send, size=int(wish["stream"]))
+            most = int(wish.get("most", 1_000_000))
+            await self._stream(receive, send, size=int(wish["stream"]), most=most)
             return
         if "hang" in wish:
             while (await receive())["type"] != "http.disconnect":
@@ -125,12 +126,15 @@ class Service:
             return
         await self._answer(send, wish)
 
-    async def _stream(self, receive, send, *, size):
-        """Send an event of `size` bytes each 10 ms, until the client has gone."""
+    async def _stream(self, receive, send, *, size, most):
+        """Send an event of `size` bytes each 10 ms, `most` of them, until the client has gone."""
         headers = [(b"content-type", b"text/event-stream")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         gone = asyncio.create_task(receive())
         while not gone.done():
+            if self.events == most:
+                await gone
+                break
             self.events += 1
             body = b"id: %d\ndata: %b\n\n" % (self.events, b"x" * size)
             await send({"type": "http.response.body", "body": body, "more_body": True})
@@ -210,6 +214,9 @@ class Service:
             if text is not None and text.startswith("send "):
                 await send({"type": "websocket.send", "text": "x" * int(text.split()[1])})
                 continue
+            for _ in range(5 if text == "later" else 0):
+                await asyncio.sleep(0.5)
+                await send({"type": "websocket.send", "text": text})
             await send({**message, "type": "websocket.send"})
 
 

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from chassis.database.errors import mark_infrastructure
+from chassis.database.infrastructure import mark_infrastructure
 from chassis.http.context import RequestContext
 from chassis.http.metrics import HttpMetrics
 from chassis.process import Protocols
@@ -20,6 +20,7 @@ from chassis.protocol import BoundedProtocol
 from gateway.addresses import Addresses
 from gateway.admission import Admission
 from gateway.handshakes import Handshakes
+from gateway.relays import Relays
 from gateway.routes import ROUTES, WEBSOCKET, RouteTable
 from gateway.socket_bounds import SocketBounds, SocketMetrics
 from gateway.tracing import ROUTE, Traces
@@ -54,6 +55,7 @@ def failing(registry, error):
         admission=Failing(error),
         addresses=addresses,
         bounds=SocketBounds(limit=1, limit_silent=1, metrics=SocketMetrics(registry)),
+        relays=Relays(idle_seconds=60, registry=registry),
         traces=Traces(tracer=trace.get_tracer("test"), addresses=addresses, trust_clients=False),
     )
     served = RequestContext(sockets, metrics=HttpMetrics(registry))

@@ -161,3 +161,24 @@ async def test_an_open_stream_is_no_request_in_flight(start):
         await first_event(second)
         assert gateway.metric("gateway_upstream_in_flight", service="notifications") == 0
         assert gateway.metric("gateway_streams") == 2
+
+
+async def test_a_stream_whose_service_is_silent_is_ended_as_a_complete_response(start, service):
+    gateway = await start(stream_idle_timeout=0.3)
+    async with opened(gateway, "?stream=1&most=3") as response, asyncio.timeout(10):
+        lines = [line async for line in response.aiter_lines() if line.startswith("id: ")]
+    assert len(lines) == 3
+    assert gateway.metric("gateway_streams_idle_total") == 1
+    assert gateway.metric("gateway_streams") == 0
+    async with asyncio.timeout(5):
+        await service.disconnected.wait()
+
+
+async def test_each_event_of_a_stream_begins_the_wait_anew(start):
+    gateway = await start(stream_idle_timeout=0.3)
+    began = time.monotonic()
+    async with opened(gateway) as response:
+        async for _ in response.aiter_lines():
+            if time.monotonic() - began > 1:
+                break
+    assert gateway.metric("gateway_streams_idle_total") == 0

@@ -7,6 +7,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.utils import accept_key
 
+from testkit.waiting import until
+
 NOWHERE = "http://127.0.0.1:1"
 
 
@@ -256,3 +258,40 @@ async def test_an_open_socket_is_no_request_in_flight(start):
         await passed_through(first)
         await passed_through(second)
         assert gateway.metric("gateway_upstream_in_flight", service="notifications") == 0
+
+
+async def test_a_socket_on_which_nothing_is_sent_is_1001(start, service):
+    gateway = await start(websocket_idle_timeout=0.5)
+    async with open_socket(gateway) as socket:
+        await passed_through(socket)
+        assert await closing_of(socket) == (
+            1001,
+            "Nothing was sent for 0.5 s. Connect again when needed.",
+        )
+    async with asyncio.timeout(5):
+        code, _ = await service.closed_with.get()
+    assert code == 1001
+    assert gateway.metric("gateway_websockets_idle_total") == 1
+    await until(lambda: gateway.metric("gateway_websockets") == 0)
+
+
+async def test_a_pong_of_the_client_is_life(start):
+    gateway = await start(websocket_idle_timeout=1.5)
+    async with open_socket(gateway) as socket:
+        await passed_through(socket)
+        for _ in range(6):
+            await socket.pong()
+            await asyncio.sleep(0.5)
+        await passed_through(socket)
+        assert gateway.metric("gateway_websockets_idle_total") == 0
+        assert (await closing_of(socket))[0] == 1001
+
+
+async def test_messages_of_the_service_are_life(start):
+    gateway = await start(websocket_idle_timeout=1.5)
+    async with open_socket(gateway, ping_interval=None) as socket:
+        await passed_through(socket)
+        await socket.send("later")
+        async with asyncio.timeout(5):
+            assert [await socket.recv() for _ in range(5)] == ["later"] * 5
+        assert gateway.metric("gateway_websockets_idle_total") == 0

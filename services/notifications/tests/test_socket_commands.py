@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from chassis.database import new_id
-from chassis.database.errors import mark_infrastructure
+from chassis.database.infrastructure import mark_infrastructure
 from notifications.kinds.wiring import SCOPE
 
 

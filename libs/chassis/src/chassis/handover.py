@@ -19,11 +19,16 @@ type Conversation = Callable[[Receive, Send], Awaitable[None]]
 
 
 class Handover:
-    """What the server runs once the app has returned; the server puts one into each scope."""
+    """What the server runs once the app has returned; the server puts one into each scope.
 
-    __slots__ = ("_conversation", "_fields")
+    Args:
+        heard_at: returns when the client's last byte arrived, in seconds of `time.monotonic`.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_conversation", "_fields", "heard_at")
+
+    def __init__(self, heard_at: Callable[[], float]) -> None:
+        self.heard_at = heard_at
         self._conversation: Conversation | None = None
         self._fields: Mapping[str, Any] = {}
 
@@ -54,3 +59,12 @@ def hand_over(scope: Scope, conversation: Conversation) -> None:
     """
     handover: Handover = scope["extensions"][EXTENSION]
     handover.offer(conversation)
+
+
+def last_heard(scope: Scope) -> Callable[[], float]:
+    """Return what returns when the client's last byte arrived, in seconds of `time.monotonic`.
+
+    Bytes count that the app never sees: a pong, or a part of a message.
+    """
+    handover: Handover = scope["extensions"][EXTENSION]
+    return handover.heard_at

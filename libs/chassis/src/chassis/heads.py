@@ -9,6 +9,17 @@ type Refusal = tuple[int, str, Fields]
 
 WEBSOCKET_VERSION = b"13"
 
+MAX_TARGET_BYTES = 32 * 1024
+MAX_FIELDS_BYTES = 32 * 1024
+# The WebSocket library parses the head again, and sends no response if it exceeds its limits: 128
+# fields, and lines of 8 KiB with their CR and LF.
+LIBRARY_FIELDS = 128
+LIBRARY_LINE_BYTES = 8192
+# The gateway adds to a head: X-Forwarded-*, the request's id, the deadline, the trace. Its
+# X-Forwarded-Host repeats the Host, which may be long.
+GATEWAYS_FIELDS = 24
+GATEWAYS_BYTES = MAX_FIELDS_BYTES + 8 * 1024
+
 UNREADABLE: Refusal = (
     400,
     "The request is not valid HTTP/1.1. Send it as RFC 9112 requires.",

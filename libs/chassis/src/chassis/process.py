@@ -39,9 +39,10 @@ from starlette.types import ASGIApp
 from chassis.certificates import certificate_files, register_certificates
 from chassis.connections import ConnectionBound, raise_descriptor_limit
 from chassis.health import Health, health_routes
+from chassis.inside_protocol import InsideProtocol
 from chassis.loop_delay import LoopDelay
 from chassis.loopback import loopback_exempted
-from chassis.protocol import BoundedProtocol, CommonFields, InsideProtocol, no_fields
+from chassis.protocol import BoundedProtocol, CommonFields, no_fields
 from chassis.settings import MAX_CONNECTIONS, ProcessSettings
 from chassis.telemetry import configure_logging, configure_tracing
 from chassis.telemetry.level_routes import level_routes

@@ -25,20 +25,9 @@ from chassis.library_internals.uvicorn import (
 from chassis.raw_problems import Fields, RawProblem, raw_problem
 from chassis.unanswered import answering
 
-MAX_TARGET_BYTES = 32 * 1024
-MAX_FIELDS_BYTES = 32 * 1024
-
 _VERSIONS = frozenset({"1.0", "1.1"})
 # The rest of a head, without its target and its fields: method, version, line ends.
 _MORE_HEAD_BYTES = 64
-# The WebSocket library parses the head again, and sends no response if it exceeds its limits: 128
-# fields, and lines of 8 KiB with their CR and LF.
-_LIBRARY_FIELDS = 128
-_LIBRARY_LINE_BYTES = 8192
-# The gateway adds to a head: X-Forwarded-*, the request's id, the deadline, the trace. Its
-# X-Forwarded-Host repeats the Host, which may be long.
-_GATEWAYS_FIELDS = 24
-_GATEWAYS_BYTES = MAX_FIELDS_BYTES + 8 * 1024
 _REFUSED_SECONDS, _LINGER_SECONDS = 1.0, 2.0
 
 type CommonFields = Callable[[Fields], Fields]
@@ -80,14 +69,23 @@ class BoundedProtocol(HttpProtocol):
     unsent_seconds = 30.0
     bound: ConnectionBound | None = None
     draining = False
-    max_target_bytes = MAX_TARGET_BYTES
-    max_fields_bytes = MAX_FIELDS_BYTES
-    max_websocket_fields = _LIBRARY_FIELDS - _GATEWAYS_FIELDS
+    max_target_bytes = heads.MAX_TARGET_BYTES
+    max_fields_bytes = heads.MAX_FIELDS_BYTES
+    max_websocket_fields = heads.LIBRARY_FIELDS - heads.GATEWAYS_FIELDS
     max_websocket_line = 8000
-    # With over 30 attributes, 28 of them uvicorn's, each object would have a dictionary of 1.6 KB.
     __slots__ = (
-        "_common_fields", "_head_timer", "_linger_timer", "_reading_body", "_reading_head",
-      "_refusal", "_refused", "_request_fields", "_too_many", "_unread", "_websocket")  # fmt: skip
+        "_common_fields",
+        "_head_timer",
+        "_linger_timer",
+        "_reading_body",
+        "_reading_head",
+        "_refusal",
+        "_refused",
+        "_request_fields",
+        "_too_many",
+        "_unread",
+        "_websocket",
+    )
 
     def __init__(
         self,
@@ -98,9 +96,12 @@ class BoundedProtocol(HttpProtocol):
         super().__init__(*arguments, **options)
         self._common_fields = common_fields
         self._request_fields: Fields = []
-        self.url, self._refusal = b"", heads.UNREADABLE
+        self.url = b""
+        self._refusal: Refusal = heads.UNREADABLE
         self._refused = self._reading_body = self._too_many = self._websocket = False
-        self._reading_head, self._unread = True, 0  # bytes since the parser last finished a part
+        self._reading_head = True
+        # Bytes since the parser last finished a head, a part of a body, or a message.
+        self._unread = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
 
@@ -390,11 +391,3 @@ class BoundedProtocol(HttpProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-
-
-class InsideProtocol(BoundedProtocol):
-    """Behind the gateway: accepts every head that the gateway accepts, and the fields it adds."""
-
-    max_fields_bytes = MAX_FIELDS_BYTES + _GATEWAYS_BYTES
-    max_websocket_fields = _LIBRARY_FIELDS
-    max_websocket_line = _LIBRARY_LINE_BYTES - 32  # ": " or the rest of the request line, CR and LF

@@ -20,7 +20,7 @@ from chassis.auth import CurrentPrincipal, Principal, TokenVerifier, require_sco
 from chassis.auth.keys import PublicKeys
 from chassis.database import Database, DatabaseSettings, service_metadata
 from chassis.database.engine import asyncpg_url
-from chassis.database.errors import mark_infrastructure
+from chassis.database.infrastructure import mark_infrastructure
 from chassis.errors import Conflict, FieldError, Invalid, TooManyRequests
 from chassis.http import (
     BoundedInt,

@@ -273,3 +273,11 @@ def test_a_server_captures_signals_by_the_method_that_ours_replaces():
     source = uvicorn.Server.serve.__code__.co_names
     where = name(uvicorn.Server, "capture_signals", used_by="chassis.process")
     assert "capture_signals" in source, where.look_at("is not called by serve")
+
+
+@pytest.mark.parametrize("kind", [HttpProtocol, WebSocketProtocol])
+async def test_a_protocol_has_no_dictionary(kind):
+    """A new attribute of uvicorn's needs a slot, too: the dictionary would take 1.6 KB."""
+    loop = asyncio.get_running_loop()
+    protocol = kind(config=configured(), server_state=ServerState(), app_state={}, _loop=loop)
+    assert vars(protocol) == {}

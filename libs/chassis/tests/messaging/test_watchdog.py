@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import GroupAuthorizationFailedError
 
 from chassis.database import Database
-from chassis.database.errors import mark_infrastructure
+from chassis.database.infrastructure import mark_infrastructure
 from chassis.health import Health
 from chassis.messaging import Consumer
 from chassis.messaging.consuming.assignment import Assignment

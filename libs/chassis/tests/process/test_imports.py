@@ -2,15 +2,8 @@
 
 import subprocess
 import sys
-from types import ModuleType
 
 import pytest
-
-import chassis.audit
-import chassis.auth
-import chassis.database
-import chassis.jobs
-import chassis.messaging
 
 SERVING = "import chassis.run, chassis.service_processes"
 MIGRATING = """
@@ -42,18 +35,3 @@ def test_a_process_imports_only_what_it_needs(
         check=True,
     )
     assert done.stdout.split() == needed
-
-
-@pytest.mark.parametrize(
-    "package",
-    [chassis.audit, chassis.auth, chassis.database, chassis.jobs, chassis.messaging],
-    ids=lambda package: package.__name__,
-)
-def test_each_name_of_a_package_is_found_at_its_first_use(package: ModuleType) -> None:
-    for name in package.__all__:
-        assert hasattr(package, name)
-
-
-def test_a_name_that_a_package_lacks_is_the_usual_error() -> None:
-    with pytest.raises(AttributeError, match=r"'chassis\.audit' has no attribute 'Nothing'"):
-        _ = chassis.audit.Nothing

@@ -3,7 +3,7 @@
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from chassis.protocol import MAX_FIELDS_BYTES
+from chassis.heads import MAX_FIELDS_BYTES
 from gateway.opaque import OpaqueRequest
 from gateway.pool.names import ADDRESS_SECONDS
 from gateway.settings import GatewaySettings

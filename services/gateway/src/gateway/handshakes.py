@@ -33,6 +33,8 @@ class Handshakes(BoundedWebSocketProtocol):
         options: keyword arguments of uvicorn's protocol.
     """
 
+    __slots__ = ("_common", "_common_fields", "_stopping")
+
     def __init__(
         self,
         *arguments: Any,  # noqa: ANN401 - uvicorn's own

@@ -75,13 +75,25 @@ class GatewaySettings(_UpstreamUrls, ProcessSettings, TokenSettings, GraphqlSett
         default=5_000,
         ge=1,
         description="WebSockets that this process accepts; a further handshake gets 503. Each "
-        "takes two file descriptors and about 45 KB.",
+        "takes two file descriptors and about 25 KB.",
+    )
+    websocket_idle_timeout: float = Field(
+        default=300.0,
+        gt=0,
+        description="Seconds after which a proxied WebSocket is closed (1001) if neither side sent "
+        "anything. A client's answer to a ping counts; the gateway sends one every 20 s.",
     )
     websockets_silent_per_address: int = Field(
         default=500,
         ge=1,
         description="WebSockets of one client address that have not sent their first message; a "
         "further handshake gets 429. SLIPWAY_LIMITS=off lifts this limit.",
+    )
+    stream_idle_timeout: float = Field(
+        default=60.0,
+        gt=0,
+        description="Seconds after which a stream of events is ended if its service sent nothing; "
+        "a heartbeat counts. The client connects again.",
     )
     streams: int = Field(
         default=2_000,

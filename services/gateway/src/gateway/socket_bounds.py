@@ -2,8 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Self
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Gauge
@@ -29,18 +28,31 @@ class SocketMetrics:
 
 
 class SocketPlace:
-    """One socket's place among those of the process.
+    """One socket's place among those of the process: a context, which gives it back at its end.
 
     Args:
+        bounds: count the open sockets.
         silent: the number of sockets that have not sent their first message, by key.
         key: the limit key of the client's address.
     """
 
-    def __init__(self, silent: Counter[str], key: str) -> None:
+    __slots__ = ("_bounds", "_key", "_silent", "_spoke")
+
+    def __init__(self, bounds: "SocketBounds", silent: Counter[str], key: str) -> None:
+        self._bounds = bounds
         self._silent = silent
         self._key = key
         self._spoke = False
         silent[key] += 1
+
+    def __enter__(self) -> Self:
+        """Hold the place."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the place back."""
+        self.spoke()
+        self._bounds.count(-1)
 
     def spoke(self) -> None:
         """Stop counting the socket as silent. Repeated calls have no effect."""
@@ -71,9 +83,8 @@ class SocketBounds:
         self._open = 0
         self._silent: Counter[str] = Counter()
 
-    @contextmanager
-    def place(self, address: str) -> Iterator[SocketPlace]:
-        """Hold a place for a socket of a client address until the context ends.
+    def place(self, address: str) -> SocketPlace:
+        """Return a place for a socket of a client address, which is held until its context ends.
 
         Raises:
             Unavailable: the process already holds `limit` sockets.
@@ -82,15 +93,13 @@ class SocketBounds:
         """
         key = limit_key(address)
         self._check(key)
-        place = SocketPlace(self._silent, key)
-        self._open += 1
+        self.count(1)
+        return SocketPlace(self, self._silent, key)
+
+    def count(self, more: int) -> None:
+        """Count `more` open sockets."""
+        self._open += more
         self._metrics.open.set(self._open)
-        try:
-            yield place
-        finally:
-            place.spoke()
-            self._open -= 1
-            self._metrics.open.set(self._open)
 
     def _check(self, key: str) -> None:
         if self._open >= self._limit:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 import aiohttp
 from starlette.requests import Request
@@ -20,6 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from chassis.errors import DomainError, Unavailable
+from chassis.handover import hand_over, last_heard
 from chassis.http.context import request_id_of
 from chassis.http.failures import failure_response
 from gateway.addresses import Addresses, Origin
@@ -30,36 +32,19 @@ from gateway.guards.guard import Guard, Result, result_of
 from gateway.headers import Kinds, RequestHead, read_head, upstream_fields
 from gateway.opaque import text_of
 from gateway.paths import check_path, target_of
+from gateway.relays import TRY_AGAIN_LATER, UNAVAILABLE, Client, Close, Relays, ServiceSocket
 from gateway.routes import Route
 from gateway.socket_bounds import SocketBounds, SocketPlace
 from gateway.tracing import ROUTE, Traces
 from gateway.upstreams import Upstream
 
-_NORMAL = 1000
-_GOING_AWAY = 1001
 _PROTOCOL_ERROR = 1002
-_NO_CODE = 1005
-_ABNORMAL = 1006
-_TOO_BIG = 1009
-_INTERNAL_ERROR = 1011
-_TRY_AGAIN_LATER = 1013
 _BAD_GATEWAY = 1014
 _FIRST_OF_OUR_OWN = 4000  # plus the HTTP status that fits (RFC 6455 §7.4.2)
 _UNAUTHENTICATED = 4401
 _CLOSE_SECONDS = 1.0
 _REFUSALS = range(400, 500)
 _HANDSHAKE_FIELDS = b"sec-websocket-"
-_UNAVAILABLE = "The service is unavailable. Connect again in a moment."
-
-type ServiceSocket = aiohttp.ClientWebSocketResponse[bool]
-
-
-@dataclass(frozen=True, slots=True)
-class _Close:
-    """How one side ended."""
-
-    code: int
-    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +73,7 @@ class Sockets:
         admission: decides whether a request may pass.
         addresses: finds the client's address.
         bounds: limit the number of sockets.
+        relays: pass on messages.
         traces: opens the span of the handshake.
     """
 
@@ -99,6 +85,7 @@ class Sockets:
         admission: Admission,
         addresses: Addresses,
         bounds: SocketBounds,
+        relays: Relays,
         traces: Traces,
     ) -> None:
         self._upstreams = upstreams
@@ -107,25 +94,28 @@ class Sockets:
         self._addresses = addresses
         self._kinds = Kinds()
         self._bounds = bounds
+        self._relays = relays
         self._traces = traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one socket (ASGI)."""
+        """Accept one socket (ASGI), and hand it over: see `chassis.handover`."""
         client = WebSocket(scope, receive, send)
         await client.receive()  # the request to connect
+        try:
+            handshake = await self._handshake(scope)
+            place = self._bounds.place(handshake.origin.client)
+        except (Refused, DomainError) as error:
+            await _refuse(client, answer_to(_request(scope), error), receive)
+            return
+        except Exception as error:  # noqa: BLE001 - it is logged, and answered as HTTP's are
+            await _refuse(client, failure_response(_request(scope), error), receive)
+            return
         with ExitStack() as stack:
-            try:
-                handshake = await self._handshake(scope)
-                place = stack.enter_context(self._bounds.place(handshake.origin.client))
-            except (Refused, DomainError) as error:
-                await _refuse(client, answer_to(_request(scope), error), receive)
-                return
-            except Exception as error:  # noqa: BLE001 - it is logged, and answered as HTTP's are
-                await _refuse(client, failure_response(_request(scope), error), receive)
-                return
+            stack.enter_context(place)
             with suppress(WebSocketDisconnect):
                 await client.accept(subprotocol=handshake.subprotocol)
-                await self._serve(client, handshake, place)
+                hand_over(scope, partial(self._converse, scope, handshake, place))
+                stack.pop_all()  # `_converse` gives the place back
 
     async def _handshake(self, scope: Scope) -> _Handshake:
         route: Route | None = scope[ROUTE]
@@ -142,24 +132,37 @@ class Sockets:
         chosen = next((name for name in offered if name in route.subprotocols), None)
         return _Handshake(route, admitted.origin, head, chosen)
 
-    async def _serve(self, client: WebSocket, handshake: _Handshake, place: SocketPlace) -> None:
+    async def _converse(
+        self, scope: Scope, handshake: _Handshake, place: SocketPlace, receive: Receive, send: Send
+    ) -> None:
+        """Serve an accepted socket until it is closed."""
+        client = Client(receive, send, last_heard(scope))
+        with place:
+            first = await self._first_message(client, handshake)
+            if first is None:
+                return
+            place.spoke()
+            try:
+                service = await self._connect(scope, handshake)
+            except _NotServed as error:
+                await client.close(Close(error.code, str(error)))
+                return
+            del scope, handshake, receive, send  # an open socket needs them no more
+            relaying = self._relays.relay(client, service, first)
+            del first
+            await relaying
+
+    async def _first_message(self, client: Client, handshake: _Handshake) -> Message | None:
+        """Return the client's first message; None if it has gone, or is closed for its silence."""
         seconds = handshake.route.first_message_seconds
         try:
             async with asyncio.timeout(seconds):
                 first = await client.receive()
         except TimeoutError:
             reason = f"No message came within {seconds:g} s. Connect again, and send one at once."
-            await client.close(_UNAUTHENTICATED, reason)
-            return
-        if first["type"] == "websocket.disconnect":
-            return
-        place.spoke()
-        try:
-            service = await self._connect(client.scope, handshake)
-        except _NotServed as error:
-            await client.close(error.code, str(error))
-        else:
-            await _relay(client, service, first)
+            await client.close(Close(_UNAUTHENTICATED, reason))
+            return None
+        return None if client.gone else first
 
     async def _connect(self, scope: Scope, handshake: _Handshake) -> ServiceSocket:
         route = handshake.route
@@ -206,15 +209,15 @@ def _translated(upstream: Upstream) -> Iterator[None]:
         yield
     except TimeoutError as error:
         upstream.timed_out()
-        raise _NotServed(_TRY_AGAIN_LATER, _UNAVAILABLE) from error
+        raise _NotServed(TRY_AGAIN_LATER, UNAVAILABLE) from error
     except Unavailable as error:
-        raise _NotServed(_TRY_AGAIN_LATER, _UNAVAILABLE) from error
+        raise _NotServed(TRY_AGAIN_LATER, UNAVAILABLE) from error
     except Refused as error:
         reason = "The service returned no valid response. Connect again in a moment."
         raise _NotServed(_BAD_GATEWAY, reason) from error
     except aiohttp.WSServerHandshakeError as error:
         if error.status not in _REFUSALS:
-            raise _NotServed(_TRY_AGAIN_LATER, _UNAVAILABLE) from error
+            raise _NotServed(TRY_AGAIN_LATER, UNAVAILABLE) from error
         reason = f"The service rejected the WebSocket with the status {error.status}."
         raise _NotServed(_FIRST_OF_OUR_OWN + error.status, reason) from error
 
@@ -246,68 +249,6 @@ def _guarded(guard: Guard) -> Iterator[None]:
     finally:
         now = time.monotonic()
         guard.end(permit, now, result, seconds=now - began)
-
-
-async def _relay(client: WebSocket, service: ServiceSocket, first: Message) -> None:
-    """Pass messages both ways until one side closes, then close the other side in the same way.
-
-    Args:
-        client: the accepted socket.
-        service: the socket to the service.
-        first: the client's first message, which was already received.
-    """
-    try:
-        ended_by_client = asyncio.create_task(_to_service(client, service, first))
-        ended_by_service = asyncio.create_task(_to_client(client, service))
-        both = (ended_by_client, ended_by_service)
-        try:
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in both:
-                task.cancel()
-            await asyncio.wait(both)
-        if not ended_by_service.cancelled():
-            end = ended_by_service.result()
-            await client.close(end.code, end.reason)
-        elif not ended_by_client.cancelled():
-            end = ended_by_client.result()
-            await service.close(code=end.code, message=end.reason.encode())
-    finally:
-        await service.close(code=_GOING_AWAY)
-
-
-async def _to_service(client: WebSocket, service: ServiceSocket, message: Message) -> _Close:
-    """Pass on `message` and those after it; return the client's close, with a code to send."""
-    while True:
-        if message["type"] == "websocket.disconnect":
-            code = message.get("code") or _NO_CODE
-            sendable = {_NO_CODE: _NORMAL, _ABNORMAL: _GOING_AWAY}.get(code, code)
-            return _Close(sendable, message.get("reason") or "")
-        try:
-            if message.get("text") is not None:
-                await service.send_str(message["text"])
-            else:
-                await service.send_bytes(message["bytes"])
-        except (aiohttp.ClientError, OSError):
-            await asyncio.Event().wait()  # `_to_client` returns how the service ended
-        message = await client.receive()
-
-
-async def _to_client(client: WebSocket, service: ServiceSocket) -> _Close:
-    """Pass the service's messages back; return the service's close, with a code to send."""
-    while True:
-        message = await service.receive()
-        if message.type is aiohttp.WSMsgType.TEXT:
-            await client.send({"type": "websocket.send", "text": message.data})
-        elif message.type is aiohttp.WSMsgType.BINARY:
-            await client.send({"type": "websocket.send", "bytes": message.data})
-        elif message.type is aiohttp.WSMsgType.CLOSE:
-            return _Close(message.data or _NORMAL, message.extra or "")
-        elif message.type is aiohttp.WSMsgType.ERROR:
-            too_big = getattr(message.data, "code", None) == _TOO_BIG
-            return _Close(_TOO_BIG if too_big else _INTERNAL_ERROR)
-        else:
-            return _Close(_TRY_AGAIN_LATER, _UNAVAILABLE)
 
 
 async def _refuse(client: WebSocket, answer: Response, receive: Receive) -> None:

@@ -35,6 +35,7 @@ from gateway.own_limits import OwnCounts
 from gateway.path.links import Duties
 from gateway.path.server import PathServer
 from gateway.path.sweep import Sweep
+from gateway.relays import Relays
 from gateway.routes import SERVICES, RouteTable
 from gateway.settings import GatewaySettings
 from gateway.socket_bounds import UNLIMITED, SocketBounds, SocketMetrics
@@ -112,16 +113,19 @@ async def open_resources(
         guards = guards_of(
             SERVICES, ceiling=settings.upstream_concurrency, registry=process.registry
         )
+        relays = Relays(idle_seconds=settings.websocket_idle_timeout, registry=process.registry)
+        process.start(relays.watch(), name="idle sockets")
         sockets = Sockets(
             upstreams=upstreams,
             guards=guards,
             admission=admission,
             addresses=door.addresses,
             bounds=bounds,
+            relays=relays,
             traces=door.traces,
         )
         bulkheads = Bulkheads(places=settings.bulkheads, registry=process.registry)
-        streams = Streams(process.registry)
+        streams = Streams(idle_seconds=settings.stream_idle_timeout, registry=process.registry)
         process.start(streams.end_when(process.stopping), name="streams' end")
         sweep = Sweep(*(upstream.sweep for upstream in upstreams.values()))
         process.start(sweep.run(), name="deadlines")

@@ -11,8 +11,8 @@ from chassis.first_use import at_first_use
 if TYPE_CHECKING:
     from chassis.database.connecting import Connector
     from chassis.database.database import Database
-    from chassis.database.errors import is_infrastructure_error
     from chassis.database.ids import new_id
+    from chassis.database.infrastructure import is_infrastructure_error
     from chassis.database.models import Timestamped, service_metadata
     from chassis.database.settings import DatabaseSettings
     from chassis.database.statements import Statements
@@ -39,7 +39,7 @@ __getattr__ = at_first_use(
         "Statements": "statements",
         "Timestamped": "models",
         "Unit": "unit",
-        "is_infrastructure_error": "errors",
+        "is_infrastructure_error": "infrastructure",
         "new_id": "ids",
         "service_metadata": "models",
     },

@@ -14,12 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
-from chassis.database.errors import (
-    DRIVER_ERRORS,
-    is_infrastructure_error,
-    mark_infrastructure,
-    passes,
-)
+from chassis.database.errors import DRIVER_ERRORS, passes
+from chassis.database.infrastructure import is_infrastructure_error, mark_infrastructure
 from chassis.database.reachability import Outcome, Reachability
 from chassis.database.waiting import DatabaseUnusableError
 from chassis.database.watching import Watch, watch_nothing

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import asyncpg
 
-from chassis.database.errors import is_infrastructure_error
+from chassis.database.infrastructure import is_infrastructure_error
 
 
 class NotMigratedError(Exception):

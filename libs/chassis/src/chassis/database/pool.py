@@ -11,12 +11,8 @@ from typing import Any
 import structlog
 
 from chassis.database.connecting import Connection
-from chassis.database.errors import (
-    DRIVER_ERRORS,
-    belongs_to_session,
-    mark_infrastructure,
-    passes,
-)
+from chassis.database.errors import DRIVER_ERRORS, belongs_to_session, passes
+from chassis.database.infrastructure import mark_infrastructure
 
 _CLOSE_SECONDS = 1.0
 

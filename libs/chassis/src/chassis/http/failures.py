@@ -13,10 +13,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chassis.database.errors import is_infrastructure_error
+from chassis.database.infrastructure import is_infrastructure_error
 from chassis.errors import DomainError, FieldError, Invalid, Malformed, Unavailable
 from chassis.http.context import path_of
-from chassis.http.idempotency import IdempotencyKeyMissing, key_stored_meanwhile
+from chassis.http.idempotent import IdempotencyKeyMissing, key_stored_meanwhile
 from chassis.http.methods import allow_fields, allowed_methods, method_of
 from chassis.http.problems import problem_of, problem_of_status
 from chassis.wire_names import IDEMPOTENCY_KEY

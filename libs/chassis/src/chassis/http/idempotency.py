@@ -10,69 +10,27 @@ import inspect
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from enum import Enum
 from functools import wraps
 from typing import Annotated, Any
 from uuid import UUID
 
-import asyncpg
 from fastapi import Depends, Header, Request, Response
 from pydantic import TypeAdapter
 
 from chassis.auth.principal import CurrentPrincipal
 from chassis.database.unit import Unit
-from chassis.errors import Conflict, FieldError, Invalid, Malformed
+from chassis.errors import FieldError, Malformed
 from chassis.http.context import path_of
 from chassis.http.endpoints import ResponseDep, with_parameters
+from chassis.http.idempotent import (
+    IN_FLIGHT,
+    IdempotencyInFlight,
+    IdempotencyKeyReused,
+    Idempotent,
+)
 from chassis.http.unit import UnitDep
 from chassis.wire_names import IDEMPOTENCY_KEY, JSON
 
-
-class Idempotent(Enum):
-    """Whether a route accepts an Idempotency-Key, or rejects a request without one."""
-
-    OPTIONAL = "optional"
-    REQUIRED = "required"
-
-
-class IdempotencyKeyMissing(Malformed):
-    """This request needs an Idempotency-Key.
-
-    Without one, a client could not repeat it safely.
-    """
-
-
-class IdempotencyInFlight(Conflict):
-    """A request with this Idempotency-Key is being worked on.
-
-    The first request with the key has no response yet.
-    """
-
-    retry_after = 1
-
-
-_IN_FLIGHT = (
-    "A request with this Idempotency-Key is being processed. Wait for its response, or repeat this "
-    "request in a moment."
-)
-
-
-def key_stored_meanwhile(error: Exception) -> IdempotencyInFlight | None:
-    """Return the error to respond with if another request stored the key first, or None.
-
-    The key's lock excludes that, unless the two processes compute it differently, as two releases
-    may. Nothing of this request was committed then.
-    """
-    if not isinstance(error, asyncpg.UniqueViolationError):
-        return None
-    return IdempotencyInFlight(_IN_FLIGHT) if error.constraint_name == _PRIMARY_KEY else None
-
-
-class IdempotencyKeyReused(Invalid):
-    """This Idempotency-Key was used for another request."""
-
-
-_PRIMARY_KEY = "pk_idempotency_keys"
 _FIND = """
     SELECT body_hash, status, headers::text, body FROM idempotency_keys
     WHERE caller = $1 AND endpoint = $2 AND key = $3
@@ -130,7 +88,7 @@ class _Idempotency:
         """
         name = f"idempotency:{self.caller.user_id}:{self.endpoint}:{self.key}"
         if not await self.unit.try_lock(name):
-            raise IdempotencyInFlight(_IN_FLIGHT)
+            raise IdempotencyInFlight(IN_FLIGHT)
         # A separate statement: its snapshot must be newer than the lock, or it could miss the row
         # of a request that committed just before.
         found = await self.unit.fetch(_FIND, self.caller.user_id, self.endpoint, self.key)
@@ -192,13 +150,6 @@ async def _required(
 
 
 _DEPENDENCIES = {Idempotent.OPTIONAL: _optional, Idempotent.REQUIRED: _required}
-_ERRORS = (IdempotencyInFlight, IdempotencyKeyReused)
-
-ERRORS = {
-    Idempotent.OPTIONAL: _ERRORS,
-    Idempotent.REQUIRED: (*_ERRORS, IdempotencyKeyMissing),
-}
-"""The errors that a route may raise because it is idempotent, for its documentation."""
 
 
 def made_idempotent(

@@ -17,7 +17,7 @@ from chassis.http.concurrency import (
     made_versioned_change,
 )
 from chassis.http.content import FORM_TYPES, JSON_TYPES, JsonRequest, refused_content_type
-from chassis.http.idempotency import ERRORS, Idempotent, made_idempotent
+from chassis.http.idempotent import ERRORS, Idempotent
 from chassis.http.problems import merged_responses, problems
 from chassis.library_internals.fastapi import body_is_optional, takes_body, takes_form
 
@@ -133,6 +133,10 @@ class Router(APIRouter):
             inner = made_versioned_change(endpoint) if versioned else endpoint
             if idempotent is None:
                 return inner
+            from chassis.http.idempotency import (  # noqa: PLC0415 - it imports SQLAlchemy
+                made_idempotent,
+            )
+
             return made_idempotent(inner, idempotent, status=status)
 
         return _declaring(super().post(path, responses=responses, **options), wrapped)

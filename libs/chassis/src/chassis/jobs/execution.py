@@ -12,7 +12,7 @@ from opentelemetry import trace
 from pydantic import ValidationError
 
 from chassis.database.database import Database
-from chassis.database.errors import is_infrastructure_error
+from chassis.database.infrastructure import is_infrastructure_error
 from chassis.database.unit import Unit
 from chassis.error_text import describe
 from chassis.jobs.kinds import (

@@ -11,7 +11,8 @@ import structlog
 
 from chassis.cancellation import to_the_end
 from chassis.database.database import Database
-from chassis.database.errors import DRIVER_ERRORS, is_infrastructure_error
+from chassis.database.errors import DRIVER_ERRORS
+from chassis.database.infrastructure import is_infrastructure_error
 from chassis.database.migrated import database_not_ready, needs_migrations
 from chassis.error_text import describe
 from chassis.jobs.enqueueing import jobs_channel

@@ -13,7 +13,7 @@ from datetime import timedelta
 import asyncpg
 
 from chassis.database.connecting import Connector
-from chassis.database.errors import is_infrastructure_error
+from chassis.database.infrastructure import is_infrastructure_error
 from chassis.loops import Failures, for_ever
 
 _RECONNECT_SECONDS = 1.0  # after the server closed the connection without an error

@@ -14,8 +14,8 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from chassis.database.errors import is_infrastructure_error
 from chassis.database.ids import new_id
+from chassis.database.infrastructure import is_infrastructure_error
 from chassis.database.unit import Unit
 from chassis.error_text import describe
 from chassis.errors import NotFound

@@ -10,7 +10,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from chassis.database.database import Database
-from chassis.database.errors import is_infrastructure_error
+from chassis.database.infrastructure import is_infrastructure_error
 from chassis.database.settings import DatabaseSettings
 from chassis.messaging.connection import KafkaConnection
 from chassis.settings import KafkaSettings

@@ -4,7 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, override
 
 import structlog
 from starlette.requests import Request
@@ -229,12 +229,17 @@ class Exchange(AnsweredRequest):
     def on_stream(self) -> None:
         """Let the response last for as long as its client and the service want."""
         self._head_at = time.monotonic()
-        self._deadline = math.inf
-        self._server.streams.began(self)
+        self._deadline = self._server.streams.began(self)
         if self._forwarding is not None:
             self._forwarding.opened()
         if self._server.streams.draining:
             self.end_stream()
+
+    @override
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        if self._head_at:
+            self._deadline = self._server.streams.silent_until()
 
     def complete(self, outcome: Outcome) -> None:
         """End the response."""
@@ -243,7 +248,7 @@ class Exchange(AnsweredRequest):
         self.client.on_exchange_complete(self)
 
     def end_stream(self) -> None:
-        """End the response as a complete one, because the process is about to stop."""
+        """End the response as a complete one: its client connects again."""
         if not self.over:
             self._cancel()
             self.complete("answered")
@@ -319,12 +324,13 @@ class Exchange(AnsweredRequest):
         if self._admitting is not None:
             return  # it has time limits of its own
         late = now >= self._deadline
-        if not (late or self.body.stalled(now)):
-            return
-        if not self.body.complete and not self.client.body_paused:
+        if late and self._head_at:
+            self._server.streams.end_silent(self)
+        elif self.body.complete or self.client.body_paused:
+            if late and self._forwarding is not None:
+                self._forwarding.expire()
+        elif late or self.body.stalled(now):
             self.refuse(stalled())
-        elif late and self._forwarding is not None:
-            self._forwarding.expire()
 
     def stop(self) -> None:
         """Answer that the process stops."""

@@ -18,6 +18,7 @@ from gateway.exchange import FieldLines, lines_of
 from gateway.headers import RequestHead, origin_fields
 from gateway.links.problems import as_accepted
 from gateway.path.exchange import Exchange
+from gateway.path.request import Nobody
 from gateway.path.server import CommonLines, PathServer
 from gateway.routes import Route
 
@@ -25,6 +26,18 @@ from gateway.routes import Route
 _PLAIN_TARGET = re.compile(rb"/[!-\"$-~]*")
 
 type Cycle = Exchange | RequestResponseCycle
+
+
+class _Ended:
+    """Stands for an exchange that is over, of which an idle connection holds nothing."""
+
+    message_event = Nobody()
+    response_started = response_complete = True
+    disconnected = False
+    keep_alive = True
+
+
+_ENDED = _Ended()
 
 
 class Gateway(Protocol):
@@ -55,10 +68,6 @@ class PathProtocol(BoundedProtocol):
         body_paused: whether no more of the body is read, because the service does not take it.
     """
 
-    edge: ClassVar[Gateway]
-    pipeline: deque[Any]
-    cycle: Any  # uvicorn's annotation knows only its own class; a cast would be a call
-
     __slots__ = (
         "_advancing",
         "_ended_now",
@@ -73,6 +82,10 @@ class PathProtocol(BoundedProtocol):
         "body_paused",
         "write_paused",
     )
+
+    edge: ClassVar[Gateway]
+    pipeline: deque[Any]
+    cycle: Any  # uvicorn's annotation knows only its own class; a cast would be a call
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - uvicorn's own
         super().__init__(*arguments, **options)
@@ -187,6 +200,7 @@ class PathProtocol(BoundedProtocol):
         if self.headers:
             self.heed_trailers()
         current.on_request_complete()
+        self._forget_ended()
 
     # The responses.
 
@@ -247,10 +261,18 @@ class PathProtocol(BoundedProtocol):
 
     def _idle(self) -> None:
         """Wait for the next request, with one timer for as long as the connection lives."""
+        self._forget_ended()
         self._idle_since = time.monotonic()
         if self._idle_timer is None:
             self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._check_idle)
         self.await_request()
+
+    def _forget_ended(self) -> None:
+        """Hold nothing of an exchange that is over, unless the rest of its request arrives."""
+        current = self._current
+        if isinstance(current, Exchange) and current.response_complete and not self._reading_body:
+            self.cycle = _ENDED
+            self._request_fields = self.headers
 
     def _check_idle(self) -> None:
         self._idle_timer = None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
-from chassis.protocol import MAX_FIELDS_BYTES
+from chassis.heads import MAX_FIELDS_BYTES
 from gateway.exchange import FieldLines
 from gateway.pool.names import Address
 

@@ -17,7 +17,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 
 from chassis.database.database import Database
-from chassis.database.errors import is_infrastructure_error
+from chassis.database.infrastructure import is_infrastructure_error
 from chassis.database.limits import BATCH_SECONDS
 from chassis.database.unit import Unit
 from chassis.error_text import describe

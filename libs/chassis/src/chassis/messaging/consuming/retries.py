@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from chassis.database.database import Database
-from chassis.database.errors import is_infrastructure_error
+from chassis.database.infrastructure import is_infrastructure_error
 from chassis.database.unit import Unit
 from chassis.error_text import describe
 from chassis.loops import for_ever

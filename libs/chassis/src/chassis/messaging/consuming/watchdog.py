@@ -18,7 +18,7 @@ import structlog
 from aiokafka import TopicPartition
 
 from chassis.database.database import Database
-from chassis.database.errors import is_infrastructure_error
+from chassis.database.infrastructure import is_infrastructure_error
 from chassis.health import Health
 from chassis.messaging.consuming.assignment import Assignment
 from chassis.messaging.consuming.lag import Standing, Standings
