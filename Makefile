@@ -144,7 +144,7 @@ check: .venv/.synced ## Lint, types, import rules, generated documents, migratio
 	$(RUN)/python deploy/kubernetes/readmes.py --check
 
 .PHONY: check-all
-check-all: check charts-check migrations-check workflows-check alerts-check asyncapi-check openapi-check clients-check graphql-check pooler-check outside-check ## All of check, and the checks that need Go (to build a missing Helm), npm or Debian's packages
+check-all: check charts-check migrations-check workflows-check alerts-check collector-check asyncapi-check openapi-check clients-check graphql-check pooler-check outside-check ## All of check, and the checks that need Go (to build a missing Helm), npm or Debian's packages
 
 .PHONY: asyncapi-check
 asyncapi-check: .venv/.synced ## Validate docs/asyncapi.json with AsyncAPI's parser (Node from a wheel if it is missing)
@@ -176,6 +176,10 @@ alerts-check: ## Check the Prometheus rules, and test that each alert fires when
 		|| { echo "promtool is missing: sudo apt-get install prometheus" >&2; exit 1; }
 	@promtool check rules deploy/prometheus/rules/*.yaml >/dev/null
 	@promtool test rules deploy/prometheus/tests/*.yaml
+
+.PHONY: collector-check
+collector-check: .venv/.synced ## Run the OpenTelemetry Collector's configuration: which traces are kept (Go builds a missing collector)
+	@deploy/opentelemetry/check.sh
 
 .PHONY: observe
 observe: .venv/.synced ## Watch the system with Debian's Prometheus under load: every dashboard has data, no alert fires

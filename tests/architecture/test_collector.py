@@ -7,6 +7,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "deploy" / "opentelemetry" / "collector.yaml"
+BUILDER = FILE.with_name("builder.yaml")
 KINDS = ("receivers", "processors", "exporters")
 
 
@@ -54,3 +55,16 @@ def test_compose_runs_it_with_all_traces_and_behind_the_address_of_the_guide(col
         environment = compose["services"][name]["environment"]
         assert environment["OTEL_TRACES_SAMPLER_ARG"] == "1.0"
         assert environment["OTEL_EXPORTER_OTLP_ENDPOINT"].startswith("${TRACES_RECEIVER:-")
+
+
+def test_the_collector_that_is_tested_is_that_of_compose_and_has_what_the_file_names(
+    collector, compose
+):
+    builder = yaml.safe_load(BUILDER.read_text(encoding="utf-8"))
+    release = builder["dist"]["version"]
+    assert compose["services"]["collector"]["image"].endswith(f":{release}}}")
+    for kind in KINDS:
+        modules = [part["gomod"].split() for part in builder[kind]]
+        assert {version for _, version in modules} == {f"v{release}"}
+        built = {Path(module).name.removesuffix(kind.removesuffix("s")) for module, _ in modules}
+        assert built == {name.replace("_", "") for name in collector[kind]}
