@@ -18,7 +18,6 @@ from gateway.exchange import FieldLines, lines_of
 from gateway.headers import RequestHead, origin_fields
 from gateway.links.problems import as_accepted
 from gateway.path.exchange import Exchange
-from gateway.path.request import Nobody
 from gateway.path.server import CommonLines, PathServer
 from gateway.routes import Route
 
@@ -31,7 +30,7 @@ type Cycle = Exchange | RequestResponseCycle
 class _Ended:
     """Stands for an exchange that is over, of which an idle connection holds nothing."""
 
-    message_event = Nobody()
+    message_event = Exchange.message_event
     response_started = response_complete = True
     disconnected = False
     keep_alive = True
