@@ -43,7 +43,7 @@ class Deadline:
         self._timeout = asyncio.timeout_at(self._at)
         self._token: Token[Deadline | None] | None = None
         self._cancels = False
-        self._committed = False
+        self._commits = 0
 
     async def __aenter__(self) -> Self:
         self._token = _current.set(self)
@@ -69,7 +69,7 @@ class Deadline:
 
     def error(self) -> DeadlineExceeded:
         """Return the error, whose text says whether anything was changed."""
-        return DeadlineExceeded(_PARTLY_CHANGED if self._committed else _UNCHANGED)
+        return DeadlineExceeded(_PARTLY_CHANGED if self._commits else _UNCHANGED)
 
     def check(self) -> None:
         """Arrange that the task is cancelled at the deadline, also after a COMMIT.
@@ -94,8 +94,13 @@ class Deadline:
         if self._token is None:
             return
         self.check()
-        self._committed = True
+        self._commits += 1
         self.release()
+
+    def commit_failed(self) -> None:
+        """Take note that nothing was committed after the last ``begin_commit``."""
+        if self._token is not None:
+            self._commits -= 1
 
     def release(self) -> None:
         """Stop cancelling, because the response is decided."""
@@ -133,3 +138,10 @@ def begin_commit() -> None:
     deadline = _current.get()
     if deadline is not None:
         deadline.begin_commit()
+
+
+def commit_failed() -> None:
+    """Take note that nothing was committed after ``begin_commit``."""
+    deadline = _current.get()
+    if deadline is not None:
+        deadline.commit_failed()

@@ -4,6 +4,7 @@ import asyncpg
 import pytest
 
 from chassis.database.unit import OutdatedReadError
+from chassis.deadline import Deadline
 from testkit.statements import statements_of_requests
 
 INSERT = "INSERT INTO ledgers VALUES ($1, $2)"
@@ -48,6 +49,18 @@ async def test_a_row_that_another_transaction_wrote_meanwhile_makes_the_read_out
         await outrun()
     assert await names(ledgers) == ["a"]
     assert ran == []
+
+
+async def test_after_an_outdated_read_the_deadlines_error_says_that_nothing_was_changed(ledgers):
+    async def outdated():
+        async with ledgers.transaction() as unit:
+            await read_then_insert(unit, "a")
+            unit.defer(INSERT, "a", 2)
+
+    async with Deadline(seconds=None) as deadline:
+        with pytest.raises(OutdatedReadError):
+            await outdated()
+        assert "nothing was changed" in deadline.error().detail
 
 
 @pytest.mark.parametrize("begun", [False, True])

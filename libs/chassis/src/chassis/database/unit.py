@@ -22,7 +22,7 @@ from chassis.database.errors import DRIVER_ERRORS
 from chassis.database.orm import Orm
 from chassis.database.pool import Pool, PooledConnection
 from chassis.database.statements import Statements, rows_changed
-from chassis.deadline import begin_commit
+from chassis.deadline import begin_commit, commit_failed
 from chassis.error_text import describe
 from chassis.telemetry.tracing import span_if_recording
 
@@ -235,6 +235,7 @@ class Unit(Statements):
                 await self._commit()
             except asyncpg.UniqueViolationError as error:
                 if error.constraint_name in self._guards:
+                    commit_failed()
                     raise OutdatedReadError from error
                 raise
 
