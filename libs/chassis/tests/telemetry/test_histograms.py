@@ -62,3 +62,16 @@ def test_the_time_of_creation_is_exposed():
     ours.observe(("GET", 200), 0.2)
     labels = {"method": "GET", "status": "200"}
     assert registry.get_sample_value("a_seconds_created", labels) > 0
+
+
+def test_labels_that_the_loop_adds_while_another_thread_collects_disturb_nothing():
+    (_, registry), _, ours = both()
+
+    class Meanwhile:
+        def __str__(self):
+            ours.observe(("GET", 404), 0.2)
+            return "200"
+
+    ours.observe(("GET", Meanwhile()), 0.2)
+    [family] = registry.collect()
+    assert {sample.labels["status"] for sample in family.samples} == {"200"}

@@ -23,7 +23,7 @@ class _Counts:
 
 
 class LoopHistogram(Collector):
-    """A histogram whose observations are made on one event loop, which also serves the scrapes.
+    """A histogram whose observations are made on one event loop; any thread may collect it.
 
     It needs no lock. The library's histogram takes two for each observation and makes five calls,
     which takes six times as long: 1.1 µs in place of 0.2.
@@ -79,9 +79,10 @@ class LoopHistogram(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the samples for one scrape, as the library's histogram would."""
         family = HistogramMetricFamily(self._name, self._text, labels=self._labels)
-        for values, counts in self._counts.items():
+        # Copies: the loop counts on while another thread, that of `MetricsPush`, reads.
+        for values, counts in list(self._counts.items()):
             texts = [str(value) for value in values]
-            numbers = accumulate(counts.numbers)
+            numbers = accumulate(counts.numbers.copy())
             buckets = [
                 (bound, number, counts.exemplars.get(place))
                 for place, (bound, number) in enumerate(zip(self._bounds, numbers, strict=True))
