@@ -76,9 +76,7 @@ class Protocols:
 
 _DEFAULT = Protocols()
 # A client that sends a request while its idle connection is closed gets no response, and can't know
-# whether it took effect. Connections that are in use have their next request within this time. A
-# process that gets too little CPU time needs no longer one: what arrived while it did not run is
-# read before the connection is closed, because uvicorn looks at `should_exit` a tick later.
+# whether it took effect. Connections that are in use have their next request within this time.
 _DRAIN_SECONDS = 1.0
 _DRAIN_STEP_SECONDS = 0.05
 
@@ -183,17 +181,19 @@ class _Server(uvicorn.Server):
         """Close each connection after its next response, and wait for those that are open.
 
         Args:
-            seconds: the longest wait; then idle connections are closed without a response.
+            seconds: the longest wait, of a process that runs; then idle connections are closed
+                without a response.
         """
         if self._listener is not None:
             self._listener.draining = True
         for connection in self._open():
             connection.drain()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                # uvicorn does not signal the end of a connection.
-                while self._open():  # noqa: ASYNC110 - likewise
-                    await asyncio.sleep(_DRAIN_STEP_SECONDS)
+        # Steps, not a deadline: it could pass while the process gets no CPU time, and the connection
+        # would be closed before the request is read that arrived meanwhile.
+        for _ in range(round(seconds / _DRAIN_STEP_SECONDS)):
+            if not self._open():  # uvicorn does not signal the end of a connection
+                return
+            await asyncio.sleep(_DRAIN_STEP_SECONDS)
 
     def _open(self) -> list[BoundedProtocol]:
         connections = self.server_state.connections

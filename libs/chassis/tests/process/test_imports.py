@@ -7,7 +7,7 @@ import pytest
 
 SERVING = "import chassis.run, chassis.service_processes"
 MIGRATING = """
-import chassis.run, chassis.database.migrate
+import chassis.run, chassis.database.migrate, chassis.database.upgrading
 from sqlalchemy.orm import DeclarativeBase
 from chassis.audit import declare_audit_table
 from chassis.database import Timestamped, new_id, service_metadata

@@ -83,7 +83,7 @@ async def test_a_request_that_comes_while_a_draining_process_gets_no_cpu_time_is
     await draining(probe, http)
     probe.process.send_signal(signal.SIGSTOP)
     writer.write(request)
-    await asyncio.sleep(2)  # longer than it would wait
+    await asyncio.sleep(1.5)  # longer than it would wait
     probe.process.send_signal(signal.SIGCONT)
     last = await reader.read()
     writer.close()
