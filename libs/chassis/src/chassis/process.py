@@ -188,7 +188,7 @@ class _Server(uvicorn.Server):
             self._listener.draining = True
         for connection in self._open():
             connection.drain()
-        # Steps, not a deadline: it could pass while the process gets no CPU time, and the connection
+        # Steps, not a deadline, which could pass while the process gets no CPU time: the connection
         # would be closed before the request is read that arrived meanwhile.
         for _ in range(round(seconds / _DRAIN_STEP_SECONDS)):
             if not self._open():  # uvicorn does not signal the end of a connection

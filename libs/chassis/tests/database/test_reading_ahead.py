@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from chassis.database.unit import OutdatedReadError
+from chassis.database.reading_ahead import OutdatedReadError
 from chassis.deadline import Deadline
 from testkit.statements import statements_of_requests
 

@@ -21,6 +21,7 @@ from chassis.database.deferred import Deferred, as_one
 from chassis.database.errors import DRIVER_ERRORS
 from chassis.database.orm import Orm
 from chassis.database.pool import Pool, PooledConnection
+from chassis.database.reading_ahead import OutdatedReadError
 from chassis.database.statements import Statements, rows_changed
 from chassis.deadline import begin_commit, commit_failed
 from chassis.error_text import describe
@@ -39,10 +40,6 @@ tracer = trace.get_tracer(__name__)
 
 class NotCommittedError(Exception):
     """The transaction could not be committed, since a statement of it had failed."""
-
-
-class OutdatedReadError(Exception):
-    """A row was changed after ``Unit.fetch_ahead`` had read it; nothing was committed."""
 
 
 class Unit(Statements):

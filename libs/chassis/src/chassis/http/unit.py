@@ -7,12 +7,8 @@ from fastapi import Depends
 from fastapi.requests import HTTPConnection
 
 from chassis.database.database import Database
+from chassis.database.reading_ahead import READS_AHEAD
 from chassis.database.unit import Unit
-
-READS_AHEAD = "chassis.reads_ahead"
-"""The key of a request's scope that says whether its unit may read ahead.
-
-Only who runs the request again after OutdatedReadError sets it."""
 
 
 async def database_of(connection: HTTPConnection) -> Database:

@@ -14,10 +14,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from chassis.database.unit import OutdatedReadError
+from chassis.database.reading_ahead import READS_AHEAD, OutdatedReadError
 from chassis.http.content import JSON_TYPES, JsonRequest, refused_content_type
 from chassis.http.lean.steps import Exchange, Step, run
-from chassis.http.unit import READS_AHEAD
 from chassis.library_internals.fastapi import Errors, ModelField
 from chassis.wire_names import JSON
 
