@@ -32,7 +32,7 @@ MEMBERS = (
     *("id", "sku", "name", "description", "price", "stock", "active", "version", "created_at"),
     *("updated_at", "amount", "currency", "city", "line2", "quantity", "status", "product_id"),
 )
-ODD = (
+ODD: tuple[object, ...] = (
     *(None, True, False, "", "placed", 0, -1, 2**31 - 1, 2**31, -(2**31), -(2**31) - 1, 2**60),
     *(1.0, 1.5, float("nan"), [], ["x"], {}, {"amount": 1, "currency": "EUR"}),
 )
@@ -121,7 +121,11 @@ async def test_plain_members_do_not_take_the_way_of_graphql_core(schema, monkeyp
 
 @pytest.mark.parametrize("scalar", UNCHANGED)
 def test_a_scalar_returns_values_of_its_type_unchanged(schema, scalar):
-    values = {int: [0, 1, -1, 2**31 - 1], str: ["", "1", "é"], bool: [True, False]}
+    values: dict[type, list[object]] = {
+        int: [0, 1, -1, 2**31 - 1],
+        str: ["", "1", "é"],
+        bool: [True, False],
+    }
     for value in values[UNCHANGED[scalar]]:
         assert schema.type_map[scalar].coerce_output_value(value) is value
 

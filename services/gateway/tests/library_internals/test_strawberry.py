@@ -35,6 +35,7 @@ def test_a_schema_has_the_schema_of_graphql_core():
 
 def test_fields_without_a_resolver_have_their_names_in_python():
     schema = core_schema(strawberry.Schema(Query))
+    assert schema.query_type is not None
     expected = [("first_one", schema.query_type.fields["firstOne"])]
     name = PrivateName(
         library="strawberry-graphql",
