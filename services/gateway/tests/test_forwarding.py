@@ -242,12 +242,18 @@ async def test_a_cookie_for_this_host_is_not_in_the_handshake_of_a_websocket(gat
         ("/api/v1/orders", "private, no-cache"),
         ("/api/v1/orders?status=204", "private, no-cache"),
         ("/api/v1/orders?cache=no-store", "no-store"),
-        ("/api/v1/products", None),
+        ("/api/v1/products", "private, no-cache"),
+        ("/api/v1/products?cache=public", "public"),
     ],
 )
 async def test_a_response_to_one_caller_says_who_may_keep_it(gateway, bearer, path, control):
     answer = await gateway.http.get(path, headers=bearer)
     assert answer.headers.get("cache-control") == control
+
+
+async def test_a_response_to_anyone_says_what_the_service_says(gateway):
+    answer = await gateway.http.get("/api/v1/products")
+    assert "cache-control" not in answer.headers
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])

@@ -3,8 +3,9 @@
 import pytest
 import strawberry
 from graphql import GraphQLError, GraphQLSchema, parse
+from strawberry.types.field import StrawberryField
 
-from gateway.library_internals.strawberry import core_schema
+from gateway.library_internals.strawberry import attributes, core_schema
 from testkit.library_internals import PrivateName
 
 
@@ -12,7 +13,12 @@ from testkit.library_internals import PrivateName
 class Query:
     """A root."""
 
-    one: int
+    first_one: int
+
+    @strawberry.field
+    def another(self) -> int:
+        """Return a number."""
+        return 2
 
 
 def test_a_schema_has_the_schema_of_graphql_core():
@@ -25,6 +31,20 @@ def test_a_schema_has_the_schema_of_graphql_core():
     )
     name.check()
     assert isinstance(core_schema(schema), GraphQLSchema), name.look_at("is another")
+
+
+def test_fields_without_a_resolver_have_their_names_in_python():
+    schema = core_schema(strawberry.Schema(Query))
+    assert schema.query_type is not None
+    expected = [("first_one", schema.query_type.fields["firstOne"])]
+    name = PrivateName(
+        library="strawberry-graphql",
+        owner=StrawberryField,
+        name="is_basic_field",
+        used_by="gateway.library_internals.strawberry",
+    )
+    name.check()
+    assert list(attributes(schema)) == expected, name.look_at("is true for others")
 
 
 @pytest.mark.parametrize(

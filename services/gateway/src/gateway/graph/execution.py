@@ -11,6 +11,7 @@ from graphql import ExecutionResult, GraphQLSchema, execute, subscribe
 from gateway.graph.context import Context
 from gateway.graph.failures import OperationRefused, formatted
 from gateway.graph.operations import Operation, Operations
+from gateway.library_internals.graphql_core import RowExecutor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,7 @@ class Executor:
             context_value=context,
             variable_values=operation.variables,
             operation_name=operation.name,
+            executor_class=RowExecutor,
         )
         result = await outcome if isawaitable(outcome) else outcome
         return _response(result, context.request_id)
@@ -80,6 +82,7 @@ class Executor:
             context_value=context,
             variable_values=operation.variables,
             operation_name=operation.name,
+            executor_class=RowExecutor,
         )
         events = await outcome if isawaitable(outcome) else outcome
         if isinstance(events, ExecutionResult):

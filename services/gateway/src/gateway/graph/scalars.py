@@ -69,3 +69,13 @@ SCALARS: Mapping[object, ScalarDefinition] = {
         parse_value=_same,
     ),
 }
+
+UNCHANGED: Mapping[str, type] = {
+    "BigInt": int,
+    "Boolean": bool,
+    "DateTime": str,
+    "ID": str,
+    "Int": int,
+    "String": str,
+}
+"""Scalars, with the type whose values each of them returns unchanged; of `Int` those of 32 bits."""

@@ -1,30 +1,28 @@
 """The schema. `python -m gateway.document` writes it to ``services/gateway/schema.graphql``."""
 
-from typing import Any
-
 import strawberry
 from graphql import GraphQLSchema
 from strawberry.schema.config import StrawberryConfig
 
 from gateway.graph.mutations import Mutation
 from gateway.graph.queries import Query
-from gateway.graph.scalars import SCALARS
+from gateway.graph.scalars import SCALARS, UNCHANGED
 from gateway.graph.subscriptions import Subscription
-from gateway.library_internals.strawberry import core_schema
-
-
-def _member(row: dict[str, Any], name: str) -> object:
-    return row.get(name)
+from gateway.library_internals.graphql_core import Member
+from gateway.library_internals.strawberry import attributes, core_schema
 
 
 def _built() -> strawberry.Schema:
-    config = StrawberryConfig(default_resolver=_member, scalar_map=SCALARS)
+    config = StrawberryConfig(scalar_map=SCALARS)
     return strawberry.Schema(Query, Mutation, Subscription, config=config)
 
 
 def build_schema() -> GraphQLSchema:
     """Return the schema that operations are executed with."""
-    return core_schema(_built())
+    schema = core_schema(_built())
+    for name, field in attributes(schema):
+        field.resolve = Member(name, field, unchanged=UNCHANGED)
+    return schema
 
 
 def schema_text() -> str:

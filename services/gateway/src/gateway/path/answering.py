@@ -68,6 +68,17 @@ class AnsweredRequest(ProxiedRequest, ABC):
         """Whether only the connection's end ends the response."""
         return self._writer is not None and self._writer.closes
 
+    @property
+    def _is_private(self) -> bool:
+        """Whether the response is one caller's.
+
+        A service may require a token below a prefix that is public: a path under `/products`.
+        """
+        if self.route is None:
+            return False
+        sent = self.head is not None and self.head.authorization is not None
+        return sent or self.route.auth is not Auth.PUBLIC
+
     def respond(self, status: int, fields: FieldLines) -> None:
         """Begin the response.
 
@@ -81,7 +92,7 @@ class AnsweredRequest(ProxiedRequest, ABC):
             fields,
             head_only=self.raw_method == b"HEAD",
             http_10=self.version == "1.0",
-            private=route is not None and route.auth is not Auth.PUBLIC,
+            private=self._is_private,
         )
         if writer.closes:
             self.keep_alive = False
