@@ -1,6 +1,7 @@
 """Where the relay reads on: never beyond rows that may still appear, and past dead rows."""
 
 import json
+import time
 
 import asyncpg
 import pytest
@@ -135,3 +136,20 @@ async def test_urgent_topics_are_found_past_a_backlog_by_their_index(offline):
 async def test_a_topic_whose_name_would_be_sql_is_refused():
     with pytest.raises(ValueError, match="can't be a Kafka topic"):
         topics_in(["a') OR true --"])
+
+
+async def test_after_a_pause_of_the_process_the_outbox_is_measured_and_scanned_within_a_minute(
+    offline,
+):
+    """A measurement that seems to take minutes would be made again only after hours."""
+    frozen = 600
+    async with lane(offline) as relaying:
+        await relaying._keep_up()
+        await relaying._measure(time.monotonic() - frozen)
+        page = await relaying._unsent.read_page(relaying._scan.start())
+        nothing = Published(acknowledged=[], places=[], refused=[])
+        relaying._scan._begun -= frozen
+        relaying._scan.advance(page, nothing, seconds=frozen)
+        now = time.monotonic()
+    assert now < relaying._gauges_due <= now + 60
+    assert now < relaying._scan._next_full <= now + 10

@@ -17,6 +17,7 @@ import asyncpg
 import structlog
 from aiokafka.errors import KafkaError
 
+from chassis.backoff import pause_by_share
 from chassis.cancellation import closed_by
 from chassis.loops import Failures, for_ever, passes_if
 from chassis.messaging.connection import KafkaConnection
@@ -31,6 +32,7 @@ log = structlog.get_logger(__name__)
 
 _GAUGE_SECONDS = 5.0
 _GAUGE_SHARE = 0.02  # the maximum share of the time, as counting may be slow
+_GAUGE_LONGEST_SECONDS = 60.0  # half of the age at which an alert fires
 _GAUGE_HOLDS_SECONDS = 90.0  # more than a page and a round of trials take
 _TRIAL_SECONDS = 5.0
 _TRIALS = 10  # refused rows per round, as the other rows wait for it
@@ -272,8 +274,14 @@ class Lane:
 
     async def _measure(self, now: float) -> None:
         backlog = await self._unsent.backlog()
-        pause = max(_GAUGE_SECONDS, (time.monotonic() - now) / _GAUGE_SHARE)
-        self._gauges_due = now + pause
+        ended = time.monotonic()
+        pause = pause_by_share(
+            ended - now,
+            share=_GAUGE_SHARE,
+            shortest=_GAUGE_SECONDS,
+            longest=_GAUGE_LONGEST_SECONDS,
+        )
+        self._gauges_due = ended + pause
         self._metrics.show(
             rows=backlog.rows,
             age=backlog.age,

@@ -11,6 +11,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from chassis.backoff import pause_by_share
 from chassis.loops import BACKOFF, Failures
 from chassis.messaging.publishing.publisher import (
     UNKNOWN_PARTITION,
@@ -22,6 +23,7 @@ from chassis.messaging.publishing.unsent import OutboxPage
 
 _FULL_SECONDS = 1.0
 _FULL_SHARE = 0.05  # the maximum share of the time, as dead rows may make a full scan slow
+_FULL_LONGEST_SECONDS = 10.0  # a row that is committed late waits for a full scan
 _SCAN_SECONDS = 10.0  # then a scan that has not reached the table's end starts again
 _FORGET_SECONDS = 60.0
 _BACKOFF = (*BACKOFF, 10.0)
@@ -112,7 +114,10 @@ class Scan:
     def advance(self, page: OutboxPage, published: Published, *, seconds: float) -> bool:
         """Update from a page that was read in `seconds`; return whether to read on at once."""
         if not self._position:
-            self._next_full = self._begun + max(_FULL_SECONDS, seconds / _FULL_SHARE)
+            pause = pause_by_share(
+                seconds, share=_FULL_SHARE, shortest=_FULL_SECONDS, longest=_FULL_LONGEST_SECONDS
+            )
+            self._next_full = self._begun + seconds + pause
         for topic, partition in published.places:
             self._waits.pop((topic, partition), None)
             self._waits.pop((topic, UNKNOWN_PARTITION), None)
