@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from uuid import UUID
 
 import asyncpg
 import httpx
@@ -19,10 +20,17 @@ from testkit.waiting import until
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """What a fault breaks: a system, and the address of the Prometheus that watches it."""
+    """What a fault breaks.
+
+    Attributes:
+        system: the system.
+        prometheus: the address of the Prometheus that watches it.
+        product: a product whose stock no run uses up.
+    """
 
     system: System
     prometheus: str
+    product: UUID
 
     async def database(self) -> asyncpg.Connection:
         """Return a connection as superuser."""

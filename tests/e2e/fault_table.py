@@ -154,9 +154,8 @@ async def hanging_webhooks(stage: Stage) -> AsyncIterator[None]:
                 await client.create_webhook(token, NewWebhook(url=f"{url}/{number}"))
                 for number in range(WEBHOOKS)
             ]
-            product = (await client.list_products(limit=1)).items[0]
             order = NewOrder(
-                items=[NewItem(product_id=product.id, quantity=1)], shipping_address=ADDRESS
+                items=[NewItem(product_id=stage.product, quantity=1)], shipping_address=ADDRESS
             )
 
             async def place() -> None:

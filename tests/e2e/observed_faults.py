@@ -28,6 +28,7 @@ from slipway.settings import SlipwaySettings
 from slipway.state import find_root
 from testkit.waiting import until
 
+from . import callers
 from .breaking import Stage
 from .conftest import ADDRESS, PASSWORD
 from .fault_table import CLEAR_SECONDS, FAULTS, FIRE_SECONDS, PAUSE_SECONDS, SETTINGS
@@ -58,11 +59,10 @@ async def whole(tmp_path_factory) -> AsyncIterator[System]:
 
 @pytest.fixture(scope="module")
 async def account(whole) -> tuple[str, UUID]:
-    email = f"{uuid4().hex}@example.com"
+    """The address of a customer, and a product whose stock no run uses up."""
     async with SlipwayClient(whole.gateway_url) as client:
-        await client.register(email=email, password=PASSWORD, full_name="Ada Lovelace")
-        product = (await client.list_products(limit=1)).items[0]
-    return email, product.id
+        email, _ = await callers.account(client)
+        return email, UUID(await callers.product_for_all(client))
 
 
 @pytest.fixture
@@ -152,14 +152,14 @@ class Seen:
 
 @pytest.mark.usefixtures("load")
 @pytest.mark.parametrize("name", CHOSEN)
-async def test_a_fault_makes_its_alerts_fire_and_they_end_with_it(whole, watching, name):
+async def test_a_fault_makes_its_alerts_fire_and_they_end_with_it(whole, account, watching, name):
     fault = FAULTS[name]
     print(f"\n{name}: wants {sorted(fault.fires)}")
     seen = Seen(watching, fault.fires)
     await until(lambda: has_data(watching, SCRAPED), seconds=120)
     assert await seen.none_fires(), f"in health: {seen.now}"
     seen.say("begins")
-    async with fault.begin(Stage(system=whole, prometheus=watching)):
+    async with fault.begin(Stage(system=whole, prometheus=watching, product=account[1])):
         await until(lambda: seen.all_fire(fault.fires), seconds=FIRE_SECONDS)
     seen.say("over")
     await until(seen.none_fires, seconds=CLEAR_SECONDS)
