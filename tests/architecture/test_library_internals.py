@@ -37,6 +37,7 @@ UNDOCUMENTED = (
     "valkey.commands",
 )
 DISTRIBUTIONS = {
+    "graphql_core": ("graphql-core",),
     "limits": ("limits", "valkey"),
     "strawberry": ("strawberry-graphql", "graphql-core"),
     "uvicorn_websockets": ("uvicorn",),

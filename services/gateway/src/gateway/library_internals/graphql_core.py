@@ -26,25 +26,29 @@ class Member:
         name: the member's name.
         field: the field.
         unchanged: scalars, with the type whose values each of them returns unchanged.
+
+    Attributes:
+        name: likewise.
+        types: the types whose values are the field's value, unchanged.
     """
 
-    __slots__ = ("_name", "_plain")
+    __slots__ = ("name", "types")
 
     def __init__(self, name: str, field: GraphQLField, *, unchanged: Mapping[str, type]) -> None:
-        self._name = name
+        self.name = name
         kind = get_nullable_type(field.type)
         plain = {unchanged[str(kind)]} if str(kind) in unchanged else set()
-        self._plain = frozenset(plain if kind is not field.type else {*plain, type(None)})
+        self.types = frozenset(plain if kind is not field.type else {*plain, type(None)})
 
     def __call__(self, row: _Row, _info: object) -> object:
         """Return the member; None without."""
-        return row.get(self._name)
+        return row.get(self.name)
 
     def plain(self, row: _Row) -> object:
         """Return the member if it is the field's value, unchanged; otherwise Undefined."""
-        value: Any = row.get(self._name)
+        value: Any = row.get(self.name)
         kind = type(value)
-        if kind not in self._plain or (kind is int and value.bit_length() > _BITS):
+        if kind not in self.types or (kind is int and value.bit_length() > _BITS):
             return Undefined
         return value
 
