@@ -35,12 +35,11 @@ class HttpMetrics:
 
     Attributes:
         route_of: as above.
-        active: the number of requests that are being served.
     """
 
     def __init__(self, registry: CollectorRegistry, *, route_of: RouteOf = route_template) -> None:
         self.route_of = route_of
-        self.active = 0
+        self._active = 0
         self._duration = LoopHistogram(
             "http_server_request_duration_seconds",
             "From a request's head to the end of its response; its _count is the number of "
@@ -52,11 +51,11 @@ class HttpMetrics:
         # Read when it is scraped: the library's lock would cost each request a microsecond.
         Gauge(
             "http_server_active_requests", "Requests that are being served.", registry=registry
-        ).set_function(lambda: self.active)
+        ).set_function(lambda: self._active)
 
     def began(self) -> None:
         """Count a request that begins."""
-        self.active += 1
+        self._active += 1
 
     def ended(
         self, route: str, method: str, *, status: int, seconds: float, trace_id: str | None = None
@@ -70,6 +69,6 @@ class HttpMetrics:
             seconds: how long it took.
             trace_id: its trace, if that is recorded: the exemplar of its duration.
         """
-        self.active -= 1
+        self._active -= 1
         known = method if method in _METHODS else "other"
         self._duration.observe((known, route, status), seconds, trace_id)

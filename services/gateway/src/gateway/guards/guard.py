@@ -33,12 +33,12 @@ class Result(Enum):
     """The client disconnected, or its request was at fault."""
 
 
-FAILED_STATUS = frozenset({502, 504})
+_FAILED_STATUS = frozenset({502, 504})
 
 
 def result_of(status: int) -> Result:
     """Return the result for a response with this status."""
-    return Result.FAILED if status in FAILED_STATUS else Result.RESPONSE
+    return Result.FAILED if status in _FAILED_STATUS else Result.RESPONSE
 
 
 class GuardMetrics:

@@ -120,12 +120,9 @@ class Exchange(AnsweredRequest):
     def begin(self) -> None:
         """Serve the request: it is its turn."""
         self._began = time.monotonic()
-        self._server.metrics.active += 1
+        self._server.metrics.began()
         self._server.sweep.add(self)
-        try:  # as `attempt` does
-            self._admit()
-        except Exception as error:  # noqa: BLE001 - the client gets an answer to each
-            self.fail(error)
+        self.attempt(self._admit)
 
     def on_body(self, part: bytes) -> None:
         """Take a part of the body."""

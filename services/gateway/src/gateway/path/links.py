@@ -6,7 +6,7 @@ All of it is synchronous and costs nothing on a route that has none.
 from collections.abc import Mapping
 from typing import Literal
 
-from gateway.guards.guard import FAILED_STATUS, Guard, Result
+from gateway.guards.guard import Guard, Result, result_of
 from gateway.links.cache import Cache
 from gateway.links.passage import RouteLinks
 from gateway.routes import Route
@@ -33,9 +33,7 @@ def guard_result(outcome: Outcome, status: int) -> Result:
         status: the status of the service's response; 0 without one.
     """
     if outcome == "answered":
-        if status in FAILED_STATUS:
-            return Result.FAILED
-        return Result.RESPONSE if status else Result.UNKNOWN
+        return result_of(status) if status else Result.UNKNOWN
     return _RESULTS[outcome]
 
 

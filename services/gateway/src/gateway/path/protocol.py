@@ -153,8 +153,7 @@ class PathProtocol(BoundedProtocol):
     def begin_if_first(self, exchange: Exchange) -> None:
         """Begin an exchange that waited only for the end of its request."""
         if not self.pipeline or not self._queued(exchange):
-            self._serving = exchange
-            exchange.begin()
+            self._begin(exchange)
 
     def starts(self, cycle: object) -> bool:
         """Start an exchange that waited in uvicorn's queue."""
