@@ -33,6 +33,7 @@ from slipway.operate.verify import verify
 from slipway.services import SERVICES
 from slipway.settings import SlipwaySettings
 from slipway.state import find_root
+from testkit.operating import operate
 from testkit.waiting import until
 
 from .test_backup import run
@@ -177,15 +178,10 @@ async def raise_versions(url: str, found: list[Finding]) -> None:
 
 async def replay(system: System, service: str) -> None:
     """Run `slipway replay`."""
-    process = await asyncio.create_subprocess_exec(
-        *(".venv/bin/slipway", "replay", service, "--login", "admin@example.com"),
-        env={**os.environ, "SLIPWAY_STATE_DIR": str(system.state.path)},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+    status, out, errors = await operate(
+        system.state.path, "replay", service, password=DEMO_PASSWORD
     )
-    output, _ = await process.communicate(f"{DEMO_PASSWORD}\n".encode())
-    assert process.returncode == 0, output.decode()
+    assert status == 0, out + errors
 
 
 @pytest.fixture

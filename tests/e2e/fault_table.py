@@ -8,9 +8,7 @@ than stopped where an alert must fire: a network that fails gives no refusal eit
 import asyncio
 import contextlib
 import itertools
-import os
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
@@ -21,8 +19,10 @@ from aiokafka import AIOKafkaProducer
 from client import ClientError, NewItem, NewOrder, NewWebhook, SlipwayClient
 from slipway.local.system import System
 from slipway.operate.seed import DEMO_PASSWORD
+from testkit.operating import operate
 from testkit.waiting import until
 
+from . import callers
 from .breaking import Fault, Stage, beside, freeze, frozen, kill, restarted, running
 from .conftest import ADDRESS, PASSWORD
 
@@ -52,17 +52,12 @@ async def poison(stage: Stage) -> AsyncIterator[None]:
 
 async def dead_letters_discarded(system: System) -> bool:
     """Discard what is dead with the operator's command; return whether that succeeded."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "slipway", "dead-letters", "discard", "--service", "notifications"),
-        *("--state", "dead", "--reason", "a test's poison", "--login", "admin@example.com"),
-        env={**os.environ, "SLIPWAY_STATE_DIR": str(system.state.path)},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+    arguments = ("dead-letters", "discard", "--service", "notifications", "--state", "dead")
+    status, out, errors = await operate(
+        system.state.path, *arguments, "--reason", "a test's poison", password=DEMO_PASSWORD
     )
-    out, _ = await process.communicate(f"{DEMO_PASSWORD}\n".encode())
-    print(f"  {out.decode().splitlines()[-1]}")
-    return process.returncode == 0
+    print(f"  {(out if status == 0 else errors).splitlines()[-1]}")
+    return status == 0
 
 
 @asynccontextmanager
@@ -147,9 +142,7 @@ async def hanging_webhooks(stage: Stage) -> AsyncIterator[None]:
     with socket.create_server(("127.0.0.1", 0)) as receiver:
         url = f"http://127.0.0.1:{receiver.getsockname()[1]}"
         async with SlipwayClient(stage.system.gateway_url, timeout=60) as client:
-            email = f"{uuid4().hex}@example.com"
-            await client.register(email=email, password=PASSWORD, full_name="Ada Lovelace")
-            token = (await client.login(email=email, password=PASSWORD)).access_token
+            _, token = await callers.account(client)
             hooks = [
                 await client.create_webhook(token, NewWebhook(url=f"{url}/{number}"))
                 for number in range(WEBHOOKS)

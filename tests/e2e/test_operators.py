@@ -1,13 +1,11 @@
 """An operator's commands find the running system without arguments, and log in as administrator."""
 
-import asyncio
 import json
-import os
-import sys
 
 import pytest
 
 from slipway.operate.seed import DEMO_PASSWORD
+from testkit.operating import operate
 
 
 @pytest.fixture
@@ -15,15 +13,7 @@ def slipway(system):
     """Run the command against the system. Return its exit status and its output."""
 
     async def run(*arguments, login="admin@example.com"):
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "slipway", *arguments, "--login", login),
-            env={**os.environ, "SLIPWAY_STATE_DIR": str(system.state.path)},
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, errors = await process.communicate(f"{DEMO_PASSWORD}\n".encode())
-        return process.returncode, out.decode(), errors.decode()
+        return await operate(system.state.path, *arguments, password=DEMO_PASSWORD, login=login)
 
     return run
 
