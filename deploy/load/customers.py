@@ -5,6 +5,7 @@ import random
 import time
 import uuid
 from collections import deque
+from contextlib import suppress
 
 from api import PACE, ApiUser
 from feed import Feed, FeedError
@@ -47,10 +48,12 @@ class Customer(ApiUser):
         return seconds
 
     def on_start(self) -> None:
-        """Come as a new customer."""
+        """Come as a new customer, and order at once: so even a short run sees each kind of push."""
         self._orders: deque[str] = deque(maxlen=20)
         self._feed: Feed | None = None
         self._arrive()
+        with suppress(RescheduleTask):  # it was counted
+            self.order()
 
     def on_stop(self) -> None:
         """Wait for the last pushes."""
