@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.machine import Machine, Others, cpu_model
+from bench.machine import Machine, Others, cpu_model, optimizations
 from bench.records import Record, keep, kept
 from bench.report import document, figure
 from bench.results import TIMES, Finding, Line
@@ -119,7 +119,15 @@ def test_a_figure_is_cut_so_that_it_never_looks_better_than_it_is(value: float, 
 def test_the_cpu_is_named_as_the_kernel_names_it() -> None:
     assert cpu_model("processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\n") == "Some CPU @ 2 GHz"
     assert cpu_model("") != ""
-    assert Machine.now().cores >= 1
+
+
+def test_the_build_of_the_interpreter_is_told_by_its_configuration():
+    both = ["--enable-optimizations", "--with-lto"]
+    assert optimizations("'--prefix=/usr' '--enable-optimizations' '--with-lto' 'A=-O2 -g'") == both
+    assert optimizations("--with-lto=full --enable-optimizations") == both
+    assert optimizations("'--enable-optimizations' '--enable-shared'") == both[:1]
+    assert optimizations("'LDFLAGS=--enable-optimizations --with-lto'") == []
+    assert optimizations("") == optimizations(None) == []
 
 
 def test_what_others_take_of_the_machine_leaves_out_what_is_ours() -> None:

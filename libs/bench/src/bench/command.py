@@ -31,7 +31,7 @@ from bench import (
     webhooks,
 )
 from bench.builds import Build
-from bench.machine import Machine, Others
+from bench.machine import Machine, Others, optimizations
 from bench.records import PAGE, Record, commit_of, keep, kept
 from bench.report import as_rows, document
 from bench.results import Finding
@@ -144,6 +144,11 @@ class Bench:
         if not machine.was_quiet:
             self._reporter.say(
                 f"The machine is busy (load average {machine.busy:.2f}): figures will be noisy"
+            )
+        if not optimizations():
+            self._reporter.say(
+                "This Python was configured without profile-guided optimization: it is "
+                "slower than that of the official images"
             )
         commit = await commit_of(self._root)
         findings = []

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import platform
+import shlex
+import sysconfig
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,6 +23,7 @@ _CPU_INFO = Path("/proc/cpuinfo")
 _OWN_LOAD = 0.5
 _CPU_CLOCK = 2  # the scheduler's own clock, as the C library composes the id
 _MEGABYTE = 1_000_000
+_OPTIMIZATIONS = ("--enable-optimizations", "--with-lto")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +138,23 @@ def cpu_seconds_of_all(pid: int) -> float:
 
 
 def python_versions(*packages: str) -> Sequence[tuple[str, str]]:
-    """Return the versions of Python and of these installed packages."""
-    return [("Python", platform.python_version()), *((name, version(name)) for name in packages)]
+    """Return the versions of Python, with how it was configured, and of these packages."""
+    configured = " ".join(optimizations()) or "no optimizations configured"
+    python = f"{platform.python_version()} ({configured})"
+    return [("Python", python), *((name, version(name)) for name in packages)]
+
+
+def optimizations(
+    configured: str | None = sysconfig.get_config_var("CONFIG_ARGS"),
+) -> Sequence[str]:
+    """Return which optimizations of the official images the interpreter was configured with.
+
+    Args:
+        configured: the arguments of CPython's `configure`, each in quotes; None if they are not
+            known.
+    """
+    options = {one.partition("=")[0] for one in shlex.split(configured or "")}
+    return [one for one in _OPTIMIZATIONS if one in options]
 
 
 async def valkey_version(server: ValkeyServer) -> str:

@@ -16,7 +16,8 @@ _INTRODUCTION = """\
 `make bench` writes this page from `docs/performance/`, where it keeps the result of each row; none
 of it is edited by hand. `make bench ROWS="gateway push"` renews those rows alone. The sides of a
 row took turns in one run on one machine. Most figures are ratios between them: what one machine
-does says little about another.
+does says little about another. Some peers are compiled programs, so a section says how the
+interpreter that they are compared with was configured.
 """
 _BELOW = """\
 In the sections below: the median of each side's rounds; a ratio is the median of the rounds'
