@@ -141,6 +141,24 @@ async def test_a_lock_is_sent_with_the_begin(wire, pool_on):
         assert wire.sent - before == BEGIN_SELECT_COMMIT
 
 
+async def test_one_request_after_the_other_uses_one_connection_however_many_are_idle(
+    wire, pool_on
+):
+    """A server process that is used often has planned the statements already."""
+
+    async def backend():
+        async with pool.transaction() as unit:
+            return await unit.session.scalar(text("SELECT pg_backend_pid()"))
+
+    async with pool_on(ping_after=60) as pool:
+        async with contextlib.AsyncExitStack() as burst:
+            for _ in range(3):
+                unit = await burst.enter_async_context(pool.transaction())
+                await unit.session.execute(text("SELECT 1"))
+        assert wire.opened == 3
+        assert len({await backend() for _ in range(5)}) == 1
+
+
 async def test_idle_connections_that_were_lost_unnoticed_are_all_replaced_before_use(wire, pool_on):
     async with pool_on(ping_after=0) as pool:
         both = asyncio.Barrier(2)
