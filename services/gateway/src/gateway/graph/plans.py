@@ -145,7 +145,7 @@ class Plans:
             details: the fields whose selection it is.
             collect: collects the fields of a selection.
         """
-        key = (kind.name, *[id(one.node) for one in details])
+        key: tuple[str | int, ...] = (kind.name, *[id(one.node) for one in details])
         if key not in self._known:
             self._known[key] = self._made(kind, details, collect)
         return self._known[key]

@@ -65,10 +65,10 @@ class RowExecutor(Executor[None]):
 
         async def when_loaded(plan: Plan, requests: set[asyncio.Task[None]]) -> dict[str, Any]:
             await asyncio.wait(requests)
-            value: AwaitableOrValue[dict[str, Any]] = plan.read(result, self.context_value)
-            if value is Undefined:
-                value = by_graphql_core()
-            return await value if isawaitable(value) else value
+            value = plan.read(result, self.context_value)
+            completed = by_graphql_core() if value is Undefined else value
+            whole: dict[str, Any] = await completed if isawaitable(completed) else completed
+            return whole
 
         plan = self._plans.of(return_type, field_details_list, self._fields)
         if plan is None:
