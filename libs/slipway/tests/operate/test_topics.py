@@ -3,7 +3,6 @@
 import asyncio
 import json
 import uuid
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -21,15 +20,7 @@ from slipway.operate.topic_admin import PresentTopic, topic_admin
 from slipway.operate.topics import Applied, Difference, Replication, Topics
 from slipway.settings import TopicSettings
 
-
-@dataclass(frozen=True)
-class Declared:
-    name: str
-    partitions: int
-    retention: timedelta = timedelta(hours=1)
-    segment: timedelta = timedelta(minutes=10)
-    timestamp_type: str = "CreateTime"
-    compression: str = "producer"
+from .declared import Declared
 
 
 @pytest.fixture

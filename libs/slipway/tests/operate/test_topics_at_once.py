@@ -6,7 +6,6 @@ import re
 import sys
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -16,15 +15,7 @@ from contracts import TOPICS
 from slipway.operate.topic_admin import TopicAdmin
 from slipway.operate.topics import Applied, Topics
 
-
-@dataclass(frozen=True)
-class Declared:
-    name: str
-    partitions: int
-    retention: timedelta = timedelta(hours=1)
-    segment: timedelta = timedelta(minutes=10)
-    timestamp_type: str = "CreateTime"
-    compression: str = "producer"
+from .declared import Declared
 
 
 @pytest.fixture

@@ -87,6 +87,30 @@ def test_the_cost_of_a_page_depends_on_its_variable(read, limit_of):
     assert limit_of(text, {"n": 10**6}) == "cost"
     assert read(text, {"n": -3}).cost < small
     assert read(text, {"n": "x"}).cost < large, "the variable itself is refused later"
+    assert read(text, {"n": 100.0}).cost == large, "`Int` accepts it"
+
+
+@pytest.mark.parametrize(
+    ("variables", "size"), [({}, 100), ({"n": 10}, 10), ({"n": 50.0}, 50), ({"other": 1}, 100)]
+)
+def test_the_cost_of_a_page_is_that_of_its_default_without_the_variable(read, variables, size):
+    text = "query($n: Int! = 100) { orders(first: $n) { nodes { id } } }"
+    plain = "{ orders(first: SIZE) { nodes { id } } }".replace("SIZE", str(size))
+    assert read(text, variables).cost == read(plain).cost
+
+
+def test_a_known_document_has_a_cost_for_each_of_its_operations_and_sizes(schema):
+    operations = Operations(schema, BOUNDS, introspection=True)
+    text = """
+        query A($n: Int!) { orders(first: $n) { ...page } }
+        query B($n: Int!) { orders(first: $n) { ...page totalCount } }
+        fragment page on OrderConnection { nodes { id status } }
+    """
+    fresh = Operations(schema, BOUNDS, introspection=True)
+    for name, size in [("A", 5), ("B", 5), ("A", 5), ("A", 9), ("B", 9), ("A", 5)]:
+        sent = {"name": name, "variables": {"n": size}, "request_id": "r"}
+        assert operations.read(text, **sent).cost == fresh.read(f"{text}#{size}", **sent).cost
+        assert operations.read(text, **sent).cost == 10 + 1 + size * (1 + 2) + (name == "B") * size
 
 
 def test_the_cost_is_about_the_number_of_values(schema):
@@ -94,7 +118,7 @@ def test_the_cost_is_about_the_number_of_values(schema):
     [node] = [one for one in parse(text).definitions if isinstance(one, OperationDefinitionNode)]
     # One root (10 + 1), nodes, 20 ids, 20, items, and in 5 lines each: 2 values and a product.
     lines = 20 * 5 * (1 + 1 + 10 + 1)
-    assert Costs(schema, parse(text), {}).of(node) == 10 + 1 + 20 * 2 + 20 + lines
+    assert Costs(schema, parse(text)).of(node, {}) == 10 + 1 + 20 * 2 + 20 + lines
 
 
 def test_fragments_that_use_fragments_are_measured_once(read):

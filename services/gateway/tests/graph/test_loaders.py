@@ -50,8 +50,29 @@ async def test_an_object_is_loaded_again_after_clear_and_one_that_is_waited_for_
     load = Loaded()
     loader = Loader(load, at_once=100)
     await loader.load("a")
-    waiting = loader.load("b")
+    waiting = loader.request("b")
     loader.clear()
-    assert loader.load("b") is waiting
-    assert list(await asyncio.gather(loader.load("a"), waiting)) == ["A", "B"]
-    assert load.asked == [["a"], ["b", "a"]]
+    assert loader.found == {}
+    assert loader.request("b") is waiting
+    assert await asyncio.gather(loader.load("a"), loader.load("b")) == ["A", "B"]
+    assert load.asked == [["a"], ["b"], ["a"]]
+    assert loader.found == {"a": "A", "b": "B"}
+
+
+async def test_one_who_no_longer_waits_does_not_end_the_request_of_the_others():
+    loader = Loader(Loaded(), at_once=100)
+    leaving, staying = (asyncio.create_task(loader.load("a")) for _ in range(2))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert await staying == "A"
+    assert leaving.cancelled()
+
+
+async def test_ids_that_are_wanted_while_a_request_runs_are_another_request():
+    load = Loaded()
+    loader = Loader(load, at_once=100)
+    first = loader.request("a")
+    await asyncio.sleep(0)
+    assert not first.done()
+    assert await loader.load("b") == "B"
+    assert load.asked == [["a"], ["b"]]

@@ -7,9 +7,11 @@ from inspect import isawaitable
 import pytest
 from graphql import Executor, execute, parse
 
+from gateway.graph.loaders import Loader
+from gateway.graph.plans import Joined, Member, Plans
 from gateway.graph.scalars import UNCHANGED
 from gateway.graph.schema import build_schema
-from gateway.library_internals.graphql_core import Member, RowExecutor
+from gateway.library_internals.graphql_core import RowExecutor
 from testkit.library_internals import PrivateName
 
 ID = "0190f3a4-0000-7000-8000-000000000001"
@@ -36,7 +38,7 @@ ODD: tuple[object, ...] = (
     *(None, True, False, "", "placed", 0, -1, 2**31 - 1, 2**31, -(2**31), -(2**31) - 1, 2**60),
     *(1.0, 1.5, float("nan"), [], ["x"], {}, {"amount": 1, "currency": "EUR"}),
 )
-WHOLE = dict.fromkeys(MEMBERS, "placed") | {
+WHOLE: dict[str, object] = dict.fromkeys(MEMBERS, "placed") | {
     "price": {"amount": 10**12, "currency": "EUR"},
     **dict.fromkeys(("stock", "version", "quantity"), 7),
     "active": False,
@@ -46,24 +48,35 @@ WHOLE = dict.fromkeys(MEMBERS, "placed") | {
 class Rows:
     """In place of a context: each object that is asked for is this row."""
 
-    def __init__(self, row):
+    def __init__(self, row, products):
         self.row = row
-        self.products = self
+        self.products = Loader(self.load, at_once=100)
+        self._products = products
 
     def get(self, _service, _path):
         return self.row
 
-    async def load(self, _id):
+    async def load(self, ids):
         await asyncio.sleep(0)
-        return self.row
+        if isinstance(self._products, Exception):
+            raise self._products
+        return dict.fromkeys(ids, self._products)
 
 
-async def outcome(schema, query, row, executor):
-    result = execute(schema, parse(query), context_value=Rows(row), executor_class=executor)
+async def outcome(schema, query, row, executor, *, products=None, variables=None):
+    document = parse(query)
+    result = execute(
+        schema,
+        document,
+        context_value=Rows(row, row if products is None else products),
+        variable_values=variables,
+        executor_class=executor,
+        **({"plans": Plans(document)} if executor is RowExecutor else {}),
+    )
     if isawaitable(result):
         result = await result
     # In text, since the order of members counts, and NaN is not equal to itself.
-    return json.dumps(result.data), [str(error) for error in result.errors or ()]
+    return json.dumps(result.data), sorted(str(error) for error in result.errors or ())
 
 
 @pytest.fixture(scope="module")
@@ -96,15 +109,46 @@ async def test_a_whole_row_has_no_errors(schema):
     assert json.loads(data)["product"]["price"]["amount"] == 10**12
 
 
-async def test_plain_members_do_not_take_the_way_of_graphql_core(schema, monkeypatch):
+@pytest.mark.parametrize("products", [*ODD, WHOLE | {"sku": 1}, ValueError("x")], ids=repr)
+async def test_a_joined_row_is_read_as_graphql_core_reads_it(schema, products):
+    row = WHOLE | {"shipping_address": None, "items": [WHOLE, WHOLE | {"product_id": "other"}]}
+    got = {}
+    for executor in (Executor, RowExecutor):
+        got[executor] = await outcome(schema, OF_ROWS_IN_ROWS, row, executor, products=products)
+    assert got[RowExecutor] == got[Executor]
+
+
+@pytest.mark.parametrize("shown", [True, False])
+async def test_what_directives_leave_out_is_left_out(schema, shown):
+    query = f"""
+        query($s: Boolean!) {{ product(id: "{ID}") {{
+            sku @skip(if: $s) ... @include(if: $s) {{ price {{ amount }} name @skip(if: true) }}
+        }} }}
+    """
+    got = {}
+    for executor in (Executor, RowExecutor):
+        got[executor] = await outcome(schema, query, WHOLE, executor, variables={"s": shown})
+    assert got[RowExecutor] == got[Executor]
+
+
+async def test_only_a_row_that_is_not_as_expected_takes_the_way_of_graphql_core(
+    schema, monkeypatch
+):
     name = PrivateName(
         library="graphql-core",
         owner=Executor,
-        name="execute_fields",
+        name="complete_object_value",
         used_by="gateway.library_internals.graphql_core",
-        parameters="self, parent_type, source_value, path, grouped_field_set, position_context",
+        parameters="self, return_type, field_details_list, info, path, result, position_context",
     )
     name.check()
+    PrivateName(
+        library="graphql-core",
+        owner=Executor,
+        name="collect_subfields",
+        used_by="gateway.library_internals.graphql_core",
+        parameters="self, return_type, field_details_list",
+    ).check()
     taken = []
     own = Executor.execute_field
 
@@ -113,24 +157,34 @@ async def test_plain_members_do_not_take_the_way_of_graphql_core(schema, monkeyp
         return own(self, parent_type, source, details, *more)
 
     monkeypatch.setattr(Executor, "execute_field", counted)
-    await outcome(schema, OF_A_ROW, WHOLE, RowExecutor)
-    assert taken == ["product", "__typename", "price", "__typename", "amount"], name.look_at(
-        "is not called for the fields of each object"
-    )
+    row = WHOLE | {"shipping_address": WHOLE, "items": [WHOLE, WHOLE]}
+    await outcome(schema, OF_ROWS_IN_ROWS, row, RowExecutor)
+    assert taken == ["order"], name.look_at("is not called for each object")
+    taken.clear()
+    row["items"] = [WHOLE, WHOLE | {"quantity": None}]
+    await outcome(schema, OF_ROWS_IN_ROWS, row, RowExecutor)
+    assert taken == ["order", "version", "items", "quantity"], "no field of the whole line"
+
+
+VALUES: dict[type, list[object]] = {
+    int: [0, 1, -1, 2**31 - 1, 2**60],
+    str: ["", "1", "é"],
+    bool: [True, False],
+    float: [1.5],
+    list: [[], [None]],
+    dict: [{}, {"a": None}],
+}
 
 
 @pytest.mark.parametrize("scalar", UNCHANGED)
-def test_a_scalar_returns_values_of_its_type_unchanged(schema, scalar):
-    values: dict[type, list[object]] = {
-        int: [0, 1, -1, 2**31 - 1],
-        str: ["", "1", "é"],
-        bool: [True, False],
-    }
-    for value in values[UNCHANGED[scalar]]:
-        assert schema.type_map[scalar].coerce_output_value(value) is value
+def test_a_scalar_returns_values_of_its_types_unchanged(schema, scalar):
+    for kind in UNCHANGED[scalar]:
+        for value in VALUES[kind]:
+            assert schema.type_map[scalar].coerce_output_value(value) is value
 
 
-def test_every_field_without_a_resolver_is_a_member(schema):
+def test_every_field_without_a_resolver_is_a_member_or_joined(schema):
     fields = schema.type_map["OrderItem"].fields
-    found = {name for name, field in fields.items() if isinstance(field.resolve, Member)}
-    assert found == {"productId", "name", "quantity", "unitPrice", "total"}
+    found = {name: type(field.resolve) for name, field in fields.items()}
+    members = ("productId", "name", "quantity", "unitPrice", "total")
+    assert found == {**dict.fromkeys(members, Member), "product": Joined}

@@ -5,7 +5,7 @@ import strawberry
 from graphql import GraphQLError, GraphQLSchema, parse
 from strawberry.types.field import StrawberryField
 
-from gateway.library_internals.strawberry import attributes, core_schema
+from gateway.library_internals.strawberry import attributes, core_info, core_schema
 from testkit.library_internals import PrivateName
 
 
@@ -44,7 +44,31 @@ def test_fields_without_a_resolver_have_their_names_in_python():
         used_by="gateway.library_internals.strawberry",
     )
     name.check()
-    assert list(attributes(schema)) == expected, name.look_at("is true for others")
+    found = [(own.python_name, field) for own, field in attributes(schema)]
+    assert found == expected, name.look_at("is true for others")
+
+
+async def test_an_info_has_what_graphql_core_passes_to_resolvers():
+    seen = []
+
+    @strawberry.type
+    class Query:
+        @strawberry.field
+        def one(self, info: strawberry.Info) -> int:
+            seen.append(info)
+            return 1
+
+    await strawberry.Schema(Query).execute("{ one }")
+    name = PrivateName(
+        library="strawberry-graphql",
+        owner=seen[0],
+        name="_raw_info",
+        used_by="gateway.library_internals.strawberry",
+    )
+    name.check()
+    core = core_info(seen[0])
+    names = [node.name.value for node in core.field_nodes]
+    assert (names, core.fragments) == (["one"], {}), name.look_at("is another")
 
 
 @pytest.mark.parametrize(

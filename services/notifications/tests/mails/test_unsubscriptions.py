@@ -92,6 +92,14 @@ async def test_a_read_changes_nothing(client, token_of, muted):
     assert await muted(user) == set()
 
 
+async def test_no_cache_may_keep_a_response_whose_query_has_the_token(client, token_of):
+    link = f"{PATH}?token={token_of(new_id())}"
+    for method in ("GET", "POST"):
+        for target in (link, f"{link}x"):  # the second is refused
+            response = await client.request(method, target, **ONE_CLICK)
+            assert response.headers.get_list("cache-control") == ["no-store"]
+
+
 async def test_again_it_changes_nothing_and_other_choices_stay(
     client, token_of, muted, resources, db
 ):

@@ -1,7 +1,6 @@
 """One socket of graphql-transport-ws: its messages, its operations, and how it ends."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -10,7 +9,7 @@ from typing import Any
 
 import structlog
 from graphql import OperationType
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from chassis.auth.principal import NOT_AUTHENTICATED, Principal
@@ -299,11 +298,10 @@ class Connection:
         await self._send({"id": key, "type": "next", "payload": content})
 
     async def _send(self, message: _Message) -> None:
-        text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
-        clean = text.encode("utf-8", "backslashreplace").decode()
+        text = to_json(message).decode()
         try:
             async with asyncio.timeout(_SEND_SECONDS):
-                await self._client.send_text(clean)
+                await self._client.send_text(text)
         except TimeoutError:
             self._end_with(_TRY_AGAIN_LATER, "You read too slowly. Connect again.")
         except RuntimeError as error:  # Starlette: the socket is closed already

@@ -8,6 +8,8 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+from pydantic_core import from_json
+
 from chassis.errors import DomainError, FieldError, Invalid, Unavailable
 from chassis.http.problems import TYPE_PREFIX
 from chassis.wire_names import JSON
@@ -176,7 +178,7 @@ def _query(parameters: Mapping[str, object]) -> str:
 
 def _content(service: str, answer: UpstreamAnswer) -> Any:  # noqa: ANN401 - JSON
     try:
-        content = json.loads(answer.body) if answer.body else None
+        content = from_json(answer.body) if answer.body else None
     except ValueError as error:
         raise problem_from(_strange(service)) from error
     if answer.status in _SUCCESSES:

@@ -37,6 +37,7 @@ _SIZE = "first"
 _DEFAULT_SIZE = 20
 _FURTHER = 10
 
+type _Sizes = dict[str, int]
 type _Parent = GraphQLObjectType | GraphQLInterfaceType
 
 
@@ -114,22 +115,37 @@ class Costs:
     Each field costs 1. A field of a list multiplies what is below it: by its argument `first`, or
     else by an assumed size. Fields of the roots, and products, cost 10 more.
 
+    The last cost of each operation is kept with the sizes that it was computed for: clients send
+    the same few operations, mostly with the same sizes.
+
     Args:
         schema: the schema.
         document: the valid document.
-        variables: the variables as they were sent.
     """
 
-    def __init__(
-        self, schema: GraphQLSchema, document: DocumentNode, variables: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, schema: GraphQLSchema, document: DocumentNode) -> None:
         self._schema = schema
         self._fragments = fragments_of(document)
-        self._variables = variables
+        self._last: dict[str, tuple[_Sizes, int]] = {}
+        self._sizes: _Sizes = {}
         self._known: dict[str, int] = {}
 
-    def of(self, operation: OperationDefinitionNode) -> int:
-        """Return the cost of an operation."""
+    def of(self, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> int:
+        """Return the cost of an operation.
+
+        Args:
+            operation: the operation, of the document.
+            variables: the variables as they were sent.
+        """
+        name = "" if operation.name is None else operation.name.value
+        sizes = _sizes(operation, variables)
+        last = self._last.get(name)
+        if last is None or last[0] != sizes:
+            self._sizes, self._known = sizes, {}
+            last = self._last[name] = sizes, self._of_operation(operation)
+        return last[1]
+
+    def _of_operation(self, operation: OperationDefinitionNode) -> int:
         root = self._schema.get_root_type(operation.operation)
         if root is None:
             return 0
@@ -173,13 +189,24 @@ class Costs:
         for argument in node.arguments or ():
             if argument.name.value != _SIZE:
                 continue
-            value: object = _DEFAULT_SIZE
             if isinstance(argument.value, IntValueNode):
-                value = int(argument.value.value)
-            elif isinstance(argument.value, VariableNode):
-                value = self._variables.get(argument.value.name.value, _DEFAULT_SIZE)
-            return max(value, 1) if isinstance(value, int) else _DEFAULT_SIZE
+                return max(int(argument.value.value), 1)
+            if isinstance(argument.value, VariableNode):
+                return max(self._sizes.get(argument.value.name.value, _DEFAULT_SIZE), 1)
         return _DEFAULT_SIZE
+
+
+def _sizes(operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> _Sizes:
+    """Return the values of the variables that are integers, or whose default is one."""
+    sizes: _Sizes = {}
+    for one in operation.variable_definitions or ():
+        name, default = one.variable.name.value, one.default_value
+        value = variables.get(name)
+        if name not in variables and isinstance(default, IntValueNode):
+            sizes[name] = int(default.value)
+        elif isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+            sizes[name] = int(value)  # `Int` accepts 100.0
+    return sizes
 
 
 _CALLING = frozenset({("OrderItem", "product"), ("OrderChange", "order")})

@@ -1,13 +1,12 @@
 """`POST` and `GET /graphql`: GraphQL over HTTP, with subscriptions as server-sent events."""
 
 import asyncio
-import json
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from graphql import OperationType
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response as HttpResponse
 from starlette.types import Receive, Scope, Send
@@ -66,10 +65,9 @@ class _Exchange:
 
     async def answer(self, status: int, content: object) -> None:
         """Send a response as JSON."""
-        body = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
         kind = RESPONSE if self.kind == EVENT_STREAM else self.kind
         response = HttpResponse(
-            body.encode("utf-8", "backslashreplace"),
+            to_json(content),
             status_code=status,
             media_type=f"{kind}; charset=utf-8",
             headers={"Cache-Control": NO_STORE, "Vary": "Accept"},

@@ -63,6 +63,7 @@ class Executor:
             variable_values=operation.variables,
             operation_name=operation.name,
             executor_class=RowExecutor,
+            plans=operation.plans,
         )
         result = await outcome if isawaitable(outcome) else outcome
         return _response(result, context.request_id)
@@ -83,6 +84,7 @@ class Executor:
             variable_values=operation.variables,
             operation_name=operation.name,
             executor_class=RowExecutor,
+            plans=operation.plans,
         )
         events = await outcome if isawaitable(outcome) else outcome
         if isinstance(events, ExecutionResult):

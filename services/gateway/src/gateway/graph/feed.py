@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from pydantic_core import from_json
 
 from gateway.graph.calls import UNAUTHENTICATED, FeedClosed, Feeds, FeedSocket, Fields
 from gateway.graph.failures import GraphqlFeedReset
@@ -169,7 +170,7 @@ class Feed:
         reason = ""
         while True:
             try:
-                message = json.loads(await socket.receive())
+                message = from_json(await socket.receive())
             except FeedClosed as closed:
                 raise FeedClosed(closed.code, closed.reason or reason) from closed
             kind = message["type"]

@@ -12,7 +12,12 @@ from typing import Any
 import strawberry
 
 from gateway.graph.context import Context, Row, id_in_path
+from gateway.graph.loaders import Loader
+from gateway.graph.plans import Joined
 from gateway.graph.scalars import BigInt, DateTime, Json
+
+JOINED = "joined"
+"""The metadata of a field that is joined: its `Joined`."""
 
 type Info = strawberry.Info[Context, None]
 type Resolver = Callable[..., Any]
@@ -89,8 +94,8 @@ class OrderStatus(StrEnum):
     REFUNDED = "refunded"
 
 
-def _product_of(root: strawberry.Parent[Row], info: Info) -> asyncio.Future[Row | None]:
-    return info.context.products.load(root["product_id"])
+def _products(context: Context) -> Loader[Row]:
+    return context.products
 
 
 @strawberry.type(description="A line of an order, by name and price that the product had then.")
@@ -102,9 +107,8 @@ class OrderItem:
     quantity: int
     unit_price: Money
     total: Money
-    product: Any = strawberry.field(
-        resolver=_product_of,
-        graphql_type=Product | None,
+    product: Product | None = strawberry.field(
+        metadata={JOINED: Joined("product_id", _products)},
         description="The product as it is now. All products of an operation are read together.",
     )
 

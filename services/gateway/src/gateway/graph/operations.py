@@ -22,6 +22,7 @@ from graphql import (
 from chassis.errors import Malformed
 from gateway.graph.costs import Costs, Shapes
 from gateway.graph.failures import GraphqlLimitExceeded, refusal_of, refused_document
+from gateway.graph.plans import Plans
 
 _KEPT = 200
 _KEPT_CHARACTERS = 2000
@@ -52,6 +53,7 @@ class Operation:
 
     Attributes:
         document: its document.
+        plans: how its rows are read.
         name: the name of the operation in its document; None if it is the only one.
         kind: query, mutation or subscription.
         variables: the variables as they were sent.
@@ -59,10 +61,26 @@ class Operation:
     """
 
     document: DocumentNode
+    plans: Plans
     name: str | None
     kind: OperationType
     variables: dict[str, Any]
     cost: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Document:
+    """A valid document.
+
+    Attributes:
+        node: the document.
+        plans: its plans; None if each operation needs its own, since directives leave out fields.
+        costs: computes the costs of its operations.
+    """
+
+    node: DocumentNode
+    plans: Plans | None
+    costs: Costs
 
 
 class Operations:
@@ -80,7 +98,7 @@ class Operations:
         self._rules = list(specified_rules)
         if not introspection:
             self._rules.append(NoSchemaIntrospectionCustomRule)
-        self._kept: OrderedDict[str, DocumentNode] = OrderedDict()
+        self._kept: OrderedDict[str, _Document] = OrderedDict()
 
     def read(
         self, text: str, *, name: str | None, variables: Mapping[str, Any], request_id: str
@@ -99,20 +117,21 @@ class Operations:
         """
         try:
             document = self._document(text, request_id)
-            node = _operation_of(document, name)
-            cost = Costs(self._schema, document, variables).of(node)
+            node = _operation_of(document.node, name)
+            cost = document.costs.of(node, variables)
             self._check("cost", cost, "Select fewer fields, or smaller pages.")
         except Malformed as error:
             raise refusal_of(error, request_id=request_id) from error
         return Operation(
-            document=document,
+            document=document.node,
+            plans=document.plans or Plans(document.node),
             name=name,
             kind=node.operation,
             variables=dict(variables),
             cost=cost,
         )
 
-    def _document(self, text: str, request_id: str) -> DocumentNode:
+    def _document(self, text: str, request_id: str) -> _Document:
         kept = self._kept.get(text)
         if kept is not None:
             self._kept.move_to_end(text)
@@ -124,10 +143,14 @@ class Operations:
             raise refused_document(errors, request_id=request_id)
         if len(text) <= _KEPT_CHARACTERS:
             # Without locations it needs a fraction of the memory, for they hold all tokens.
-            self._kept[text] = parse(text, no_location=True)
+            self._kept[text] = self._of(parse(text, no_location=True), text)
             if len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
-        return document
+        return self._of(document, text)
+
+    def _of(self, node: DocumentNode, text: str) -> _Document:
+        plans = None if "@" in text else Plans(node)
+        return _Document(node=node, plans=plans, costs=Costs(self._schema, node))
 
     def _parsed(self, text: str, request_id: str) -> DocumentNode:
         most = self._bounds.tokens

@@ -4,6 +4,7 @@ import asyncio
 from typing import Annotated
 
 import strawberry
+from graphql import FieldNode, FragmentSpreadNode, InlineFragmentNode
 
 from gateway.graph.context import Row, id_in_path
 from gateway.graph.objects import (
@@ -20,6 +21,7 @@ from gateway.graph.objects import (
     field_of,
 )
 from gateway.graph.scalars import DateTime
+from gateway.library_internals.strawberry import core_info
 
 DEFAULT_PAGE = 20
 
@@ -31,13 +33,17 @@ After = Annotated[str | None, _AFTER]
 
 def _asks_for(info: Info, name: str) -> bool:
     """Return whether the selection of a field has a field of this name."""
-    waiting = [item for field in info.selected_fields for item in field.selections]
+    core = core_info(info)
+    waiting = [node.selection_set for node in core.field_nodes]
     while waiting:
-        item = waiting.pop()
-        if getattr(item, "name", None) == name:
-            return True
-        if not hasattr(item, "arguments"):  # a fragment: its fields are on this level
-            waiting += item.selections
+        selections = waiting.pop()
+        for node in () if selections is None else selections.selections:
+            if isinstance(node, FragmentSpreadNode):
+                waiting.append(core.fragments[node.name.value].selection_set)
+            elif isinstance(node, InlineFragmentNode):
+                waiting.append(node.selection_set)
+            elif isinstance(node, FieldNode) and node.name.value == name:
+                return True
     return False
 
 

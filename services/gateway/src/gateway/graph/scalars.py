@@ -70,12 +70,12 @@ SCALARS: Mapping[object, ScalarDefinition] = {
     ),
 }
 
-UNCHANGED: Mapping[str, type] = {
-    "BigInt": int,
-    "Boolean": bool,
-    "DateTime": str,
-    "ID": str,
-    "Int": int,
-    "String": str,
+UNCHANGED: Mapping[str, frozenset[type]] = {
+    "BigInt": frozenset({int}),
+    "Boolean": frozenset({bool}),
+    "DateTime": frozenset({str}),
+    "ID": frozenset({str}),
+    "JSON": frozenset({dict, list, str, int, float, bool}),
+    "String": frozenset({str}),
 }
-"""Scalars, with the type whose values each of them returns unchanged; of `Int` those of 32 bits."""
+"""Scalars, with the types whose values each of them returns unchanged."""

@@ -5,10 +5,11 @@ from graphql import GraphQLSchema
 from strawberry.schema.config import StrawberryConfig
 
 from gateway.graph.mutations import Mutation
+from gateway.graph.objects import JOINED
+from gateway.graph.plans import Member
 from gateway.graph.queries import Query
-from gateway.graph.scalars import SCALARS, UNCHANGED
+from gateway.graph.scalars import SCALARS
 from gateway.graph.subscriptions import Subscription
-from gateway.library_internals.graphql_core import Member
 from gateway.library_internals.strawberry import attributes, core_schema
 
 
@@ -20,8 +21,8 @@ def _built() -> strawberry.Schema:
 def build_schema() -> GraphQLSchema:
     """Return the schema that operations are executed with."""
     schema = core_schema(_built())
-    for name, field in attributes(schema):
-        field.resolve = Member(name, field, unchanged=UNCHANGED)
+    for own, field in attributes(schema):
+        field.resolve = own.metadata.get(JOINED) or Member(own.python_name)
     return schema
 
 

@@ -1,10 +1,10 @@
 """A response as server-sent events (the distinct connections mode of graphql-sse)."""
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from pydantic_core import to_json
 from starlette.types import Receive, Send
 
 from chassis.errors import DomainError
@@ -116,8 +116,7 @@ class EventStream:
 
 
 def _next(content: Response) -> bytes:
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    return b"event: next\ndata: " + text.encode("utf-8", "backslashreplace") + b"\n\n"
+    return b"event: next\ndata: " + to_json(content) + b"\n\n"
 
 
 async def _disconnect(receive: Receive) -> None:

@@ -1,89 +1,83 @@
-"""An executor of graphql-core that reads plain members of rows at once.
+"""An executor of graphql-core that reads rows by plans.
 
-`execute` accepts an executor class, but graphql-core documents no method to override. For each
-field it makes a path and an `info`, calls the resolver, completes the value by its type, and checks
-for awaitables. Most fields of a response are strings and numbers of a row, which all of that
-returns unchanged. It took half of the CPU of a page of orders.
+`execute` accepts an executor class and passes it further arguments, but graphql-core documents no
+method to override.
 """
 
-from collections.abc import Awaitable, Mapping
-from typing import Any
+import asyncio
+from collections.abc import Callable
+from inspect import isawaitable
+from typing import Any, Protocol
 
-from graphql import Executor, GraphQLField, GraphQLObjectType, Undefined
-from graphql.execution.collect_fields import GroupedFieldSet
+from graphql import Executor, GraphQLObjectType, GraphQLResolveInfo, Undefined
+from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet
 from graphql.pyutils import AwaitableOrValue, Path
-from graphql.type import get_nullable_type
 
-type _Row = dict[str, Any]
-
-_BITS = 31  # of a positive `Int`
+type Details = FieldDetailsList
+type Collect = Callable[[GraphQLObjectType, Details], GroupedFieldSet]
 
 
-class Member:
-    """The resolver of a field that is a member of a row.
+class Plan(Protocol):
+    """How the rows of one selection are read."""
 
-    Args:
-        name: the member's name.
-        field: the field.
-        unchanged: scalars, with the type whose values each of them returns unchanged.
+    def requests(self, row: Any, context: Any) -> set[asyncio.Task[None]]:  # noqa: ANN401 - JSON, and of any operation
+        """Return the requests that must be done before the row is read."""
 
-    Attributes:
-        name: likewise.
-        types: the types whose values are the field's value, unchanged.
-    """
+    def read(self, row: Any, context: Any) -> Any:  # noqa: ANN401 - likewise
+        """Return the row's object; Undefined if graphql-core must read it."""
 
-    __slots__ = ("name", "types")
 
-    def __init__(self, name: str, field: GraphQLField, *, unchanged: Mapping[str, type]) -> None:
-        self.name = name
-        kind = get_nullable_type(field.type)
-        plain = {unchanged[str(kind)]} if str(kind) in unchanged else set()
-        self.types = frozenset(plain if kind is not field.type else {*plain, type(None)})
+class Plans(Protocol):
+    """The plans of one document."""
 
-    def __call__(self, row: _Row, _info: object) -> object:
-        """Return the member; None without."""
-        return row.get(self.name)
-
-    def plain(self, row: _Row) -> object:
-        """Return the member if it is the field's value, unchanged; otherwise Undefined."""
-        value: Any = row.get(self.name)
-        kind = type(value)
-        if kind not in self.types or (kind is int and value.bit_length() > _BITS):
-            return Undefined
-        return value
+    def of(self, kind: GraphQLObjectType, details: Details, collect: Collect) -> Plan | None:
+        """Return the plan of a selection; None if graphql-core must read its rows."""
 
 
 class RowExecutor(Executor[None]):
-    """Executes operations. Fields that are no plain members take graphql-core's own way."""
+    """Executes operations. Rows that no plan reads take graphql-core's own way.
 
-    def execute_fields(
+    Args:
+        arguments: those of graphql-core.
+        plans: the plans of the document.
+        more: further arguments of graphql-core.
+    """
+
+    def __init__(self, *arguments: Any, plans: Plans, **more: Any) -> None:  # noqa: ANN401 - they are graphql-core's
+        super().__init__(*arguments, **more)
+        self._plans = plans
+
+    def complete_object_value(
         self,
-        parent_type: GraphQLObjectType,
-        source_value: Any,  # noqa: ANN401 - any value of JSON
-        path: Path | None,
-        grouped_field_set: GroupedFieldSet,
+        return_type: GraphQLObjectType,
+        field_details_list: Details,
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        result: Any,  # noqa: ANN401 - any value of JSON
         position_context: None,
-    ) -> AwaitableOrValue[_Row]:
-        """Return the values of the fields of an object, or an awaitable of them."""
-        values: _Row = {}
-        others: GroupedFieldSet = {}
-        is_row = isinstance(source_value, dict)
-        for name, details in grouped_field_set.items():
-            field = parent_type.fields.get(details[0].node.name.value)
-            member = field.resolve if is_row and field is not None else None
-            plain = member.plain(source_value) if isinstance(member, Member) else Undefined
-            values[name] = plain  # keeps the place of another
-            if plain is Undefined:
-                others[name] = details
-        if not others:
-            return values
-        completed = super().execute_fields(
-            parent_type, source_value, path, others, position_context
-        )
-        if isinstance(completed, dict):
-            return values | completed
-        return _merged(values, completed)
+    ) -> AwaitableOrValue[dict[str, Any]]:
+        """Return the object for a row, or an awaitable of it."""
 
+        def by_graphql_core() -> AwaitableOrValue[dict[str, Any]]:
+            return super(RowExecutor, self).complete_object_value(
+                return_type, field_details_list, info, path, result, position_context
+            )
 
-async def _merged(values: _Row, others: Awaitable[_Row]) -> _Row:
-    return values | await others
+        async def when_loaded(plan: Plan, requests: set[asyncio.Task[None]]) -> dict[str, Any]:
+            await asyncio.wait(requests)
+            value = plan.read(result, self.context_value)
+            completed = by_graphql_core() if value is Undefined else value
+            whole: dict[str, Any] = await completed if isawaitable(completed) else completed
+            return whole
+
+        plan = self._plans.of(return_type, field_details_list, self._fields)
+        if plan is None:
+            return by_graphql_core()
+        requests = plan.requests(result, self.context_value)
+        if requests:
+            return when_loaded(plan, requests)
+        value = plan.read(result, self.context_value)
+        return by_graphql_core() if value is Undefined else value
+
+    def _fields(self, kind: GraphQLObjectType, details: Details) -> GroupedFieldSet:
+        return self.collect_subfields(kind, details).grouped_field_set
