@@ -39,6 +39,7 @@ UNDOCUMENTED = (
 DISTRIBUTIONS = {
     "graphql_core": ("graphql-core",),
     "limits": ("limits", "valkey"),
+    "opentelemetry": ("opentelemetry-sdk",),
     "strawberry": ("strawberry-graphql", "graphql-core"),
     "uvicorn_websockets": ("uvicorn",),
 }

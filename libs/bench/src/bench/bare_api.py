@@ -35,7 +35,7 @@ def _nothing(*_: object, **__: object) -> None:
     return None
 
 
-def _no_headers() -> dict[str, str]:
+def _no_headers(*_: object) -> dict[str, str]:
     return {}
 
 
@@ -43,8 +43,7 @@ _TAKEN_OUT: tuple[tuple[Any, str, object], ...] = (
     (chassis.http.app, "ServerSpan", _same),
     (chassis.http.context, "recorded_trace_id", _nothing),
     (chassis.database.unit, "span_if_recording", _no_span),
-    (chassis.messaging.publishing.outbox, "outbox_span", _no_span),
-    (chassis.messaging.publishing.outbox, "current_trace_headers", _no_headers),
+    (chassis.messaging.publishing.outbox, "outbox_headers", _no_headers),
     (HttpMetrics, "began", _nothing),
     (HttpMetrics, "ended", _nothing),
 )

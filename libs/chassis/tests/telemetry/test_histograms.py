@@ -75,3 +75,11 @@ def test_labels_that_the_loop_adds_while_another_thread_collects_disturb_nothing
     ours.observe(("GET", Meanwhile()), 0.2)
     [family] = registry.collect()
     assert {sample.labels["status"] for sample in family.samples} == {"200"}
+
+
+def test_without_labels_the_samples_are_there_from_the_start(exposed):
+    registries = CollectorRegistry(), CollectorRegistry()
+    Histogram("a_seconds", "Text.", buckets=BUCKETS, registry=registries[0])
+    LoopHistogram("a_seconds", "Text.", (), buckets=BUCKETS, registry=registries[1])
+    assert exposed(registries[1]) == exposed(registries[0])
+    assert "a_seconds_count 0.0" in exposed(registries[1])

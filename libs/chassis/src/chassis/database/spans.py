@@ -5,14 +5,19 @@ span is made when its statement has ended, because asyncpg and SQLAlchemy both t
 """
 
 import time
+from functools import lru_cache
 
 import asyncpg
 from opentelemetry import trace
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.util.types import AttributeValue
 from sqlalchemy import Engine
 
 from chassis.database.watching import statement_text, watch_engine
+from chassis.telemetry.ended_spans import FAILED, record_child, recorded_span
 
-tracer = trace.get_tracer(__name__)
+_SCOPE = InstrumentationScope(__name__)
+_STATEMENTS = 200  # as many as a service has, and the last ones whose text has a lock's number
 
 
 def watch_if_recording(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
@@ -21,7 +26,7 @@ def watch_if_recording(connection: "asyncpg.Connection[asyncpg.Record]") -> bool
     Returns:
         Whether it does: `unwatch` must end it.
     """
-    if not trace.get_current_span().is_recording():
+    if recorded_span() is None:
         return False
     connection.add_query_logger(_logged)
     return True
@@ -45,27 +50,41 @@ def _logged(query: "asyncpg.connection.LoggedQuery") -> None:
 
 def _record_if_recording(sql: str, seconds: float, error: BaseException | None) -> None:
     """Take a statement of SQLAlchemy, which wraps asyncpg's errors."""
-    if trace.get_current_span().is_recording():
-        cause = None if error is None else error.__cause__
-        _record(sql, seconds, cause or error)
+    cause = None if error is None else error.__cause__
+    _record(sql, seconds, cause or error)
 
 
 def _record(sql: str, seconds: float, error: BaseException | None) -> None:
+    parent = recorded_span()
+    if parent is None:
+        return
     ended = time.time_ns()
-    operation = sql.split(None, 1)[0].rstrip(";").upper()
-    span = tracer.start_span(
-        operation,
-        kind=trace.SpanKind.CLIENT,
-        start_time=ended - int(seconds * 1e9),
-        attributes={
-            "db.system.name": "postgresql",
-            "db.operation.name": operation,
-            "db.query.text": statement_text(sql),
-        },
-    )
+    operation, text = _described(sql)
+    attributes: dict[str, AttributeValue] = {
+        "db.system.name": "postgresql",
+        "db.operation.name": operation,
+        "db.query.text": text,
+    }
     if error is not None:
-        span.set_attribute("error.type", type(error).__name__)
-        span.set_status(trace.StatusCode.ERROR)
+        attributes["error.type"] = type(error).__name__
         if isinstance(error, asyncpg.PostgresError) and error.sqlstate:
-            span.set_attribute("db.response.status_code", error.sqlstate)
-    span.end(ended)
+            attributes["db.response.status_code"] = error.sqlstate
+    record_child(
+        parent,
+        operation,
+        scope=_SCOPE,
+        kind=trace.SpanKind.CLIENT,
+        began=ended - int(seconds * 1e9),
+        ended=ended,
+        attributes=attributes,
+        status=trace.Status() if error is None else FAILED,
+    )
+
+
+@lru_cache(maxsize=_STATEMENTS)
+def _described(sql: str) -> tuple[str, str]:
+    """Return the operation of a statement, and its text without values.
+
+    To search the text of an order's last statement costs more than its span.
+    """
+    return sql.split(None, 1)[0].rstrip(";").upper(), statement_text(sql)

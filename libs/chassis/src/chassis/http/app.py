@@ -76,7 +76,11 @@ def create_app(
         middleware=[
             Middleware(ReadableFields),
             Middleware(ServerSpan),
-            Middleware(RequestContext, metrics=metrics or HttpMetrics(process.registry)),
+            Middleware(
+                RequestContext,
+                metrics=metrics or HttpMetrics(process.registry),
+                process=process.name,
+            ),
             Middleware(HeadAsGet),
             Middleware(Deadlines),
             Middleware(BodyLimits),

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 import structlog
+from opentelemetry import trace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.database.ids import new_id_text
 from chassis.http.metrics import HttpMetrics
-from chassis.telemetry.logging import shown_path
+from chassis.telemetry.request_lines import RequestLines
 from chassis.telemetry.tracing import recorded_trace_id
 from chassis.wire_names import EVENT_STREAM, REQUEST_ID, raw_name
 
@@ -21,8 +22,6 @@ _KEY = "chassis.request_id"
 _BEGINNINGS = frozenset(
     {"http.response.start", "websocket.accept", "websocket.http.response.start"}
 )
-
-log = structlog.get_logger("chassis.http.access")
 
 
 def request_id_of(scope: Scope) -> str:
@@ -62,11 +61,13 @@ class RequestContext:
         app: the next layer.
         metrics: records each HTTP request. WebSockets are not recorded, and streams of events only
             up to their head: the duration of a connection is not that of a request.
+        process: the process's name, for the log line; None writes it by structlog, which is dearer.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: HttpMetrics) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: HttpMetrics, process: str | None = None) -> None:
         self._app = app
         self._metrics = metrics
+        self._lines = RequestLines(process)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection (ASGI)."""
@@ -108,16 +109,25 @@ class RequestContext:
                     seconds=head_at - started if _is_stream(fields) else seconds,
                     trace_id=recorded_trace_id(),
                 )
-            log.info(
-                "request ended",
+            self._lines.write(
+                request_id=request_id,
                 method=scope.get("method", "WS"),
                 route=route,
-                path=shown_path(scope["path"]),
+                path=scope["path"],
                 status=status,
-                milliseconds=round(seconds * 1000, 1),
+                seconds=seconds,
+                user_id=structlog.contextvars.get_contextvars().get("user_id"),
+                trace=_ids(trace.get_current_span().get_span_context()),
             )
             structlog.contextvars.reset_contextvars(**bound)
             structlog.contextvars.unbind_contextvars("user_id")
+
+
+def _ids(context: trace.SpanContext) -> tuple[str, str] | None:
+    """Return the ids of a trace and its span as log lines show them."""
+    if not context.is_valid:
+        return None
+    return f"{context.trace_id:032x}", f"{context.span_id:016x}"
 
 
 def _is_stream(fields: Sequence[tuple[bytes, bytes]]) -> bool:

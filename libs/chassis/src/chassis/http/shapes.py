@@ -32,19 +32,26 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 def _without_nul(value: object) -> object:
+    if type(value) is str:  # most values are texts, and need no list
+        _refuse_if_nul(value)
+        return value
     left: list[Any] = [value]
     for part in left:  # grows meanwhile; a body may be nested deeper than the stack
         kind = type(part)
         if kind is str:
-            if "\0" in part:
-                message = "must not contain the character U+0000"
-                raise ValueError(message)
+            _refuse_if_nul(part)
         elif kind is dict:
             left.extend(part)
             left.extend(part.values())
         elif kind is list:
             left.extend(part)
     return value
+
+
+def _refuse_if_nul(text: str) -> None:
+    if "\0" in text:
+        message = "must not contain the character U+0000"
+        raise ValueError(message)
 
 
 _WITH_TEXT = frozenset({str, list, dict})  # what a request is made of, beside numbers and nulls

@@ -6,25 +6,33 @@ the trace is not recorded, no span is created.
 """
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from opentelemetry import trace
 from opentelemetry.context import Context
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from chassis.telemetry.tracing import context_from, is_sampled
+from chassis.telemetry.ended_spans import record_child, recorded_span
+from chassis.telemetry.tracing import context_from, current_trace_headers, is_sampled, trace_headers
 
 tracer = trace.get_tracer(__name__)
+_SCOPE = InstrumentationScope(__name__)
 
 
-@contextlib.contextmanager
-def outbox_span(topic: str, key: str, message_id: str) -> Iterator[None]:
-    """Open the span of one event that is written to the outbox."""
-    if not trace.get_current_span().is_recording():
-        yield
-        return
-    with tracer.start_as_current_span(
+def outbox_headers(topic: str, key: str, message_id: str) -> dict[str, str]:
+    """Return the trace headers of one event that is written to the outbox, and record its span."""
+    parent = recorded_span()
+    if parent is None:
+        return current_trace_headers()
+    now = time.time_ns()
+    context = record_child(
+        parent,
         f"create {topic}",
+        scope=_SCOPE,
         kind=trace.SpanKind.PRODUCER,
+        began=now,
+        ended=now,
         attributes={
             "messaging.system": "kafka",
             "messaging.operation.type": "create",
@@ -33,8 +41,8 @@ def outbox_span(topic: str, key: str, message_id: str) -> Iterator[None]:
             "messaging.kafka.message.key": key,
             "messaging.message.id": message_id,
         },
-    ):
-        yield
+    )
+    return trace_headers(context)
 
 
 def message_span(

@@ -51,6 +51,8 @@ class LoopHistogram(Collector):
         self._buckets = tuple(buckets)
         self._bounds = [*(str(float(bound)) for bound in buckets), "+Inf"]
         self._counts: dict[tuple[str | int, ...], _Counts] = {}
+        if not labels:  # there from the start, as the library's is
+            self._counts[()] = _Counts(len(self._bounds))
         registry.register(self)
 
     def observe(

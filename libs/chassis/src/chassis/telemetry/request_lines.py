@@ -29,11 +29,11 @@ class RequestLines:
     """Writes the lines. It takes the configuration that applies when it is made.
 
     Args:
-        process: the process's name, which each line carries.
+        process: the process's name, which each line carries. None writes each line by structlog.
     """
 
-    def __init__(self, process: str) -> None:
-        self._fast = writes_json()
+    def __init__(self, process: str | None) -> None:
+        self._fast = process is not None and writes_json()
         self._tail = f'", "process": {encoded(process)}'
         self._waiting: list[str] = []
         self._second = 0

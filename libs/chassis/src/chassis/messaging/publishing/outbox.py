@@ -15,9 +15,8 @@ from uuid import UUID
 from chassis.database.ids import new_id
 from chassis.database.unit import Unit
 from chassis.messaging.events import PublicEvent, cloud_event_headers
-from chassis.messaging.spans import outbox_span
+from chassis.messaging.spans import outbox_headers
 from chassis.messaging.wakeup import Wakeups, relay_channel
-from chassis.telemetry.tracing import current_trace_headers
 
 MAX_PAYLOAD_BYTES = 900_000  # below the broker's limit of 1 MiB for a batch with its headers
 
@@ -114,8 +113,7 @@ class Outbox:
             )
             raise EventTooLargeError(message)
         text = str(event_id)
-        with outbox_span(event.topic.name, event.key, text):
-            trace = current_trace_headers()
+        trace = outbox_headers(event.topic.name, event.key, text)
         return {
             "id": text,
             "topic": event.topic.name,
