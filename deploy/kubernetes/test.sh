@@ -28,6 +28,7 @@ find_services
 IMAGES=(slipway gateway "${SERVICES[@]}")
 
 LOAD_RATE=${LOAD_RATE:-200}
+faults=() # of the load, whose figures are written all the same
 
 kube() { kubectl --namespace "$NAMESPACE" "$@"; }
 helm_here() { "$HELM" --namespace "$NAMESPACE" "$@"; }
@@ -260,3 +261,4 @@ kube wait pods --selector app.kubernetes.io/instance=slipway --for=delete --time
 left=$(kube get all,configmap,serviceaccount,role,rolebinding,networkpolicy,poddisruptionbudget --output name \
   --selector app.kubernetes.io/instance=slipway)
 [[ -z $left ]] || die "after the uninstall these are left: $left"
+((${#faults[@]} == 0)) || die "$(printf '%s\n' "${faults[@]}")"

@@ -141,9 +141,7 @@ async def test_a_lock_is_sent_with_the_begin(wire, pool_on):
         assert wire.sent - before == BEGIN_SELECT_COMMIT
 
 
-async def test_one_request_after_the_other_uses_one_connection_however_many_are_idle(
-    wire, pool_on
-):
+async def test_one_request_after_the_other_uses_one_connection_however_many_are_idle(wire, pool_on):
     """A server process that is used often has planned the statements already."""
 
     async def backend():

@@ -120,8 +120,8 @@ class GatewaySettings(_UpstreamUrls, ProcessSettings, TokenSettings, GraphqlSett
         ge=1,
         le=100_000,
         description="The most requests to each service at a time, with those that wait for a "
-        "connection. The limit falls while the service is slow, to 10 at least. A further request "
-        "gets 503.",
+        "connection. The limit falls while the service is slow, at most to the responses of the "
+        "service's best recent second or to 10. A further request gets 503.",
     )
     cache_bytes: int = Field(
         default=16 * 1024 * 1024,

@@ -173,8 +173,9 @@ class Guard:
             self._limit.leave(now, slow=late or None)
             self._breaker.record(now, permit, failed=None)
             return
-        self._limit.leave(now, slow=late or result is Result.TIMED_OUT)
-        self._breaker.record(now, permit, failed=result is not Result.RESPONSE)
+        responded = result is Result.RESPONSE
+        self._limit.leave(now, slow=late or result is Result.TIMED_OUT, responded=responded)
+        self._breaker.record(now, permit, failed=not responded)
 
     def retry_delay(self, method: bytes, *, retries: int) -> float | None:
         """Return the seconds until a request may be sent again, or None: see `RetryBudget`."""
