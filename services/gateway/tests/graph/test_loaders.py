@@ -54,7 +54,7 @@ async def test_an_object_is_loaded_again_after_clear_and_one_that_is_waited_for_
     loader.clear()
     assert loader.found == {}
     assert loader.request("b") is waiting
-    assert await asyncio.gather(loader.load("a"), loader.load("b")) == ["A", "B"]
+    assert list(await asyncio.gather(loader.load("a"), loader.load("b"))) == ["A", "B"]
     assert load.asked == [["a"], ["b"], ["a"]]
     assert loader.found == {"a": "A", "b": "B"}
 

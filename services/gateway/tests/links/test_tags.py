@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.links.codings import Coding
-from gateway.links.tags import marked, marks_of, of_media, without_marks
+from gateway.links.tags import marked, marks_of, names_tag, of_media, without_marks
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,19 @@ LINE = b'"7", "8-gzip", W/"9-xml", "9-xml-gzip"'
 )
 def test_a_copy_in_json_confirms_no_xml_and_the_other_way_round(xml, tags):
     assert of_media(LINE, xml=xml) == tags
+
+
+@pytest.mark.parametrize("tag", [b'"7-gzip"', b'W/"7-gzip"'])
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        (b'"7-gzip"', True),
+        (b'"6", W/"7-gzip"', True),
+        (b" * ", True),
+        (b'"7"', False),
+        (b'"7-xml-gzip"', False),
+        (b"7-gzip", False),
+    ],
+)
+def test_an_if_none_match_names_a_tag_by_the_weak_comparison(tag, line, named):
+    assert names_tag(line, tag) is named

@@ -45,7 +45,7 @@ class RowExecutor(Executor[None]):
 
     def __init__(self, *arguments: Any, plans: Plans, **more: Any) -> None:  # noqa: ANN401 - they are graphql-core's
         super().__init__(*arguments, **more)
-        self._plans = plans
+        self.plans = plans
 
     def complete_object_value(
         self,
@@ -70,7 +70,7 @@ class RowExecutor(Executor[None]):
             whole: dict[str, Any] = await completed if isawaitable(completed) else completed
             return whole
 
-        plan = self._plans.of(return_type, field_details_list, self._fields)
+        plan = self.plans.of(return_type, field_details_list, self.fields)
         if plan is None:
             return by_graphql_core()
         requests = plan.requests(result, self.context_value)
@@ -79,5 +79,6 @@ class RowExecutor(Executor[None]):
         value = plan.read(result, self.context_value)
         return by_graphql_core() if value is Undefined else value
 
-    def _fields(self, kind: GraphQLObjectType, details: Details) -> GroupedFieldSet:
+    def fields(self, kind: GraphQLObjectType, details: Details) -> GroupedFieldSet:
+        """Return the fields of a selection."""
         return self.collect_subfields(kind, details).grouped_field_set
