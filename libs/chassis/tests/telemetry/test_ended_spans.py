@@ -9,12 +9,13 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.util.types import AttributeValue
 
 from chassis.telemetry.ended_spans import FAILED, record_child, recorded_span
 from chassis.telemetry.resource import resource_of
 from chassis.telemetry.tracing import context_from
 
-ATTRIBUTES = {"db.query.text": "SELECT 1", "number": 7}
+ATTRIBUTES: dict[str, AttributeValue] = {"db.query.text": "SELECT 1", "number": 7}
 # A caller's trace with a state, as its vendor may add one.
 PARENT = {
     "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
@@ -55,8 +56,10 @@ def test_it_is_exported_as_the_sdks(tracer, exported, parent, failed):
         if failed:
             theirs.set_status(trace.StatusCode.ERROR)
         theirs.end(2)
+        parent_span = recorded_span()
+        assert parent_span is not None
         context = record_child(
-            recorded_span(),
+            parent_span,
             "SELECT",
             scope=InstrumentationScope("the.module"),
             kind=kind,
