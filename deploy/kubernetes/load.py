@@ -8,8 +8,10 @@ pushed once. It prints one line of JSON, and exits with 1 if a request failed, o
 doubled or not pushed. Open loop: a slow response delays no other request.
 
 A request that fails counts as failed; an order is sent again with its key until it is accepted, as
-a careful client does. With the argument ``failures``, requests may fail, since a killed process
-fails the requests that it has, but no order may be lost or doubled.
+a careful client does: after longer and longer waits. When every order came again each half second,
+a gateway that shed some of them got ten times as many, and never recovered. With the argument
+``failures``, requests may fail, since a killed process fails the requests that it has, but no order
+may be lost or doubled.
 """
 
 import asyncio
@@ -48,7 +50,8 @@ TIMEOUT_SECONDS = 30
 LONGEST_RUN_SECONDS = 600
 TOKEN_SECONDS = 300
 LATE_SHARE = 0.99
-AGAIN_SECONDS = 0.5
+AGAIN_SECONDS = 1.0
+LONGEST_AGAIN_SECONDS = 16.0
 SETTLE_SECONDS = 60
 
 
@@ -136,8 +139,10 @@ class Load:
         began = time.monotonic()
         if await self._counted(self._order(body, key)) == "order 201":
             return
+        wait = AGAIN_SECONDS  # Retry-After of a gateway that sheds
         while time.monotonic() - began < SETTLE_SECONDS:
-            await asyncio.sleep(AGAIN_SECONDS)
+            await asyncio.sleep(wait * random.uniform(1, 1.5))  # noqa: S311 - no secret
+            wait = min(wait * 2, LONGEST_AGAIN_SECONDS)
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                 if await self._order(body, key) == "order 201":
                     return

@@ -145,7 +145,8 @@ def queued(limit, *, until, arrivals, served):
     Returns:
         How many were shed.
     """
-    queue, shed, ready = deque(), 0, 0.0
+    queue: deque[float] = deque()
+    shed, ready = 0, 0.0
     for millisecond in range(until * 1000):
         now = millisecond / 1000
         if millisecond % (1000 // arrivals) == 0:
