@@ -3,6 +3,7 @@
 import asyncio
 import json
 from inspect import isawaitable
+from typing import Any
 
 import pytest
 from graphql import Executor, execute, parse
@@ -65,13 +66,14 @@ class Rows:
 
 async def outcome(schema, query, row, executor, *, products=None, variables=None):
     document = parse(query)
+    plans: dict[str, Any] = {"plans": Plans(document)} if executor is RowExecutor else {}
     result = execute(
         schema,
         document,
         context_value=Rows(row, row if products is None else products),
         variable_values=variables,
         executor_class=executor,
-        **({"plans": Plans(document)} if executor is RowExecutor else {}),
+        **plans,
     )
     if isawaitable(result):
         result = await result
