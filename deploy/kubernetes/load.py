@@ -3,9 +3,10 @@
 ``load.py URL RATE STOP_FILE [failures]``: one of ten requests places an order, the others read the
 catalogue, of which the gateway keeps copies, and what each service has about the customer, of which
 it keeps none. The customer also follows the live feed. When STOP_FILE exists, it ends and reads the
-customer's orders again: each accepted one must be there once, and no other, and each must have been
-pushed once. It prints one line of JSON, and exits with 1 if a request failed, or an order was lost,
-doubled or not pushed. Open loop: a slow response delays no other request.
+customer's orders again: each accepted one must be there, none twice, and no other, and each must
+have been pushed once. An order's recipient is its key, which tells an order that was placed twice
+from one whose response was lost. It prints one line of JSON, and exits with 1 if a request failed,
+or an order was lost, doubled or not pushed. Open loop: a slow response delays no other request.
 
 A request that fails counts as failed; an order is sent again with its key until it is accepted, as
 a careful client does: after longer and longer waits. When every order came again each half second,
@@ -40,7 +41,6 @@ READS = (
 )
 CUSTOMER = {"email": "customer@example.com", "password": "slipway-demo-only"}
 ADDRESS = {
-    "name": "Ada",
     "line1": "1 High Street",
     "city": "London",
     "postal_code": "N1 9GU",
@@ -53,6 +53,7 @@ LATE_SHARE = 0.99
 AGAIN_SECONDS = 1.0
 LONGEST_AGAIN_SECONDS = 16.0
 SETTLE_SECONDS = 60
+NEVER = ("lost", "doubled", "unknown", "never_accepted", "pushes_missing", "pushes_doubled")
 
 
 class Pushes:
@@ -113,6 +114,7 @@ class Load:
         self.failed_at: list[float] = []
         self.began = time.monotonic()
         self.accepted: set[str] = set()
+        self.keys: set[str] = set()
         self.products: list[str] = []
         self.headers: dict[str, str] = {}
 
@@ -131,11 +133,12 @@ class Load:
         if number % ORDER_EVERY:
             await self._counted(self._read(READS[number % len(READS)]))
             return
+        key = str(uuid.uuid4())
+        self.keys.add(key)
         body: dict[str, object] = {
             "items": [{"product_id": random.choice(self.products), "quantity": 1}],  # noqa: S311 - spreads load
-            "shipping_address": ADDRESS,
+            "shipping_address": {"name": key, **ADDRESS},
         }
-        key = str(uuid.uuid4())
         began = time.monotonic()
         if await self._counted(self._order(body, key)) == "order 201":
             return
@@ -183,17 +186,20 @@ class Load:
         """Print a failure, which the log of the pod keeps; the result is the last line."""
         sys.stdout.write(f"{time.monotonic() - self.began:.1f} s: {what}: {text}\n")
 
-    async def stored(self) -> list[str]:
-        """Return the ids of all orders of the customer, page by page."""
-        ids: list[str] = []
+    async def stored(self) -> dict[str, str | None]:
+        """Return the ids of all orders of the customer with their recipients, page by page."""
+        stored: dict[str, str | None] = {}
         path: str | None = "/api/v1/orders?limit=100"
         while path:
             async with self.session.get(path, headers=self.headers) as response:
                 response.raise_for_status()
-                ids += [each["id"] for each in (await response.json())["items"]]
+                items = (await response.json())["items"]
+                stored |= {
+                    each["id"]: (each["shipping_address"] or {}).get("name") for each in items
+                }
                 following = response.links.get("next")
             path = URL(following["url"]).raw_path_qs if following else None
-        return ids
+        return stored
 
     async def send(self, rate: float, stop: Path) -> float:
         """Send requests at the rate until the file exists; return the seconds that it took."""
@@ -223,11 +229,13 @@ async def run(url: str, rate: float, stop: Path, *, failures: bool) -> int:
     ):
         load = Load(session)
         await load.prepare()
-        before = set(await load.stored())
+        before = await load.stored()
         took = await load.send(rate, stop)
         after = await load.stored()
         missing = await pushes.missing(load.accepted)
-    new = [each for each in after if each not in before]
+    new = {order: key for order, key in after.items() if order not in before}
+    keys = collections.Counter(new.values())
+    never_accepted = load.outcomes.pop("order never accepted", 0)
     failed = {name: n for name, n in load.outcomes.items() if name not in {"read 200", "order 201"}}
     load.seconds.sort()
     result = {
@@ -236,17 +244,18 @@ async def run(url: str, rate: float, stop: Path, *, failures: bool) -> int:
         "failed": failed,
         "failing_s": round(max(load.failed_at) - min(load.failed_at), 1) if failed else 0,
         "orders": len(load.accepted),
-        "lost": len(load.accepted - set(new)),
-        "doubled": len(new) - len(set(new)) + len(set(new) - load.accepted),
+        "lost": len(load.accepted - new.keys()),
+        "doubled": sum(count > 1 for count in keys.values()),
+        "unknown": len(keys.keys() - load.keys),
+        "never_accepted": never_accepted,
         "pushes_missing": missing,
         "pushes_doubled": pushes.doubled,
         "p99_ms": round(load.seconds[int(len(load.seconds) * LATE_SHARE)] * 1000),
         "longest_ms": round(load.seconds[-1] * 1000),
     }
     sys.stdout.write(json.dumps(result) + "\n")
-    wrong = [result[name] for name in ("lost", "doubled", "pushes_missing", "pushes_doubled")]
-    never = load.outcomes["order never accepted"]
-    return 1 if any(wrong) or never or pushes.resets or (failed and not failures) else 0
+    wrong = any(result[name] for name in NEVER)
+    return 1 if wrong or pushes.resets or (failed and not failures) else 0
 
 
 if __name__ == "__main__":
