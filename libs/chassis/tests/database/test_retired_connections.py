@@ -35,17 +35,17 @@ WAYS = pytest.mark.parametrize("run", [by_sqlalchemy, by_the_driver])
 
 
 async def open_connections(pool, *, statement="SELECT 1"):
-    """Make the pool open this many connections, and return all of them."""
+    """Use this many connections at once, and return their server processes."""
     all_at_once = asyncio.Barrier(CONNECTIONS)
 
     async def hold():
         async with pool.transaction() as unit:
             await unit.fetch(statement)
+            [row] = await unit.fetch("SELECT pg_backend_pid() AS pid")
             await all_at_once.wait()
+            return row["pid"]
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(CONNECTIONS):
-            group.create_task(hold())
+    return set(await asyncio.gather(*(hold() for _ in range(CONNECTIONS))))
 
 
 async def failures(pool, run, statement, *, times=3 * CONNECTIONS):
@@ -132,14 +132,6 @@ async def test_of_plans_that_a_migration_made_stale_at_most_one_fails_a_request(
     assert all(is_infrastructure_error(error) for error in failed)
 
 
-async def backends(pool):
-    found = set()
-    for _ in range(CONNECTIONS):
-        async with pool.transaction() as unit:
-            found |= {row["pid"] for row in await unit.fetch("SELECT pg_backend_pid() AS pid")}
-    return found
-
-
 @WAYS
 @pytest.mark.parametrize(
     "statement",
@@ -153,13 +145,12 @@ async def backends(pool):
     ],
 )
 async def test_an_error_of_the_statement_ends_no_connection(ledgers, run, statement):
-    await open_connections(ledgers)
-    before = await backends(ledgers)
+    before = await open_connections(ledgers)
     assert len(before) == CONNECTIONS
     async with ledgers.transaction() as unit:
         await unit.fetch("LOCK TABLE ledgers IN ACCESS SHARE MODE")
         await failures(ledgers, run, statement, times=CONNECTIONS)
-    assert await backends(ledgers) == before
+    assert await open_connections(ledgers) == before
 
 
 async def test_connections_that_are_younger_than_the_error_stay(ledgers, database, role):
@@ -181,12 +172,11 @@ async def test_connections_that_are_younger_than_the_error_stay(ledgers, databas
     second = asyncio.create_task(write(after=young_open))
     with contextlib.suppress(asyncpg.ReadOnlySQLTransactionError):
         await first
-    await open_connections(ledgers)
-    young = await backends(ledgers)
+    young = await open_connections(ledgers)
     young_open.set()
     with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
         await second
-    assert len(young & await backends(ledgers)) >= CONNECTIONS - 2
+    assert len(young & await open_connections(ledgers)) >= CONNECTIONS - 2
 
 
 @pytest.mark.parametrize(
