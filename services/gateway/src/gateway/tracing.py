@@ -14,7 +14,7 @@ from opentelemetry.context import Context
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.http.metrics import route_template
-from chassis.telemetry.logging import shown_path
+from chassis.telemetry.logging import shown_ids, shown_path
 from chassis.telemetry.tracing import (
     attached,
     context_from,
@@ -198,11 +198,10 @@ class RequestTrace:
     @classmethod
     def of(cls, span: trace.Span) -> "RequestTrace":
         """Return the trace of a span."""
-        context = span.get_span_context()
-        if not context.is_valid:
+        ids = shown_ids(span)
+        if ids is None:
             return NO_TRACE
         lines = [f"{name}: {value}\r\n" for name, value in trace_headers_of(span).items()]
-        ids = (trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id))
         return cls("".join(lines).encode(), ids, span)
 
     @property

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.database.ids import new_id_text
 from chassis.http.metrics import HttpMetrics
+from chassis.telemetry.logging import shown_ids
 from chassis.telemetry.request_lines import RequestLines
 from chassis.telemetry.tracing import recorded_trace_id
 from chassis.wire_names import EVENT_STREAM, REQUEST_ID, raw_name
@@ -117,17 +118,10 @@ class RequestContext:
                 status=status,
                 seconds=seconds,
                 user_id=structlog.contextvars.get_contextvars().get("user_id"),
-                trace=_ids(trace.get_current_span().get_span_context()),
+                trace=shown_ids(trace.get_current_span()),
             )
             structlog.contextvars.reset_contextvars(**bound)
             structlog.contextvars.unbind_contextvars("user_id")
-
-
-def _ids(context: trace.SpanContext) -> tuple[str, str] | None:
-    """Return the ids of a trace and its span as log lines show them."""
-    if not context.is_valid:
-        return None
-    return f"{context.trace_id:032x}", f"{context.span_id:016x}"
 
 
 def _is_stream(fields: Sequence[tuple[bytes, bytes]]) -> bool:

@@ -89,11 +89,17 @@ def may_hold_secret(text: str) -> bool:
     )
 
 
+def shown_ids(span: trace.Span) -> tuple[str, str] | None:
+    """Return the ids of a span's trace and of the span as log lines show them; None without."""
+    context = span.get_span_context()
+    if not context.is_valid:
+        return None
+    return trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id)
+
+
 def _add_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    context = trace.get_current_span().get_span_context()
-    if context.is_valid:
-        event["trace_id"] = trace.format_trace_id(context.trace_id)
-        event["span_id"] = trace.format_span_id(context.span_id)
+    if ids := shown_ids(trace.get_current_span()):
+        event["trace_id"], event["span_id"] = ids
     return event
 
 
