@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# The uv on the PATH, or one that pip installs under .slipway.
+# The uv on the PATH, or one that pip installs under .slipway; Debian's python3 has no pip, but a venv has.
 OWN_UV := $(CURDIR)/.slipway/tools/bin/uv
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo $(OWN_UV))
 RUN := .venv/bin
@@ -31,7 +31,13 @@ help: ## Show this list
 
 $(OWN_UV):
 	@echo "uv is missing: installing it into .slipway/tools"
-	@python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --target .slipway/tools uv
+	@python=python3; \
+		if ! python3 -m pip --version >/dev/null 2>&1; then \
+			python3 -m venv .slipway/tools/pip || \
+				{ echo "Install uv, or the pip or the venv of python3, and try again." >&2; exit 1; }; \
+			python=.slipway/tools/pip/bin/python; \
+		fi; \
+		$$python -m pip install --quiet --disable-pip-version-check --root-user-action ignore --target .slipway/tools uv
 
 # If the Python of .python-version is missing, use another that pyproject.toml allows: uv would
 # download the former from GitHub, which not every machine can reach.
