@@ -255,6 +255,12 @@ documents: .venv/.synced ## Regenerate the generated documents
 	@$(RUN)/python -m monitoring
 	@deploy/kubernetes/documents.sh
 
+.PHONY: service
+service: .venv/.synced ## Add a service with its schema, API, events, charts and tests: NAME=reviews (NOUN=review)
+	@$(RUN)/python -m scaffold $(NAME) $(if $(NOUN),--noun $(NOUN))
+	@$(UV) lock --quiet
+	@$(MAKE) --no-print-directory format documents
+
 .PHONY: clean
 clean: ## Remove the virtual environment and caches; the data in .slipway stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage*
