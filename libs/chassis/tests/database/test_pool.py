@@ -178,16 +178,19 @@ async def test_idle_connections_that_were_lost_unnoticed_are_all_replaced_before
                 tasks.create_task(hold())
 
 
-@pytest.mark.parametrize("lost_in", ["statement", "commit"])
-async def test_a_server_that_is_lost_in_the_middle_of_a_transaction_is_not_waited_for(
-    wire, pool_on, lost_in
+@pytest.mark.parametrize(
+    ("opened", "lost_in"),
+    [("transaction", "statement"), ("transaction", "commit"), ("reading", "statement")],
+)
+async def test_a_server_that_is_lost_while_a_connection_is_used_is_not_waited_for(
+    wire, pool_on, opened, lost_in
 ):
     """Nothing closes the connection of a host that has vanished; the kernel tries for minutes."""
     async with pool_on(ping_after=60) as pool, asyncio.timeout(30):
         with contextlib.ExitStack() as silence:
 
             async def lose_it():
-                async with pool.transaction() as unit:
+                async with getattr(pool, opened)() as unit:
                     await unit.fetch("SELECT 1")
                     silence.enter_context(wire.lost(seconds=60))
                     if lost_in == "statement":
@@ -195,8 +198,8 @@ async def test_a_server_that_is_lost_in_the_middle_of_a_transaction_is_not_waite
 
             with pytest.raises(TimeoutError) as caught:
                 await lose_it()
-        assert is_infrastructure_error(caught.value)
-        await select(pool)
+            assert is_infrastructure_error(caught.value)
+            await select(pool)
 
 
 async def test_a_connection_that_the_server_closed_is_replaced_without_a_ping(
