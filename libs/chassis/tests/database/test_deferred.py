@@ -74,6 +74,21 @@ async def test_those_of_a_savepoint_are_gone_with_it(ledgers):
     assert await names(ledgers) == ["a"]
 
 
+async def test_those_that_ran_in_a_savepoint_are_undone_with_it_and_earlier_ones_run_again(ledgers):
+    async def fail(unit):
+        async with unit.savepoint():
+            unit.defer(INSERT, "b", 1)
+            await unit.run_deferred()
+            unit.defer(INSERT, "c", 1)
+            raise LookupError
+
+    async with ledgers.transaction() as unit:
+        unit.defer(INSERT, "a", 1)
+        with pytest.raises(LookupError):
+            await fail(unit)
+    assert await names(ledgers) == ["a"]
+
+
 async def test_those_that_a_step_before_the_commit_defers_run_too(ledgers):
     async def step(unit):
         unit.defer(INSERT, "b", 1)

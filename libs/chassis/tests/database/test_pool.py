@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from chassis.database import Database
+from chassis.database import Database, is_infrastructure_error
 from chassis.database.pool import PoolTimeoutError
 from chassis.deadline import Deadline
 
@@ -99,6 +99,7 @@ def pool_on(wire, database_settings):
             "database_url": SecretStr(wire.url),
             "database_pool_ping_after": ping_after,
             "database_connect_timeout": 1,
+            "database_statement_timeout": 1,
         }
         settings = database_settings.model_copy(update=given)
         return Database(settings=settings, application_name="wired").opened()
@@ -175,6 +176,30 @@ async def test_idle_connections_that_were_lost_unnoticed_are_all_replaced_before
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(hold())
                 tasks.create_task(hold())
+
+
+@pytest.mark.parametrize(
+    ("opened", "lost_in"),
+    [("transaction", "statement"), ("transaction", "commit"), ("reading", "statement")],
+)
+async def test_a_server_that_is_lost_while_a_connection_is_used_is_not_waited_for(
+    wire, pool_on, opened, lost_in
+):
+    """Nothing closes the connection of a host that has vanished; the kernel tries for minutes."""
+    async with pool_on(ping_after=60) as pool, asyncio.timeout(30):
+        with contextlib.ExitStack() as silence:
+
+            async def lose_it():
+                async with getattr(pool, opened)() as unit:
+                    await unit.fetch("SELECT 1")
+                    silence.enter_context(wire.lost(seconds=60))
+                    if lost_in == "statement":
+                        await unit.fetch("SELECT 1")
+
+            with pytest.raises(TimeoutError) as caught:
+                await lose_it()
+            assert is_infrastructure_error(caught.value)
+            await select(pool)
 
 
 async def test_a_connection_that_the_server_closed_is_replaced_without_a_ping(

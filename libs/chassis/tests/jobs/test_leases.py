@@ -139,7 +139,7 @@ async def test_a_completion_in_an_open_transaction_keeps_the_expired_job_from_ot
         assert await complete(unit, [job]) == {job.id}
         assert await expire(service) == {}
         async with service.leases() as leases:
-            assert await leases.renew({job.id: job.lease}) == set()
+            assert await leases.renew([(job.id, job.lease)]) == set()
     assert await service.job("state") == ("done",)
 
 
@@ -167,11 +167,12 @@ async def test_a_renewed_lease_does_not_expire_and_a_lost_one_is_reported(servic
     one, other = await service.lease()
     await service.expire_leases()
     async with service.leases(seconds=600) as leases:
-        assert await leases.renew({one.id: one.lease}) == set()
+        assert await leases.renew([(one.id, one.lease)]) == set()
     assert await expire(service) == {WAITING: 1}
     async with service.leases() as leases:
-        assert await leases.renew({one.id: one.lease, other.id: other.lease}) == {other.id}
-        assert await leases.renew({}) == set()
+        held = [(one.id, one.lease), (other.id, other.lease)]
+        assert await leases.renew(held) == {held[1]}
+        assert await leases.renew([]) == set()
 
 
 async def test_an_expired_lease_counts_and_the_last_one_is_the_jobs_death(service):
@@ -267,6 +268,38 @@ async def test_a_worker_whose_leasing_connection_is_lost_goes_on_with_another(se
         await service.enqueue(Inside(number=2))
         await service.until_states("done")
     assert await service.effects() == [1, 2]
+
+
+async def test_a_worker_that_has_a_new_leasing_connection_renews_its_leases_at_once(service):
+    """Connections that are each lost before the first renewal would let the lease expire."""
+    await service.enqueue(Outside(number=1, seconds=600))
+    async with service.working(lease_seconds=600, outside_limit=600):
+        await service.until_effects(1)
+        before = await service.job("lease_until")
+        await end_connections(service, f"{SERVICE}-jobs")
+
+        async def renewed():
+            return await service.job("lease_until") > before
+
+        await service.until(renewed)
+
+
+async def test_a_worker_that_leases_its_own_lost_job_again_stops_the_first_run_alone(service):
+    """As after an outage of PostgreSQL: the lease has expired, but the worker is alive."""
+    await service.enqueue(Outside(number=1, seconds=600))
+    async with service.working(lease_seconds=6, outside_limit=600) as registry:
+        await service.until_effects(1)
+        await service.query("UPDATE jobs SET state = 'waiting', lease = NULL, lease_until = NULL")
+        await service.until_effects(2)
+
+        async def first_run_stopped():
+            labels = {"kind": Outside.kind, "outcome": "lost"}
+            return registry.get_sample_value("job_attempts_total", labels) == 1
+
+        await service.until(first_run_stopped)
+        assert await service.job("state, attempts") == ("running", 2)
+    labels = {"kind": Outside.kind, "outcome": "handed-back"}
+    assert registry.get_sample_value("job_attempts_total", labels) == 1
 
 
 async def test_workers_killed_at_any_moment_lose_no_job_and_double_no_effect_inside(service):

@@ -119,10 +119,11 @@ async def ticked(_: Ticked, run: InsideRun[Any]) -> None:
 def kinds(**options: Any) -> JobKinds[Database]:
     retry = options.pop("retry", Retry(attempts=3, first_delay=0.02, longest_delay=0.05))
     time_limit = options.pop("time_limit", 10.0)
+    outside_limit = options.pop("outside_limit", time_limit)
     return JobKinds(
         kinds=[
             InsideJob(Inside, inside, retry=retry, time_limit=time_limit),
-            OutsideJob(Outside, outside, retry=retry, time_limit=time_limit),
+            OutsideJob(Outside, outside, retry=retry, time_limit=outside_limit),
             BatchJob(Batched, batched, retry=retry, size=50),
             InsideJob(Ticked, ticked, retry=retry),
         ],

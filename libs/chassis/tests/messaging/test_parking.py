@@ -1,6 +1,7 @@
 """A message that fails waits in a queue of its key, later ones behind it; other keys go on."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -117,6 +118,15 @@ def test_delays_grow_exponentially_with_full_jitter_up_to_the_longest():
             "ce_sequence '-1' is not a number",
         ),
         (
+            [
+                ("ce_id", b"1"),
+                ("ce_source", b"/x"),
+                ("ce_type", b"y"),
+                ("ce_sequence", b"9" * 5000),
+            ],
+            "at most 255 are allowed",
+        ),
+        (
             [("ce_id", b"1"), ("ce_source", b"/x"), ("ce_type", b"y"), ("ce_time", b"noon")],
             "ce_time 'noon' is not a time of RFC 3339",
         ),
@@ -139,6 +149,24 @@ async def test_a_message_that_is_no_cloud_event_is_dead_at_once_and_kept_as_it_c
         head = await parking.head(unit, queue)
     assert head is not None
     assert (head.headers, head.value, head.key) == (headers, b"\x00\xff", b"a")
+
+
+@pytest.mark.parametrize("milliseconds", [-(2**63), 1_790_000_000_000_000, 2**63 - 1])
+async def test_a_message_whose_time_no_calendar_has_is_parked_and_retried_as_others_are(
+    offline, milliseconds
+):
+    """The producer chooses the time; one that counts microseconds is some 55,000 years ahead."""
+    [one, other] = raised(1, 2)
+    handler = FailingFor(1)
+    batch = [replace(one, timestamp=milliseconds), other]
+    assert await offline.runner(handler, failure=AT_ONCE).run(batch) == (2, None)
+    assert await offline.query("SELECT sent_at IS NULL FROM parked_messages ORDER BY seq") == [
+        (True,),
+        (False,),
+    ]
+    handler.refused.clear()
+    await drain(offline.retries(handler, failure=AT_ONCE))
+    assert await offline.effects() == [("a", 1), ("a", 2)]
 
 
 async def test_data_that_do_not_fit_the_contract_are_dead_at_once(offline):

@@ -147,7 +147,8 @@ class Pool:
 
         A temporary error is marked as infrastructure. An error of the session (see
         ``belongs_to_session``) retires the connection and all older ones: each is replaced before
-        its next use. So one request fails, and not one for each connection.
+        its next use. So one request fails, and not one for each connection. So does a time-out of
+        the driver, which the server's own limit precedes: the server is lost.
 
         Args:
             held: the connection that the statement ran on; None if it is already returned.
@@ -155,7 +156,12 @@ class Pool:
         """
         if passes(error):
             mark_infrastructure(error)
-        if held is not None and belongs_to_session(error):
+        if held is None:
+            return
+        lost = isinstance(error, TimeoutError)
+        if lost:  # nothing responds there: a rollback, or the next statement, would wait as long
+            held.driver.terminate()
+        if lost or belongs_to_session(error):
             log.warning("connections retired", error=f"{type(error).__name__}: {error}")
             self._retire(held)
 

@@ -63,7 +63,8 @@ class DatabaseSettings(Settings):
         gt=0,
         le=600,
         description="Seconds that one statement may take; behind a pooler, its `connect_query` "
-        "sets the limit.",
+        "sets the limit. A statement or COMMIT that has no response DATABASE_CONNECT_TIMEOUT later "
+        "is given up, as the server is lost.",
     )
     database_connect_timeout: float = Field(
         default=3, gt=0, le=60, description="Seconds that opening a connection may take."
@@ -130,7 +131,11 @@ class DatabaseSettings(Settings):
         may also run the next command on another server connection than the one that has a prepared
         statement. So statements have no names, and each is parsed together with its use.
         """
-        options: dict[str, Any] = {"timeout": self.database_connect_timeout}
+        options: dict[str, Any] = {
+            "timeout": self.database_connect_timeout,
+            # Later than the server's own limit, which does not end the wait for a lost server.
+            "command_timeout": self.database_statement_timeout + self.database_connect_timeout,
+        }
         if self.database_pooler is Pooler.TRANSACTION:
             return options | {
                 "statement_cache_size": 0,

@@ -175,18 +175,17 @@ class Unit(Statements):
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """Undo what the block did, and only that, if it raises; the error is raised again."""
-        steps: list[list[Any]] = [self._before, self._after, self._deferred]
-        lengths = [len(added) for added in steps]
-        collected = {kind: len(values) for kind, values in self._collected.items()}
+        # Copies: what runs in the block leaves its list, and is undone with the block.
+        steps = list(self._before), list(self._after), list(self._deferred)
+        collected = {kind: list(values) for kind, values in self._collected.items()}
         try:
             async with AsyncSession.begin_nested(self.session):
                 await self.session.connection()  # sends the SAVEPOINT
                 yield
         except BaseException:
-            for added, length in zip(steps, lengths, strict=True):
-                del added[length:]
+            self._before, self._after, self._deferred = steps
             for kind, values in self._collected.items():
-                del values[collected.get(kind, 0) :]
+                values[:] = collected.get(kind, [])
             raise
 
     @asynccontextmanager

@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 
 from chassis.jobs.execution import Execution
-from chassis.jobs.leases import LeasedJob, Leases
+from chassis.jobs.leases import Held, LeasedJob, Leases
 from chassis.jobs.metrics import JobMetrics
 
 log = structlog.get_logger(__name__)
@@ -74,9 +74,9 @@ class Lane:
         self._woken.set()
 
     @property
-    def held(self) -> dict[int, UUID]:
-        """The leases of the jobs that run or start next, by the jobs' ids."""
-        return {job.id: job.lease for jobs in (*self._tasks.values(), *self._next) for job in jobs}
+    def held(self) -> set[Held]:
+        """The leases of the jobs that run or start next."""
+        return {held for jobs in (*self._tasks.values(), *self._next) for held in _held(jobs)}
 
     async def run(self, leases: Leases) -> None:
         """Lease and start jobs for as long as the connection lives."""
@@ -98,13 +98,13 @@ class Lane:
                 # takes about as long, so no slot waits for it.
                 await asyncio.sleep(_GATHER_SECONDS)
 
-    def stop_jobs(self, ids: set[int]) -> None:
+    def stop_jobs(self, lost: set[Held]) -> None:
         """Cancel jobs whose lease is lost; cancel a batch only if all its leases are lost."""
         for task, jobs in self._tasks.items():
-            if ids.issuperset(job.id for job in jobs):
+            if lost.issuperset(_held(jobs)):
                 log.warning("job lease lost", kind=jobs[0].kind, id=jobs[0].id)
                 task.cancel()
-        for jobs in [jobs for jobs in self._next if ids.issuperset(job.id for job in jobs)]:
+        for jobs in [jobs for jobs in self._next if lost.issuperset(_held(jobs))]:
             log.warning("job lease lost", kind=jobs[0].kind, id=jobs[0].id)
             self._next.remove(jobs)
             self._count(jobs, "lost")
@@ -190,3 +190,7 @@ class Lane:
     def _count(self, jobs: Sequence[LeasedJob], outcome: str) -> None:
         for job in jobs:
             self._metrics.count(job.kind, outcome)
+
+
+def _held(jobs: Sequence[LeasedJob]) -> list[Held]:
+    return [(job.id, job.lease) for job in jobs]

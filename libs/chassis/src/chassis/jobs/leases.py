@@ -5,7 +5,7 @@ is a transaction and takes one round trip.
 """
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -63,7 +63,7 @@ _RENEW = """
     ))
 """
 _LOST = """
-    SELECT m.id FROM unnest($1::bigint[], $2::uuid[]) AS m (id, lease)
+    SELECT m.id, m.lease FROM unnest($1::bigint[], $2::uuid[]) AS m (id, lease)
     LEFT JOIN jobs AS j ON j.id = m.id AND j.lease = m.lease AND j.state = 'running'
     WHERE j.id IS NULL
 """
@@ -88,6 +88,10 @@ _MEASURE = """
 """
 _PRIORITIES = [int(priority) for priority in sorted(Priority)]
 _PRIORITY_ROWS = ", ".join(f"({priority}::smallint)" for priority in _PRIORITIES)
+
+
+type Held = tuple[int, UUID]
+"""A job's id and the lease under which it runs: a worker may run a job that it has leased twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,15 +176,15 @@ class Leases:
             for row in rows
         ]
 
-    async def renew(self, held: Mapping[int, UUID]) -> set[int]:
-        """Renew leases; return the ids of the jobs whose lease is no longer ours."""
+    async def renew(self, held: Collection[Held]) -> set[Held]:
+        """Renew leases; return those that are no longer ours."""
         if not held:
             return set()
-        ids, leases = list(held), list(held.values())
+        ids, leases = [job for job, _ in held], [lease for _, lease in held]
         async with self._free:
             await self._connection.execute(_RENEW, ids, leases, self._duration)
             rows = await self._connection.fetch(_LOST, ids, leases)
-        return {row["id"] for row in rows}
+        return {(row["id"], row["lease"]) for row in rows}
 
     async def measure(self, queues: Collection[str]) -> dict[str, QueueState]:
         """Return how many jobs each queue holds by state."""

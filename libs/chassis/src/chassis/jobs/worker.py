@@ -142,12 +142,12 @@ class JobWorker[R]:
             self._lanes[queue].wake()
 
     async def _renew(self, leases: Leases) -> None:
+        """Renew at once, as the jobs outlive the connection before this one, and then in time."""
         while True:
-            await asyncio.sleep(self._pace.lease_seconds / 3)
-            held = {job: lease for lane in self._lanes.values() for job, lease in lane.held.items()}
-            lost = await leases.renew(held)
+            lost = await leases.renew({held for lane in self._lanes.values() for held in lane.held})
             for lane in self._lanes.values():
                 lane.stop_jobs(lost)
+            await asyncio.sleep(self._pace.lease_seconds / 3)
 
     async def _measure(self, leases: Leases, failures: Failures) -> None:
         while True:

@@ -155,7 +155,11 @@ def _time(text: str | None) -> datetime | None:
 def _sequence(text: str | None) -> int | None:
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit()):
-        message = f"ce_sequence {text!r} is not a number in decimal digits."
+    # Python itself refuses to convert some thousand digits.
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_ATTRIBUTE_CHARACTERS):
+        message = (
+            f"ce_sequence {text[:SEQUENCE_DIGITS]!r} is not a number in decimal digits, of which "
+            f"at most {MAX_ATTRIBUTE_CHARACTERS} are allowed."
+        )
         raise MessageFormatError(message)
     return int(text)

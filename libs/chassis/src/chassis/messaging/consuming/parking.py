@@ -18,6 +18,7 @@ from chassis.error_text import describe
 from chassis.messaging.consuming.incoming import Incoming
 
 RETRYING, DEAD, UNKNOWN = "retrying", "dead", "unknown"
+_NO_TIME = -1  # what Kafka itself sends for a record without a time
 
 _FIND = """
     SELECT id, key, state FROM parked_keys
@@ -177,7 +178,7 @@ class Parking:
             record.key,
             json.dumps(_stored(record.headers)),
             record.value,
-            datetime.fromtimestamp(record.timestamp / 1000, UTC),
+            _sent_at(record.timestamp),
             0 if error is None else 1,
             None if error is None else describe(error),
         )
@@ -285,6 +286,14 @@ def _stored(headers: Sequence[tuple[str, bytes | None]]) -> list[list[str | None
     ]
 
 
+def _sent_at(milliseconds: int) -> datetime | None:
+    """Return the time of a record; None if a datetime can't hold it, as its producer chose it."""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
 def _queue(rows: Sequence[asyncpg.Record]) -> Queue | None:
     return Queue(*rows[0]) if rows else None
 
@@ -305,7 +314,7 @@ def _parked(rows: Sequence[asyncpg.Record]) -> ParkedRecord | None:
             for name, value in row["headers"]
         ],
         value=row["payload"],
-        timestamp=round(row["sent_at"].timestamp() * 1000),
+        timestamp=_NO_TIME if (sent := row["sent_at"]) is None else round(sent.timestamp() * 1000),
         source=row["source"],
         id=row["id"],
     )
