@@ -195,6 +195,13 @@ def test_a_response_to_a_token_is_kept_only_if_it_says_public(clients, control):
     assert isinstance(other.enter()[1], UpstreamAnswer)
 
 
+def test_a_request_with_a_token_that_has_the_resource_may_be_told_so(clients):
+    clients.fetch(TOKEN, control=b"private")
+    request, alone = clients.enter(TOKEN, (b"if-none-match", b'"7"'))
+    assert alone is None
+    assert value_of(request.fields, b"if-none-match") == b'"7"'
+
+
 def test_a_response_to_a_token_spoils_no_copy_of_others(clients):
     clients.fetch(control=b"max-age=10")
     clients.now = 10
@@ -259,6 +266,43 @@ def test_an_old_copy_is_confirmed_by_its_tag(clients):
     assert get(answer, b"cache-status") == (b"gateway; fwd=stale; fwd-status=304; stored; ttl=30")
     clients.now = 44
     assert isinstance(clients.enter()[1], UpstreamAnswer)
+
+
+@pytest.mark.parametrize(
+    "news",
+    [
+        [(b"cache-control", b"no-store")],
+        [(b"cache-control", b"private, max-age=10")],
+        [(b"vary", b"authorization")],
+        [(b"set-cookie", b"a=1")],
+    ],
+)
+def test_a_confirmation_that_may_not_be_shared_ends_the_copy(clients, news):
+    clients.fetch()
+    clients.now = 10
+    _, fetch = clients.enter()
+    clients.enter()
+    answer = fetch.done(UpstreamAnswer(status=304, fields=[TAG, *news]))
+    assert (answer.status, answer.body) == (200, b'{"id": 7}')
+    assert news[0] in answer.fields
+    assert get(answer, b"cache-status") == b"gateway; fwd=stale; fwd-status=304"
+    assert clients.resumed == [None], "nobody gets what was said to another"
+    request, _ = clients.enter()
+    assert value_of(request.fields, b"if-none-match") is None
+
+
+def test_what_a_service_confirms_to_a_token_alone_reaches_nobody_else(clients):
+    clients.fetch()
+    clients.now = 10
+    _, fetch = clients.enter(TOKEN)
+    clients.enter()
+    news = [TAG, (b"cache-control", b"max-age=10"), (b"x-caller", b"ada")]
+    assert get(fetch.done(UpstreamAnswer(status=304, fields=news)), b"x-caller") == b"ada"
+    assert clients.resumed == [None]
+    _, fetch = clients.enter()
+    assert isinstance(fetch, Fetch)
+    renewed = fetch.done(UpstreamAnswer(status=304, fields=[TAG]))
+    assert get(renewed, b"x-caller") is None
 
 
 def test_no_cache_is_kept_and_confirmed_at_each_use(clients):
