@@ -202,19 +202,19 @@ class Cache:
     def fetched(self, fetch: Fetch, answer: UpstreamAnswer) -> UpstreamAnswer:
         """Keep the response of a fetch if that is allowed, and return what its client gets."""
         now, stale, status = self._clock(), fetch.stale, answer.status
-        confirmed = stale is not None and status == _NOT_MODIFIED
-        if stale is not None and confirmed:
-            answer = _confirmed(stale, answer)
+        renewed = stale if status == _NOT_MODIFIED else None
+        if renewed is not None:
+            answer = _confirmed(renewed, answer)
         elif status >= _FIRST_FAILURE:
             old = self.failed(fetch, b"; fwd=stale; fwd-status=%d" % status)
             if old is not None:
                 return old
-        self._metrics.count(Use.CONFIRMED if confirmed else Use.MISS)
+        self._metrics.count(Use.MISS if renewed is None else Use.CONFIRMED)
         reason = b"uri-miss" if stale is None else b"stale"
         copy = self._copy_of(fetch, answer, now)
         if copy is not None:
-            if stale is not None and confirmed:
-                copy.forms = stale.forms
+            if renewed is not None:
+                copy.forms = renewed.forms
             return self._share(fetch, copy, reason, status, now)
         if answer.status < _FIRST_FAILURE:
             if fetch.read.token and not freshness_of(answer.fields).public:
@@ -255,7 +255,6 @@ class Cache:
         """Keep a copy, and give it to the client of the fetch and to all who wait."""
         target = fetch.target
         target.public = copy.freshness.public
-        target.failed_until = float("-inf")
         vary = tuple(sorted(_vary(copy.fields) & _SELECTING))
         if vary != target.vary:
             self.copies.forget(target)
@@ -328,15 +327,15 @@ def _vary(fields: FieldLines) -> frozenset[bytes]:
 
 def _confirmed(stale: Copy, answer: UpstreamAnswer) -> UpstreamAnswer:
     """Return a copy as the 200 that a 304 stands for, with the fields of both (RFC 9111 §4.3.4)."""
-    news = without(answer.fields, b"content-length")
-    return UpstreamAnswer(status=_OK, fields=replaced(stale.fields, news), body=stale.body)
+    fields = replaced(stale.fields, answer.fields)
+    return UpstreamAnswer(status=_OK, fields=fields, body=stale.body)
 
 
 def _to_client(copy: Copy, read: Read, now: float, status: bytes) -> UpstreamAnswer:
     """Return a copy as the response to a request; 304 if its client has the same."""
     answer = _confirming(answer_of(copy, now, status), read)
     if read.head:
-        answer.body, answer.forms = b"", None
+        answer.body = b""
     return answer
 
 
