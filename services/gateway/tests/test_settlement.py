@@ -1,6 +1,7 @@
 """What a process counts by itself, and what two of them admit beyond a limit."""
 
 import asyncio
+import time
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -8,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from gateway.counts import Rate, StoreCount, Window
 from gateway.limits import LimitMetrics, Limits
 from gateway.settlement import PERIOD_SECONDS
+from testkit.waiting import until
 
 WIDTH = 60
 
@@ -18,10 +20,12 @@ class SharedStore:
     def __init__(self):
         self.counts = {}
         self.calls = 0
+        self.asked = asyncio.Event()
         self.error = None
 
     async def add(self, entries):
         self.calls += 1
+        self.asked.set()
         await asyncio.sleep(0.002)
         if self.error is not None:
             raise self.error
@@ -38,9 +42,10 @@ class SharedStore:
 async def replica():
     made = []
 
-    def opened(store, amount):
+    def opened(store, amount, clock=time.monotonic):
         metrics = LimitMetrics(CollectorRegistry(), ["default"])
-        limits = Limits(rates={"default": Rate(amount, WIDTH)}, store=store, metrics=metrics)
+        rates = {"default": Rate(amount, WIDTH)}
+        limits = Limits(rates=rates, store=store, metrics=metrics, clock=clock)
         made.append(limits)
         return limits
 
@@ -90,6 +95,221 @@ async def test_without_the_store_a_process_counts_what_it_admitted_itself(replic
     assert [limits.count("default", "ada").allowed for _ in range(4)] == [True] * 4
     await asyncio.sleep(2 * PERIOD_SECONDS)
     assert [limits.count("default", "ada").allowed for _ in range(3)] == [True, False, False]
+
+
+class Clock:
+    """A clock that stands until it is set."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+async def test_who_waits_as_long_as_told_may_pass_and_not_a_second_earlier(replica, clock):
+    limits = replica(SharedStore(), 10, clock)
+    assert all(limits.count("default", "ada").allowed for _ in range(10))
+    refused = limits.count("default", "ada")
+    assert (refused.allowed, refused.retry_after) == (False, 60)
+    clock.now += 61  # nine tenths of the window before count still, and this one
+    assert [limits.count("default", "ada").allowed for _ in range(2)] == [True, False]
+    wait = limits.count("default", "ada").retry_after
+    assert wait == 5
+    clock.now += wait - 1
+    assert not limits.count("default", "ada").allowed
+    clock.now += 1.01
+    assert limits.count("default", "ada").allowed
+
+
+async def test_nobody_is_told_to_wait_for_nothing(replica, clock):
+    limits = replica(SharedStore(), 1, clock)
+    limits.count("default", "ada")
+    clock.now += WIDTH  # the whole window before counts still, for a moment
+    refused = limits.count("default", "ada")
+    assert (refused.allowed, refused.retry_after) == (False, 1)
+    clock.now += 1
+    assert limits.count("default", "ada").allowed
+
+
+class Knowing:
+    """A store that knows one count."""
+
+    def __init__(self, count):
+        self._count = count
+
+    async def add(self, _entries):
+        return [self._count]
+
+
+async def test_an_exact_count_knows_both_windows_of_the_store_and_its_clock(replica, clock):
+    store = Knowing(StoreCount(added=True, current=3, previous=10, age=30.0))
+    verdict = await replica(store, 20, clock).hit("default", "ada")
+    assert dict(verdict.fields)[b"ratelimit"] == b'"default";r=12;t=30'
+
+
+async def settled(limits):
+    """Wait until no call to the store runs or is due."""
+    settlement = limits._settlement
+    await until(lambda: settlement._timer is None and settlement._task is None)
+
+
+async def test_what_is_counted_while_the_store_is_asked_is_settled_next(replica):
+    store = SharedStore()
+    limits = replica(store, 10)
+    limits.count("default", "ada")
+    await store.asked.wait()
+    limits.count("default", "ada")
+    limits.count("default", "bob")
+    await settled(limits)
+    assert store.counts == {"slipway:counts:default:ada": 2, "slipway:counts:default:bob": 1}
+
+
+class Held(SharedStore):
+    """A store whose calls end when the test says."""
+
+    def __init__(self):
+        super().__init__()
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+
+    async def add(self, entries):
+        answers = await super().add(entries)
+        await self.go_on.wait()
+        return answers
+
+
+async def test_one_call_runs_at_a_time_however_slow_it_is(replica):
+    store = Held()
+    limits = replica(store, 10)
+    limits.count("default", "ada")
+    await settled(limits)
+    store.go_on.clear()
+    store.asked.clear()
+    limits.count("default", "ada")  # due within the period
+    limits.count("default", "bob")  # new, so both are due at once
+    await store.asked.wait()
+    limits.count("default", "ada")
+    await asyncio.sleep(2 * PERIOD_SECONDS)
+    assert store.calls == 2
+    store.go_on.set()
+    await settled(limits)
+    assert (store.calls, store.counts["slipway:counts:default:ada"]) == (3, 3)
+
+
+async def test_a_crowd_of_new_keys_makes_a_call_in_five_milliseconds_at_most(replica):
+    store = SharedStore()
+    limits = replica(store, 10)
+    loop = asyncio.get_running_loop()
+    began, number = loop.time(), 0
+    while loop.time() < began + 0.1:
+        limits.count("default", f"user:{number}")
+        number += 1
+        await asyncio.sleep(0)
+    assert store.calls <= (loop.time() - began) / 0.005 + 1
+
+
+class Tried(SharedStore):
+    """Counts the exact requests that ask it."""
+
+    def __init__(self):
+        super().__init__()
+        self.hits = 0
+
+    async def add(self, entries):
+        self.hits += entries[0].limit >= 0
+        return await super().add(entries)
+
+
+async def test_a_store_that_is_gone_is_asked_by_one_exact_request_in_five_seconds(replica, clock):
+    store = Tried()
+    store.error = OSError("gone")
+    limits = replica(store, 100, clock)
+
+    async def hits(number):
+        before = store.hits
+        await asyncio.gather(*(limits.hit("default", "ada") for _ in range(number)))
+        return store.hits - before
+
+    for _ in range(3):
+        await hits(1)
+    assert await hits(3) == 0
+    clock.now += 4.9
+    assert await hits(3) == 0
+    clock.now += 0.2
+    assert await hits(3) == 1
+    assert await hits(3) == 0
+    clock.now += 5.1
+    store.error = None
+    assert await hits(3) == 1
+    assert await hits(3) == 3, "it is available again"
+
+
+async def test_while_all_are_refused_somebody_notices_that_the_store_is_back(replica, clock):
+    store = SharedStore()
+    store.error = OSError("gone")
+    limits = replica(store, 1, clock)
+    for _ in range(3):
+        await limits.hit("default", "ada")
+    assert limits.count("default", "bob").allowed
+    await settled(limits)
+
+    async def refused(number):
+        before = store.calls
+        for _ in range(number):
+            assert not limits.count("default", "ada").allowed
+            await settled(limits)
+        return store.calls - before
+
+    assert await refused(3) == 0
+    clock.now += 5.1
+    assert await refused(3) == 1
+    store.error = None
+    clock.now += 5.1
+    assert await refused(1) == 1
+    for key in ("ada", "bob"):
+        assert limits.count("default", key).allowed, "what was counted alone is forgotten"
+
+
+async def test_windows_are_bounded_and_those_in_use_stay(replica, clock, monkeypatch):
+    monkeypatch.setattr("gateway.limits._KEYS", 20)
+    limits = replica(SharedStore(), 1, clock)
+    for number in range(10):
+        limits.count("default", f"old:{number}")
+    clock.now += WIDTH
+    for number in range(10):
+        limits.count("default", f"new:{number}")
+    clock.now += WIDTH
+    limits.count("default", "one more")
+    assert len(limits._windows) == 11
+    assert not limits.count("default", "new:9").allowed
+    for number in range(60):
+        limits.count("default", f"crowd:{number}")
+        if number % 5 == 0:
+            await settled(limits)
+        assert len(limits._windows) <= 20
+
+
+async def test_a_window_that_was_dropped_is_not_settled(replica, clock, monkeypatch):
+    monkeypatch.setattr("gateway.limits._KEYS", 10)
+    store = SharedStore()
+    store.error = OSError("gone")
+    limits = replica(store, 100, clock)
+    for _ in range(3):
+        await limits.hit("default", "ada")
+    await settled(limits)
+    limits.count("default", "ada")  # it waits until the store is tried again
+    clock.now += 2 * WIDTH
+    store.error = None
+    for number in range(10):
+        limits.count("default", f"crowd:{number}")
+    await settled(limits)
+    assert set(store.counts) == {f"slipway:counts:default:crowd:{number}" for number in range(10)}
 
 
 def test_each_counted_verdict_names_policy_and_rest():

@@ -19,7 +19,10 @@ from gateway.opaque import is_text, text_of
 _SCHEMES = {"http": b"http", "https": b"https", "ws": b"http", "wss": b"https"}
 _HOST_COOKIE = b"__Host-"
 _INSIDE_ONLY_PREFIXES = (b"x-user-", b"x-auth-", b"x-original-")
-_REMEMBERED_NAMES = 4096  # clients choose names; the bound limits memory
+# Clients choose names, so both bounds limit memory. A name may have 32 KiB; longer ones than these
+# are looked up again.
+_REMEMBERED_NAMES = 4096
+_LONGEST_REMEMBERED = 64
 
 
 class _Kind(IntEnum):
@@ -109,9 +112,11 @@ class Kinds:
         """Return the kind of a field, known or not; its name is in lower case."""
         kind = self.known.get(name)
         if kind is None:
-            if len(self.known) >= _REMEMBERED_NAMES:
-                self.known = dict(_KINDS)
-            self.known[name] = kind = _kind_of(name)
+            kind = _kind_of(name)
+            if len(name) <= _LONGEST_REMEMBERED:
+                if len(self.known) >= _REMEMBERED_NAMES:
+                    self.known = dict(_KINDS)
+                self.known[name] = kind
         return kind
 
 

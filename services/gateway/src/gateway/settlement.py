@@ -100,8 +100,6 @@ class Settlement:
         """Settle within the period; `soon`: as soon as it does no harm."""
         if self._task is not None:
             return
-        if self._timer is not None and not soon:
-            return  # no timer is later than the period
         loop = asyncio.get_running_loop()
         wait = _SOONEST_SECONDS if soon else PERIOD_SECONDS
         at = max(self._began + wait, loop.time()) if soon else loop.time() + wait

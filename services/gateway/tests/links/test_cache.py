@@ -1,58 +1,12 @@
 """The cache of public reads: what is kept, for whom, and who asks the service."""
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from gateway.exchange import UpstreamAnswer, UpstreamRequest
-from gateway.links.cache import Cache, Fetch, Waiter
-from gateway.links.cache_metrics import CacheMetrics
+from gateway.exchange import UpstreamAnswer
+from gateway.links.cache import Fetch, Waiter
 from gateway.links.fields import value_of
-from gateway.routes import Auth, Route
 
-ROUTE = Route(prefix="/api/v1/products", service="orders", auth=Auth.PUBLIC, cacheable=True)
-TARGET = b"/api/v1/products?limit=2"
-TAG = (b"etag", b'"7"')
-TOKEN = (b"authorization", b"Bearer x")
-
-
-class Clients:
-    """Clients of one cache. Its clock stands until it is set."""
-
-    def __init__(self, *, max_bytes=1024 * 1024):
-        self.now = 0.0
-        self.registry = CollectorRegistry()
-        self.cache = Cache(
-            max_bytes=max_bytes, clock=lambda: self.now, metrics=CacheMetrics(self.registry)
-        )
-        self.resumed = []
-
-    def request(self, *fields, method=b"GET", target=TARGET):
-        return UpstreamRequest(method=method, target=target, route=ROUTE, fields=list(fields))
-
-    def enter(self, *fields, **terms):
-        """Let a request enter; return it and what the cache says."""
-        request = self.request(*fields, **terms)
-        return request, self.cache.enter(request, self.resumed.append)
-
-    def fetch(self, *fields, control=b"public, max-age=10", answer=None, **terms):
-        """Let a request fetch, and return what its client gets."""
-        _, fetch = self.enter(*fields, **terms)
-        assert isinstance(fetch, Fetch)
-        return fetch.done(answer or answer_with(control))
-
-    def uses(self, use):
-        return self.registry.get_sample_value("gateway_cache_requests_total", {"use": use})
-
-
-def answer_with(control=b"public, max-age=10", *fields, status=200, body=b'{"id": 7}', tag=TAG):
-    kept = [(b"content-type", b"application/json"), (b"cache-control", control), *fields]
-    if tag is not None:
-        kept.append(tag)
-    return UpstreamAnswer(status=status, fields=kept, body=body)
-
-
-def get(answer, name):
-    return value_of(answer.fields, name)
+from .cache_clients import TARGET, TOKEN, Clients, answer_with, get
 
 
 @pytest.fixture
@@ -77,7 +31,7 @@ def test_the_first_fetches_and_the_next_gets_the_copy_with_its_age(clients):
 def test_a_copy_is_used_until_its_lifetime_is_over(clients, age):
     clients.fetch(answer=answer_with(b"public, max-age=10", (b"age", b"%d" % age)))
     clients.now = 9.9 - age
-    assert isinstance(clients.enter()[1], UpstreamAnswer)
+    assert get(clients.enter()[1], b"age") == b"9"
     clients.now = 10 - age
     assert isinstance(clients.enter()[1], Fetch)
 
@@ -150,6 +104,13 @@ def test_a_response_with_vary_is_kept_for_each_value(clients):
     assert isinstance(clients.enter((b"accept-language", b"it"))[1], Fetch)
 
 
+def test_if_vary_changes_no_older_copy_is_taken_for_one_of_the_new_kind(clients):
+    clients.fetch(answer=answer_with(b"max-age=10", (b"vary", b"accept")))
+    fields = ((b"accept", b"text/x"), (b"accept-language", b"de"))
+    clients.fetch(*fields, answer=answer_with(b"max-age=10", (b"vary", b"accept-language")))
+    assert isinstance(clients.enter((b"accept", b"text/y"))[1], Fetch)
+
+
 def test_many_variants_push_out_the_oldest(clients):
     for number in range(10):
         language = b"l%d" % number
@@ -195,6 +156,13 @@ def test_a_response_to_a_token_is_kept_only_if_it_says_public(clients, control):
     assert isinstance(other.enter()[1], UpstreamAnswer)
 
 
+def test_a_request_with_a_token_that_has_the_resource_may_be_told_so(clients):
+    clients.fetch(TOKEN, control=b"private")
+    request, alone = clients.enter(TOKEN, (b"if-none-match", b'"7"'))
+    assert alone is None
+    assert value_of(request.fields, b"if-none-match") == b'"7"'
+
+
 def test_a_response_to_a_token_spoils_no_copy_of_others(clients):
     clients.fetch(control=b"max-age=10")
     clients.now = 10
@@ -220,91 +188,6 @@ def test_head_gets_the_fields_of_the_copy_and_makes_none(clients):
     clients.fetch()
     _, hit = clients.enter(method=b"HEAD")
     assert (hit.body, get(hit, b"etag")) == (b"", b'"7"')
-
-
-# Preconditions and renewal.
-
-
-@pytest.mark.parametrize(
-    ("known", "status"),
-    [(b'"7"', 304), (b'W/"7"', 304), (b'"6", "7"', 304), (b"*", 304), (b'"6"', 200), (b"7", 200)],
-)
-def test_a_client_that_has_the_copy_gets_304(clients, known, status):
-    condition = (b"if-none-match", known)
-    first = clients.fetch(condition)
-    _, hit = clients.enter(condition)
-    for answer in (first, hit):
-        assert answer.status == status
-        assert (answer.body == b"") is (status == 304)
-        assert get(answer, b"cache-control") == b"public, max-age=10"
-        assert get(answer, b"etag") == b'"7"'
-        assert (get(answer, b"content-type") is None) is (status == 304)
-
-
-def test_also_what_is_not_kept_is_304_for_a_client_that_has_it(clients):
-    assert clients.fetch((b"if-none-match", b'"7"'), control=b"no-cache").status == 304
-
-
-def test_an_old_copy_is_confirmed_by_its_tag(clients):
-    clients.fetch()
-    clients.now = 15
-    request, fetch = clients.enter((b"if-none-match", b'"1"'))
-    assert value_of(request.fields, b"if-none-match") == b'"7"'
-    news = [TAG, (b"cache-control", b"public, max-age=30"), (b"x-new", b"1")]
-    answer = fetch.done(UpstreamAnswer(status=304, fields=news))
-    assert (answer.status, answer.body) == (200, b'{"id": 7}')
-    assert get(answer, b"age") == b"0"
-    assert get(answer, b"x-new") == b"1"
-    assert get(answer, b"content-type") == b"application/json"
-    assert get(answer, b"cache-status") == (b"gateway; fwd=stale; fwd-status=304; stored; ttl=30")
-    clients.now = 44
-    assert isinstance(clients.enter()[1], UpstreamAnswer)
-
-
-def test_no_cache_is_kept_and_confirmed_at_each_use(clients):
-    clients.fetch(control=b"no-cache, max-age=10")
-    request, fetch = clients.enter()
-    assert isinstance(fetch, Fetch)
-    assert value_of(request.fields, b"if-none-match") == b'"7"'
-
-
-def test_during_renewal_others_get_the_old_copy_for_as_long_as_the_service_allows(clients):
-    clients.fetch(control=b"max-age=10, stale-while-revalidate=5")
-    clients.now = 14.9
-    assert isinstance(clients.enter()[1], Fetch)
-    _, stale = clients.enter()
-    assert get(stale, b"cache-status") == b"gateway; hit; ttl=-4"
-    assert get(stale, b"age") == b"14"
-    clients.now = 15
-    assert isinstance(clients.enter()[1], Waiter)
-    assert clients.uses("stale") == 1
-
-
-@pytest.mark.parametrize("control", [b"max-age=10", b"max-age=10, stale-if-error=60, no-cache"])
-def test_if_the_service_fails_the_failure_is_passed_on(clients, control):
-    clients.fetch(control=control)
-    clients.now = 10
-    assert clients.fetch(answer=answer_with(b"no-store", status=503)).status == 503
-    clients.now = 20
-    _, fetch = clients.enter()
-    assert fetch.failed() is None
-
-
-def test_if_the_service_fails_an_old_copy_is_sent_where_the_service_allowed_it(clients):
-    clients.fetch(control=b"max-age=10, stale-if-error=60")
-    clients.now = 12
-    sent = clients.fetch(answer=answer_with(b"no-store", status=503))
-    assert (sent.status, sent.body) == (200, b'{"id": 7}')
-    assert get(sent, b"cache-status") == b"gateway; hit; ttl=-2; fwd=stale; fwd-status=503"
-    assert isinstance(clients.enter()[1], UpstreamAnswer), "nobody asks a service that just failed"
-    clients.now = 20
-    _, fetch = clients.enter()
-    assert isinstance(fetch, Fetch)
-    old = fetch.failed()
-    assert old is not None
-    assert old.body == b'{"id": 7}'
-    clients.now = 70
-    assert clients.fetch(answer=answer_with(b"no-store", status=503)).status == 503
 
 
 # Many at once.

@@ -75,6 +75,36 @@ def test_a_target_dropped_during_its_fetch_is_not_counted(copies):
     assert copies.bytes == before
 
 
+def test_what_is_kept_again_was_used(copies):
+    old = copies.target(b"/0")
+    for number in range(1, 50):
+        copies.target(b"/%d" % number)
+    copies.put(old, (), copy_of(b"x" * 60_000))
+    assert old.kept
+    assert has(copies, b"/0")
+
+
+def test_a_copy_in_place_of_another_pushes_out_no_third(copies):
+    target = copies.target(b"/")
+    for number in range(8):
+        copies.put(target, (b"%d" % number,), copy_of(b"x"))
+    copies.put(target, (b"7",), copy_of(b"y"))
+    assert len(target.copies) == 8
+
+
+def test_targets_below_a_changed_path_are_dropped_and_count_no_more(copies):
+    kept(copies, b"http://x /other")
+    before = copies.bytes
+    copy = kept(copies, b"http://x /things/1")
+    waiting = copies.target(b"http://y /things?limit=2")
+    copies.drop_below(b"/things")
+    assert copies.bytes == before
+    copies.put(waiting, (), copy_of(b"x"))
+    copy.keep_form(b"-gzip", b"x")
+    assert copies.bytes == before, "what was on the way is not kept"
+    assert has(copies, b"http://x /other")
+
+
 def test_nothing_is_counted_twice_or_for_ever(copies):
     for number in range(300):
         kept(copies, b"/%d" % (number % 40), b"x" * (number * 37 % 3000))

@@ -39,6 +39,10 @@ JSON, XML = Media.JSON, Media.XML
         (b", ,gzip,", GZIP),
         (b";;;,gzip;level=9", GZIP),
         (b"gzip;q=0, gzip;q=1", GZIP),
+        (b"gzip;q=1, gzip;q=0", GZIP),
+        (b"zstd;Q=0.5, gzip", GZIP),
+        (b"zstd;q=1.5, gzip", GZIP),
+        (b"zstd;q=x, *;q=0.5", ZSTD),
     ],
 )
 def test_the_coding_is_the_one_with_the_highest_weight(accepted, coding):
@@ -78,6 +82,7 @@ def test_a_coded_body_is_what_any_decoder_of_the_coding_reads(coding):
         (b"application/*;q=0, */*", None),
         (b"application/json;q=0, application/xml;q=0, */*", None),
         (b"application/jwk-set+json", JSON),
+        (b"application/jwk-set+json;q=0.1, */*", JSON),
         (b"application/problem+json", JSON),
         (b"application/problem+xml", None),
     ],
@@ -93,6 +98,7 @@ def test_the_media_type_is_the_one_with_the_highest_weight(accepted, media):
         (b"application/json", JSON),
         (b"application/xml", XML),
         (b"application/problem+xml", XML),
+        (b"application/*;q=0.5, application/problem+xml;q=0.4, */*;q=0", JSON),
         (b"application/problem+json, application/xml", JSON),
         (b"application/json, application/problem+xml;q=0.5", JSON),
         (b"application/problem+json;q=0.5, application/problem+xml", XML),

@@ -94,6 +94,14 @@ def test_a_copy_is_represented_for_each_client_and_made_once(clients):
     assert clients.enter(CACHED, XML).take().body is xml.body
 
 
+def test_the_forms_of_a_copy_outlive_its_confirmation(clients):
+    packed = clients.enter(CACHED, GZIP).finish(answer()).body
+    clients.now = 10
+    sent = clients.enter(CACHED, GZIP).finish(answer(status=304, body=b""))
+    assert (sent.status, value_of(sent.fields, b"age")) == (200, b"0")
+    assert sent.body is packed
+
+
 def test_a_client_that_holds_the_compressed_copy_gets_304_with_its_tag(clients):
     clients.enter(CACHED).finish(answer())
     known = (b"if-none-match", b'"7-gzip"')

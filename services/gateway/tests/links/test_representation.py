@@ -166,6 +166,13 @@ def test_a_list_too_long_to_be_read_counts_as_none():
     )
 
 
+def test_lists_too_long_to_be_read_take_no_memory():
+    preferences = Preferences()
+    sizes = (2_000, 20_000)
+    known = [preferences.choice(b"x" * size, b"y" * size, head=False) for size in sizes]
+    assert known[0] is known[1], "they are remembered as one"
+
+
 @pytest.mark.parametrize(
     ("fields", "length", "expected"),
     [

@@ -65,6 +65,14 @@ MAPPED = {
         <response type="object">
             <member name="a&quot;&#10;" type="number">1</member>
         </response>""",
+    '{"\\t\\r": 1, "member": 2, "xmlfoo": 3, "XML": "\\r", "b": "\\uffff"}': """
+        <response type="object">
+            <member name="&#9;&#13;" type="number">1</member>
+            <member name="member" type="number">2</member>
+            <member name="xmlfoo" type="number">3</member>
+            <member name="XML">&#13;</member>
+            <b escaped="json">\\uffff</b>
+        </response>""",
 }
 
 

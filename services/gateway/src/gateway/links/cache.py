@@ -126,7 +126,7 @@ class Cache:
         Its fields become those that the service may get.
 
         Args:
-            request: a request of a route that is cacheable.
+            request: a GET or HEAD of a route that is cacheable.
             resume: called once if the result is a Waiter, unless that leaves before.
 
         Returns:
@@ -135,8 +135,7 @@ class Cache:
         """
         names = {name for name, _ in request.fields}
         # The body of a GET could select the response, and is no part of the key.
-        unshared = request.has_body or names & _UNSHARED_REQUEST
-        if request.method not in {b"GET", b"HEAD"} or unshared:
+        if request.has_body or names & _UNSHARED_REQUEST:
             self._metrics.count(Use.BYPASS)
             return None
         self._prefixes.add(request.route.prefix)
@@ -146,13 +145,19 @@ class Cache:
         target = self.copies.target(b"%b %b" % (request.authority, request.target))
         copy = target.copies.get(target.selection(read.fields))
         if read.token and not target.public:
-            self._metrics.count(Use.BYPASS)
+            self._apart(request, read)
             return None
         if copy is not None:
             answer = self._from_copy(target, copy, read, now)
             if answer is not None:
                 return answer
         return self._without_copy(request, read, target, copy, resume, now)
+
+    def _apart(self, request: UpstreamRequest, read: Read) -> None:
+        """Let a request go to the service for itself alone; its client may have the resource."""
+        self._metrics.count(Use.BYPASS)
+        if read.known is not None:
+            request.fields = [*request.fields, (b"if-none-match", read.known)]
 
     def changed(self, prefix: str) -> None:
         """Drop the copies of a route, because a request has changed something below it."""
@@ -183,9 +188,7 @@ class Cache:
         now: float,
     ) -> Fetch | Waiter | None:
         if read.head or now < target.apart_until:
-            self._metrics.count(Use.BYPASS)
-            if read.known is not None:
-                request.fields = [*request.fields, (b"if-none-match", read.known)]
+            self._apart(request, read)
             return None
         if target.fetch is not None:
             waiter = Waiter(request=read, resume=resume, fetch=target.fetch)
@@ -198,19 +201,21 @@ class Cache:
 
     def fetched(self, fetch: Fetch, answer: UpstreamAnswer) -> UpstreamAnswer:
         """Keep the response of a fetch if that is allowed, and return what its client gets."""
-        now, stale = self._clock(), fetch.stale
-        if stale is not None and answer.status == _NOT_MODIFIED:
-            self._metrics.count(Use.CONFIRMED)
-            return self._share(fetch, _confirmed(stale, answer, now), b"stale", 304, now)
-        if answer.status >= _FIRST_FAILURE:
-            old = self.failed(fetch, b"; fwd=stale; fwd-status=%d" % answer.status)
+        now, stale, status = self._clock(), fetch.stale, answer.status
+        renewed = stale if status == _NOT_MODIFIED else None
+        if renewed is not None:
+            answer = _confirmed(renewed, answer)
+        elif status >= _FIRST_FAILURE:
+            old = self.failed(fetch, b"; fwd=stale; fwd-status=%d" % status)
             if old is not None:
                 return old
-        self._metrics.count(Use.MISS)
+        self._metrics.count(Use.MISS if renewed is None else Use.CONFIRMED)
         reason = b"uri-miss" if stale is None else b"stale"
         copy = self._copy_of(fetch, answer, now)
         if copy is not None:
-            return self._share(fetch, copy, reason, answer.status, now)
+            if renewed is not None:
+                copy.forms = renewed.forms
+            return self._share(fetch, copy, reason, status, now)
         if answer.status < _FIRST_FAILURE:
             if fetch.read.token and not freshness_of(answer.fields).public:
                 # Only requests with a credential have to go separately.
@@ -218,7 +223,7 @@ class Cache:
                 self.end_fetch(fetch)
             else:
                 self.unshared(fetch)
-        text = b"gateway; fwd=%b; fwd-status=%d" % (reason, answer.status)
+        text = b"gateway; fwd=%b; fwd-status=%d" % (reason, status)
         fields = [*answer.fields, (b"cache-status", text)]
         whole = UpstreamAnswer(status=answer.status, fields=fields, body=answer.body)
         return _confirming(whole, fetch.read) if answer.status == _OK else whole
@@ -250,7 +255,6 @@ class Cache:
         """Keep a copy, and give it to the client of the fetch and to all who wait."""
         target = fetch.target
         target.public = copy.freshness.public
-        target.failed_until = float("-inf")
         vary = tuple(sorted(_vary(copy.fields) & _SELECTING))
         if vary != target.vary:
             self.copies.forget(target)
@@ -321,27 +325,17 @@ def _vary(fields: FieldLines) -> frozenset[bytes]:
     return frozenset(name.strip().lower() for name in value.split(b",") if name.strip())
 
 
-def _confirmed(stale: Copy, answer: UpstreamAnswer, now: float) -> Copy:
-    """Return a copy with the fields of the 304 that confirmed it (RFC 9111 §4.3.4)."""
-    news = without(
-        answer.fields, b"age", b"cache-status", b"content-length", b"date", b"set-cookie"
-    )
-    fields = replaced(stale.fields, news)
-    return Copy(
-        fields=fields,
-        body=stale.body,
-        freshness=freshness_of(fields),
-        age=age_of(answer.fields),
-        arrived=now,
-        forms=stale.forms,
-    )
+def _confirmed(stale: Copy, answer: UpstreamAnswer) -> UpstreamAnswer:
+    """Return a copy as the 200 that a 304 stands for, with the fields of both (RFC 9111 §4.3.4)."""
+    fields = replaced(stale.fields, answer.fields)
+    return UpstreamAnswer(status=_OK, fields=fields, body=stale.body)
 
 
 def _to_client(copy: Copy, read: Read, now: float, status: bytes) -> UpstreamAnswer:
     """Return a copy as the response to a request; 304 if its client has the same."""
     answer = _confirming(answer_of(copy, now, status), read)
     if read.head:
-        answer.body, answer.forms = b"", None
+        answer.body = b""
     return answer
 
 

@@ -17,7 +17,7 @@ MIN_COMPRESSED_BYTES: Final = 1024
 """Smaller bodies fit one packet in any case."""
 MAX_COMPRESSED_BYTES: Final = 256 * 1024
 """Larger bodies are passed on as they come: 256 KiB take up to 4 ms, in which the loop waits."""
-_MAX_PREFERENCES = 1024  # a browser sends 150 bytes; longer lists would only cost time
+_MAX_PREFERENCES = 1024  # a browser sends 150 bytes; longer lists would cost time, and memory
 _REMEMBERED = 256  # clients choose the fields; the bound limits memory
 _NOT_MODIFIED = 304
 _UNCHANGED = frozenset({204, 206})  # without a body, or with a part of one
@@ -72,6 +72,10 @@ class Preferences:
         Raises:
             Refused: 406 if it accepts neither JSON nor XML.
         """
+        if accept is not None and len(accept) > _MAX_PREFERENCES:
+            accept = None
+        if accept_encoding is not None and len(accept_encoding) > _MAX_PREFERENCES:
+            accept_encoding = None
         key = (accept, accept_encoding, head)
         choice = self._known.get(key)
         if choice is None:
@@ -111,10 +115,6 @@ def choice_of(request: UpstreamRequest, preferences: Preferences) -> Choice:
 
 
 def _preferred(accept: bytes | None, accept_encoding: bytes | None, *, head: bool) -> Choice:
-    if accept is not None and len(accept) > _MAX_PREFERENCES:
-        accept = None
-    if accept_encoding is not None and len(accept_encoding) > _MAX_PREFERENCES:
-        accept_encoding = None
     media = Media.JSON if accept is None else media_for(accept)
     if media is None:
         message = (
