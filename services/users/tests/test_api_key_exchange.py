@@ -341,6 +341,11 @@ async def test_between_the_end_of_a_session_and_its_broadcast_its_token_makes_no
         await client.delete(f"{auth}/totp", headers=owner[1]),
         await client.post(f"{auth}/passkeys/registration-options", headers=owner[1]),
         await client.patch(me, json={"email": "new@example.com"}, headers=owner[1]),
+        await client.put(
+            f"{me}/password",
+            json={"current_password": PASSWORD, "new_password": "another horse battery"},
+            headers=owner[1],
+        ),
         await client.delete(me, headers=owner[1]),
     ]
     assert [answer.status_code for answer in answers] == [401] * len(answers)

@@ -6,6 +6,8 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from .conftest import bearer_of
+
 USERS = "/api/v1/users"
 
 
@@ -216,4 +218,38 @@ async def test_an_admin_who_demotes_themselves_twice_at_once_leaves_the_other(
     answers = await held([one], give(one, "support"), give(one, "support"))
 
     assert [answer.status_code for answer in answers] == [200, 200]
+    assert await admins(db) == 1
+
+
+async def test_between_a_demotion_and_its_broadcast_the_demoted_gives_and_takes_no_role(
+    client, make_admins, register, log_in, give, events
+):
+    """This process has no Kafka, so it still accepts the access token."""
+    _, demoted = await make_admins("ada", "grace")
+    accomplice = (await register("eve@example.com"))["id"]
+    token = bearer_of(await log_in("grace@example.com"))
+    assert (await give(demoted, "customer")).status_code == 200
+    before = await events()
+
+    answers = [
+        await give(demoted, "admin", headers=token),
+        await give(accomplice, "admin", headers=token),
+        await client.patch(f"{USERS}/{accomplice}", json={"is_active": False}, headers=token),
+    ]
+
+    assert [answer.status_code for answer in answers] == [401] * len(answers)
+    assert await events() == before
+
+
+async def test_between_a_demotion_and_its_commit_the_demoted_asks_for_the_role(
+    make_admins, log_in, give, held_row, db
+):
+    _, demoted = await make_admins("ada", "grace")
+    token = bearer_of(await log_in("grace@example.com"))
+    demotion = (
+        "WITH ended AS (UPDATE sessions SET revoked_at = now() WHERE user_id = $1)"
+        " UPDATE users SET roles = '{customer}' WHERE id = $1"
+    )
+    [answer] = await held_row(demoted, demotion, give(demoted, "admin", headers=token))
+    assert answer.status_code == 401
     assert await admins(db) == 1

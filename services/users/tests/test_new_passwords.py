@@ -89,6 +89,22 @@ async def test_a_password_of_the_accounts_own_words_is_refused(client, log_in, d
 
 
 @pytest.mark.parametrize(
+    ("password", "email", "full_name"),
+    [
+        ("christopher1", "christopher1@navy.example", "Chris King"),  # the local part, as it is
+        ("Christopher1!", "christopher1@navy.example", "Chris King"),
+        ("navy-christopher1", "christopher1@navy.example", "Chris King"),
+        ("christopher12026", "christopher1@navy.example", "Chris King"),
+        ("491701234567", "491701234567@navy.example", "Chris King"),
+        ("Zo\u00eb Lovelace", "z@navy.example", "Zoe\u0308 Lovelace"),  # a name as typed on a Mac
+        ("christopher7", "\uff43hristopher@navy.example", "Chris King"),
+    ],
+)
+def test_words_count_with_their_digits_and_in_any_spelling(password, email, full_name):
+    assert is_made_of_own_words(new_password(password), email=email, full_name=full_name)
+
+
+@pytest.mark.parametrize(
     "password",
     [
         "ada likes boats",
@@ -97,6 +113,7 @@ async def test_a_password_of_the_accounts_own_words_is_refused(client, log_in, d
         "my slipway 2026",
         "1815 ada 1815 x",
         "a" * 128,
+        "181518151815",
     ],
 )
 def test_a_password_with_an_own_word_and_others_is_accepted(password):

@@ -21,6 +21,7 @@ BLOCKED = (
     "SELECT count(*) FROM pg_stat_activity"
     " WHERE wait_event_type = 'Lock' AND datname = current_database()"
 )
+_OUTCOMES = "SELECT count(*) FROM outbox WHERE type LIKE 'notification.delivered.%'"
 _WAITING = "SELECT count(*) FROM deliveries WHERE state = 'waiting'"
 
 
@@ -201,6 +202,41 @@ async def test_between_the_answer_and_its_record_the_worker_may_die_so_it_is_sen
     assert first.webhook_id == second.webhook_id
     assert first.body == second.body
     assert await db.fetchval(_WAITING) == 0
+
+
+async def test_between_the_answer_and_its_record_another_worker_may_send_it_too(
+    webhook, receiver, notify, owner, db, eventually, worker_resources
+):
+    """The first worker has lost its lease. Both record it, and one announces the outcome."""
+    await notify()
+    job = await db.fetchval("SELECT id FROM jobs WHERE kind = $1", SendDeliveries.kind)
+    arguments = SendDeliveries(webhook_id=webhook["id"])
+    run = OutsideRun(resources=worker_resources, job_id=job, attempt=1)
+    async with owner.transaction():
+        await owner.execute("SELECT FROM deliveries FOR UPDATE")
+        sending = [asyncio.create_task(send_deliveries(arguments, run)) for _ in range(2)]
+        await eventually(lambda: len(receiver.calls) == 2)
+        await eventually(lambda: _is(db, BLOCKED, 2))
+    await asyncio.gather(*sending)
+    assert await db.fetchval(_OUTCOMES) == 1
+
+
+async def test_the_outcome_of_a_delivery_that_was_erased_while_it_was_sent_is_not_announced(
+    webhook, receiver, notify, owner, dispatch, db
+):
+    """Its account was deleted, and the job that erases its data is done."""
+    assert webhook
+    await notify()
+
+    async def respond(call, writer):
+        await owner.execute("DELETE FROM deliveries")
+        await status(204)(call, writer)
+
+    receiver.respond = respond
+    await dispatch()
+    assert len(receiver.calls) == 1
+    assert await db.fetchval(_OUTCOMES) == 0
+    assert await db.fetchval("SELECT count(*) FROM outcomes") == 0
 
 
 async def test_between_the_last_look_and_the_end_of_a_run_a_delivery_may_be_written(

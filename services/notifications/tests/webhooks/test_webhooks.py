@@ -20,6 +20,7 @@ from notifications.notifications.wiring import notifier, write_notifications
 from notifications.recipients.models import EraseUserData
 from notifications.webhooks.jobs import forget_previous_secrets
 from notifications.webhooks.models import MAX_WEBHOOKS, EraseDeliveries
+from notifications.webhooks.wiring import webhooks
 from testkit.clients import client_of
 
 URL = "https://example.com/hooks"
@@ -172,6 +173,38 @@ async def test_a_deleted_account_leaves_neither_webhooks_nor_deliveries(
     await erase_user_data(EraseUserData(user_id=user), run)
     for table in ("webhooks", "deliveries"):
         assert await db.fetchval(f"SELECT count(*) FROM {table}") == 0
+
+
+async def test_a_deleted_account_whose_token_is_still_accepted_gets_no_webhook(
+    user, api, consume, db
+):
+    """Its token is valid until the end of its session has arrived, and nobody erases again."""
+    await consume(example(UserDeleted, user_id=user, version=9))
+    answer = await api("POST", json={"url": URL})
+    assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (
+        404,
+        "account-deleted",
+    )
+    assert await db.fetchval("SELECT count(*) FROM webhooks") == 0
+
+
+async def test_between_the_creation_of_a_webhook_and_its_commit_the_account_may_be_deleted(
+    user, api_resources, consume, until_blocked, db
+):
+    async with api_resources.database.transaction() as unit:
+        await webhooks(api_resources, unit).create(user, url=URL, description="", types=[])
+        deleting = asyncio.create_task(consume(example(UserDeleted, user_id=user, version=9)))
+        await until_blocked()
+    assert await deleting == (1, None)
+    assert await db.fetchval("SELECT count(*) FROM webhooks") == 0
+
+
+async def test_of_parallel_creations_no_more_than_the_limit_are_accepted(api, create, db):
+    for number in range(MAX_WEBHOOKS - 1):
+        await create(f"{URL}/{number}")
+    answers = await asyncio.gather(*(api("POST", json={"url": URL}) for _ in range(5)))
+    assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409, 409]
+    assert await db.fetchval("SELECT count(*) FROM webhooks") == MAX_WEBHOOKS
 
 
 async def test_between_the_write_of_a_delivery_and_its_commit_the_webhook_may_be_deleted(

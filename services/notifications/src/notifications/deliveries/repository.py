@@ -112,6 +112,7 @@ _RECORD = f"""
         settled_at = CASE WHEN r.state <> 'waiting' THEN now() END, updated_at = now()
     FROM result AS r
     WHERE d.id = r.id AND d.state = 'waiting'
+    RETURNING d.id
 """  # noqa: S608 - of a number in the code
 _DISABLE = """
     UPDATE webhooks SET disabled_reason = $2, disabled_at = now(), version = version + 1,
@@ -205,16 +206,20 @@ class DeliveryRepository:
 
     async def record(
         self, webhook_id: UUID, results: Sequence[Mapping[str, Any]], state: WebhookState
-    ) -> None:
+    ) -> set[UUID]:
         """Record attempts, and the state of the webhook after them, in one statement.
+
+        Deliveries that were erased, or that were settled meanwhile, are left out.
 
         Args:
             webhook_id: the webhook.
-            results: the columns of the part ``result`` of the statement. Deliveries that were
-                erased are left out.
+            results: the columns of the part ``result`` of the statement.
             state: the new state.
+
+        Returns:
+            The deliveries whose attempts were recorded.
         """
-        await self._unit.execute(
+        rows = await self._unit.fetch(
             _RECORD,
             webhook_id,
             json.dumps(results, default=str),
@@ -223,6 +228,7 @@ class DeliveryRepository:
             state.is_slow,
             state.succeeded,
         )
+        return {row["id"] for row in rows}
 
     async def disable(self, webhook_id: UUID, reason: DisabledReason) -> tuple[UUID, int] | None:
         """Disable a webhook; return its user and version, or None if it is disabled or deleted."""

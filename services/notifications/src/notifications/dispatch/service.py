@@ -208,16 +208,22 @@ class Dispatch:
         return Attempt(delivery=delivery, at=at, seconds=seconds, answer=answer, fault=fault)
 
     async def _record(self, page: Page) -> None:
-        """Record the attempts so far, and disable the webhook if they say so."""
+        """Record the attempts so far, and disable the webhook if they say so.
+
+        An outcome is announced by the record that settles its delivery, and by no other: a worker
+        that lost its lease sends and records a delivery, too, and so does this one again, if it
+        can't know that its commit has succeeded.
+        """
         attempts = list(page.unrecorded)
         if not attempts:
             return
         disabled: tuple[UUID, int] | None = None
         async with self._transaction() as records:
-            await records.deliveries.record(
+            recorded = await records.deliveries.record(
                 page.target.id, [attempt.result() for attempt in attempts], page.state()
             )
-            await records.outcomes.announce(_settled(page.target, attempts))
+            ours = [attempt for attempt in attempts if attempt.delivery.id in recorded]
+            await records.outcomes.announce(_settled(page.target, ours))
             if page.disabled_for is not None:
                 disabled = await records.deliveries.disable(page.target.id, page.disabled_for)
             if disabled is not None and page.disabled_for is not None:

@@ -46,10 +46,6 @@ class WebhookRepository:
     def __init__(self, unit: Unit) -> None:
         self._unit = unit
 
-    async def lock_list(self, user_id: UUID) -> None:
-        """Let no other transaction count or add webhooks of a user until the commit."""
-        await self._unit.lock(f"notifications:webhooks:{user_id}")
-
     async def count(self, user_id: UUID) -> int:
         """Return how many webhooks a user has."""
         statement = select(func.count()).where(Webhook.user_id == user_id)

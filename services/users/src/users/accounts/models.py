@@ -194,19 +194,21 @@ def is_common_password(password: str) -> bool:
 
 
 def is_made_of_own_words(password: str, *, email: str, full_name: str) -> bool:
-    """Return whether a password is nothing but words that an attacker knows of the account.
+    """Return whether a prepared password is only words that an attacker knows of the account.
 
     These are the words of the address, of the name and of the product's name. Case, digits at the
     end, and what is neither letter nor digit do not make a difference (NIST SP 800-63B-4
     §3.1.1.2: context-specific words and derivatives thereof).
     """
-    words = _WORD.findall(f"{email} {full_name} {product().name}".lower())
-    text = "".join(_WORD.findall(password.lower())).rstrip("0123456789")
+    known = unicodedata.normalize("NFKC", f"{email} {full_name} {product().name}")
+    words = _WORD.findall(known.lower())
+    text = "".join(_WORD.findall(password.lower()))
     ends = {0}  # where a sequence of words may end; a regular expression could take for ever
     for start in range(len(text)):
         if start in ends:
             ends |= {start + len(word) for word in words if text.startswith(word, start)}
-    return bool(text) and len(text) in ends
+    # A word may itself end with digits, so only those after the last word are left out.
+    return any(end and not text[end:].strip("0123456789") for end in ends)
 
 
 def password_spellings(typed: str) -> tuple[str, ...]:

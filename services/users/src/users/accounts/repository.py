@@ -152,8 +152,9 @@ class AccountRepository:
         """Raise Unauthenticated if the log-in session of `by` has ended.
 
         An access token is accepted until the end of its session was announced, for up to its
-        lifetime while Kafka is unavailable. It must not be turned into a credential that lasts. The
-        account's row must be locked, so that its sessions do not end after this check.
+        lifetime while Kafka is unavailable. It must not be turned into a credential or a role that
+        lasts. If the row of the account of `by` is locked, its sessions do not end after this
+        check. Otherwise they may end before the commit, as if they had ended after it.
         """
         if await self._unit.fetch(_ENDED, by.session_id):
             message = "The log-in session of the access token has ended. Log in."

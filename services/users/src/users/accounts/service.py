@@ -187,6 +187,8 @@ class AccountService:
             AccountNotFound: there is no such account.
             LastAdmin: the change would leave no active administrator.
             PreconditionFailed: the account's version is not as `expected`.
+            Unauthenticated: see ``refuse_ended_session``. An administrator who was demoted could
+                otherwise take the role back, or give it to others.
         """
         wanted = None if roles is None else _written(roles)
         may_remove = is_active is False or (wanted is not None and Role.ADMIN not in wanted)
@@ -195,6 +197,7 @@ class AccountService:
         else:
             account, others = await self._locked_with_admins(account_id, expected)
             _keep_an_admin(account, others)
+        await self._accounts.refuse_ended_session(by)
         ends = False
         if wanted is not None and wanted != account.roles:
             ends = True

@@ -110,7 +110,7 @@ class PasswordService:
 
         Raises:
             AccountNotFound: the account was deleted.
-            Unauthenticated: the account was deactivated.
+            Unauthenticated: the account was deactivated, or the session of `by` has ended.
         """
         found = await self._accounts.find(user_id, lock=True)
         account = existing_account(found, user_id)
@@ -119,6 +119,7 @@ class PasswordService:
             raise Unauthenticated(message)
         if account.password_hash != verified_hash:
             return False
+        await self._accounts.refuse_ended_session(by)
         await self._events.change_password(account, new_hash, method=PasswordMethod.CHANGE)
         await self._ender.end(user_id, Occasion.PASSWORD_CHANGED, but=by.session_id)
         await self._throttle.succeed(attempt)
@@ -162,7 +163,7 @@ class PasswordChange:
             Invalid: see ``check_new_password``.
             PasswordsBusy: too many passwords are being verified.
             TooManyFailedLogIns: too many guesses failed. The password is not looked at.
-            Unauthenticated: the account was deactivated.
+            Unauthenticated: the account was deactivated, or the session of `by` has ended.
             WrongPassword: `current` is not the account's password.
         """
         self._passwords.check_room()  # before the first query, and before the guess is counted
