@@ -20,6 +20,7 @@ from notifications.notifications.wiring import notifier, write_notifications
 from notifications.recipients.models import EraseUserData
 from notifications.webhooks.jobs import forget_previous_secrets
 from notifications.webhooks.models import MAX_WEBHOOKS, EraseDeliveries
+from notifications.webhooks.wiring import webhooks
 from testkit.clients import client_of
 
 URL = "https://example.com/hooks"
@@ -172,6 +173,29 @@ async def test_a_deleted_account_leaves_neither_webhooks_nor_deliveries(
     await erase_user_data(EraseUserData(user_id=user), run)
     for table in ("webhooks", "deliveries"):
         assert await db.fetchval(f"SELECT count(*) FROM {table}") == 0
+
+
+async def test_after_the_deletion_of_its_account_no_webhook_is_created(
+    api, receiver, consume, user, db
+):
+    """Its access token is valid until the end of its session has arrived everywhere."""
+    await consume(example(UserDeleted, user_id=user, version=9))
+    answer = await api("POST", json={"url": receiver.url})
+    assert answer.status_code == 404, answer.text
+    assert answer.json()["type"].endswith("/account-deleted")
+    assert await db.fetchval("SELECT count(*) FROM webhooks") == 0
+
+
+async def test_while_a_webhook_is_created_the_deletion_waits_and_then_erases_it(
+    user, receiver, consume, db, api_resources, until_blocked
+):
+    """Between the row of the webhook and its commit."""
+    async with api_resources.database.transaction() as unit:
+        await webhooks(api_resources, unit).create(user, url=receiver.url, description="", types=[])
+        deleting = asyncio.create_task(consume(example(UserDeleted, user_id=user, version=9)))
+        await until_blocked()
+    assert await deleting == (1, None)
+    assert await db.fetchval("SELECT count(*) FROM webhooks") == 0
 
 
 async def test_between_the_write_of_a_delivery_and_its_commit_the_webhook_may_be_deleted(

@@ -13,6 +13,7 @@ from chassis.http.caching import NO_STORE
 from chassis.paging import TimePosition
 from chassis.wire_names import MERGE_PATCH
 from notifications.kinds.wiring import SCOPE
+from notifications.preferences.errors import AccountDeleted
 from notifications.webhooks.errors import TooManyWebhooks, WebhookNotFound, WebhooksUnavailable
 from notifications.webhooks.schemas import (
     NewWebhook,
@@ -37,7 +38,9 @@ _MERGE_PATCH = Body(media_type=MERGE_PATCH)
     operation_id="createWebhook",
     summary="Create a webhook",
     versioned=True,
-    responses=problems(Invalid, TooManyWebhooks, LogInRequired, WebhooksUnavailable),
+    responses=problems(
+        Invalid, AccountDeleted, TooManyWebhooks, LogInRequired, WebhooksUnavailable
+    ),
 )
 async def create(
     body: NewWebhook, caller: Reader, _: Person, webhooks: Webhooks, response: Response

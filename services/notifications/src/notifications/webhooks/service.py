@@ -11,7 +11,9 @@ from chassis.errors import FieldError, Invalid
 from chassis.jobs import Jobs
 from chassis.paging import PageRequest, PageRows, TimePosition
 from chassis.versions import Expected
+from notifications.feed.service import Feed
 from notifications.kinds.models import KINDS
+from notifications.preferences.errors import AccountDeleted
 from notifications.receivers.errors import UnfitUrlError
 from notifications.receivers.models import CallRules
 from notifications.webhooks.errors import TooManyWebhooks, WebhookNotFound, WebhooksUnavailable
@@ -40,15 +42,23 @@ class WebhookService:
 
     Args:
         webhooks: the repository.
+        feed: knows whether the account of a user was deleted.
         jobs: the jobs of the same transaction.
         rules: which URLs may be called.
         keys: encrypt the secrets; None if the settings hold none.
     """
 
     def __init__(
-        self, *, webhooks: WebhookRepository, jobs: Jobs, rules: CallRules, keys: SecretKeys | None
+        self,
+        *,
+        webhooks: WebhookRepository,
+        feed: Feed,
+        jobs: Jobs,
+        rules: CallRules,
+        keys: SecretKeys | None,
     ) -> None:
         self._webhooks = webhooks
+        self._feed = feed
         self._jobs = jobs
         self._rules = rules
         self._keys = keys
@@ -60,10 +70,15 @@ class WebhookService:
 
         Raises:
             Invalid: the URL may not be called, or a type is not known.
+            AccountDeleted: the user was deleted.
             TooManyWebhooks: the user has MAX_WEBHOOKS.
             WebhooksUnavailable: the settings hold no key.
         """
         checked, filters = self._checked_url(url), _checked_types(types)
+        # Until the commit the account is not deleted, which also deletes its webhooks.
+        if not await self._feed.lock_open(user_id):
+            message = "The account was deleted, so it has no webhooks. Log in with another one."
+            raise AccountDeleted(message)
         await self._webhooks.lock_list(user_id)
         if await self._webhooks.count(user_id) >= MAX_WEBHOOKS:
             message = (

@@ -24,6 +24,7 @@ def webhooks(resources: Resources, unit: Unit) -> WebhookService:
     """Return the use cases of a user's own webhooks for one transaction."""
     return WebhookService(
         webhooks=WebhookRepository(unit),
+        feed=feed.feed(resources, unit),
         jobs=resources.jobs(unit),
         rules=resources.call_rules,
         keys=resources.webhook_keys,
