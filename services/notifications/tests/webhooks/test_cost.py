@@ -39,7 +39,9 @@ async def test_the_statements_of_a_run_do_not_depend_on_its_deliveries(
     ]
     assert len(await sent_by(lambda unit: read_due(unit, webhook["id"], limit=200))) == 1
     async with worker_resources.database.reading() as statements:
-        target, _ = await read_due(statements, webhook["id"], limit=200)
+        found = await read_due(statements, webhook["id"], limit=200)
+    assert found is not None
+    target = found[0]
     record = await sent_by(lambda unit: DeliveryRepository(unit).record(target, results, HEALTHY))
     assert len(record) == 1
     assert await db.fetchval("SELECT count(*) FROM deliveries WHERE state = 'delivered'") == count
