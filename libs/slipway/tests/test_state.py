@@ -56,6 +56,16 @@ def test_one_at_a_time(state: StateDirectory) -> None:
         pass
 
 
+def test_a_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    state = StateDirectory(tmp_path / "file")
+    expected = rf"{state.path} can't be used: .*SLIPWAY_STATE_DIR"
+    with pytest.raises(SlipwayError, match=expected), state.lock():
+        pass
+    with pytest.raises(SlipwayError, match=expected):
+        state.read()
+
+
 def test_the_root_is_found_from_below(tmp_path: Path) -> None:
     (tmp_path / "services" / "orders").mkdir(parents=True)
     (tmp_path / "pyproject.toml").touch()

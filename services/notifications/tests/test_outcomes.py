@@ -190,8 +190,8 @@ async def test_old_counts_are_deleted(announce, resources, db):
     old, young = new_id(), new_id()
     await announce(outcome(old, new_id()), outcome(young, new_id()))
     await db.execute(
-        "UPDATE outcomes SET created_at = now() - $1::interval - interval '1 s'"
-        " WHERE notification_id = $2",
+        "UPDATE outcomes SET (created_at, updated_at) = (SELECT at, at"
+        " FROM (SELECT now() - $1::interval - interval '1 s' AS at)) WHERE notification_id = $2",
         OUTCOMES_KEPT,
         old,
     )

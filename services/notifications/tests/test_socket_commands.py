@@ -35,6 +35,14 @@ async def test_a_ping_is_answered_by_its_id(feed):
         assert await ask(socket, "ping") == {"type": "result", "id": "c-1", "data": {}}
 
 
+async def test_ready_comes_before_the_result_of_a_command_that_came_with_the_token(server, tokens):
+    async with server.open() as socket:
+        await socket.send(type="auth", token=tokens.token(scopes=[SCOPE]), last_event_id=7)
+        await socket.send(type="ping", id="c-1")
+        answers = [(await socket.next())["type"] for _ in range(3)]
+    assert answers == ["ready", "reset", "result"]
+
+
 async def test_mark_read_answers_with_the_notification(feed, consume, placed, client, headers):
     user = new_id()
     async with feed(user) as socket:

@@ -77,11 +77,17 @@ class StateDirectory:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def read(self) -> Record | None:
-        """Return the record of what runs or last ran; None if there is none."""
+        """Return the record of what runs or last ran; None if there is none.
+
+        Raises:
+            SlipwayError: the record can't be read.
+        """
         try:
             return Record.model_validate_json(self._record.read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
+        except OSError as error:
+            raise self._unusable(error) from error
 
     def write(self, record: Record) -> None:
         """Replace the record atomically, so that a reader never sees half of it."""
@@ -103,13 +109,20 @@ class StateDirectory:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Lock the directory; the kernel releases the lock when this process dies in any way."""
-        self.make()
+        """Lock the directory; the kernel releases the lock when this process dies in any way.
+
+        Raises:
+            AlreadyRunningError: another process holds the lock.
+            SlipwayError: the directory can't be created or written to.
+        """
         lock = FileLock(self.path / "up.lock", timeout=0)
         try:
+            self.make()
             lock.acquire()
         except Timeout as error:
             raise AlreadyRunningError(self._who()) from error
+        except OSError as error:
+            raise self._unusable(error) from error
         try:
             yield
         finally:
@@ -122,6 +135,13 @@ class StateDirectory:
                 return False
         except AlreadyRunningError:
             return True
+
+    def _unusable(self, error: OSError) -> SlipwayError:
+        message = (
+            f"The state directory {self.path} can't be used: {error}. Set SLIPWAY_STATE_DIR to a "
+            "directory that you may write to."
+        )
+        return SlipwayError(message)
 
     def _who(self) -> str:
         record = self.read()

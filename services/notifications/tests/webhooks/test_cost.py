@@ -30,7 +30,7 @@ def sent_by(worker_resources):
 
 @pytest.mark.parametrize("count", [1, 50])
 async def test_the_statements_of_a_run_do_not_depend_on_its_deliveries(
-    webhook, notify, sent_by, db, count
+    webhook, notify, sent_by, db, worker_resources, count
 ):
     await notify(count)
     ids = [row["id"] for row in await db.fetch("SELECT id FROM deliveries")]
@@ -38,9 +38,11 @@ async def test_the_statements_of_a_run_do_not_depend_on_its_deliveries(
         {"id": one, "state": "delivered", "delay": None, "attempt": {"status": 204}} for one in ids
     ]
     assert len(await sent_by(lambda unit: read_due(unit, webhook["id"], limit=200))) == 1
-    record = await sent_by(
-        lambda unit: DeliveryRepository(unit).record(webhook["id"], results, HEALTHY)
-    )
+    async with worker_resources.database.reading() as statements:
+        found = await read_due(statements, webhook["id"], limit=200)
+    assert found is not None
+    target = found[0]
+    record = await sent_by(lambda unit: DeliveryRepository(unit).record(target, results, HEALTHY))
     assert len(record) == 1
     assert await db.fetchval("SELECT count(*) FROM deliveries WHERE state = 'delivered'") == count
 

@@ -9,9 +9,10 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from chassis.database import new_id
 from chassis.jobs import OutsideRun
-from notifications.deliveries.jobs import erase_deliveries
+from notifications.deliveries.jobs import erase_deliveries, prune_deliveries
 from notifications.deliveries.wiring import deliveries
 from notifications.kinds.models import Category, Channel, Notice
+from notifications.outcomes.jobs import prune_outcomes
 from notifications.webhooks.models import EraseDeliveries
 from testkit.statements import statements_in_transaction
 
@@ -153,6 +154,30 @@ async def test_a_delivery_is_sent_again_with_the_same_id(
     assert receiver.calls[0].body == receiver.calls[1].body
     again = (await api("GET", path)).json()
     assert (again["state"], len(again["attempts"])) == ("delivered", 2)
+
+
+async def test_a_delivery_that_is_sent_again_each_month_does_not_repeat_a_version(
+    webhook, notify, dispatch, api, db, worker_resources
+):
+    await notify()
+    await dispatch()
+    delivery_id = await db.fetchval("SELECT id FROM deliveries")
+    for _ in range(3):
+        for table, column in (("deliveries", "settled_at"), ("outcomes", "updated_at")):
+            await db.execute(
+                f"UPDATE {table} SET created_at = created_at - interval '29 days',"
+                f" {column} = {column} - interval '29 days'"
+            )
+        async with worker_resources.database.transaction() as unit:
+            assert await prune_deliveries(unit, 10) == 0
+            await prune_outcomes(unit, 10)
+        answer = await api("POST", f"/{webhook['id']}/deliveries/{delivery_id}/redeliver")
+        assert answer.status_code == 202, answer.text
+        await dispatch()
+    rows = await db.fetch(
+        "SELECT payload FROM outbox WHERE type LIKE 'notification.%' ORDER BY seq"
+    )
+    assert [json.loads(row["payload"])["version"] for row in rows] == [1, 2, 3, 4, 5]
 
 
 async def test_nobody_else_sees_or_redelivers_a_delivery(webhook, notify, dispatch, api, listed):

@@ -125,6 +125,7 @@ class Target:
         failing_runs: how many runs in a row had failures alone.
         is_slow: whether the last run had a slow response.
         last_success_at: when the receiver last accepted a request.
+        version: rises with each change by its owner.
     """
 
     id: UUID
@@ -136,6 +137,7 @@ class Target:
     failing_runs: int
     is_slow: bool
     last_success_at: datetime | None
+    version: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,7 +78,7 @@ _AGAIN = """
 # One row for each due delivery; a webhook with none has one row without a delivery.
 _DUE = """
     SELECT w.id, w.user_id, w.url, w.disabled_reason, w.failing_runs, w.is_slow, w.last_success_at,
-        w.secret,
+        w.version, w.secret,
         CASE WHEN w.previous_secret_until > now() THEN w.previous_secret END AS previous_secret,
         coalesce(w.paused_until - now(), interval '0') AS pause,
         d.id AS delivery_id, d.notification_id, d.payload, d.attempt_count, d.created_at,
@@ -93,6 +93,7 @@ _DUE = """
     WHERE w.id = $1
     ORDER BY d.next_attempt_at
 """
+# A failure of the webhook as it was before its owner changed it does not hold the new one up.
 _RECORD = f"""
     WITH result AS MATERIALIZED (
         SELECT * FROM json_to_recordset($2::json) AS r (
@@ -100,7 +101,9 @@ _RECORD = f"""
         )
     ),
     webhook AS (
-        UPDATE webhooks SET failing_runs = $3, paused_until = now() + $4, is_slow = $5,
+        UPDATE webhooks SET is_slow = $5,
+            failing_runs = CASE WHEN version = $7 THEN $3 ELSE failing_runs END,
+            paused_until = CASE WHEN version = $7 THEN now() + $4 ELSE paused_until END,
             last_success_at = CASE WHEN $6 THEN now() ELSE last_success_at END
         WHERE id = $1
     )
@@ -117,14 +120,19 @@ _RECORD = f"""
 _DISABLE = """
     UPDATE webhooks SET disabled_reason = $2, disabled_at = now(), version = version + 1,
         updated_at = now()
-    WHERE id = $1 AND disabled_reason IS NULL
-    RETURNING user_id, version
+    WHERE id = $1 AND version = $3 AND disabled_reason IS NULL
+    RETURNING version
 """
+# The owner may have enabled it since it was read. While the row is locked, nobody does.
 _FAIL_WAITING = """
+    WITH disabled AS MATERIALIZED (
+        SELECT id FROM webhooks WHERE id = $1 AND disabled_reason IS NOT NULL FOR NO KEY UPDATE
+    )
     UPDATE deliveries SET state = 'failed', next_attempt_at = NULL, settled_at = now(),
         updated_at = now()
     WHERE id = ANY (ARRAY(
-        SELECT id FROM deliveries WHERE webhook_id = $1 AND state = 'waiting'
+        SELECT id FROM deliveries
+        WHERE webhook_id = (SELECT id FROM disabled) AND state = 'waiting'
         ORDER BY next_attempt_at LIMIT $2
     ))
     RETURNING id, notification_id
@@ -205,14 +213,15 @@ class DeliveryRepository:
         return await _NEWEST_FIRST.page(self._unit.session, of_webhook, wanted)
 
     async def record(
-        self, webhook_id: UUID, results: Sequence[Mapping[str, Any]], state: WebhookState
+        self, target: Target, results: Sequence[Mapping[str, Any]], state: WebhookState
     ) -> set[UUID]:
         """Record attempts, and the state of the webhook after them, in one statement.
 
-        Deliveries that were erased, or that were settled meanwhile, are left out.
+        Deliveries that were erased, or that were settled meanwhile, are left out. If its owner has
+        changed the webhook since, its failures and its pause stay as they are.
 
         Args:
-            webhook_id: the webhook.
+            target: the webhook as it was called.
             results: the columns of the part ``result`` of the statement.
             state: the new state.
 
@@ -221,22 +230,31 @@ class DeliveryRepository:
         """
         rows = await self._unit.fetch(
             _RECORD,
-            webhook_id,
+            target.id,
             json.dumps(results, default=str),
             state.failing_runs,
             state.pause,
             state.is_slow,
             state.succeeded,
+            target.version,
         )
         return {row["id"] for row in rows}
 
-    async def disable(self, webhook_id: UUID, reason: DisabledReason) -> tuple[UUID, int] | None:
-        """Disable a webhook; return its user and version, or None if it is disabled or deleted."""
-        rows = await self._unit.fetch(_DISABLE, webhook_id, reason.value)
-        return (rows[0]["user_id"], rows[0]["version"]) if rows else None
+    async def disable(self, target: Target, reason: DisabledReason) -> int | None:
+        """Disable a webhook, and return its version after that.
+
+        Returns:
+            None if its owner has changed, disabled or deleted it since it was read.
+        """
+        rows = await self._unit.fetch(_DISABLE, target.id, reason.value, target.version)
+        return rows[0]["version"] if rows else None
 
     async def fail_waiting(self, webhook_id: UUID, *, limit: int) -> list[UUID | None]:
-        """Give up deliveries that wait, `limit` at most; return their notifications."""
+        """Give up what waits for a webhook that is disabled, `limit` at most.
+
+        Returns:
+            Their notifications; nothing if the webhook is enabled.
+        """
         rows = await self._unit.fetch(_FAIL_WAITING, webhook_id, limit)
         return [row["notification_id"] for row in rows]
 
@@ -289,6 +307,7 @@ async def read_due(
         failing_runs=first["failing_runs"],
         is_slow=first["is_slow"],
         last_success_at=first["last_success_at"],
+        version=first["version"],
     )
     due = [
         DueDelivery(

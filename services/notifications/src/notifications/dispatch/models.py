@@ -63,6 +63,7 @@ class Attempt:
         seconds: how long it took.
         answer: the response; None if there is no valid one.
         fault: why there is none.
+        is_outdated: whether the webhook was not disabled for it, since its owner had changed it.
     """
 
     delivery: DueDelivery
@@ -70,6 +71,7 @@ class Attempt:
     seconds: float
     answer: Answer | None
     fault: Fault | None
+    is_outdated: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -91,7 +93,7 @@ class Attempt:
         """What becomes of the delivery."""
         if self.succeeded:
             return DeliveryState.DELIVERED
-        if self.is_gone or self.delivery.is_last_attempt:
+        if self.delivery.is_last_attempt or (self.is_gone and not self.is_outdated):
             return DeliveryState.FAILED
         return DeliveryState.WAITING
 

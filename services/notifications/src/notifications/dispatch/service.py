@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -217,33 +217,29 @@ class Dispatch:
         attempts = list(page.unrecorded)
         if not attempts:
             return
-        disabled: tuple[UUID, int] | None = None
+        target, reason = page.target, page.disabled_for
+        version: int | None = None
         async with self._transaction() as records:
+            if reason is not None:
+                version = await records.deliveries.disable(target, reason)
+                attempts = [replace(one, is_outdated=version is None) for one in attempts]
             recorded = await records.deliveries.record(
-                page.target.id, [attempt.result() for attempt in attempts], page.state()
+                target, [attempt.result() for attempt in attempts], page.state()
             )
             ours = [attempt for attempt in attempts if attempt.delivery.id in recorded]
-            await records.outcomes.announce(_settled(page.target, ours))
-            if page.disabled_for is not None:
-                disabled = await records.deliveries.disable(page.target.id, page.disabled_for)
-            if disabled is not None and page.disabled_for is not None:
-                user_id, version = disabled
+            await records.outcomes.announce(_settled(target, ours))
+            if reason is not None and version is not None:
                 await records.jobs.enqueue(
                     TellWebhookDisabled(
-                        webhook_id=page.target.id,
-                        user_id=user_id,
-                        reason=page.disabled_for,
-                        version=version,
+                        webhook_id=target.id, user_id=target.user_id, reason=reason, version=version
                     )
                 )
         del page.unrecorded[: len(attempts)]
         for attempt in attempts:
             self._metrics.count(attempt.outcome)
-        if disabled is not None and page.disabled_for is not None:
-            self._metrics.disabled(page.disabled_for)
-            log.warning(
-                "webhook disabled", webhook_id=str(page.target.id), reason=page.disabled_for.value
-            )
+        if reason is not None and version is not None:
+            self._metrics.disabled(reason)
+            log.warning("webhook disabled", webhook_id=str(target.id), reason=reason.value)
 
     async def _record_before_the_end(self, page: Page) -> None:
         """Record what receivers have accepted, which the next worker would send again."""

@@ -5,5 +5,5 @@ from notifications.outcomes.repository import OutcomeRepository
 
 
 async def prune_outcomes(unit: Unit, limit: int) -> int:
-    """Delete counts of outcomes that are older than OUTCOMES_KEPT, and return how many."""
+    """Delete counts of outcomes that last rose over OUTCOMES_KEPT ago, and return how many."""
     return await OutcomeRepository(unit).prune(limit=limit)

@@ -11,8 +11,11 @@ from chassis.database import Timestamped
 from notifications.kinds.models import Channel
 from notifications.metadata import Base
 
-OUTCOMES_KEPT = timedelta(days=30)
-"""How long a count is kept; no channel tries to deliver a notification for so long."""
+OUTCOMES_KEPT = timedelta(days=35)
+"""How long a count is kept after the last outcome: longer than there can be another one.
+
+For 30 days after its end, a delivery to a webhook can be sent again, and then ends within two. A
+count that begins again would repeat the versions of a notification."""
 
 
 class OutcomeCount(Timestamped, Base):

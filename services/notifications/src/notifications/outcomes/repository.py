@@ -33,7 +33,12 @@ _ERASE = """
         SELECT notification_id FROM outcomes WHERE user_id = $1 LIMIT $2
     ))
 """
-_prune = rows_older_than(OUTCOMES_KEPT, "outcomes", "created_at")
+_prune = rows_older_than(
+    OUTCOMES_KEPT,
+    "outcomes",
+    "created_at",  # it has the index
+    also=f"updated_at < now() - interval '{OUTCOMES_KEPT.days} days'",
+)
 
 VERSIONS = """
     SELECT n.id AS position, n.user_id::text AS key, n.id::text AS subject,
@@ -68,7 +73,7 @@ class OutcomeRepository:
         return [row["version"] for row in rows]
 
     async def prune(self, *, limit: int) -> int:
-        """Delete counts older than OUTCOMES_KEPT, at most `limit`, and return how many."""
+        """Delete counts that last rose over OUTCOMES_KEPT ago, at most `limit`; return how many."""
         return await _prune(self._unit, limit)
 
     async def erase(self, user_id: UUID, *, limit: int) -> int:

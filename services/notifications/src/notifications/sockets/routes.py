@@ -15,7 +15,7 @@ from chassis.error_text import leaves
 from chassis.errors import DomainError, Unavailable
 from chassis.handover import hand_over
 from chassis.http import Router
-from notifications.feed.models import Start, Transport
+from notifications.feed.models import Transport
 from notifications.feed.repository import Item
 from notifications.feed.service import Connection, sent_in_time
 from notifications.feed.wiring import (
@@ -100,10 +100,14 @@ class _Socket:
         with self._resources.connections.joined(connection):
             start = await start_of(self._resources, connection.principal, seen)
             self._resources.connections.place(connection, start.position)
+            # Before any result: commands may have arrived together with `auth`.
+            await self._send_in_time(schemas.ready(start.position))
+            if start.reset:
+                await self._send_in_time(schemas.RESET)
             try:
                 # Both run until one raises; the group then cancels the other one.
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(self._send_all(connection, start))
+                    group.create_task(self._send_all(connection))
                     await self._receive_all(connection)
             except* (DomainError, WebSocketDisconnect) as errors:
                 ended = next(iter(leaves(errors)))
@@ -131,10 +135,7 @@ class _Socket:
         caller = caller_of(self._resources, auth.token)
         return Connection(principal=caller, transport=Transport.WEBSOCKET), auth.seen
 
-    async def _send_all(self, connection: Connection, start: Start) -> None:
-        await self._send_in_time(schemas.ready(start.position))
-        if start.reset:
-            await self._send_in_time(schemas.RESET)
+    async def _send_all(self, connection: Connection) -> None:
         followed = self._resources.connections.follow(
             connection, ping_seconds=self._settings.feed_ping_seconds
         )
