@@ -45,7 +45,7 @@ _HAND_BACK = """
 _EXPIRED = """
     SELECT id, kind, arguments::text, attempts, lease, traceparent,
         extract(epoch FROM now() - undeclared_since)::float8 AS undeclared
-    FROM jobs WHERE state = 'running' AND lease_until < now()
+    FROM jobs WHERE state = 'running' AND lease_until < now() AND lease <> ALL ($1::uuid[])
     ORDER BY lease_until LIMIT 100
     FOR UPDATE SKIP LOCKED
 """
@@ -112,16 +112,23 @@ async def hand_back(unit: Unit, leases: Collection[UUID]) -> int:
     return len(await unit.fetch(_HAND_BACK, list(leases)))
 
 
-async def take_expired[R](unit: Unit, kinds: JobKinds[R]) -> dict[str, int]:
+async def take_expired[R](
+    unit: Unit, kinds: JobKinds[R], *, own: Collection[UUID] = ()
+) -> dict[str, int]:
     """Put jobs whose lease expired back into the queue, or mark them dead.
 
     The attempt counts, so that a job that always kills its worker ends as dead.
+
+    Args:
+        unit: the transaction.
+        kinds: the kinds of jobs.
+        own: the leases of jobs that this worker runs: it is alive, and will renew them.
 
     Returns:
         The number of jobs by their new state.
     """
     counted: dict[str, int] = {}
-    for row in await unit.fetch(_EXPIRED):
+    for row in await unit.fetch(_EXPIRED, list(own)):
         job = LeasedJob(**row, waited=0)
         kind = kinds.find(job.kind)
         fate = fate_of_failure(kind.retry if kind else Retry(), job.attempts, LEASE_EXPIRED)
