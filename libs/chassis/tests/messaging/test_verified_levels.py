@@ -110,3 +110,17 @@ def test_a_fact_is_a_line_of_json():
     assert "\n" not in fact.to_line()
     with pytest.raises(ValueError, match="JSON"):
         read_fact("no fact")
+
+
+def test_a_version_that_was_damaged_is_named_however_far_it_is_from_the_others():
+    """Its distance is billions: it must not be held in memory, number by number."""
+    far = 2**62
+    window = Fact(group="g", key="", kind=Kind.WINDOW, at=BEGIN)
+    row = Fact(group="g", key="k", kind=Kind.ROW, member="k", number=far, at=2_000.0)
+    stray = levels(6, first=far // 2)
+    found = list(Judge().findings([[window], [row, *levels(10, 8), *stray]]))
+    assert {one.difference for one in found} == {Difference.GAP, Difference.CHANGE_WITHOUT_EVENT}
+    assert f"ce_sequence 3, 4, … {far // 2 - 1} is missing between 2 and {far // 2}" in str(
+        found[0]
+    )
+    assert f"no event of version {far // 2 + 1}, {far // 2 + 2}, … {far}" in str(found[1])
