@@ -120,10 +120,11 @@ async def for_ever(
         if wake is not None:
             wake.clear()
         if not await until_success(work, name=name, passes=passes, failures=failures):
-            await _pause(every, wake)
+            await pause(every, wake)
 
 
-async def _pause(seconds: float, wake: asyncio.Event | None) -> None:
+async def pause(seconds: float, wake: asyncio.Event | None) -> None:
+    """Sleep `seconds`, or until `wake` is set."""
     if wake is None:
         await asyncio.sleep(seconds)
         return

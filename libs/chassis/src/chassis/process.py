@@ -149,9 +149,13 @@ class Process:
             await asyncio.wait(running)
 
     async def _guard(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.current_task()
         try:
             await work
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            # A library may raise a CancelledError of its own, for a future that it cancelled.
+            if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
+                raise
             log.exception("long-lived task failed", task=name)
             self.failure = error
             self.health.fail(f"task {name} failed")

@@ -54,7 +54,7 @@ class Settings(BaseSettings):
         the secret changes. If the file can't be read or is empty, return the value from the start.
         """
         if name in self._files:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, UnicodeDecodeError):
                 if text := _text_of(self._files[name]):
                     return text
         value: SecretStr | None = getattr(self, name)

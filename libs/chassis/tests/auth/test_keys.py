@@ -68,6 +68,15 @@ def test_files_that_are_refused_are_named(tmp_path: Path, text: str):
         read_key_set(file)
 
 
+def test_the_refusal_of_a_private_set_in_another_encoding_does_not_show_it(tmp_path: Path):
+    """PowerShell writes UTF-16. The text goes to the log of a process that does not start."""
+    file = tmp_path / "signing.json"
+    file.write_text(generate_key_sets()[0], encoding="utf-16")
+    with pytest.raises(KeyFileError, match="UnicodeDecodeError") as raised:
+        read_key_set(file)
+    assert len(str(raised.value)) < len(str(file)) + 200
+
+
 def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(KeyFileError, match=r"none\.json"):
         PublicKeys(tmp_path / "none.json")

@@ -25,7 +25,7 @@ CREATE = 'op.create_table("ledgers", sa.Column("name", sa.Text(), primary_key=Tr
 DROP = 'op.drop_table("ledgers")'
 ADD_SUM = 'op.add_column("ledgers", sa.Column("sum", sa.BigInteger()))'
 HEADS = "SELECT version_num FROM alembic_version ORDER BY 1"
-CHASSIS_HEAD, NEXT_CHASSIS_HEAD = "chassis_0008", "chassis_0009"
+CHASSIS_HEAD, NEXT_CHASSIS_HEAD = "chassis_0009", "chassis_0010"
 
 
 @pytest.fixture

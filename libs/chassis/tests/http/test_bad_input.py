@@ -142,6 +142,16 @@ async def test_wrong_values_are_422_and_pointed_to(
     assert [found for found in pointers(answer) if found.startswith(pointer)]
 
 
+async def test_a_body_that_is_wrong_in_many_places_gets_the_first_hundred(
+    client: httpx.AsyncClient,
+):
+    """To describe each of 100,000 would block the process for seconds."""
+    body = json.dumps({"name": "a", **{f"unknown{n}": 1 for n in range(5000)}})
+    document = problem(await post(client, body), 422, "validation-failed")
+    assert len(document["errors"]) == 100
+    assert document["detail"].endswith("See `errors` for the first 100 of 5000.")
+
+
 async def test_a_lone_surrogate_in_a_fields_name_is_422(client: httpx.AsyncClient):
     answer = await post(client, '{"name": "a", "\\ud800": 1}')
     problem(answer, 422, "validation-failed")

@@ -32,6 +32,14 @@ async def test_requests_are_counted_by_template_and_not_by_path(client, app):
         assert seen[key] == before.get(key, 0) + more
 
 
+async def test_a_head_is_counted_by_the_template_of_its_get(client, app):
+    before = counted(app.state.process.registry)
+    await client.head("/api/v1/things/018f0000-0000-7000-8000-000000000000")
+    new = counted(app.state.process.registry)
+    added = {key for key, value in new.items() if value != before.get(key)}
+    assert added == {("HEAD", "/api/v1/things/{thing_id}", "200")}
+
+
 async def test_unknown_paths_and_methods_add_no_series(client, app):
     before = counted(app.state.process.registry)
     for number in range(5):

@@ -149,6 +149,19 @@ class WorkingService:
             )
 
 
+async def end_connections(service: "WorkingService", name: str) -> None:
+    """End the connections that have this name."""
+    admin = await asyncpg.connect(service.urls.superuser_url)
+    try:
+        await admin.fetch(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE application_name = $1 AND datname = current_database()",
+            name,
+        )
+    finally:
+        await admin.close()
+
+
 @pytest.fixture(scope="session")
 async def service_database(postgres_url: str) -> ServiceDatabase:
     return await ServiceDatabase.create_from_metadata(postgres_url, SERVICE, metadata)

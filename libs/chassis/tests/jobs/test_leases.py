@@ -6,7 +6,6 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
@@ -23,7 +22,7 @@ from chassis.jobs.settling import (
 )
 from chassis.jobs.tables import DEAD, WAITING
 
-from .conftest import running
+from .conftest import end_connections, running
 from .working import SERVICE, Batched, Inside, Outside, kinds, make_worker
 
 
@@ -221,18 +220,6 @@ async def test_a_worker_that_is_asked_to_stop_lets_short_jobs_finish(service):
     async with service.working(finish_seconds=30):
         await service.until_effects(1)
     assert await service.states() == {1: "done"}
-
-
-async def end_connections(service, name):
-    admin = await asyncpg.connect(service.urls.superuser_url)
-    try:
-        await admin.fetch(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-            " WHERE application_name = $1 AND datname = current_database()",
-            name,
-        )
-    finally:
-        await admin.close()
 
 
 async def test_a_job_whose_connection_is_lost_runs_again_and_loses_no_attempt(service):

@@ -165,9 +165,38 @@ async def test_a_kind_that_only_a_newer_release_has_waits_for_it(service):
     assert registry.get_sample_value("job_attempts_total", labels) == 1
 
 
+async def test_an_old_job_that_meets_an_older_worker_waits_as_long_as_a_new_one(service):
+    """A job that was delayed, retried or redriven is old; a rollback makes its kind undeclared."""
+    await service.enqueue(Undeclared())
+    await service.query("UPDATE jobs SET enqueued_at = now() - interval '1 day'")
+    async with service.working():
+
+        async def leased_once():
+            return (await service.job("error"))[0] is not None
+
+        await service.until(leased_once)
+    assert await service.job("state, undeclared_since > now() - interval '1 min'") == (
+        "waiting",
+        True,
+    )
+
+
+async def test_a_failure_of_a_declared_kind_ends_the_wait_for_its_declaration(service):
+    """Otherwise the next rollback would find the wait over."""
+    await service.enqueue(Inside(number=1, fail="postponed"))
+    await service.query("UPDATE jobs SET undeclared_since = now() - interval '1 day'")
+    async with service.working():
+
+        async def postponed():
+            return (await service.job("run_at > now()"))[0]
+
+        await service.until(postponed)
+    assert await service.job("state, undeclared_since") == ("waiting", None)
+
+
 async def test_a_kind_that_nobody_declares_is_dead_and_says_why(service):
     await service.enqueue(Undeclared())
-    await service.query("UPDATE jobs SET enqueued_at = now() - interval '16 min'")
+    await service.query("UPDATE jobs SET undeclared_since = now() - interval '16 min'")
     async with service.working():
         await service.until_states("dead")
     assert "declares no job works.undeclared.v1" in (await service.job("error"))[0]

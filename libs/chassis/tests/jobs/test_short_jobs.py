@@ -55,7 +55,7 @@ def job(number: int) -> LeasedJob:
         attempts=1,
         traceparent=None,
         waited=0.0,
-        age=0.0,
+        undeclared=None,
         lease=LEASE,
     )
 

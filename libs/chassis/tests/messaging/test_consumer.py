@@ -1,12 +1,14 @@
 """The consumer on real Kafka: each partition in order; a failing one waits, the others go on."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import CommitFailedError, GroupAuthorizationFailedError
+from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
 from chassis.health import Health
@@ -16,6 +18,7 @@ from chassis.messaging.consuming.batch import BatchRunner
 from chassis.messaging.consuming.offsets import Offsets
 from chassis.messaging.consuming.partition import PartitionConsumer
 from chassis.messaging.events import cloud_event_headers
+from chassis.messaging.metrics import ConsumerMetrics
 from testkit.waiting import until
 
 from .conftest import running
@@ -333,6 +336,34 @@ async def test_partitions_that_come_while_the_consumer_stops_are_left_alone():
     )
     await assignment.on_partitions_assigned([TopicPartition("counters", 0)])
     assert (assignment.partitions, known) == ({}, [])
+
+
+async def test_a_partition_that_waits_to_retry_gives_way_to_a_rebalance_at_once():
+    """The group waits for all members: the wait would stop every partition of the service."""
+    nothing: Any = None
+    partition: PartitionConsumer[Any] = PartitionConsumer(
+        consumer=nothing,
+        offsets=nothing,
+        partition=TopicPartition("counters", 0),
+        runner=nothing,
+        metrics=ConsumerMetrics(CollectorRegistry()),
+        health=Health(),
+        batch_messages=1,
+    )
+    paused = asyncio.Event()
+    record: Any = SimpleNamespace(topic="counters", partition=0, offset=1)
+
+    async def waits() -> None:
+        partition.working = True
+        for _ in range(20):  # beyond the longest delay of the back-off
+            partition._failures.count()
+        paused.set()
+        await partition._back_off(record, ConnectionError("PostgreSQL is away"))
+
+    task = asyncio.create_task(waits())
+    await paused.wait()
+    async with asyncio.timeout(5):
+        await partition.finish(task, seconds=60)
 
 
 async def test_slow_handlers_get_smaller_batches_and_quick_ones_larger_again():

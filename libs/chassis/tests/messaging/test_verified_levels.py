@@ -1,5 +1,7 @@
 """Each change of a level needs its cause, and each cause its change; facts are sorted in files."""
 
+from dataclasses import replace
+
 import pytest
 
 from chassis.verification.facts import Fact, Kind, read_fact
@@ -91,17 +93,17 @@ def test_facts_are_sorted_by_group_and_key_with_little_memory(in_memory):
     facts = [
         Fact(group=group, key=key, kind=Kind.EXCUSE, member=str(number))
         for number in range(2)
-        for key in ("b", "a", "", "a\tb", "ä")
+        for key in ("b", "a", "", "a\tb", "a b", "a\nb", "a\r", " ", "ä")
         for group in ("y", "x")
     ]
     with SortedFacts(in_memory=in_memory) as ordered:
         for fact in facts:
             ordered.add(fact)
         found = [(same[0].group, same[0].key, len(same)) for _, same in ordered.by_key()]
-    keys = ["", "a", "a\tb", "b", "ä"]
+    keys = ["", " ", "a", "a\tb", "a\nb", "a\r", "a b", "b", "ä"]
     assert sorted(found) == [(group, key, 2) for group in ("x", "y") for key in keys]
-    assert [group for group, _, _ in found] == ["x"] * 5 + ["y"] * 5
-    assert {key for group, key, _ in found[:1] + found[5:6]} == {""}, "the window comes first"
+    assert [group for group, _, _ in found] == ["x"] * 9 + ["y"] * 9
+    assert {key for group, key, _ in found[:1] + found[9:10]} == {""}, "the window comes first"
 
 
 def test_a_fact_is_a_line_of_json():
@@ -110,3 +112,18 @@ def test_a_fact_is_a_line_of_json():
     assert "\n" not in fact.to_line()
     with pytest.raises(ValueError, match="JSON"):
         read_fact("no fact")
+
+
+def test_a_version_that_was_damaged_is_named_however_far_it_is_from_the_others():
+    """Its distance is billions: it must not be held in memory, number by number."""
+    far = 2**62
+    window = Fact(group="g", key="", kind=Kind.WINDOW, at=BEGIN)
+    row = Fact(group="g", key="k", kind=Kind.ROW, member="k", number=far, at=2_000.0)
+    [stray] = levels(None, first=far // 2)
+    stray = replace(stray, place=2)  # after the others
+    found = list(Judge().findings([[window], [row, *levels(None, None), stray]]))
+    assert {one.difference for one in found} == {Difference.GAP, Difference.CHANGE_WITHOUT_EVENT}
+    assert f"ce_sequence 3, 4, … {far // 2 - 1} is missing between 2 and {far // 2}" in str(
+        found[0]
+    )
+    assert f"no event of version {far // 2 + 1}, {far // 2 + 2}, … {far}" in str(found[1])

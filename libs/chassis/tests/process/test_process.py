@@ -83,6 +83,21 @@ async def test_a_task_that_fails_stops_the_process_and_fails_liveness(process: P
     assert isinstance(process.failure, ValueError)
 
 
+async def test_a_task_that_a_library_cancelled_from_within_counts_as_failed(process: Process):
+    """A future that a library cancels raises CancelledError in whoever awaits it."""
+
+    async def awaits_a_cancelled_future() -> None:
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+
+    async with process.running(nullcontext()):
+        process.start(awaits_a_cancelled_future(), name="c")
+        async with asyncio.timeout(5):
+            await process.stopping.wait()
+    assert isinstance(process.failure, asyncio.CancelledError)
+
+
 class Resource:
     """Records what happens to something that a process holds."""
 

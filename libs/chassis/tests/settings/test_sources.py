@@ -91,6 +91,8 @@ def test_a_file_that_can_not_be_read_at_the_moment_says_what_it_said(secret_file
     settings = load(Sample)
     file.write_text("", encoding="utf-8")  # an editor that replaces the file has just truncated it
     assert settings.secret("api_password") == "at the start"
+    file.write_bytes(b"\xff\xfeU\0")  # UTF-16, as PowerShell writes it
+    assert settings.secret("api_password") == "at the start"
     file.unlink()
     assert settings.secret("api_password") == "at the start"
 

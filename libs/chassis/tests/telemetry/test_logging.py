@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import asyncpg
 import pytest
 import structlog
 from opentelemetry.sdk.trace import TracerProvider
@@ -169,6 +170,35 @@ def test_an_exception_is_written_without_secrets_and_locals(capsys: Capture):
         assert [frame["name"] for frame in exception["frames"]][-1] == "fail"
     assert len(written) == 3
     assert SECRET not in json.dumps(written)
+
+
+def fail_with_row() -> None:
+    """Fail as a statement does that breaks a rule of its table, in the midst of another error."""
+    error = asyncpg.NotNullViolationError('null value in column "x" of relation "users"')
+    error.detail = f"Failing row contains (1, {SECRET}@example.com,\n\n{SECRET})."
+    try:
+        raise error
+    except asyncpg.NotNullViolationError as cause:
+        message = f"{cause}\n[SQL: INSERT INTO users]"
+        raise ConnectionError(message) from cause
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_the_rows_that_postgresql_quotes_in_an_error_are_not_written(
+    capsys: Capture, log_format: str
+):
+    configure_logging(process="orders", level="INFO", log_format=log_format)
+    try:
+        fail_with_row()
+    except ConnectionError as error:
+        logger().exception("it failed")
+        logger().error("it failed", error=f"x: {error}")
+        logging.getLogger("library").exception("it failed")
+    text = capsys.readouterr().out
+    assert SECRET not in text
+    assert text.count("null value in column") == 5
+    assert text.count("[SQL: INSERT INTO users]") == 3
+    assert text.count("fail_with_row") >= 4
 
 
 def test_what_only_looks_like_a_secret_stays(capsys: Capture):

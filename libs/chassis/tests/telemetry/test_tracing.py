@@ -1,6 +1,7 @@
 """Spans go to a collector over OTLP if one is configured, and nowhere else."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import sys
@@ -9,15 +10,19 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from chassis.telemetry.tracing import context_from
+from chassis.telemetry.tracing import context_from, span_from, span_if_recording
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -120,6 +125,42 @@ async def test_an_unavailable_collector_does_not_delay_the_process():
         started = asyncio.get_running_loop().time()
         await traced(f"http://127.0.0.1:{nobody.getsockname()[1]}")
         assert asyncio.get_running_loop().time() - started < 15
+
+
+def failing(failure: Exception) -> list[ReadableSpan]:
+    """Return the spans of both forms around work that raises `failure`."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = provider.get_tracer("t")
+    with (
+        contextlib.suppress(type(failure)),
+        span_from(tracer, "job", {}, kind=trace.SpanKind.CONSUMER),
+        span_if_recording(tracer, "commit"),
+    ):
+        raise failure
+    return list(exporter.get_finished_spans())
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_span_shows_no_secret_and_no_row_of_the_error_that_ended_it(grouped: bool):
+    """A collector keeps spans for others to see, as the log is kept."""
+    error = asyncpg.UniqueViolationError("duplicate key of postgresql://orders:hunter2@db")
+    error.detail = "Key (email)=(ada@example.com) already exists."
+    spans = failing(ExceptionGroup("tasks", [error]) if grouped else error)
+    assert [span.name for span in spans] == ["commit", "job"]
+    for span in spans:
+        [event] = span.events
+        assert event.name == "exception"
+        assert event.attributes
+        stacktrace = str(event.attributes["exception.stacktrace"])
+        assert "in failing" in stacktrace
+        assert "asyncpg.exceptions.UniqueViolationError" in stacktrace
+        assert span.status.status_code is trace.StatusCode.ERROR
+        shown = span.to_json()
+        assert "duplicate key of postgresql://[redacted]@db" in shown
+        assert "ada@example.com" not in shown
+        assert "hunter2" not in shown
 
 
 def of_length(length: int) -> st.SearchStrategy[str]:

@@ -13,6 +13,8 @@ from typing import Any
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
+from chassis.error_text import describe
+
 ALGORITHM = "ES256"
 CACHE_SECONDS = 300
 """Seconds that a reader may cache the published set (its ``Cache-Control: max-age``)."""
@@ -79,8 +81,8 @@ def read_key_set(file: Path) -> dict[str, ECKey]:
         keys = {str(entry["kid"]): ECKey.import_key(_checked(entry)) for entry in entries}
     except (OSError, ValueError, KeyError, TypeError, JoseError) as error:
         message = (
-            f"{file} is not a JWK set of {_CURVE} keys with a kid each (RFC 7517): {error!r}. "
-            "Correct the file."
+            f"{file} is not a JWK set of {_CURVE} keys with a kid each (RFC 7517): "
+            f"{describe(error)}. Correct the file."
         )
         raise KeyFileError(message) from error
     if not keys or any(key.curve_name != _CURVE for key in keys.values()):

@@ -24,6 +24,9 @@ from chassis.wire_names import IDEMPOTENCY_KEY
 log = structlog.get_logger(__name__)
 
 _IN_FRAGMENTS = "!$&'()*+,;=:@?"  # RFC 3986 §3.5; the others are safe for `quote` anyway
+# A body of 1 MB can be wrong in 100,000 places. To describe each of them would hold the process up
+# for seconds, and the response would be ten times as long as the request.
+_MOST_ERRORS = 100
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 §9.2.1
 
 
@@ -124,16 +127,15 @@ async def _validation(request: Request, error: Exception) -> Response:
             place = item["loc"][-1] if item["loc"] else 0
             message = f"The body is not valid JSON: {reason} at character {place}. Correct it."
             return problem_of(request, Malformed(message))
-    fields = [_field(item) for item in details]
+    fields = [_field(item) for item in details[:_MOST_ERRORS]]
     places = ", ".join(
         str(field.pointer or field.parameter or field.header) for field in fields[:5]
     )
-    return problem_of(
-        request,
-        Invalid(
-            f"The request is not valid: {places}. See `errors` for each of them.", errors=fields
-        ),
-    )
+    listed = "each of them"
+    if len(details) > len(fields):
+        listed = f"the first {len(fields)} of {len(details)}"
+    message = f"The request is not valid: {places}. See `errors` for {listed}."
+    return problem_of(request, Invalid(message, errors=fields))
 
 
 def _field(item: Mapping[str, Any]) -> FieldError:

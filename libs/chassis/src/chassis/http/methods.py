@@ -27,13 +27,20 @@ class HeadAsGet:
         """Serve one connection (ASGI); the next layer's awaitable costs no coroutine here."""
         if scope["type"] != "http" or scope["method"] != "HEAD":
             return self._app(scope, receive, send)
+        return self._get(scope, receive, send)
 
+    async def _get(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_without_body(message: Message) -> None:
             if message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)
 
-        return self._app({**scope, "method": "GET", _KEY: "HEAD"}, receive, send_without_body)
+        got = {**scope, "method": "GET", _KEY: "HEAD"}
+        try:
+            await self._app(got, receive, send_without_body)
+        finally:
+            if "route" in got:  # the layers around this one name the route in metrics, log and span
+                scope["route"] = got["route"]
 
 
 def method_of(scope: Scope) -> str:

@@ -134,8 +134,14 @@ class Execution[R]:
             "then redrive the job, or cancel it"
         )
         fate = Fate(state=DEAD, error=text)
-        if job.age < _UNDECLARED_SECONDS:
-            fate = Fate(state=WAITING, error=text, delay=_UNDECLARED_DELAY_SECONDS, counted=False)
+        if (job.undeclared or 0) < _UNDECLARED_SECONDS:
+            fate = Fate(
+                state=WAITING,
+                error=text,
+                delay=_UNDECLARED_DELAY_SECONDS,
+                counted=False,
+                undeclared=True,
+            )
         await self._settle(job, fate, outcome="dead" if fate.state == DEAD else "undeclared")
         log.error("job kind undeclared", kind=job.kind, id=job.id, state=fate.state)
 

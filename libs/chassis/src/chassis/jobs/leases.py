@@ -50,7 +50,7 @@ _LEASE = """
     FROM due WHERE jobs.id = due.id
     RETURNING jobs.id, kind, arguments::text, attempts, traceparent, priority, run_at,
         extract(epoch FROM now() - run_at)::float8 AS waited,
-        extract(epoch FROM now() - enqueued_at)::float8 AS age
+        extract(epoch FROM now() - undeclared_since)::float8 AS undeclared
 """
 # Skip a locked row: its job is being settled, and must not delay the renewal of the others.
 _RENEW = """
@@ -106,7 +106,7 @@ class LeasedJob:
         lease: must still be the row's lease when the job is settled.
         traceparent: the trace of the code that enqueued it.
         waited: seconds from when it was due to its lease.
-        age: seconds since it was enqueued.
+        undeclared: seconds since a worker first found that its release does not declare the kind.
     """
 
     id: int
@@ -116,7 +116,7 @@ class LeasedJob:
     lease: UUID
     traceparent: str | None
     waited: float
-    age: float
+    undeclared: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +171,7 @@ class Leases:
                 lease=lease,
                 traceparent=row["traceparent"],
                 waited=row["waited"],
-                age=row["age"],
+                undeclared=row["undeclared"],
             )
             for row in rows
         ]

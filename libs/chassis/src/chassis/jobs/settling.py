@@ -28,6 +28,7 @@ _SETTLE = """
         run_at = CASE WHEN $6::float8 IS NULL THEN run_at
                       ELSE clock_timestamp() + $6 * interval '1 second' END,
         finished_at = CASE WHEN $3 = 'dead' THEN clock_timestamp() END,
+        undeclared_since = CASE WHEN $7 THEN coalesce(undeclared_since, clock_timestamp()) END,
         lease = NULL, lease_until = NULL
     WHERE id = $1 AND lease = $2 AND state = 'running'
     RETURNING id
@@ -43,8 +44,8 @@ _HAND_BACK = """
 """
 _EXPIRED = """
     SELECT id, kind, arguments::text, attempts, lease, traceparent,
-        extract(epoch FROM now() - enqueued_at)::float8 AS age
-    FROM jobs WHERE state = 'running' AND lease_until < now()
+        extract(epoch FROM now() - undeclared_since)::float8 AS undeclared
+    FROM jobs WHERE state = 'running' AND lease_until < now() AND lease <> ALL ($1::uuid[])
     ORDER BY lease_until LIMIT 100
     FOR UPDATE SKIP LOCKED
 """
@@ -60,12 +61,14 @@ class Fate:
         error: the reason; None keeps the text of the last failure.
         delay: seconds until it is due again; None keeps its place in the queue.
         counted: whether the attempt counts.
+        undeclared: whether it waits for a release that declares its kind.
     """
 
     state: str
     error: str | None = None
     delay: float | None = None
     counted: bool = True
+    undeclared: bool = False
 
 
 def fate_of_failure(retry: Retry, attempts: int, error: str, *, permanent: bool = False) -> Fate:
@@ -99,6 +102,7 @@ async def settle(unit: Unit, job: LeasedJob, fate: Fate) -> bool:
         fate.error,
         0 if fate.counted else 1,
         fate.delay,
+        fate.undeclared,
     )
     return bool(rows)
 
@@ -108,16 +112,23 @@ async def hand_back(unit: Unit, leases: Collection[UUID]) -> int:
     return len(await unit.fetch(_HAND_BACK, list(leases)))
 
 
-async def take_expired[R](unit: Unit, kinds: JobKinds[R]) -> dict[str, int]:
+async def take_expired[R](
+    unit: Unit, kinds: JobKinds[R], *, own: Collection[UUID] = ()
+) -> dict[str, int]:
     """Put jobs whose lease expired back into the queue, or mark them dead.
 
     The attempt counts, so that a job that always kills its worker ends as dead.
+
+    Args:
+        unit: the transaction.
+        kinds: the kinds of jobs.
+        own: the leases of jobs that this worker runs: it is alive, and will renew them.
 
     Returns:
         The number of jobs by their new state.
     """
     counted: dict[str, int] = {}
-    for row in await unit.fetch(_EXPIRED):
+    for row in await unit.fetch(_EXPIRED, list(own)):
         job = LeasedJob(**row, waited=0)
         kind = kinds.find(job.kind)
         fate = fate_of_failure(kind.retry if kind else Retry(), job.attempts, LEASE_EXPIRED)

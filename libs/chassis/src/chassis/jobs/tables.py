@@ -91,6 +91,7 @@ def _declare_jobs(metadata: MetaData) -> None:
         _moment("enqueued_at"),
         Column("started_at", DateTime(timezone=True)),
         Column("finished_at", DateTime(timezone=True)),
+        Column("undeclared_since", DateTime(timezone=True)),
         CheckConstraint(
             "state IN ('waiting', 'running', 'done', 'dead', 'cancelled')", name="state_known"
         ),

@@ -19,7 +19,7 @@ from chassis.jobs.enqueueing import jobs_channel
 from chassis.jobs.execution import Execution
 from chassis.jobs.kinds import JobKinds
 from chassis.jobs.lanes import Lane, LaneOptions
-from chassis.jobs.leases import PLANS, Leases
+from chassis.jobs.leases import PLANS, Held, Leases
 from chassis.jobs.metrics import JobMetrics
 from chassis.jobs.scheduler import Scheduler
 from chassis.jobs.settling import hand_back, take_expired
@@ -101,7 +101,6 @@ class JobWorker[R]:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep_connected())
-                group.create_task(self._repeat("expiry", self._take_expired))
                 group.create_task(self._repeat("schedules", self._scheduler.enqueue_due))
         finally:
             await to_the_end(self._stop(), patience=_STOP_PATIENCE_SECONDS)
@@ -132,6 +131,7 @@ class JobWorker[R]:
                 for lane in self._lanes.values():
                     group.create_task(lane.run(leases))
                 group.create_task(self._renew(leases))
+                group.create_task(self._expire())
                 group.create_task(self._measure(leases, failures))
         except ExceptionGroup as errors:
             # Each task raises when the connection ends; the caller handles a single error.
@@ -144,7 +144,7 @@ class JobWorker[R]:
     async def _renew(self, leases: Leases) -> None:
         """Renew at once, as the jobs outlive the connection before this one, and then in time."""
         while True:
-            lost = await leases.renew({held for lane in self._lanes.values() for held in lane.held})
+            lost = await leases.renew(self._held)
             for lane in self._lanes.values():
                 lane.stop_jobs(lost)
             await asyncio.sleep(self._pace.lease_seconds / 3)
@@ -156,9 +156,23 @@ class JobWorker[R]:
             self._metrics.show(queues, seconds=3 * self._pace.gauge_seconds + 10)
             await asyncio.sleep(self._pace.gauge_seconds)
 
+    @property
+    def _held(self) -> set[Held]:
+        return {held for lane in self._lanes.values() for held in lane.held}
+
+    async def _expire(self) -> None:
+        """Take expired leases, but after an outage only once the other workers could renew theirs.
+
+        They reconnect within the longest delay of their back-off.
+        """
+        await asyncio.sleep(self._pace.lease_seconds / 3)
+        await self._repeat("expiry", self._take_expired)
+
     async def _take_expired(self) -> None:
+        """Take the expired leases of others: this worker runs its jobs, and renews its leases."""
         async with self._database.transaction() as unit:
-            expired = await take_expired(unit, self._kinds)
+            own = {lease for _, lease in self._held}
+            expired = await take_expired(unit, self._kinds, own=own)
         for state, number in expired.items():
             log.error("job leases expired", state=state, jobs=number)
             self._metrics.expired.labels(state).inc(number)

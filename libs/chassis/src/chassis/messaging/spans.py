@@ -14,7 +14,13 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from chassis.telemetry.ended_spans import record_child, recorded_span
-from chassis.telemetry.tracing import context_from, current_trace_headers, is_sampled, trace_headers
+from chassis.telemetry.tracing import (
+    context_from,
+    current_trace_headers,
+    is_sampled,
+    open_span,
+    trace_headers,
+)
 
 tracer = trace.get_tracer(__name__)
 _SCOPE = InstrumentationScope(__name__)
@@ -75,7 +81,8 @@ def batch_span(
     if not messages:
         yield
         return
-    with tracer.start_as_current_span(
+    with open_span(
+        tracer,
         f"send batch {topic}",
         context=Context(),
         kind=trace.SpanKind.CLIENT,

@@ -20,12 +20,15 @@ _SECRET_PARTS = (
 )  # fmt: skip
 _REDACTED = "[redacted]"
 # Secrets inside texts: user and password in a URL, credentials after Bearer or Basic, a JWT, the
-# secret part of an API key.
+# secret part of an API key; and the details of PostgreSQL's errors, which quote keys and whole
+# rows, up to where SQLAlchemy or a traceback goes on (of a group, each line begins with a bar).
 _IN_TEXTS = re.compile(
     r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"
     r"|(?<=\bbearer )\S+|(?<=\bbasic )[A-Za-z0-9+/=]{8,}"
     r"|\beyJ[\w-]+\.[\w-]+\.[\w-]*"
-    r"|(?<=_)[0-9a-f]{64}(?![0-9a-f])",
+    r"|(?<=_)[0-9a-f]{64}(?![0-9a-f])"
+    r"|(?<=DETAIL:  )(?s:.*?)"
+    r"(?=\n[ |]*\[SQL: |\n[ |]*\n[ |]*(?:The above|During handl)|\n[ |]*\+-|\Z)",
     re.IGNORECASE,
 )
 _API_KEY_SECRET_LENGTH = 64
@@ -82,6 +85,7 @@ def may_hold_secret(text: str) -> bool:
     lower = text.lower()
     return (
         "://" in text
+        or "DETAIL:  " in text
         or "eyj" in lower
         or "bearer" in lower
         or "basic" in lower

@@ -2,8 +2,10 @@
 
 import contextlib
 import re
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context, attach, create_key, detach, get_value, set_value
@@ -21,7 +23,9 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.types import Attributes, AttributeValue
 from prometheus_client import CollectorRegistry
 
+from chassis.error_text import describe
 from chassis.telemetry.exporting import BoundedExport, SpanMetrics
+from chassis.telemetry.logging import without_secrets
 
 _propagator = TraceContextTextMapPropagator()
 # The last digit of a traceparent whose trace is sampled: bit 0 of its flags (W3C Trace Context
@@ -190,8 +194,31 @@ def span_if_recording(tracer: trace.Tracer, name: str, *, wanted: bool = True) -
     if not (wanted and trace.get_current_span().is_recording()):
         yield
         return
-    with tracer.start_as_current_span(name):
+    with open_span(tracer, name):
         yield
+
+
+@contextlib.contextmanager
+def open_span(
+    tracer: trace.Tracer,
+    name: str,
+    **options: Any,  # noqa: ANN401 - the library's own options, of many types
+) -> Iterator[trace.Span]:
+    """Open a span, and record its error without secrets, which the library's own span would show.
+
+    Args:
+        tracer: makes the span.
+        name: the span's name.
+        options: those of ``Tracer.start_as_current_span``.
+    """
+    with tracer.start_as_current_span(
+        name, record_exception=False, set_status_on_exception=False, **options
+    ) as span:
+        try:
+            yield span
+        except Exception as error:
+            _record_error(span, error)
+            raise
 
 
 class span_from:  # noqa: N801 - a context manager, used like a function
@@ -233,10 +260,20 @@ class span_from:  # noqa: N801 - a context manager, used like a function
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
-        traceback: TracebackType | None,
+        trace_back: TracebackType | None,
     ) -> None:
         detach(self._token)
         if isinstance(error, Exception):
-            self._span.record_exception(error)
-            self._span.set_status(trace.StatusCode.ERROR, f"{type(error).__name__}: {error}")
+            _record_error(self._span, error)
         self._span.end()
+
+
+def _record_error(span: trace.Span, error: Exception) -> None:
+    if not span.is_recording():
+        return
+    shown = {
+        "exception.message": without_secrets(str(error)),
+        "exception.stacktrace": without_secrets("".join(traceback.format_exception(error))),
+    }
+    span.record_exception(error, shown)
+    span.set_status(trace.StatusCode.ERROR, without_secrets(describe(error)))

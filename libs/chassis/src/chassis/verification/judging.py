@@ -1,13 +1,15 @@
 """Joins facts by group and key, and names what differs; knows nothing of databases and topics."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from chassis.verification.facts import Fact, Kind
 from chassis.verification.levels import unexplained
+
+_LISTED = 3  # more numbers would be hard to read
 
 
 class Difference(StrEnum):
@@ -160,11 +162,11 @@ class _Subject:
     def _gaps(self) -> Iterator[tuple[Difference, str]]:
         changes = sorted({_number(fact) for fact in self._sent if not fact.snapshot})
         for before, after in pairwise(changes):
-            missing = set(range(before + 1, after)) - self._unsent_numbers
+            missing = _missing(range(before + 1, after), self._unsent_numbers)
             if missing:
                 yield (
                     Difference.GAP,
-                    f"ce_sequence {_listed(missing)} is missing between {before} and {after}",
+                    f"ce_sequence {missing} is missing between {before} and {after}",
                 )
 
     def _order(self) -> Iterator[tuple[Difference, str]]:
@@ -202,16 +204,16 @@ class _Subject:
         version = _number(row)
         if self._sent_numbers:
             highest = max(self._sent_numbers)
-            missing = set(range(highest + 1, version + 1)) - self._unsent_numbers
+            expected = range(highest + 1, version + 1)
         elif _at(row) >= self._begin:
             highest = 0
-            missing = {version} - self._unsent_numbers
+            expected = range(version, version + 1)
         else:
             return
-        if missing:
+        if missing := _missing(expected, self._unsent_numbers):
             yield (
                 Difference.CHANGE_WITHOUT_EVENT,
-                f"no event of version {_listed(missing)}: row {version}, topic {highest or 'none'}",
+                f"no event of version {missing}: row {version}, topic {highest or 'none'}",
             )
 
     def _level(self) -> Iterator[tuple[Difference, str]]:
@@ -239,8 +241,13 @@ def _at(fact: Fact) -> float:
     return fact.at or 0.0
 
 
-def _listed(numbers: Iterable[int]) -> str:
-    ordered = sorted(numbers)
-    if len(ordered) <= 3:  # noqa: PLR2004 - more would be hard to read
-        return ", ".join(map(str, ordered))
-    return f"{ordered[0]}, {ordered[1]}, … {ordered[-1]}"
+def _missing(expected: range, known: Container[int]) -> str:
+    """Return, in words, which numbers are not known; an empty text if all are.
+
+    The range is never made a set: a version that was damaged may be billions above the others.
+    """
+    first = list(islice((number for number in expected if number not in known), _LISTED + 1))
+    if len(first) <= _LISTED:
+        return ", ".join(map(str, first))
+    last = next(number for number in reversed(expected) if number not in known)
+    return f"{first[0]}, {first[1]}, … {last}"

@@ -1,6 +1,7 @@
 """Sorts any number of facts with bounded memory: runs in files, merged."""
 
 import heapq
+import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -38,8 +39,10 @@ class SortedFacts:
 
     def add(self, fact: Fact) -> None:
         """Add a fact."""
-        # JSON escapes tabs, so the first one ends the order; an order may contain none.
-        self._lines.append(f"{fact.order.replace(_TAB, ' ')}{_TAB}{fact.to_line()}\n")
+        # As JSON, without its quotes: then a tab ends the order, and a line break the line. A key
+        # is any text that an event or a row has.
+        order = json.dumps(fact.order)[1:-1]
+        self._lines.append(f"{order}{_TAB}{fact.to_line()}\n")
         if len(self._lines) >= self._in_memory:
             self._write()
 

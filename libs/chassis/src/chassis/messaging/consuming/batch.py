@@ -28,7 +28,7 @@ from chassis.messaging.consuming.parking import DEAD, RETRYING, UNKNOWN, Parking
 from chassis.messaging.consuming.subscriptions import FailurePolicy
 from chassis.messaging.events import MessageFormatError
 from chassis.messaging.metrics import ConsumerMetrics
-from chassis.telemetry.tracing import context_from
+from chassis.telemetry.tracing import context_from, open_span
 
 log = structlog.get_logger(__name__)
 tracer = trace.get_tracer(__name__)
@@ -291,7 +291,8 @@ def _groups[R](messages: Sequence[Incoming[R]]) -> Iterator[Sequence[Incoming[R]
 def _batch_span[R](messages: Sequence[Incoming[R]]) -> Iterator[None]:
     """Open the batch's span: a root that links to each message's trace."""
     topic = messages[0].record.topic
-    with tracer.start_as_current_span(
+    with open_span(
+        tracer,
         f"process_batch {topic}",
         context=Context(),
         attributes={

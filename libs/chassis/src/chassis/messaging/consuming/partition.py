@@ -16,7 +16,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 
 from chassis.error_text import describe
 from chassis.health import Health
-from chassis.loops import BACKOFF, Failures
+from chassis.loops import BACKOFF, Failures, pause
 from chassis.messaging.consuming.batch import BatchRunner, Progress, TooManyFailuresError
 from chassis.messaging.consuming.offsets import Offsets
 from chassis.messaging.fetching import (
@@ -77,7 +77,7 @@ class PartitionConsumer[R]:
         self._most = batch_messages
         self._size = batch_messages
         self._failures = Failures(_BACKOFF)
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._waits_for: str | None = None
         self._unreadable_at: int | None = None
         self.position: int | None = None
@@ -88,7 +88,7 @@ class PartitionConsumer[R]:
     async def run(self) -> None:
         """Consume until cancelled, or until `finish` was called and the batch in hand is done."""
         try:
-            while not self._stopping:
+            while not self._stopping.is_set():
                 try:
                     records = await self._poll()
                 except PartitionError as error:
@@ -128,7 +128,7 @@ class PartitionConsumer[R]:
 
         If it does not finish, it is rolled back; the partition's next owner handles it.
         """
-        self._stopping = True
+        self._stopping.set()
         if self.working:
             await asyncio.wait([task], timeout=seconds)
         task.cancel()
@@ -165,7 +165,7 @@ class PartitionConsumer[R]:
         try:
             await self._tell_of_gap(records[0].offset)
             started = time.monotonic()
-            progress = await self._runner.run(records, stopping=lambda: self._stopping)
+            progress = await self._runner.run(records, stopping=self._stopping.is_set)
             self._adapt(time.monotonic() - started)
             self._advance(records, progress)
             if progress.error is None:
@@ -205,7 +205,7 @@ class PartitionConsumer[R]:
             retry_in_seconds=delay,
             error=describe(error),
         )
-        await asyncio.sleep(delay)
+        await pause(delay, self._stopping)  # a rebalance does not wait for it
 
     async def _stand_still(self, error: PartitionError) -> None:
         self.unreadable = True
