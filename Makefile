@@ -258,7 +258,7 @@ documents: .venv/.synced ## Regenerate the generated documents
 .PHONY: service
 service: .venv/.synced ## Add a service with its schema, API, events, charts and tests: NAME=reviews (NOUN=review)
 	@$(RUN)/python -m scaffold $(NAME) $(if $(NOUN),--noun $(NOUN))
-	@$(UV) lock --quiet
+	@$(UV) lock --quiet || { echo "The service is written, but not locked: no target works until \`$(UV) lock\` succeeds. Run it, then make format documents." >&2; exit 1; }
 	@$(MAKE) --no-print-directory format documents
 
 .PHONY: clean
