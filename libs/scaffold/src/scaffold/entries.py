@@ -133,7 +133,6 @@ ENTRIES = (
         sorted=True,
     ),
     Entry(_PYPROJECT, ' "services/$service/src",', after=r'"services/<service>/src",'),
-    Entry(_PYPROJECT, ', "$service"', after=r"^never_blocking = \[.*(?=\]$)"),
     Entry(_PYPROJECT, ', "$service"', after=r"^source_pkgs = \[.*(?=\]$)"),
     # The code that serves and announces it, and grants its scopes.
     Entry(
