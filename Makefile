@@ -127,7 +127,8 @@ test-isolated: .venv/.synced ## Run each package's tests in an environment of it
 .PHONY: test-lowest
 test-lowest: $(filter $(OWN_UV),$(UV)) ## Run the packages' tests with the oldest versions of dependencies that they declare
 	@rm -rf $(LOWEST)/tree && mkdir -p $(LOWEST)/tree
-	@cp -R libs services pyproject.toml .python-version $(LOWEST)/tree
+	@git ls-files -z --cached --others --exclude-standard | tar --create --null --files-from - --ignore-failed-read | tar --extract --directory $(LOWEST)/tree
+	@rm $(LOWEST)/tree/uv.lock
 	@cd $(LOWEST)/tree && export UV_PROJECT_ENVIRONMENT=$(LOWEST)/venv && \
 		$(UV) sync --resolution lowest-direct --all-packages --quiet && \
 		$(LOWEST)/venv/bin/pytest -n $(TEST_WORKERS) --dist loadgroup $(or $(PYTEST_ARGS),libs services)
