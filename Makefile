@@ -127,7 +127,8 @@ test-isolated: .venv/.synced ## Run each package's tests in an environment of it
 .PHONY: test-lowest
 test-lowest: $(filter $(OWN_UV),$(UV)) ## Run the packages' tests with the oldest versions of dependencies that they declare
 	@rm -rf $(LOWEST)/tree && mkdir -p $(LOWEST)/tree
-	@cp -R libs services pyproject.toml .python-version $(LOWEST)/tree
+	@git ls-files -z --cached --others --exclude-standard | tar --create --null --files-from - --ignore-failed-read | tar --extract --directory $(LOWEST)/tree
+	@rm $(LOWEST)/tree/uv.lock
 	@cd $(LOWEST)/tree && export UV_PROJECT_ENVIRONMENT=$(LOWEST)/venv && \
 		$(UV) sync --resolution lowest-direct --all-packages --quiet && \
 		$(LOWEST)/venv/bin/pytest -n $(TEST_WORKERS) --dist loadgroup $(or $(PYTEST_ARGS),libs services)
@@ -258,7 +259,7 @@ documents: .venv/.synced ## Regenerate the generated documents
 .PHONY: service
 service: .venv/.synced ## Add a service with its schema, API, events, charts and tests: NAME=reviews (NOUN=review)
 	@$(RUN)/python -m scaffold $(NAME) $(if $(NOUN),--noun $(NOUN))
-	@$(UV) lock --quiet
+	@$(UV) lock --quiet || { echo "The service is written, but not locked: no target works until \`$(UV) lock\` succeeds. Run it, then make format documents." >&2; exit 1; }
 	@$(MAKE) --no-print-directory format documents
 
 .PHONY: clean

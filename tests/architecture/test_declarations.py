@@ -35,6 +35,15 @@ LISTED = {
     "helm/slipway/Chart.yaml": (r"name: service,.* alias: {0} }}",),
     "helm/slipway/values.yaml": (r"^{0}:",),
     "helm/slipway/values.schema.json": (r'^    "{0}": {{',),
+    "deploy/backup/backup.sh": (r"set -- .*\b{0}\b",),
+    "deploy/backup/restore.sh": (r"set -- .*\b{0}\b",),
+    "deploy/compose/prometheus.yml": (r"- {0}:9000$", r"- {0}-worker:9000$"),
+    "deploy/prometheus/rules/kubernetes.yaml": (r"kube_deployment_spec_replicas{{.*\b{0}\b",),
+    "deploy/prometheus/rules/processes.yaml": (r"expr: up{{.*\b{0}\b",),
+    "deploy/grafana/slipway-service.json": (r'"regex": ".*\b{0}\b',),
+    ".github/workflows/ci.yml": (r"- services/{0}$",),
+    ".github/workflows/release.yml": (r"package: \[.*\b{0}\b",),
+    ".github/workflows/security.yml": (r"package: \[.*\b{0}\b",),
 }
 
 

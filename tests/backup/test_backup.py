@@ -8,10 +8,11 @@ import asyncpg
 import pytest
 
 from chassis.database.migrations import upgrade
+from chassis.installed import service_names
 from localservers.base import package_directory
 from testkit.databases import ServiceDatabase, bootstrap_services
 
-SERVICES = ("users", "orders", "notifications")
+SERVICES = service_names()
 ROOT = Path(__file__).parents[2]
 CUSTOMER = "INSERT INTO customers (id, is_active, version) VALUES (gen_random_uuid(), true, 1)"
 
@@ -112,7 +113,7 @@ async def restore_of_a_cut_file(orders: ServiceDatabase, directory: Path) -> Non
 async def test_backups_are_restored_whole_or_not_at_all(
     orders: ServiceDatabase, tmp_path: Path
 ) -> None:
-    """One database for all steps: to migrate three schemas takes longer than they do."""
+    """One database for all steps: to migrate the schemas takes longer than they do."""
     await restore_of_all(orders, tmp_path)
     await restore_of_one_schema(orders, tmp_path)
     await restore_of_a_cut_file(orders, tmp_path)

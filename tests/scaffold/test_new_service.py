@@ -14,6 +14,7 @@ CHECKED = (
         f"tests/architecture/test_{what}.py"
         for what in ("declarations", "scopes", "services", "subscriptions", "verification")
     ),
+    "tests/backup",
     "tests/contracts/test_problem_types.py",
     "libs/contracts/tests/test_events.py",
     "libs/client/tests/test_document.py",

@@ -1,5 +1,6 @@
 """Each list of services has a place for another one, and for one after that."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -7,17 +8,26 @@ from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
+import yaml
 
-from chassis.installed import service_names
 from scaffold.__main__ import main
-from scaffold.entries import ENTRIES, EntryRefusedError, add_entries, with_import_rules
+from scaffold.clashes import TAKEN
+from scaffold.entries import (
+    CONNECTIONS,
+    ENTRIES,
+    EntryRefusedError,
+    add_entries,
+    with_connections,
+    with_import_rules,
+)
 from scaffold.names import Names
 from scaffold.rendering import rendered
 
 ROOT = Path(__file__).parents[3]
 BARNACLES = Names("barnacles", "barnacle")  # which no fork is likely to add
-SERVICES = service_names()
-FILES = sorted({entry.file for entry in ENTRIES} | {".importlinter"})
+# Not those that are installed: alone, this package has none.
+SERVICES = sorted(folder.parent.name for folder in (ROOT / "services").glob("*/migrations"))
+FILES = sorted({entry.file for entry in ENTRIES} | {".importlinter", *CONNECTIONS, *TAKEN})
 
 
 @pytest.fixture
@@ -27,6 +37,11 @@ def tree(tmp_path):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / file, tmp_path / file)
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _services(monkeypatch):
+    monkeypatch.setattr("scaffold.__main__.service_names", lambda: SERVICES)
 
 
 def texts_of(tree):
@@ -44,7 +59,7 @@ def test_each_list_gets_an_entry_of_each_service_that_is_added(tree):
     add_entries(tree, Names("limpets", "limpet"), [*SERVICES, "barnacles"])
     twice = texts_of(tree)
     for file in FILES:
-        entries = sum(entry.file == file for entry in ENTRIES) or 1
+        entries = sum(entry.file == file for entry in ENTRIES)
         assert "barnacle" not in before[file]
         assert once[file].lower().count("barnacle") >= entries, file
         assert twice[file].lower().count("limpet") >= entries, file
@@ -56,7 +71,8 @@ def test_nothing_that_was_there_is_lost(tree):
     add_entries(tree, BARNACLES, SERVICES)
     for file, text in texts_of(tree).items():
         left = iter(text)
-        assert all(one in left for one in before[file]), file
+        kept = re.sub(r"maxConnections: \d+", "maxConnections: ", before[file])
+        assert all(one in left for one in kept), file
 
 
 def test_a_file_without_the_list_is_named_and_nothing_is_written(tree):
@@ -66,6 +82,53 @@ def test_a_file_without_the_list_is_named_and_nothing_is_written(tree):
     with pytest.raises(EntryRefusedError, match=str(ENTRIES[-1].file)):
         add_entries(tree, BARNACLES, SERVICES)
     assert texts_of(tree) == before
+
+
+def test_a_chart_of_another_version_gets_an_entry_of_that_version(tree):
+    chart = tree / "helm/slipway/Chart.yaml"
+    chart.write_text(chart.read_text("utf-8").replace("0.1.0", "1.2.3"), "utf-8")
+    add_entries(tree, BARNACLES, SERVICES)
+    versions = {one["version"] for one in yaml.safe_load(chart.read_text("utf-8"))["dependencies"]}
+    assert versions == {"1.2.3"}
+
+
+@pytest.mark.parametrize("environment", ["development", "production"])
+def test_postgresql_accepts_the_connections_of_every_service_that_is_added(tree, environment):
+    """As helm/slipway/templates/checks.yaml counts them."""
+
+    def room():
+        umbrella, production, shared, servers = (
+            yaml.safe_load((tree / f"helm/{file}.yaml").read_text("utf-8"))
+            for file in (
+                "slipway/values",
+                "slipway/values-production",
+                "slipway-lib/values",
+                "slipway-infra/values",
+            )
+        )
+        server, values = "postgres", umbrella
+        if environment == "production":
+            server, values, shared = "cloudnativepg", production, production
+        limit = shared["global"]["database"]["maxConnections"]
+        assert limit == servers[server]["maxConnections"]
+        replicas = [
+            values[service].get(process, {}).get("autoscaling", {}).get("maxReplicas", 1)
+            for service in set(umbrella) & {*SERVICES, "barnacles", "limpets"}
+            for process in ("api", "worker")
+        ]
+        return limit - 10 - sum((count + 1) * (10 + 5 + 3) for count in replicas)
+
+    before = room()
+    assert before >= 0
+    add_entries(tree, BARNACLES, SERVICES)
+    add_entries(tree, Names("limpets", "limpet"), [*SERVICES, "barnacles"])
+    assert room() == before
+
+
+def test_a_server_whose_connections_are_not_checked_stays_so():
+    assert with_connections("database:\n  maxConnections: 0\n", [72]) == (
+        "database:\n  maxConnections: 0\n"
+    )
 
 
 def test_import_rules_list_the_service_where_they_list_services():
@@ -109,6 +172,14 @@ def test_no_placeholder_is_left_in_a_file():
         (["orders"], "a package 'orders' already"),
         (["Reviews"], "can't name a package"),
         (["barnacles", "--noun", "barnacles"], "Name the service with a plural"),
+        (["references"], "a reserved word of SQL"),
+        (["webhooks"], '"/api/v1/webhooks" already'),
+        (["sessions"], '"session-not-found" already'),
+        (["deliveries"], '"getDelivery" already'),
+        (["pages"], "routes.py would use 'pages' or 'page' for two things"),  # an argument twice
+        (["owners"], "would use 'owners' or 'owner' for two things"),  # a field twice
+        (["callers"], "would use 'callers' or 'caller' for two things"),  # a variable twice
+        (["settings"], "settings.py would use 'settings'"),  # a module and a package
     ],
 )
 def test_the_command_refuses_a_wrong_name_and_writes_nothing(

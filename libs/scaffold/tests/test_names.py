@@ -1,4 +1,4 @@
-"""The names of a new service, and which are refused."""
+"""The names of a new service, and which are refused; the good ones are unlikely in a fork."""
 
 import pytest
 
@@ -23,18 +23,18 @@ def test_the_singular_of_a_regular_plural(plural, singular):
 
 
 def test_a_service_has_the_forms_that_its_files_need():
-    names = Names.of("replies", None, taken=())
+    names = Names.of("guppies", None, taken=())
     assert names.values == {
-        "service": "replies",
-        "Service": "Replies",
-        "SERVICE": "REPLIES",
-        "noun": "reply",
-        "Noun": "Reply",
+        "service": "guppies",
+        "Service": "Guppies",
+        "SERVICE": "GUPPIES",
+        "noun": "guppy",
+        "Noun": "Guppy",
     }
 
 
 def test_an_irregular_singular_can_be_given():
-    assert Names.of("people", "person", taken=()).noun == "person"
+    assert Names.of("geese", "goose", taken=()).noun == "goose"
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_an_irregular_singular_can_be_given():
         ("staff", None, "Name the service with a plural"),
         ("orders", None, "a package 'orders' already"),
         ("types", None, "a package 'types' already"),  # of the standard library
-        ("invoices", "orders", "a package 'orders' already"),
+        ("barnacles", "orders", "a package 'orders' already"),
     ],
 )
 def test_a_name_that_would_not_work_is_refused(service, noun, why):

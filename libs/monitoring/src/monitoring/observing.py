@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import yaml
 
+from chassis.installed import service_names
 from monitoring.dashboards import DASHBOARDS
 from monitoring.grafana import Panel
 from slipway.errors import SlipwayError
@@ -134,7 +135,7 @@ def _texts(expr: str) -> list[str]:
     text = expr.replace("[$__rate_interval]", _INTERVAL)
     if "$job" not in text:
         return [text]
-    return [text.replace("$job", job) for job in ("users", "orders", "notifications")]
+    return [text.replace("$job", job) for job in service_names()]
 
 
 async def _results(http: httpx.AsyncClient, query: str) -> list[dict[str, dict[str, str]]]:

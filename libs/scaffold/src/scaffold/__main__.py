@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chassis.installed import service_names
+from scaffold.clashes import refuse_clashes
 from scaffold.entries import EntryRefusedError, add_entries
 from scaffold.names import NameRefusedError, Names
 from scaffold.rendering import rendered
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         files = dict(rendered(names))
         if there := [str(file) for file in files if (root / file).exists()]:
             parser.error(f"These files exist already: {', '.join(there)}.")
+        refuse_clashes(root, names, files)
         changed = add_entries(root, names, services)
     except (NameRefusedError, EntryRefusedError) as error:
         parser.error(str(error))

@@ -22,7 +22,7 @@ class Entry:
 
     Attributes:
         file: the path from the repository's root.
-        text: the template of the entry.
+        text: the template of the entry; it may also name groups of the pattern.
         after: a pattern of what stands before it; `<service>` matches the name of any service
             there is, as `<SERVICE>` does in capitals. The last place that matches is taken.
         before: a pattern of what stands after it, in place of `after`.
@@ -51,7 +51,7 @@ class Entry:
                 f"{wanted!r}. Change it in scaffold/entries.py."
             )
             raise EntryRefusedError(message)
-        text = Template(self.text).substitute(names.values)
+        text = Template(self.text).substitute(names.values, **places[-1].groupdict())
         if self.sorted:
             places = [place for place in places if place.group() < text] or places[:1]
         at = places[-1].end() if self.after else places[-1].start()
@@ -133,7 +133,6 @@ ENTRIES = (
         sorted=True,
     ),
     Entry(_PYPROJECT, ' "services/$service/src",', after=r'"services/<service>/src",'),
-    Entry(_PYPROJECT, ', "$service"', after=r"^never_blocking = \[.*(?=\]$)"),
     Entry(_PYPROJECT, ', "$service"', after=r"^source_pkgs = \[.*(?=\]$)"),
     # The code that serves and announces it, and grants its scopes.
     Entry(
@@ -194,8 +193,9 @@ ENTRIES = (
     Entry("helm/gateway/values.schema.json", _ADDRESS_SCHEMA, before=r'^        "<service>": \{$'),
     Entry(
         "helm/slipway/Chart.yaml",
-        '  - { name: service, version: 0.1.0, repository: "file://../service", alias: $service }\n',
-        after=r"^  - \{ name: service, .* alias: <service> \}\n",
+        "  - { name: service, version: $version, "
+        'repository: "file://../service", alias: $service }\n',
+        after=r"^  - \{ name: service, version: (?P<version>[^,]+), .* alias: <service> \}\n",
     ),
     Entry("helm/slipway/values.yaml", "$service: {}\n\n", before=r"^<service>:"),
     Entry("helm/slipway/values-production.yaml", _AUTOSCALED, after=r"^<service>:\n(?: +.*\n)+"),
@@ -203,6 +203,11 @@ ENTRIES = (
         "helm/slipway/values.schema.json",
         '    "$service": {\n      "$$ref": "#/$$defs/service"\n    },\n',
         before=r'^    "<service>": \{$',
+    ),
+    Entry(
+        "helm/slipway/templates/tests/order-path.yaml",
+        ', "/api/v1/$service": 401',
+        after=r'"/api/v1/\w+": 401',
     ),
     Entry(
         _CHARTS_CHECK,
@@ -226,6 +231,16 @@ ENTRIES = (
     Entry(".github/workflows/security.yml", ", $service", after=r"package: \[.*(?=\])"),
 )
 _IMPORT_RULES = ".importlinter"
+CONNECTIONS = {
+    "helm/slipway-lib/values.yaml": (72,),
+    "helm/slipway-infra/values.yaml": (72, 180),
+    "helm/slipway/values-production.yaml": (180,),
+}
+"""How many connections more each `maxConnections` of a file allows, in the file's order.
+
+The chart counts 18 for each process, and one process more during a rollout: 36 each for one API and
+one worker, 90 each for the four that values-production.yaml allows.
+"""
 
 
 def add_entries(root: Path, names: Names, services: Collection[str]) -> list[Path]:
@@ -248,9 +263,24 @@ def add_entries(root: Path, names: Names, services: Collection[str]) -> list[Pat
         changed[file] = entry.added_to(content, names, services)
     rules = root / _IMPORT_RULES
     changed[rules] = with_import_rules(rules.read_text("utf-8"), names.service, services)
+    for name, more in CONNECTIONS.items():
+        file = root / name
+        content = changed[file] if file in changed else file.read_text("utf-8")
+        changed[file] = with_connections(content, more)
     for file, content in changed.items():
         file.write_text(content, "utf-8")
     return list(changed)
+
+
+def with_connections(content: str, more: Iterable[int]) -> str:
+    """Return values of a chart that allow more connections; 0 is no limit, and stays."""
+    added = iter(more)
+
+    def raised(found: re.Match[str]) -> str:
+        limit, wanted = int(found[2]), next(added, 0)
+        return f"{found[1]}{limit + wanted if limit else 0}"
+
+    return re.sub(r"(^ +maxConnections: )(\d+)", raised, content, flags=re.MULTILINE)
 
 
 def with_import_rules(content: str, service: str, services: Collection[str]) -> str:

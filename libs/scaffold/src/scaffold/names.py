@@ -45,6 +45,9 @@ class Names:
                     "and digits."
                 )
                 raise NameRefusedError(message)
+        if service == "references":
+            message = "'references' is a reserved word of SQL. Choose another name."
+            raise NameRefusedError(message)
         if service == singular:
             message = (
                 f"{service!r} is taken for a singular. Name the service with a plural, as in "

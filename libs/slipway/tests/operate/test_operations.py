@@ -107,6 +107,32 @@ def test_keys_are_made_once(cli: CliRunner, tmp_path: Path) -> None:
     assert read_key_set(files[0]).keys() == read_key_set(files[1]).keys()
 
 
+def test_a_private_key_without_its_public_file_is_published_and_not_replaced(
+    cli: CliRunner, tmp_path: Path
+) -> None:
+    private, public = tmp_path / "signing.jwks.json", tmp_path / "public.jwks.json"
+    arguments = ["make", f"--private={private}", f"--public={public}"]
+    cli.invoke(app_of("keys"), arguments)
+    before = private.read_text(), public.read_text()
+    public.unlink()
+    assert "exist already" in cli.invoke(app_of("keys"), arguments).output
+    assert (private.read_text(), public.read_text()) == before
+
+
+def test_public_keys_without_the_private_file_are_not_replaced(
+    cli: CliRunner, tmp_path: Path
+) -> None:
+    private, public = tmp_path / "signing.jwks.json", tmp_path / "public.jwks.json"
+    cli.invoke(app_of("keys"), ["make", f"--private={private}", f"--public={public}"])
+    before = public.read_text()
+    misspelt = tmp_path / "singing.jwks.json"
+    result = cli.invoke(app_of("keys"), ["make", f"--private={misspelt}", f"--public={public}"])
+    assert result.exit_code == 1
+    assert "delete the public file" in " ".join(result.output.split())
+    assert public.read_text() == before
+    assert not misspelt.exists()
+
+
 @pytest.fixture
 def keys(cli: CliRunner, tmp_path: Path) -> Callable[[str], Result]:
     """Run a command on the two key files of a directory, which hold one key."""

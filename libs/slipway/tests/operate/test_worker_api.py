@@ -7,6 +7,7 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
+from slipway.errors import SlipwayError
 from slipway.operate.worker_api import Access, WorkerApi
 
 ACCESS = Access(service="orders", url="http://worker", token="t")
@@ -77,3 +78,19 @@ async def test_a_rejected_action_does_not_stop_the_next(api: WorkerApi, worker: 
     assert [skipped.number for skipped in outcome.skipped] == [REFUSED]
     assert "The message is being tried." in outcome.skipped[0].reason
     assert worker.acted[-1] == "/operations/things/4/redrive"
+
+
+@pytest.mark.parametrize(
+    ("service", "why"),
+    [
+        ("order", "no service 'order'. Use one of: orders, users"),
+        ("orders", "No worker of orders runs on this machine"),
+    ],
+)
+async def test_a_name_of_no_service_is_told_from_a_service_that_does_not_run(
+    monkeypatch: pytest.MonkeyPatch, service: str, why: str
+) -> None:
+    monkeypatch.setattr("slipway.services.SERVICES", ("orders", "users"))
+    monkeypatch.setattr("slipway.services.NAMES", "orders, users")
+    with pytest.raises(SlipwayError, match=why):
+        await Access.find(service, state=None, url=None, token="t", login=None, gateway=None)

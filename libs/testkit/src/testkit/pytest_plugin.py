@@ -48,12 +48,6 @@ _SHORT_BLOCKS = (
 )
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the option that names the packages whose blocking calls fail a test."""
-    text = "packages whose coroutines must not block; those that are not installed are left out"
-    parser.addini("never_blocking", text, type="args", default=["chassis"])
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """Start the servers in the controller of a parallel run."""
     stack = config.stash[_STACK] = ExitStack()
@@ -257,9 +251,11 @@ async def owner(database: "ServiceDatabase") -> "AsyncIterator[asyncpg.Connectio
 
 
 @pytest.fixture(autouse=True)
-def _no_blocking_calls(pytestconfig: pytest.Config) -> Iterator[BlockBuster]:
-    """Fail a test whose coroutine makes a blocking call (files, sockets, sleep)."""
-    scanned = [name for name in pytestconfig.getini("never_blocking") if find_spec(name)]
+def _no_blocking_calls() -> Iterator[BlockBuster]:
+    """Fail a test if a coroutine of what serves makes a blocking call (files, sockets, sleep)."""
+    from chassis.installed import service_names
+
+    scanned = ["chassis", *filter(find_spec, ("gateway", *service_names()))]
     with blockbuster_ctx(scanned) as blocker:
         for function in blocker.functions.values():
             for file, names in _SHORT_BLOCKS:

@@ -1,12 +1,13 @@
 """Releases that do not go through and disks that fill, as Kubernetes' own metrics show them."""
 
+from chassis.installed import service_names
 from monitoring.alert import Alert, Severity
 
 # A failed hook keeps its job until the next attempt: `helm.sh/hook-delete-policy`.
 _JOB = 'namespace="slipway",job_name="slipway-prepare"'
 _ROLLOUT = 'namespace="slipway",deployment="slipway-orders"'
 _WANTED = f"kube_deployment_spec_replicas{{{_ROLLOUT}}}"
-_OURS = 'deployment=~".*(gateway|users|orders|notifications)(-worker)?"'
+_OURS = f'deployment=~".*({"|".join(["gateway", *service_names()])})(-worker)?"'
 _UPDATED = f"kube_deployment_status_replicas_updated{{{_ROLLOUT}}}"
 _FREE, _SIZE = "kubelet_volume_stats_available_bytes", "kubelet_volume_stats_capacity_bytes"
 _VOLUME = 'namespace="slipway",persistentvolumeclaim="data-postgres-0"'

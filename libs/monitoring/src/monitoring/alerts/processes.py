@@ -1,13 +1,15 @@
 """Every process, whatever it does."""
 
+from chassis.installed import service_names
 from monitoring.alert import Alert, Severity
 
+_OURS = "|".join(["gateway", ".*-worker", *service_names()])
 _BUCKET = 'event_loop_delay_seconds_bucket{job="orders",le='
 
 PROCESSES = (
     Alert(
         name="ProcessDown",
-        expr='up{job=~"gateway|.*-worker|users|orders|notifications"} == 0',
+        expr=f'up{{job=~"{_OURS}"}} == 0',
         severity=Severity.PAGE,
         summary="Prometheus can't scrape a process of {{ $labels.job }}.",
         impact="If it is the last one of its kind, its requests get 503 or its events wait.",

@@ -1,5 +1,6 @@
 """What does one service do?"""
 
+from chassis.installed import service_names
 from monitoring.dashboards.panels import cpu, loop_delay, memory, quantile, rate, red
 from monitoring.grafana import Dashboard, Panel, Query, Row
 
@@ -11,7 +12,7 @@ SERVICE = Dashboard(
     uid="slipway-service",
     title="Slipway: service",
     about="One service: its API, its database pool, its events and its jobs.",
-    job="users|orders|notifications",
+    job="|".join(service_names()),
     rows=[
         Row(title="Requests by route", panels=red(_API, "route")),
         Row(

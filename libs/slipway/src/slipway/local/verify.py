@@ -8,10 +8,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from slipway.errors import SlipwayError
 from slipway.guard import guard
 from slipway.operate.verify import Source, Verified, source_via, verify
-from slipway.services import NAMES, SERVICES
+from slipway.services import NAMES, SERVICES, require_known
 
 app = typer.Typer(add_completion=False)
 
@@ -53,10 +52,8 @@ def verify_services(
 
 
 def _sources(names: Sequence[str], *, via: str | None, rate: int) -> list[Source]:
-    unknown = [name for name in names if name not in SERVICES]
-    if unknown:
-        message = f"There is no service {unknown[0]!r}. Use one of: {NAMES}."
-        raise SlipwayError(message)
+    for name in names:
+        require_known(name)
     if via is not None:
         return [source_via(name, via, rate=rate) for name in names]
     # It knows the local servers, which an image does not have.

@@ -29,11 +29,27 @@ def make_keys(state: StateDirectory) -> KeyFiles:
 
 
 def make_key_files(files: KeyFiles) -> bool:
-    """Create a signing key unless both files exist; return whether it was created."""
+    """Create a signing key unless there is one; return whether it was created.
+
+    A private file without the public one gets it: a crash between the two leaves that. An existing
+    key is never replaced, since a misspelt path would end every access token.
+
+    Raises:
+        SlipwayError: a file can't be read or written, or only the public one exists.
+    """
     if files.private.exists() and files.public.exists():
         return False
-    from chassis.auth.keys import generate_key_sets  # noqa: PLC0415 - heavy, and needed once
+    from chassis.auth.keys import generate_key_sets, write_key_set  # noqa: PLC0415 - heavy
 
+    if files.private.exists():
+        _write(files.public, write_key_set(_read(files.private), private=False))
+        return False
+    if files.public.exists():
+        message = (
+            f"{files.public} exists, but its private half {files.private} does not. Correct the "
+            "path, or delete the public file to start with a new key."
+        )
+        raise SlipwayError(message)
     private, public = generate_key_sets()
     _write(files.private, private)
     _write(files.public, public)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 from client import SlipwayClient
 from slipway.errors import SlipwayError
 from slipway.refusals import refusals_of
+from slipway.services import require_known
 from slipway.state import StateDirectory
 
 _PATH = "/operations"
@@ -87,6 +88,7 @@ class Access:
             entries = {entry.name: entry.address for entry in found}
             url = entries.get(f"{service}-worker")
         if url is None:
+            require_known(service)
             message = (
                 f"No worker of {service} runs on this machine. Start it with `slipway up`, or give "
                 "the internal port of one elsewhere: --url http://host:port."
