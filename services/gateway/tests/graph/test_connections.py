@@ -1,6 +1,7 @@
 """A socket of graphql-transport-ws, whose client may be gone at any line."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from starlette.websockets import WebSocket
@@ -26,7 +27,7 @@ class Gate:
     "error", [Unavailable("no"), refusal_of(DomainError("no"), request_id="r")], ids=type
 )
 async def test_the_client_may_have_left_before_it_is_told_of_an_error(error):
-    sent = []
+    sent: list[str] = []
 
     async def receive():
         return {"type": "websocket.connect"}
@@ -42,8 +43,10 @@ async def test_the_client_may_have_left_before_it_is_told_of_an_error(error):
     terms = SocketTerms(
         terms=Terms(seconds=1, calls=1), init_seconds=1, idle_seconds=1, operations=1
     )
+    gate: Any = Gate(error)
+    executor: Any = None  # no operation gets so far
     connection = Connection(
-        client=client, head=RequestHead(), gate=Gate(error), executor=None, terms=terms
+        client=client, head=RequestHead(), gate=gate, executor=executor, terms=terms
     )
     message = {"type": "subscribe", "id": "1", "payload": {"query": "{ me { id } }"}}
     await connection._handle(message)

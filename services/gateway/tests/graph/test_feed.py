@@ -13,10 +13,10 @@ class Socket:
 
     def __init__(self, fields):
         self.fields = fields
-        self.hello = None
+        self.hello: dict[str, object] = {}
         self.closes = asyncio.Event()
         self.may_close = asyncio.Event()
-        self._messages = asyncio.Queue()
+        self._messages: asyncio.Queue[str] = asyncio.Queue()
 
     def say(self, kind, event_id, **more):
         self._messages.put_nowait(json.dumps({"type": kind, "event_id": event_id, **more}))
@@ -36,7 +36,7 @@ class Service:
     """Opens sockets."""
 
     def __init__(self):
-        self.opened = asyncio.Queue()
+        self.opened: asyncio.Queue[Socket] = asyncio.Queue()
 
     async def open(self, fields):
         socket = Socket(fields)
