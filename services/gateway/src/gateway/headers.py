@@ -350,11 +350,8 @@ def _remove_named(head: RequestHead, named: set[bytes]) -> None:
 
 
 def authority_of(head: RequestHead, origin: Origin, scheme: str) -> bytes:
-    """Return the scheme and hosts that the service is told, as one value to compare.
-
-    The service is told both hosts, and may put either into a response. A proxy may pass on a
-    client's own `X-Forwarded-Host`, so one does not follow from the other.
-    """
+    """Return the scheme and hosts that the service is told, as one value to compare."""
+    # A proxy may pass on a client's own `X-Forwarded-Host`, so neither host implies the other.
     host = head.host or b""
     believed = (head.forwarded or {}) if origin.trusted else {}
     first = believed.get(b"x-forwarded-host", host)
