@@ -144,7 +144,7 @@ async def test_while_users_is_unreachable_a_key_gets_503_and_is_picked_up_again(
     answer = await away.http.get(PATH, headers=bearer_of(key))
     problem = assert_problem(answer, 503, "unavailable")
     assert "Nothing was done" in problem["detail"]
-    assert away.metric("gateway_api_key_exchanges_total") is None
+    assert away.metric("gateway_api_key_exchanges_total", outcome="failed") == 1
     back = await start(users_url=users.url)
     users.status = 503
     assert (await back.http.get(PATH, headers=bearer_of(key))).status_code == 503

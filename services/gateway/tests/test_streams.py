@@ -104,6 +104,19 @@ async def test_a_process_that_stops_ends_streams_as_complete_responses(start):
                     gateway.process.stopping.set()
 
 
+async def test_a_process_that_stops_sends_errors_in_place_of_streams_whole(start, assert_problem):
+    gateway = await start()
+    async with opened(gateway) as response:
+        async for line in response.aiter_lines():
+            if line.startswith("id: "):
+                gateway.process.stopping.set()
+    last = {"Connection": "close"}  # so the server ends connections then
+    answer = await gateway.http.get(STREAM, headers=last | {"Authorization": "Bearer no.token"})
+    assert_problem(answer, 401, "unauthenticated")
+    answer = await gateway.http.get(STREAM + "?status=409&length=11", headers=last)
+    assert (answer.status_code, answer.json()) == (409, {"part": 0})
+
+
 async def test_the_ticket_reaches_the_service_and_no_log(gateway, service, capsys):
     async with opened(gateway, "?stream=1&ticket=secret-ticket") as response:
         await first_event(response)

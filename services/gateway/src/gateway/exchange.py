@@ -36,7 +36,7 @@ class UpstreamRequest:
         route: its entry of the route table.
         fields: the client's fields. A link may replace them; what the service gets is made of them.
         authenticated: whether a caller was identified.
-        authority: the host and scheme that the service is told; they may be part of its response.
+        authority: the scheme and hosts that the service is told; they may be part of its response.
         has_body: whether a body follows, which links don't see.
     """
 

@@ -350,10 +350,12 @@ def _remove_named(head: RequestHead, named: set[bytes]) -> None:
 
 
 def authority_of(head: RequestHead, origin: Origin, scheme: str) -> bytes:
-    """Return the scheme and host that the service is told, as one value to compare."""
+    """Return the scheme and hosts that the service is told, as one value to compare."""
+    # A proxy may pass on a client's own `X-Forwarded-Host`, so neither host implies the other.
+    host = head.host or b""
     believed = (head.forwarded or {}) if origin.trusted else {}
-    host = believed.get(b"x-forwarded-host", head.host or b"")
-    return b"%b://%b" % (believed.get(b"x-forwarded-proto", _SCHEMES[scheme]), host)
+    first = believed.get(b"x-forwarded-host", host)
+    return b"%b://%b\n%b" % (believed.get(b"x-forwarded-proto", _SCHEMES[scheme]), first, host)
 
 
 def upstream_fields(

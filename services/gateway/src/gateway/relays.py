@@ -174,7 +174,9 @@ async def _to_service(client: Client, service: ServiceSocket, message: Message) 
         sendable = {_NO_CODE: _NORMAL, _ABNORMAL: GOING_AWAY}.get(code, code)
         end = Close(sendable, message.get("reason") or "")
     except (aiohttp.ClientError, OSError):
-        await asyncio.Event().wait()  # `_to_client` returns how the service ended
+        # `_to_client` returns how the service ended, unless it finds that the client has gone, too.
+        while (await client.receive())["type"] != "websocket.disconnect":
+            pass
     finally:
         await service.close(code=end.code, message=end.reason.encode())
 

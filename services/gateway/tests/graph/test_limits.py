@@ -1,6 +1,7 @@
 """The limits of documents: each with its own error, and none that costs much to exceed."""
 
 import time
+from dataclasses import replace
 
 import pytest
 from graphql import OperationDefinitionNode, parse
@@ -88,6 +89,22 @@ def test_the_cost_of_a_page_depends_on_its_variable(read, limit_of):
     assert read(text, {"n": -3}).cost < small
     assert read(text, {"n": "x"}).cost < large, "the variable itself is refused later"
     assert read(text, {"n": 100.0}).cost == large, "`Int` accepts it"
+
+
+def test_no_number_is_too_long_to_be_refused(read, limit_of):
+    """Python refuses to convert one of 4,301 digits; JSON's have 4,300 at most."""
+    text = "query($n: Int!) { orders(first: $n) { nodes { items { quantity } } } }"
+    assert limit_of(text, {"n": 10**4299}) == "cost"
+    digits = "9" * 4301
+    text = "query($id: ID = ID) { order(id: $id) { id } }"
+    default = read(text.replace("= ID", f"= {digits}"))
+    assert default.cost == read(text.replace("= ID", '= "9"')).cost
+
+
+def test_a_long_chain_of_fragments_is_refused(limit_of):
+    chain = " ".join(f"fragment f{n} on Query {{ ...f{n + 1} }}" for n in range(1000))
+    bounds = replace(BOUNDS, tokens=20_000)
+    assert limit_of("{ ...f0 } " + chain, bounds=bounds) == "depth"
 
 
 @pytest.mark.parametrize(

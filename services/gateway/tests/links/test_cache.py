@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.exchange import UpstreamAnswer
-from gateway.links.cache import Fetch, Waiter
+from gateway.links.cache import APART_SECONDS, Fetch, Waiter
 from gateway.links.fields import value_of
 
 from .cache_clients import TARGET, TOKEN, Clients, answer_with, get
@@ -147,6 +147,14 @@ def test_a_request_with_a_token_gets_a_copy_only_if_the_response_says_public(cli
     assert isinstance(clients.enter()[1], UpstreamAnswer)
 
 
+def test_of_several_copies_a_request_with_a_token_gets_no_private_one(clients):
+    for language, control in ((b"de", b"max-age=10"), (b"en", b"public, max-age=10")):
+        vary = (b"vary", b"accept-language")
+        clients.fetch((b"accept-language", language), answer=answer_with(control, vary))
+    assert clients.enter(TOKEN, (b"accept-language", b"de"))[1] is None
+    assert isinstance(clients.enter(TOKEN, (b"accept-language", b"en"))[1], UpstreamAnswer)
+
+
 @pytest.mark.parametrize("control", [b"max-age=10", b"s-maxage=10", b"private", b"no-store"])
 def test_a_response_to_a_token_is_kept_only_if_it_says_public(clients, control):
     clients.fetch(TOKEN, control=control)
@@ -154,6 +162,14 @@ def test_a_response_to_a_token_is_kept_only_if_it_says_public(clients, control):
     other = Clients()
     other.fetch(TOKEN, control=b"public, max-age=10")
     assert isinstance(other.enter()[1], UpstreamAnswer)
+
+
+def test_what_only_requests_with_a_token_read_is_kept_again_after_a_refusal(clients):
+    clients.fetch(TOKEN, answer=answer_with(b"no-store", status=404))
+    assert clients.enter(TOKEN)[1] is None
+    clients.now = APART_SECONDS
+    clients.fetch(TOKEN)
+    assert isinstance(clients.enter(TOKEN)[1], UpstreamAnswer)
 
 
 def test_a_request_with_a_token_that_has_the_resource_may_be_told_so(clients):
@@ -164,11 +180,8 @@ def test_a_request_with_a_token_that_has_the_resource_may_be_told_so(clients):
 
 
 def test_a_response_to_a_token_spoils_no_copy_of_others(clients):
-    clients.fetch(control=b"max-age=10")
+    clients.fetch()
     clients.now = 10
-    _, fetch = clients.enter()
-    fetch.left()
-    clients.cache.copies.target(b" " + TARGET).public = True
     clients.fetch(TOKEN, control=b"private")
     _, fetch = clients.enter()
     assert isinstance(fetch, Fetch)

@@ -105,6 +105,12 @@ def test_targets_below_a_changed_path_are_dropped_and_count_no_more(copies):
     assert has(copies, b"http://x /other")
 
 
+def test_a_change_drops_also_what_was_asked_for_through_several_proxies(copies):
+    kept(copies, b"http://x, y\nz /things/1")  # both wrote `X-Forwarded-Host`
+    copies.drop_below(b"/things")
+    assert not has(copies, b"http://x, y\nz /things/1")
+
+
 def test_nothing_is_counted_twice_or_for_ever(copies):
     for number in range(300):
         kept(copies, b"/%d" % (number % 40), b"x" * (number * 37 % 3000))

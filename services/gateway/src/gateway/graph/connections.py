@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -242,10 +242,14 @@ class Connection:
         task.add_done_callback(ended)
 
     async def _run(self, key: str, request: Request) -> None:
+        with suppress(WebSocketDisconnect):  # also while an error is sent
+            await self._try(key, request)
+
+    async def _try(self, key: str, request: Request) -> None:
         try:
             await self._execute(key, request)
         except WebSocketDisconnect:
-            return
+            raise
         except OperationRefused as error:
             await self._send({"id": key, "type": "error", "payload": error.errors})
         except FeedClosed as closed:

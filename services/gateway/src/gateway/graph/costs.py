@@ -36,6 +36,8 @@ _LINES = 5
 _SIZE = "first"
 _DEFAULT_SIZE = 20
 _FURTHER = 10
+_LARGEST = 2**31 - 1
+"""The largest `Int`. Sizes are cut to it: Python refuses to convert a number of 4,301 digits."""
 
 type _Sizes = dict[str, int]
 type _Parent = GraphQLObjectType | GraphQLInterfaceType
@@ -203,9 +205,11 @@ def _sizes(operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> 
         name, default = one.variable.name.value, one.default_value
         value = variables.get(name)
         if name not in variables and isinstance(default, IntValueNode):
-            sizes[name] = int(default.value)
+            # Only a default of an `ID` can be longer, and none of those is a size.
+            long = len(default.value) > len(str(-_LARGEST))
+            sizes[name] = _LARGEST if long else int(default.value)
         elif isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
-            sizes[name] = int(value)  # `Int` accepts 100.0
+            sizes[name] = min(int(value), _LARGEST)  # `Int` accepts 100.0
     return sizes
 
 

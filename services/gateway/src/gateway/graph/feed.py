@@ -101,7 +101,6 @@ class Feed:
         self._followers: set[_Follower] = set()
         self._position: int | None = None
         self._pump: asyncio.Task[None] | None = None
-        self._beginning = asyncio.Lock()
 
     async def follow(self, after: int | None) -> AsyncIterator[FeedItem]:
         """Yield the items after the event `after`; None: those that come from now on.
@@ -115,7 +114,7 @@ class Feed:
         follower = _Follower(self._position if after is None else after)
         self._followers.add(follower)
         try:
-            await self._begin_for(after)
+            self._begin_for(after)
             while True:
                 yield await follower.take()
         finally:
@@ -124,15 +123,21 @@ class Feed:
             if not self._followers:
                 await self._end()
 
-    async def _begin_for(self, after: int | None) -> None:
-        """Begin to read, or begin again further back if a subscription needs older items."""
-        async with self._beginning:
-            if self._pump is not None and not self._pump.done() and not self._is_behind(after):
+    def _begin_for(self, after: int | None) -> None:
+        """Begin to read, or begin again further back if a subscription needs older items.
+
+        It awaits nothing: a subscription that was cancelled between the end of the old socket and
+        the beginning of the new one would leave the others without a feed.
+        """
+        old = self._pump
+        if old is not None:
+            if not old.done() and not self._is_behind(after):
                 return
-            await self._end()
-            known = [one.position for one in self._followers if one.position is not None]
-            start = min(known, default=None)
-            self._pump = asyncio.create_task(self._run(self._token or "", start))
+            old.cancel()
+        known = [one.position for one in self._followers if one.position is not None]
+        start = min(known, default=None)
+        self._position = None
+        self._pump = asyncio.create_task(self._run(self._token or "", start, old))
 
     def _is_behind(self, after: int | None) -> bool:
         return after is not None and (self._position is None or after < self._position)
@@ -143,8 +148,10 @@ class Feed:
             pump.cancel()
             await asyncio.wait([pump])
 
-    async def _run(self, token: str, start: int | None) -> None:
+    async def _run(self, token: str, start: int | None, old: asyncio.Task[None] | None) -> None:
         try:
+            if old is not None:
+                await asyncio.wait([old])
             socket = await self._feeds.open(self._fields)
             try:
                 await self._read(socket, token, start)

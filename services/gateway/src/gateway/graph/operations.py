@@ -167,7 +167,12 @@ class Operations:
         shapes = Shapes(document)
         for node in document.definitions:
             if isinstance(node, OperationDefinitionNode | FragmentDefinitionNode):
-                shape = shapes.of(node)
+                try:
+                    shape = shapes.of(node)
+                except RecursionError as error:
+                    most = self._bounds.depth
+                    detail = "The fragments use each other too deeply. Use fewer of them."
+                    raise GraphqlLimitExceeded(detail, limit="depth", most=most) from error
                 self._check("depth", shape.depth, "Nest fewer fields.")
                 self._check("aliases", shape.aliases, "Send several requests.")
 

@@ -144,7 +144,8 @@ class Cache:
         now = self._clock()
         target = self.copies.target(b"%b %b" % (request.authority, request.target))
         copy = target.copies.get(target.selection(read.fields))
-        if read.token and not target.public:
+        private = copy is not None and not copy.freshness.public
+        if read.token and (private or now < target.private_until):
             self._apart(request, read)
             return None
         if copy is not None:
@@ -219,7 +220,7 @@ class Cache:
         if answer.status < _FIRST_FAILURE:
             if fetch.read.token and not freshness_of(answer.fields).public:
                 # Only requests with a credential have to go separately.
-                fetch.target.public = False
+                fetch.target.private_until = now + APART_SECONDS
                 self.end_fetch(fetch)
             else:
                 self.unshared(fetch)
@@ -254,7 +255,8 @@ class Cache:
     ) -> UpstreamAnswer:
         """Keep a copy, and give it to the client of the fetch and to all who wait."""
         target = fetch.target
-        target.public = copy.freshness.public
+        if copy.freshness.public:
+            target.private_until = float("-inf")
         vary = tuple(sorted(_vary(copy.fields) & _SELECTING))
         if vary != target.vary:
             self.copies.forget(target)

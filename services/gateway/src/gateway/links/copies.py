@@ -84,7 +84,7 @@ class Target:
     """All that is known of one target.
 
     Attributes:
-        name: scheme, host, path and query.
+        name: scheme, hosts, path and query.
         kept: whether it was not dropped.
         vary: the names in the `Vary` of its last response, sorted.
         copies: its copies.
@@ -92,7 +92,8 @@ class Target:
         apart_until: until then each request goes to the service by itself, because the last
             response could not be shared.
         failed_until: until then an old copy may be sent, because the service failed.
-        public: whether its last response was for requests with a credential too.
+        private_until: until then each request with a credential goes to the service by itself,
+            because the last response was not for those too.
     """
 
     name: bytes
@@ -102,7 +103,7 @@ class Target:
     fetch: "Fetch | None" = None
     apart_until: float = float("-inf")
     failed_until: float = float("-inf")
-    public: bool = True
+    private_until: float = float("-inf")
 
     def selection(self, fields: FieldLines) -> Selection:
         """Return what selects a copy for a request with these fields."""
@@ -161,9 +162,10 @@ class Copies:
     def drop_below(self, prefix: bytes) -> None:
         """Drop the targets below a path, also those whose response is on the way.
 
-        The name of a target is its authority, a space, and its path with the query.
+        The name of a target is its authority, a space, and its path with the query. The path has no
+        space, but the authority may have one: proxies write `X-Forwarded-Host: a, b`.
         """
-        below = [name for name in self._targets if name.partition(b" ")[2].startswith(prefix)]
+        below = [name for name in self._targets if name.rpartition(b" ")[2].startswith(prefix)]
         for name in below:
             target = self._targets.pop(name)
             target.kept = False

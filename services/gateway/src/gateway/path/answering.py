@@ -11,6 +11,8 @@ from gateway.routes import Auth, Route
 if TYPE_CHECKING:
     from gateway.path.protocol import PathProtocol
 
+_OK = 200
+
 
 class AnsweredRequest(ProxiedRequest, ABC):
     """A request and the bytes of its response. `Exchange` decides what they are.
@@ -102,7 +104,7 @@ class AnsweredRequest(ProxiedRequest, ABC):
         client = self.client
         common = client.edge.common_lines.of(origin, client.server_state.default_headers)
         self._out.append(writer.head(common, fields, keep_alive=self.keep_alive))
-        if route is not None and route.stream:
+        if status == _OK and route is not None and route.stream:
             self.on_stream()
 
     @abstractmethod

@@ -139,7 +139,7 @@ class Forwarding(Call):
 
     def opened(self) -> None:
         """Tell the guard that the service opened a stream: it stays open for hours."""
-        if self._permit is not None and self._status:  # else it is a refusal of the gateway's own
+        if self._permit is not None:
             self._report(self._permit, "answered", time.monotonic())
 
     def _report(self, permit: int, outcome: Outcome, now: float) -> None:
