@@ -5,8 +5,18 @@ import random
 import time
 
 import pytest
+from httpx import Request, Response
 
-from client import Backoff, FeedError, FollowedFeed, SlipwayClient, TokenError, Tokens
+from client import (
+    AnswerError,
+    Backoff,
+    FeedError,
+    FollowedFeed,
+    ProblemError,
+    SlipwayClient,
+    TokenError,
+    Tokens,
+)
 
 from .conftest import AT_ONCE
 from .feeds import FeedServer, at_random, once
@@ -118,6 +128,37 @@ async def test_a_log_in_session_that_has_ended_ends_the_feed(
     feeds.valid = set()
     with pytest.raises(TokenError, match="invalid_grant"):
         await served.follow(served.renewing(SHORT), backoff=AT_ONCE).__aenter__()
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Response(429, headers={"Content-Type": "application/problem+json"}, text="{}"),
+        Response(502, headers={"Content-Type": "text/html"}, text="<h1>Bad Gateway</h1>"),
+    ],
+)
+async def test_a_renewal_that_is_refused_for_a_time_does_not_end_the_feed(
+    served: SlipwayClient,
+    feeds: FeedServer,
+    monkeypatch: pytest.MonkeyPatch,
+    refusal: Response,
+) -> None:
+    """A rate limit, or a load balancer without a gateway behind it."""
+    refusal.request = Request("POST", "http://gateway/api/v1/auth/token")
+    refusals = [ProblemError.of(refusal) or AnswerError(refusal, "without a problem document")]
+    refresh = served.refresh
+
+    async def refused_once(refresh_token: str) -> Tokens:
+        if refusals:
+            raise refusals.pop()
+        return await refresh(refresh_token)
+
+    monkeypatch.setattr(served, "refresh", refused_once)
+    feeds.valid = {"none, until the refresh"}
+    async with served.follow(served.renewing(SHORT), backoff=AT_ONCE) as feed:
+        await feeds.publish()
+        assert await ids_of(feed, 1) == [1]
+    assert not refusals
 
 
 @pytest.mark.parametrize("code", [4400, 4403, 1009])

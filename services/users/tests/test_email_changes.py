@@ -223,3 +223,28 @@ async def test_a_change_is_on_record_without_the_addresses(
     assert asked["session_id"] is not None
     assert (changed["address"], changed["request_id"]) == ("198.51.100.7", "confirmed")
     assert {json.dumps(json.loads(one["details"])) for one in (asked, changed)} == {"{}"}
+
+
+async def test_the_end_of_all_sessions_ends_a_change_that_waits(
+    change_mail, confirm_email, client, bearer, db
+):
+    """Whoever had stolen a session could otherwise still take the account over."""
+    mail = await change_mail()
+    assert (await client.delete("/api/v1/auth/sessions", headers=bearer)).status_code == 204
+    assert_invalid_token(await confirm_email(mail["token"]))
+    assert await db.fetchval("SELECT email FROM users") == "ada@example.com"
+
+
+async def test_a_deactivation_ends_a_change_that_waits(
+    change_mail, confirm_email, client, tokens, db
+):
+    """It does not come back with the account."""
+    mail = await change_mail()
+    path = f"/api/v1/users/{mail['user_id']}"
+    for is_active in (False, True):
+        answer = await client.patch(
+            path, json={"is_active": is_active}, headers=tokens.headers(scopes=["users:write"])
+        )
+        assert answer.status_code == 200, answer.text
+    assert_invalid_token(await confirm_email(mail["token"]))
+    assert await db.fetchval("SELECT email FROM users") == "ada@example.com"

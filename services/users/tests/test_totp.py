@@ -186,6 +186,39 @@ async def test_accepted_codes_do_not_count_as_wrong(try_, secret, db):
         await forget_step(db)
 
 
+async def test_a_code_counts_once_though_the_hash_is_renewed_while_it_is_verified(
+    secret, recovery_codes, resources, db
+):
+    """As by a parallel log-in. What is accepted leaves nothing counted, and takes nothing back."""
+
+    class Watched(Passwords):
+        async def verify(self, password, stored):
+            good = await super().verify(password, stored)
+            if not self.renewed:
+                self.renewed = True
+                new = await resources.passwords.hash(password)
+                await db.execute("UPDATE users SET password_hash = $1", new)
+            return good
+
+    counted = """
+        SELECT coalesce(sum(extract(epoch FROM greatest(empty_at, now()) - now())), 0)
+        FROM log_in_buckets
+    """
+    with Watched() as passwords:
+        use_case = LogIn(transaction=partial(log_in_transaction, resources), passwords=passwords)
+        for totp in (code_of(secret), recovery_codes[0]):
+            passwords.renewed = False
+            before = await db.fetchval(counted)
+            await use_case.run(
+                email=RIGHT["email"],
+                password=RIGHT["password"],
+                address="203.0.113.9",
+                totp=totp,
+            )
+            assert abs(await db.fetchval(counted) - before) < 60
+            await forget_step(db)
+
+
 @pytest.mark.usefixtures("recovery_codes")
 async def test_wrong_and_missing_codes_count_as_failed_log_ins(try_, secret):
     wrong = other_than(code_of(secret))

@@ -83,9 +83,15 @@ class TokenError(ClientError):
 
 
 class AnswerError(ClientError):
-    """The response is neither what the API promises nor a problem document."""
+    """The response is neither what the API promises nor a problem document.
+
+    Attributes:
+        status: the HTTP status.
+        response: the response.
+    """
 
     def __init__(self, response: httpx.Response, reason: str) -> None:
+        self.status = response.status_code
         self.response = response
         request = response.request
         super().__init__(
@@ -141,10 +147,15 @@ _VIOLATIONS = {1002, 1003, 1007, 1008, 1009, 1010}
 _LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
 
+def is_permanent_status(status: int) -> bool:
+    """Return whether the same request would be refused again, whenever it is sent."""
+    return status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _LATER
+
+
 def _is_permanent(code: int) -> bool:
     status = code % _OWN_CODES
-    refused = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
-    return (refused and status not in _LATER) or code in _VIOLATIONS
+    refused = status >= HTTPStatus.BAD_REQUEST and is_permanent_status(status)
+    return refused or code in _VIOLATIONS
 
 
 class _Problem(BaseModel):

@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Final, Self
 
 import httpx
 
 from client.closing import Closing
-from client.errors import DeadlineError, FeedError, ProblemError
+from client.errors import AnswerError, DeadlineError, FeedError, ProblemError, is_permanent_status
 from client.items import RESET, Connected, FeedItem
 from client.retries import Backoff
 from client.tokens import RenewingToken, Token, access_token_of
@@ -106,8 +105,8 @@ class FollowedFeed(Closing):
                 self._classify(error)
             except (httpx.TransportError, DeadlineError):
                 self._failures += 1
-            except ProblemError as error:  # the renewal of the token
-                if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            except (ProblemError, AnswerError) as error:  # the renewal of the token
+                if is_permanent_status(error.status):
                     raise
                 self._failures += 1
         return self._feed

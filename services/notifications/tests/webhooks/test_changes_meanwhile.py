@@ -48,6 +48,34 @@ async def test_between_a_request_and_its_failure_the_url_may_be_changed(
         assert await db.fetchval("SELECT state FROM deliveries") == "delivered"
 
 
+@pytest.mark.parametrize("failed", [8, 10])
+async def test_between_a_request_and_its_failure_its_delivery_may_begin_again(
+    failed, webhook, receiver, notify, dispatch, hurry, api, db
+):
+    """Its owner gets all attempts, the first at once: it neither ends, nor waits for hours."""
+    await db.execute("UPDATE webhooks SET last_success_at = now() + interval '1 hour'")
+    await notify()
+    await db.execute("UPDATE deliveries SET attempt_count = $1", failed)
+
+    async def respond(call, writer):
+        path = f"/{webhook['id']}/deliveries/{call.webhook_id}/redeliver"
+        assert (await api("POST", path)).status_code == 202
+        await status(503)(call, writer)
+
+    receiver.respond = respond
+    await dispatch()
+    row = await db.fetchrow(
+        "SELECT state, attempt_count, next_attempt_at <= now() AS is_due FROM deliveries"
+    )
+    assert tuple(row) == ("waiting", 0, True)
+    types = "SELECT count(*) FROM outbox WHERE type LIKE 'notification.failed.%'"
+    assert await db.fetchval(types) == 0
+    receiver.respond = status(204)
+    await hurry()
+    await dispatch()
+    assert await db.fetchval("SELECT state FROM deliveries") == "delivered"
+
+
 async def test_between_the_look_at_a_disabled_webhook_and_its_end_it_may_be_enabled(
     webhook, receiver, patch, notify, dispatch, db, monkeypatch
 ):

@@ -199,11 +199,16 @@ async def test_between_the_creation_of_a_webhook_and_its_commit_the_account_may_
     assert await db.fetchval("SELECT count(*) FROM webhooks") == 0
 
 
-async def test_of_parallel_creations_no_more_than_the_limit_are_accepted(api, create, db):
+async def test_between_the_creation_of_the_last_webhook_and_its_commit_none_is_created(
+    user, api, api_resources, create, until_blocked, db
+):
     for number in range(MAX_WEBHOOKS - 1):
         await create(f"{URL}/{number}")
-    answers = await asyncio.gather(*(api("POST", json={"url": URL}) for _ in range(5)))
-    assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409, 409]
+    async with api_resources.database.transaction() as unit:
+        await webhooks(api_resources, unit).create(user, url=URL, description="", types=[])
+        creating = asyncio.create_task(api("POST", json={"url": URL}))
+        await until_blocked()
+    assert (await creating).status_code == 409
     assert await db.fetchval("SELECT count(*) FROM webhooks") == MAX_WEBHOOKS
 
 

@@ -149,6 +149,7 @@ class DueDelivery:
         notification_id: None for a test call.
         payload: the body.
         attempt_count: the failed attempts so far.
+        deadline: its deadline, which is another one when it begins again.
         is_overdue: whether its deadline has passed.
         created_at: when it was made, by the database's clock.
     """
@@ -157,6 +158,7 @@ class DueDelivery:
     notification_id: UUID | None
     payload: str = field(repr=False)
     attempt_count: int
+    deadline: datetime
     is_overdue: bool
     created_at: datetime
 

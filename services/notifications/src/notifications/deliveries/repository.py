@@ -82,7 +82,7 @@ _DUE = """
         CASE WHEN w.previous_secret_until > now() THEN w.previous_secret END AS previous_secret,
         coalesce(w.paused_until - now(), interval '0') AS pause,
         d.id AS delivery_id, d.notification_id, d.payload, d.attempt_count, d.created_at,
-        d.deadline <= now() AS is_overdue
+        d.deadline, d.deadline <= now() AS is_overdue
     FROM webhooks AS w
     LEFT JOIN LATERAL (
         SELECT * FROM deliveries
@@ -93,11 +93,13 @@ _DUE = """
     WHERE w.id = $1
     ORDER BY d.next_attempt_at
 """
-# A failure of the webhook as it was before its owner changed it does not hold the new one up.
+# A failure of the webhook as it was before its owner changed it does not hold the new one up. Nor
+# does a failure count for a delivery that began again while the request was under way, as its new
+# deadline tells: its owner asked for all attempts, and the first of them now.
 _RECORD = f"""
     WITH result AS MATERIALIZED (
         SELECT * FROM json_to_recordset($2::json) AS r (
-            id uuid, state text, delay float8, attempt jsonb
+            id uuid, deadline timestamptz, state text, delay float8, attempt jsonb
         )
     ),
     webhook AS (
@@ -115,6 +117,7 @@ _RECORD = f"""
         settled_at = CASE WHEN r.state <> 'waiting' THEN now() END, updated_at = now()
     FROM result AS r
     WHERE d.id = r.id AND d.state = 'waiting'
+        AND (d.deadline = r.deadline OR r.state = 'delivered')
     RETURNING d.id
 """  # noqa: S608 - of a number in the code
 _DISABLE = """
@@ -217,8 +220,9 @@ class DeliveryRepository:
     ) -> set[UUID]:
         """Record attempts, and the state of the webhook after them, in one statement.
 
-        Deliveries that were erased, or that were settled meanwhile, are left out. If its owner has
-        changed the webhook since, its failures and its pause stay as they are.
+        Deliveries that were erased, or that were settled meanwhile, are left out, and so are
+        failures of those that began again. If its owner has changed the webhook since, its failures
+        and its pause stay as they are.
 
         Args:
             target: the webhook as it was called.
@@ -315,6 +319,7 @@ async def read_due(
             notification_id=row["notification_id"],
             payload=row["payload"],
             attempt_count=row["attempt_count"],
+            deadline=row["deadline"],
             is_overdue=row["is_overdue"],
             created_at=row["created_at"],
         )

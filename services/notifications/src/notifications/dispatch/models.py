@@ -105,6 +105,7 @@ class Attempt:
             delay = delay_after(count, retry_after=self.retry_after).total_seconds()
         return {
             "id": self.delivery.id,
+            "deadline": self.delivery.deadline,
             "state": self.outcome.value,
             "delay": delay,
             "attempt": self.shown(),

@@ -98,9 +98,10 @@ class SecondFactor:
             await self._throttle.withdraw(account_id)
         return ("pwd", "otp", "mfa")
 
-    async def withdraw(self, account_id: UUID) -> None:
-        """Stop counting a code: it could not be verified, so it was no guess."""
-        await self._throttle.withdraw(account_id)
+    async def withdraw(self, account_id: UUID, given: str | None) -> None:
+        """Stop counting what ``begin`` has counted: it was not verified, so it was no guess."""
+        if given is not None and is_code(normalised(given)) and await self._totp.is_on(account_id):
+            await self._throttle.withdraw(account_id)
 
     async def refuse(self, account_id: UUID, *, address: str | None) -> None:
         """Record that the password was right and the second factor wrong: once a minute."""
@@ -213,6 +214,8 @@ class LogInService:
         if account is None or not account.is_active:
             raise InvalidCredentials
         if account.password_hash != verified_hash:
+            # The next try counts the code again.
+            await self.second_factor.withdraw(account_id, totp)
             return None
         if new_hash is not None:
             await self._accounts.replace_hash(account, new_hash)
@@ -332,7 +335,7 @@ class LogIn:
         except TotpUnavailable:
             # Otherwise the owner, who may repeat it, would soon get 429 for a recovery code, too.
             async with self._transaction() as log_ins:
-                await log_ins.second_factor.withdraw(account.id)
+                await log_ins.second_factor.withdraw(account.id, totp)
                 await log_ins.withdraw(attempt)
             raise
 

@@ -19,6 +19,8 @@ from chassis.paging import PageRequest, PageRows, TimePosition
 from contracts.users import SessionRevoked
 from users.accounts.models import Account
 from users.accounts.repository import AccountRepository
+from users.one_time_tokens.models import Purpose
+from users.one_time_tokens.repository import OneTimeTokenRepository
 from users.sessions.errors import SessionNotFound
 from users.sessions.models import (
     SIDS_PER_EVENT,
@@ -76,14 +78,21 @@ class SessionRevoker:
 
     Args:
         sessions: the transaction's repository.
+        tokens: the transaction's one-time tokens.
         outbox: the transaction's outbox.
         token_lifetime: the lifetime of access tokens.
     """
 
     def __init__(
-        self, *, sessions: SessionRepository, outbox: Outbox, token_lifetime: timedelta
+        self,
+        *,
+        sessions: SessionRepository,
+        tokens: OneTimeTokenRepository,
+        outbox: Outbox,
+        token_lifetime: timedelta,
     ) -> None:
         self._sessions = sessions
+        self._tokens = tokens
         self._outbox = outbox
         self._token_lifetime = token_lifetime
 
@@ -110,10 +119,14 @@ class SessionRevoker:
 
         The account's row must be locked, so that no session is opened during the call.
 
+        A change of address that waits for its confirmation ends, too. Otherwise a thief who began
+        one would get the account with it, although its owner has ended the thief's session.
+
         Args:
             user_id: the user.
             but: the session that stays; None ends all.
         """
+        await self._tokens.delete_all(user_id, Purpose.CHANGE_EMAIL)
         since = datetime.now(UTC) - self._token_lifetime - MARGIN
         ended = await self._sessions.revoke_all(user_id, but=but, issued_since=since)
         announce_ended(self._outbox, user_id, ended)

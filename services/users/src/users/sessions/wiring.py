@@ -10,6 +10,7 @@ from chassis.database.unit import Unit
 from chassis.http.host_cookie import HostCookie
 from chassis.wiring import ServiceResources, resource, use_case
 from users.accounts.repository import AccountRepository
+from users.one_time_tokens.repository import OneTimeTokenRepository
 from users.resources import Resources
 from users.sessions.repository import SessionRepository
 from users.sessions.service import SessionRevoker, SessionService
@@ -21,6 +22,7 @@ def revoker(
     """Return the revoker of sessions. It needs no signing key, so a worker can use it too."""
     return SessionRevoker(
         sessions=SessionRepository(unit),
+        tokens=OneTimeTokenRepository(unit),
         outbox=resources.outbox(unit),
         token_lifetime=token_lifetime,
     )
