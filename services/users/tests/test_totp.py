@@ -192,6 +192,8 @@ async def test_a_code_counts_once_though_the_hash_is_renewed_while_it_is_verifie
     """As by a parallel log-in. What is accepted leaves nothing counted, and takes nothing back."""
 
     class Watched(Passwords):
+        renewed = False
+
         async def verify(self, password, stored):
             good = await super().verify(password, stored)
             if not self.renewed:
@@ -232,6 +234,8 @@ async def test_totp_that_is_turned_on_while_the_password_is_verified_is_asked_fo
     client, bearer, secret, resources
 ):
     class Watched(Passwords):
+        renewed = False
+
         async def verify(self, password, stored):
             good = await super().verify(password, stored)
             body = {"code": code_of(secret)}

@@ -52,14 +52,14 @@ async def service():
 async def test_while_the_feed_begins_again_who_wanted_that_may_be_cancelled(service):
     feed = Feed(feeds=service, fields=[], token="t")
     items = feed.follow(None)
-    waiting = asyncio.create_task(anext(items))
+    waiting = asyncio.ensure_future(anext(items))
     async with asyncio.timeout(5):
         first = await service.opened.get()
         first.say("ready", 10)
         first.say("order", 11, data={})
         assert (await waiting).event_id == 11
         older = feed.follow(5)
-        wanting = asyncio.create_task(anext(older))
+        wanting = asyncio.ensure_future(anext(older))
         await first.closes.wait()
         wanting.cancel()
         await asyncio.wait([wanting])

@@ -8,7 +8,7 @@ the socket has yet to send makes the feed begin again there; the others skip wha
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,7 +102,7 @@ class Feed:
         self._position: int | None = None
         self._pump: asyncio.Task[None] | None = None
 
-    async def follow(self, after: int | None) -> AsyncIterator[FeedItem]:
+    async def follow(self, after: int | None) -> AsyncGenerator[FeedItem]:
         """Yield the items after the event `after`; None: those that come from now on.
 
         Raises:
