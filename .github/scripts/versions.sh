@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fails unless each chart has the version of the release: versions.sh VERSION.
+# Fails unless each chart, and each that it depends on, has the version of the release: versions.sh VERSION.
 set -euo pipefail
 version=${1:?name the version}
 for chart in helm/*/Chart.yaml; do
@@ -7,5 +7,10 @@ for chart in helm/*/Chart.yaml; do
     found=$(sed -nE "s/^$field: *\"?([^\"]+)\"?/\1/p" "$chart")
     [[ $found == "$version" || ($field == appVersion && -z $found) ]] \
       || { echo "$chart has $field $found, and the tag says $version. Set it to $version, and tag that commit." >&2; exit 1; }
+  done
+  # Those of this repository are the only ones, indented or in braces.
+  for found in $(sed -nE 's/.*[{ ]version: *"?([^", }]+).*/\1/p' "$chart"); do
+    [[ $found == "$version" ]] \
+      || { echo "$chart depends on a chart of version $found, and the tag says $version. Set it to $version, and tag that commit." >&2; exit 1; }
   done
 done
