@@ -8,6 +8,7 @@ import pytest
 from joserfc.jwk import ECKey, RSAKey
 
 from chassis.auth.keys import KeyFileError, PublicKeys, generate_key_sets, read_key_set
+from testkit.logs import own_logs
 
 
 def key_set(*keys: tuple[str, Any]) -> str:
@@ -117,6 +118,20 @@ def test_a_half_written_file_is_passed_over_and_read_when_whole(file: Path, old:
     assert keys.find("old") is not None
     replace(file, key_set(("new", old)))
     assert keys.find("new") is not None
+
+
+def test_a_rotation_to_a_file_that_can_not_be_read_is_logged_once(file: Path, old: ECKey):
+    keys = PublicKeys(file, check_seconds=0)
+    with own_logs() as logged:
+        replace(file, "{}")
+        for _ in range(3):
+            assert keys.find("old") is not None
+        replace(file, key_set(("new", old)))
+        assert keys.find("new") is not None
+        replace(file, "{}")
+        assert keys.find("new") is not None
+    assert [entry["event"] for entry in logged] == ["key file not reloaded"] * 2
+    assert str(file) in logged[0]["error"]
 
 
 def test_a_file_that_is_removed_removes_no_key(file: Path):

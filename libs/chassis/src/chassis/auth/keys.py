@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import structlog
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
@@ -25,6 +26,8 @@ type KeySet = Mapping[str, ECKey]
 _CURVE = "P-256"
 _CREATED = "iat"  # as in OpenID Federation 1.0 §8.7.2; only in the private set
 _CHECK_SECONDS = 5.0
+
+log = structlog.get_logger(__name__)
 
 
 class KeyFileError(ValueError):
@@ -115,9 +118,10 @@ def _checked(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class KeyFile:
-    """The keys in a file, reloaded when it changes; an unreadable new version is ignored.
+    """The keys in a file, reloaded when it changes.
 
-    A key that is in both versions keeps its object, so callers may compare by identity.
+    A new version that can't be read is logged once, and the known keys stay. A key that is in both
+    versions keeps its object, so callers may compare by identity.
 
     Args:
         file: a JWK set.
@@ -134,6 +138,7 @@ class KeyFile:
         self._version = self._stat() if file.exists() else None
         self._keys = read_key_set(file)
         self._checked = time.monotonic()
+        self._fault: str | None = None
 
     @property
     def keys(self) -> KeySet:
@@ -150,8 +155,13 @@ class KeyFile:
                 found = read_key_set(self._file)
                 self._keys = {kid: self._known(kid, key) for kid, key in found.items()}
                 self._version = version
-        except (OSError, KeyFileError):
-            return  # keep the known keys; a half-written file is read at the next check
+        except (OSError, KeyFileError) as error:  # a half-written file is read at the next check
+            fault = describe(error)
+            if fault != self._fault:  # else a rotation that failed would go unnoticed, or fill logs
+                log.warning("key file not reloaded", file=str(self._file), error=fault)
+            self._fault = fault
+        else:
+            self._fault = None
 
     def _known(self, kid: str, key: ECKey) -> ECKey:
         known = self._keys.get(kid)
