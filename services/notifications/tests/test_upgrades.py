@@ -12,6 +12,7 @@ BEFORE = """
     DELETE FROM alembic_version;
     INSERT INTO alembic_version VALUES ('0013'), ('chassis_0007');
     DROP TABLE stream_tickets, webhooks, deliveries CASCADE;
+    ALTER TABLE jobs DROP COLUMN undeclared_since;
     ALTER TABLE recipients DROP COLUMN is_active;
     ALTER TABLE feed_entries DROP COLUMN caused_at;
 """
