@@ -4,8 +4,9 @@
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from string import Template
 
@@ -257,16 +258,16 @@ def add_entries(root: Path, names: Names, services: Collection[str]) -> list[Pat
         EntryRefusedError: a file has no list where one was expected.
     """
     changed: dict[Path, str] = {}
-    for entry in ENTRIES:
-        file = root / entry.file
-        content = changed[file] if file in changed else file.read_text("utf-8")
-        changed[file] = entry.added_to(content, names, services)
-    rules = root / _IMPORT_RULES
-    changed[rules] = with_import_rules(rules.read_text("utf-8"), names.service, services)
-    for name, more in CONNECTIONS.items():
+
+    def change(name: str, edited: Callable[[str], str]) -> None:
         file = root / name
-        content = changed[file] if file in changed else file.read_text("utf-8")
-        changed[file] = with_connections(content, more)
+        changed[file] = edited(changed[file] if file in changed else file.read_text("utf-8"))
+
+    for entry in ENTRIES:
+        change(entry.file, partial(entry.added_to, names=names, services=services))
+    change(_IMPORT_RULES, partial(with_import_rules, service=names.service, services=services))
+    for name, more in CONNECTIONS.items():
+        change(name, partial(with_connections, more=more))
     for file, content in changed.items():
         file.write_text(content, "utf-8")
     return list(changed)

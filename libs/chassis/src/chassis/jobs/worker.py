@@ -47,6 +47,11 @@ class JobPace:
     gauge_seconds: float = 5.0
     finish_seconds: float = 2.0
 
+    @property
+    def renewal_seconds(self) -> float:
+        """The time between two renewals of a lease, so that two may fail before it expires."""
+        return self.lease_seconds / 3
+
 
 class JobWorker[R]:
     """Runs the jobs of one service for as long as the process lives; several share the work.
@@ -147,7 +152,7 @@ class JobWorker[R]:
             lost = await leases.renew(self._held)
             for lane in self._lanes.values():
                 lane.stop_jobs(lost)
-            await asyncio.sleep(self._pace.lease_seconds / 3)
+            await asyncio.sleep(self._pace.renewal_seconds)
 
     async def _measure(self, leases: Leases, failures: Failures) -> None:
         while True:
@@ -165,7 +170,7 @@ class JobWorker[R]:
 
         They reconnect within the longest delay of their back-off.
         """
-        await asyncio.sleep(self._pace.lease_seconds / 3)
+        await asyncio.sleep(self._pace.renewal_seconds)
         await self._repeat("expiry", self._take_expired)
 
     async def _take_expired(self) -> None:
