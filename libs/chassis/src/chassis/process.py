@@ -10,7 +10,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -76,8 +76,9 @@ class Protocols:
 
 _DEFAULT = Protocols()
 # A client that sends a request while its idle connection is closed gets no response, and can't know
-# whether it took effect. Connections that are in use have their next request within this time.
-_DRAIN_SECONDS = 1.0
+# whether it took effect. A client with many connections uses them in turn, each every few seconds.
+_QUIET_SECONDS = 1.0
+_LONGEST_DRAIN_SECONDS = 5.0
 _DRAIN_STEP_SECONDS = 0.05
 
 
@@ -181,31 +182,45 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._listener = listener
 
-    async def drain(self, *, seconds: float) -> None:
-        """Close each connection after its next response, and wait for those that are open.
-
-        Args:
-            seconds: the longest wait, of a process that runs; then idle connections are closed
-                without a response.
-        """
+    def drain(self) -> None:
+        """Close each connection after its next response."""
         if self._listener is not None:
             self._listener.draining = True
-        for connection in self._open():
+        for connection in self.open():
             connection.drain()
-        # Steps, not a deadline, which could pass while the process gets no CPU time: the connection
-        # would be closed before the request is read that arrived meanwhile.
-        for _ in range(round(seconds / _DRAIN_STEP_SECONDS)):
-            if not self._open():  # uvicorn does not signal the end of a connection
-                return
-            await asyncio.sleep(_DRAIN_STEP_SECONDS)
 
-    def _open(self) -> list[BoundedProtocol]:
+    def open(self) -> set[BoundedProtocol]:
+        """Return the connections that are open; uvicorn does not signal the end of one."""
         connections = self.server_state.connections
-        return [one for one in connections if isinstance(one, BoundedProtocol)]
+        return {one for one in connections if isinstance(one, BoundedProtocol)}
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
         yield
+
+
+async def until_unused(
+    connections: Callable[[], Collection[object]], *, step_seconds: float = _DRAIN_STEP_SECONDS
+) -> None:
+    """Wait until draining connections have ended, or none of them does so any more.
+
+    It waits for 1 s after the last one that ended, and for 5 s in all. A client that is idle for as
+    long is the only one whose request can meet the end of its connection.
+
+    Args:
+        connections: returns those that are open.
+        step_seconds: the time between two looks. Steps are counted, not seconds, which could pass
+            while the process gets no CPU time: a connection would be closed before the request is
+            read that arrived meanwhile.
+    """
+    quiet, seen = 0, set(connections())
+    for _ in range(round(_LONGEST_DRAIN_SECONDS / _DRAIN_STEP_SECONDS)):
+        if not seen or quiet >= round(_QUIET_SECONDS / _DRAIN_STEP_SECONDS):
+            return
+        await asyncio.sleep(step_seconds)
+        now = set(connections())
+        quiet = 0 if seen - now else quiet + 1
+        seen = now
 
 
 def _server(
@@ -276,7 +291,9 @@ async def _serve(
         stop.cancel()
         for server, task in zip(servers, running, strict=True):
             if server.started:
-                await server.drain(seconds=0 if server is internal_server else _DRAIN_SECONDS)
+                server.drain()
+                if server is not internal_server:
+                    await until_unused(server.open)
             server.should_exit = True
             if not server.started:
                 task.cancel()  # its start-up may wait for a system that stays unavailable

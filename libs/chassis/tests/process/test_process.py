@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 
 import chassis.process
 from chassis.health import Health, health_routes
-from chassis.process import Process
+from chassis.process import Process, until_unused
 from chassis.settings import Environment, ProcessSettings
 
 
@@ -205,3 +205,31 @@ async def test_what_is_degraded_is_shown_and_fails_no_probe():
         assert await answers() == [(200, degraded)] * 2
         health.recover("orders/0")
         assert await answers() == [(200, {"status": "ok"})] * 2
+
+
+def ending(*steps: int):
+    """Return connections, each of which ends after that many looks, and the count of the looks."""
+    looks = []
+
+    def connections() -> set[int]:
+        looks.append(None)
+        return {number for number, end in enumerate(steps) if len(looks) <= end}
+
+    return connections, looks
+
+
+@pytest.mark.parametrize(
+    ("steps", "looks"),
+    [
+        pytest.param((), 1, id="none"),
+        pytest.param((3, 15), 16, id="all end"),
+        pytest.param((15, 30, 45), 46, id="a client uses its connections in turn"),
+        pytest.param((1000,), 21, id="an idle one: 1 s"),
+        pytest.param((10, 1000), 31, id="an idle one: 1 s after the last that was used"),
+        pytest.param(tuple(range(5, 1000, 10)), 101, id="without an end: 5 s"),
+    ],
+)
+async def test_a_draining_process_waits_while_its_connections_end(steps, looks):
+    connections, seen = ending(*steps)
+    await until_unused(connections, step_seconds=0)
+    assert len(seen) == looks
