@@ -26,6 +26,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from yarl import URL
@@ -53,6 +54,7 @@ LATE_SHARE = 0.99
 AGAIN_SECONDS = 1.0
 LONGEST_AGAIN_SECONDS = 16.0
 SETTLE_SECONDS = 60
+PAGE_AGAIN_SECONDS = (0.5, 1.0, 2.0)
 NEVER = ("lost", "doubled", "unknown", "never_accepted", "pushes_missing", "pushes_doubled")
 
 
@@ -191,15 +193,28 @@ class Load:
         stored: dict[str, str | None] = {}
         path: str | None = "/api/v1/orders?limit=100"
         while path:
-            async with self.session.get(path, headers=self.headers) as response:
-                response.raise_for_status()
-                items = (await response.json())["items"]
-                stored |= {
-                    each["id"]: (each["shipping_address"] or {}).get("name") for each in items
-                }
-                following = response.links.get("next")
-            path = URL(following["url"]).raw_path_qs if following else None
+            items, path = await self._page(path)
+            stored |= {each["id"]: (each["shipping_address"] or {}).get("name") for each in items}
         return stored
+
+    async def _page(self, path: str) -> tuple[list[dict[str, Any]], str | None]:
+        """Return the items of a page, and the path of the next one.
+
+        The old gateway may close its connections just then, and this judges the load: it is no part
+        of it, and asks again.
+        """
+        for wait in (*PAGE_AGAIN_SECONDS, None):
+            try:
+                async with self.session.get(path, headers=self.headers) as response:
+                    response.raise_for_status()
+                    items = (await response.json())["items"]
+                    following = response.links.get("next")
+                    return items, URL(following["url"]).raw_path_qs if following else None
+            except aiohttp.ClientError:
+                if wait is None:
+                    raise
+                await asyncio.sleep(wait)
+        raise AssertionError
 
     async def send(self, rate: float, stop: Path) -> float:
         """Send requests at the rate until the file exists; return the seconds that it took."""
