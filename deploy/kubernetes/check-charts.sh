@@ -22,7 +22,7 @@ PLATFORM=global.kafka.security.protocol=SASL_SSL,global.kafka.security.username=
 PLATFORM+=",global.kafka.bootstrapServers=b-1.example.com:9096\\,b-2.example.com:9096,global.database.host=db.example.com"
 PLATFORM+=",global.database.parameters=sslmode=verify-full,global.privateCa.secret=ca,global.privateCa.everywhere=true"
 PLATFORM+=",global.tracing.endpoint=https://otlp.example.com,global.pods.priorityClassName=high,global.pods.spread=required"
-PLATFORM+=",global.pods.labels.team=shop,global.pods.annotations.example\\.com/scrape=yes,global.pods.readinessGates[0].conditionType=example.com/lb"
+PLATFORM+=",global.pods.labels.team=shop,global.pods.annotations.example\\.com/scrape=yes,gateway.readinessGates[0].conditionType=example.com/lb"
 PLATFORM+=",global.pods.extraEnv[0].name=EXTRA,global.pods.extraEnv[0].value=one,orders.pods.extraVolumes[0].name=more"
 PLATFORM+=",orders.pods.extraVolumes[0].emptyDir.medium=Memory,orders.pods.extraVolumeMounts[0].name=more,orders.pods.extraVolumeMounts[0].mountPath=/more"
 PLATFORM+=",gateway.image.digest=sha256:$(printf '0%.0s' {1..64}),gateway.serviceAccount.name=shared,orders.settings.SHUTDOWN_TIMEOUT=60"
@@ -63,6 +63,7 @@ WRONG=(
   "slipway{parentRefs} gateway.httpRoute.enabled=true,gateway.settings.TRUSTED_PROXIES=10.0.0.0/8" # without a parent
   "slipway gateway.image.digest=abc"
   "slipway global.pods.priorityClass=high"
+  "slipway{readinessGates} global.pods.readinessGates[0].conditionType=example.com/lb" # no load balancer sets it on a worker
   "slipway global.pods.extraEnv[0].name=SHUTDOWN_TIMEOUT,global.pods.extraEnv[0].value=60" # settings has it
   "slipway global.networkPolicy.kafka[0].ipBlock.cidr=10.0.0.1"
   "slipway{security/username} global.kafka.security.protocol=SASL_SSL" # without a user
