@@ -146,6 +146,16 @@ render existing slipway "${NEEDED[@]}" --set "$EXISTING" # its Valkey has no pas
 .venv/bin/python deploy/kubernetes/check_strimzi.py "$rendered/strimzi.yaml" helm/slipway/topics.json
 .venv/bin/python deploy/kubernetes/check_rollout.py "$rendered"/*.yaml
 .venv/bin/python deploy/kubernetes/check_lookups.py "$HELM"
+# As Flux installs a chart from a registry: it appends a digest to the version. And the longest tag.
+for chart in slipway slipway-infra; do
+  mapfile -t needed < <(arguments_of "$chart")
+  "$HELM" package "helm/$chart" --version "0.1.0+ab12cd34ef56" --destination "$rendered/registry" >/dev/null
+  "$HELM" template slipway "$rendered/registry/$chart-"*.tgz --kube-version "$KUBERNETES_VERSION" "${needed[@]}" \
+    --set "global.image.tag=$(printf 'a%.0s' {1..127})-" > "$rendered/flux-$chart.yaml"
+  rm -r "$rendered/registry"
+done
+.venv/bin/python deploy/kubernetes/check_labels.py "$rendered"/*.yaml
+rm "$rendered"/flux-*.yaml
 find_kustomize
 for chart in slipway slipway-infra; do "${KUSTOMIZE[@]}" "deploy/kubernetes/kubectl/$chart" > "$rendered/kubectl-$chart.yaml"; done
 # A release that is named like a service: each address is that of a Service.
