@@ -74,6 +74,7 @@ WRONG=(
   "slipway global.image.tags=one"
   "slipway topics.replicationFactor=three"
   "slipway topics.partitions.orders=0"
+  "slipway{slipway.payments} topics.partitions.slipway\\.payments=12" # no such topic
   "slipway bootstrap.superuser.existingSecret="
   "slipway demoData=true" # in production
   "slipway tests.tracesUrl=http://traces:4318" # likewise
@@ -143,7 +144,12 @@ render store slipway-infra --set "$STORE"
 .venv/bin/python deploy/kubernetes/check_secrets.py "$rendered"/*.yaml
 render existing slipway "${NEEDED[@]}" --set "$EXISTING" # its Valkey has no password
 .venv/bin/python deploy/kubernetes/check_public_url.py "$rendered/existing.yaml" https://shop.example.com:8443/front
-.venv/bin/python deploy/kubernetes/check_strimzi.py "$rendered/strimzi.yaml" helm/slipway/topics.json
+.venv/bin/python deploy/kubernetes/check_strimzi.py "$rendered/strimzi.yaml" helm/slipway/topics.json 3
+render strimzi-one slipway "${NEEDED[@]}" --set "$STRIMZI,topics.replicationFactor=1" # one broker
+.venv/bin/python deploy/kubernetes/check_strimzi.py "$rendered/strimzi-one.yaml" helm/slipway/topics.json 1
+render strimzi-users slipway "${NEEDED[@]}" --set "$STRIMZI,topics.enabled=false"
+.venv/bin/python deploy/kubernetes/check_strimzi.py "$rendered/strimzi-users.yaml" helm/slipway/topics.json 0
+rm "$rendered"/strimzi-{one,users}.yaml
 .venv/bin/python deploy/kubernetes/check_rollout.py "$rendered"/*.yaml
 .venv/bin/python deploy/kubernetes/check_lookups.py "$HELM"
 # As Flux installs a chart from a registry: it appends a digest to the version. And the longest tag.
