@@ -27,6 +27,12 @@ PLATFORM+=",global.pods.extraEnv[0].name=EXTRA,global.pods.extraEnv[0].value=one
 PLATFORM+=",orders.pods.extraVolumes[0].emptyDir.medium=Memory,orders.pods.extraVolumeMounts[0].name=more,orders.pods.extraVolumeMounts[0].mountPath=/more"
 PLATFORM+=",gateway.image.digest=sha256:$(printf '0%.0s' {1..64}),gateway.serviceAccount.name=shared,orders.settings.SHUTDOWN_TIMEOUT=60"
 PLATFORM+=",bootstrap.enabled=false,topics.enabled=false,users.migrations.enabled=false,global.networkPolicy.enabled=true"
+# Servers that only the settings of one process name: a pooler, a relay, a collector of metrics, receivers in a private network.
+EDGES=$DEVELOPMENT,tests.tracesUrl=http://traces,notifications.settings.SMTP_SERVER=relay:25,notifications.settings.SMTP_FROM=a@example.com
+EDGES+=,notifications.settings.DATABASE_POOLER=transaction,notifications.settings.DATABASE_URL=postgresql://notifications_runtime@pooler:6432/slipway
+EDGES+=",notifications.settings.DATABASE_DIRECT_URL=postgresql://notifications_runtime@one.example.com\\,two.example.com:5433/slipway"
+EDGES+=",notifications.settings.WEBHOOK_ALLOWED_NETWORKS=10.1.0.0/16\\, 192.168.4.5\\,fd00:1::/64"
+EDGES+=,gateway.settings.OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=https://metrics.example.com/v1/metrics,gateway.upstreams.users=http://others.example.com:81
 NOTHING=secrets.generate=false,bootstrap.enabled=false,topics.enabled=false,users.migrations.enabled=false
 NOTHING+=,orders.migrations.enabled=false,notifications.migrations.enabled=false,global.networkPolicy.enabled=false,global.pods.spread=none
 
@@ -138,6 +144,7 @@ render development slipway --set "$DEVELOPMENT"
 render strimzi slipway "${NEEDED[@]}" --set "$STRIMZI"
 render platform slipway "${NEEDED[@]}" --set "$PLATFORM"
 render nothing slipway "${NEEDED[@]}" --set "$NOTHING"
+render edges slipway --set "$EDGES"
 render ingress gateway --set "$INGRESS"
 render route gateway --set "$ROUTE"
 render store slipway-infra --set "$STORE"
@@ -151,6 +158,7 @@ render strimzi-users slipway "${NEEDED[@]}" --set "$STRIMZI,topics.enabled=false
 .venv/bin/python deploy/kubernetes/check_strimzi.py "$rendered/strimzi-users.yaml" helm/slipway/topics.json 0
 rm "$rendered"/strimzi-{one,users}.yaml
 .venv/bin/python deploy/kubernetes/check_rollout.py "$rendered"/*.yaml
+.venv/bin/python deploy/kubernetes/check_edges.py "$rendered"/*.yaml
 .venv/bin/python deploy/kubernetes/check_lookups.py "$HELM"
 # As Flux installs a chart from a registry: it appends a digest to the version. And the longest tag.
 for chart in slipway slipway-infra; do
