@@ -160,6 +160,7 @@ rm "$rendered"/strimzi-{one,users}.yaml
 .venv/bin/python deploy/kubernetes/check_rollout.py "$rendered"/*.yaml
 .venv/bin/python deploy/kubernetes/check_edges.py "$rendered"/*.yaml
 .venv/bin/python deploy/kubernetes/check_lookups.py "$HELM"
+.venv/bin/python deploy/kubernetes/check_gitops.py "$HELM"
 # As Flux installs a chart from a registry: it appends a digest to the version. And the longest tag.
 for chart in slipway slipway-infra; do
   mapfile -t needed < <(arguments_of "$chart")

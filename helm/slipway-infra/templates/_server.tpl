@@ -52,10 +52,16 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
+{{/* The image of ours. Takes the chart's root. */}}
+{{- define "infra.ownImage" -}}
+{{- $image := (.Values.global | default dict).image | default dict -}}
+{{- with $image.registry }}{{ . }}/{{ end }}slipway/slipway:{{ $image.tag | default .Chart.AppVersion }}
+{{- end }}
+
 {{/* Takes root and server. */}}
 {{- define "infra.containerBasics" -}}
 {{- $values := index .root.Values .server -}}
-image: {{ $values.image }}
+image: {{ $values.image | default (include "infra.ownImage" .root) }}
 imagePullPolicy: {{ .root.Values.pullPolicy }}
 securityContext:
   allowPrivilegeEscalation: false
