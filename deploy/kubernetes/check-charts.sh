@@ -173,10 +173,14 @@ done
 rm "$rendered"/flux-*.yaml
 find_kustomize
 for chart in slipway slipway-infra; do "${KUSTOMIZE[@]}" "deploy/kubernetes/kubectl/$chart" > "$rendered/kubectl-$chart.yaml"; done
-# A release that is named like a service: each address is that of a Service.
-"$HELM" template orders helm/slipway --kube-version "$KUBERNETES_VERSION" "${NEEDED[@]}" > "$rendered/named-orders.yaml"
-.venv/bin/python deploy/kubernetes/check_addresses.py "$rendered"/{named-orders,slipway,slipway-production}.yaml
-rm "$rendered/named-orders.yaml"
+# A release that is named like a service or the gateway: each address is that of a Service, and alerts find their pods.
+for name in orders gateway; do
+  "$HELM" template "$name" helm/slipway --kube-version "$KUBERNETES_VERSION" "${NEEDED[@]}" \
+    --values helm/slipway/values-production.yaml > "$rendered/named-$name.yaml"
+done
+.venv/bin/python deploy/kubernetes/check_addresses.py "$rendered"/{named-orders,named-gateway,slipway,slipway-production}.yaml
+.venv/bin/python deploy/kubernetes/check_monitors.py "$rendered"/{named-orders,named-gateway,slipway-production}.yaml
+rm "$rendered"/named-*.yaml
 renderings=$(find "$rendered" -type f | wc -l)
 cp deploy/gitops/*/*.yaml "$rendered" # check_custom.py leaves nothing of them
 .venv/bin/python deploy/kubernetes/check_custom.py "$rendered"/*.yaml

@@ -108,6 +108,14 @@ spec:
   podMetricsEndpoints:
     - port: internal
       path: /metrics
-      interval: 30s
+      interval: 15s
+      # The rules and dashboards of deploy/ know a process by the label `job`: users, users-worker.
+      relabelings:
+        - sourceLabels: [__meta_kubernetes_pod_label_app_kubernetes_io_name]
+          targetLabel: job
+        - sourceLabels: [__meta_kubernetes_pod_label_app_kubernetes_io_name, __meta_kubernetes_pod_label_app_kubernetes_io_component]
+          regex: (.+);worker
+          replacement: $1-worker
+          targetLabel: job
 {{- end }}
 {{- end }}
