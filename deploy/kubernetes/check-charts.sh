@@ -61,6 +61,7 @@ WRONG=(
   "slipway{SHUTDOWN_TIMEOUT} orders.settings.SHUTDOWN_TIMEOUT=60,orders.api.terminationGracePeriodSeconds=70" # too short for both
   "slipway{SHUTDOWN_TIMEOUT} orders.worker.terminationGracePeriodSeconds=20" # likewise
   "slipway{maxConnections} orders.api.replicas=20" # more connections than PostgreSQL accepts
+  "slipway{maxConnections} orders.api.replicas=4" # likewise, as the old pods drain while the new ones serve
   "slipway{maxConnections} orders.settings.DATABASE_POOL_SIZE=100" # likewise
   "slipway{minReplicas} orders.api.autoscaling.enabled=true,orders.api.autoscaling.minReplicas=9"
   "slipway{prometheusUrl} orders.worker.autoscaling.enabled=true" # without Prometheus
