@@ -27,6 +27,9 @@ PLATFORM+=",global.pods.extraEnv[0].name=EXTRA,global.pods.extraEnv[0].value=one
 PLATFORM+=",orders.pods.extraVolumes[0].emptyDir.medium=Memory,orders.pods.extraVolumeMounts[0].name=more,orders.pods.extraVolumeMounts[0].mountPath=/more"
 PLATFORM+=",gateway.image.digest=sha256:$(printf '0%.0s' {1..64}),gateway.serviceAccount.name=shared,orders.settings.SHUTDOWN_TIMEOUT=60"
 PLATFORM+=",bootstrap.enabled=false,topics.enabled=false,users.migrations.enabled=false,global.networkPolicy.enabled=true"
+PODS=global.pods.labels.team=shop,global.pods.annotations.example\\.com/scrape=yes,global.pods.extraEnv[0].name=EXTRA,global.pods.extraEnv[0].value=one
+PODS+=,global.pods.extraVolumes[0].name=extra,global.pods.extraVolumes[0].emptyDir.medium=Memory
+PODS+=,global.pods.extraVolumeMounts[0].name=extra,global.pods.extraVolumeMounts[0].mountPath=/extra
 # Servers that only the settings of one process name: a pooler, a relay, a collector of metrics, receivers in a private network.
 EDGES=$DEVELOPMENT,tests.tracesUrl=http://traces,notifications.settings.SMTP_SERVER=relay:25,notifications.settings.SMTP_FROM=a@example.com
 EDGES+=,notifications.settings.DATABASE_POOLER=transaction,notifications.settings.DATABASE_URL=postgresql://notifications_runtime@pooler:6432/slipway
@@ -160,6 +163,8 @@ render strimzi-users slipway "${NEEDED[@]}" --set "$STRIMZI,topics.enabled=false
 rm "$rendered"/strimzi-{one,users}.yaml
 .venv/bin/python deploy/kubernetes/check_rollout.py "$rendered"/*.yaml
 .venv/bin/python deploy/kubernetes/check_edges.py "$rendered"/*.yaml
+render pods slipway --set "$DEVELOPMENT,$PODS"
+.venv/bin/python deploy/kubernetes/check_pods.py "$rendered/pods.yaml"
 .venv/bin/python deploy/kubernetes/check_lookups.py "$HELM"
 .venv/bin/python deploy/kubernetes/check_gitops.py "$HELM"
 # As Flux installs a chart from a registry: it appends a digest to the version. And the longest tag.

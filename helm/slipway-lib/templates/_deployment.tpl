@@ -116,11 +116,8 @@ spec:
             {{- if $cluster }}
             - { name: kafka-ca, mountPath: /var/lib/slipway/kafka, readOnly: true }
             {{- end }}
-            {{- with include "slipway-lib.caMount" .root | trim }}
+            {{- with include "slipway-lib.moreMounts" .root | trim }}
             {{- . | nindent 12 }}
-            {{- end }}
-            {{- with $pods.extraVolumeMounts }}
-            {{- toYaml . | nindent 12 }}
             {{- end }}
       volumes:
         - name: tmp
@@ -147,11 +144,8 @@ spec:
             defaultMode: 0440
             items: [{ key: ca.crt, path: ca.crt }]
         {{- end }}
-        {{- with include "slipway-lib.caVolume" .root | trim }}
+        {{- with include "slipway-lib.moreVolumes" .root | trim }}
         {{- . | nindent 8 }}
-        {{- end }}
-        {{- with $pods.extraVolumes }}
-        {{- toYaml . | nindent 8 }}
         {{- end }}
 {{- include "slipway-lib.disruption" . }}
 {{- include "slipway-lib.autoscaling" . }}
