@@ -57,6 +57,9 @@ WRONG=(
   "slipway orders.settings.PORT=80" # the chart decides it
   "slipway gateway.settings.SHUTDOWN_TIMEOUT=1000"
   "slipway gateway.settings.LOG_LEVEL=LOUD"
+  "slipway gateway.settings.SLIPWAY_LIMITS=off" # in production
+  "slipway users.settings.SLIPWAY_LIMITS=off" # likewise
+  "slipway gateway.settings.TRUST_CLIENT_TRACES=true" # likewise
   "slipway orders.api.resources.requests.cpu=lots"
   "slipway orders.worker.resources.limits.memory=1 GB"
   "slipway orders.api.resources.requests.cup=1"
@@ -77,6 +80,7 @@ WRONG=(
   "slipway global.pods.extraEnv[0].name=SHUTDOWN_TIMEOUT,global.pods.extraEnv[0].value=60" # settings has it
   "slipway global.networkPolicy.kafka[0].ipBlock.cidr=10.0.0.1"
   "slipway{security/username} global.kafka.security.protocol=SASL_SSL" # without a user
+  "slipway{kafka/security} global.kafka.security.protocol=SASL_PLAINTEXT,global.kafka.security.mechanism=PLAIN,global.kafka.security.username=a,global.kafka.security.existingSecret=b"
   "slipway{privateCa} global.privateCa.secret=a,global.privateCa.configMap=b"
   "slipway global.kafka.bootstrapServers=kafka"
   "slipway global.kafka.strimziCluster=No_Name"
