@@ -25,6 +25,7 @@ PLATFORM+=",global.tracing.endpoint=https://otlp.example.com,global.pods.priorit
 PLATFORM+=",global.pods.labels.team=shop,global.pods.annotations.example\\.com/scrape=yes,gateway.readinessGates[0].conditionType=example.com/lb"
 PLATFORM+=",global.pods.extraEnv[0].name=EXTRA,global.pods.extraEnv[0].value=one,orders.pods.extraVolumes[0].name=more"
 PLATFORM+=",orders.pods.extraVolumes[0].emptyDir.medium=Memory,orders.pods.extraVolumeMounts[0].name=more,orders.pods.extraVolumeMounts[0].mountPath=/more"
+PLATFORM+=",gateway.valkey.host=cache.example.com,gateway.valkey.tls=true"
 PLATFORM+=",gateway.image.digest=sha256:$(printf '0%.0s' {1..64}),gateway.serviceAccount.name=shared,orders.settings.SHUTDOWN_TIMEOUT=60"
 PLATFORM+=",bootstrap.enabled=false,topics.enabled=false,users.migrations.enabled=false,global.networkPolicy.enabled=true"
 PODS=global.pods.labels.team=shop,global.pods.annotations.example\\.com/scrape=yes,global.pods.extraEnv[0].name=EXTRA,global.pods.extraEnv[0].value=one
@@ -151,6 +152,7 @@ done
 render development slipway --set "$DEVELOPMENT"
 render strimzi slipway "${NEEDED[@]}" --set "$STRIMZI"
 render platform slipway "${NEEDED[@]}" --set "$PLATFORM"
+grep -q 'VALKEY_URL: "valkeys://cache.example.com:6379/0"' "$rendered/platform.yaml" || die "gateway.valkey.tls has no effect on VALKEY_URL. Correct helm/gateway."
 render nothing slipway "${NEEDED[@]}" --set "$NOTHING"
 render edges slipway --set "$EDGES"
 render ingress gateway --set "$INGRESS"
