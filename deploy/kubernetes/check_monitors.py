@@ -1,7 +1,8 @@
-"""Checks what Prometheus' operator makes of the renderings: ``check_monitors.py FILE.yaml …``.
+"""Checks what Prometheus' operator and KEDA make of the renderings.
 
-The label `job` of each process is its name, on which the rules and dashboards depend. The alerts of
-the gateway are about the gateway's pods, and no others.
+``check_monitors.py FILE.yaml …``. The label `job` of each process is its name, on which the rules
+and dashboards depend. The alerts of the gateway are about the gateway's pods alone. Workers stay if
+nobody measures them.
 """
 
 import re
@@ -28,7 +29,9 @@ def job(rules: Iterable[Resource], labels: dict[str, str]) -> str:
     for rule in rules:
         source = ";".join(found.get(name, "") for name in rule["sourceLabels"])
         if match := re.fullmatch(rule.get("regex", "(.*)"), source):
-            found[rule["targetLabel"]] = match.expand(rule.get("replacement", "$1").replace("$", "\\"))
+            found[rule["targetLabel"]] = match.expand(
+                rule.get("replacement", "$1").replace("$", "\\")
+            )
     return found.get("job", "that of the PodMonitor")
 
 
@@ -55,7 +58,9 @@ def missed(resources: list[Resource]) -> str | None:
         for one in resources
         if one["kind"] == "Deployment"
     }
-    for rules in (one["spec"]["groups"][0]["rules"] for one in resources if one["kind"] == "PrometheusRule"):
+    for rules in (
+        one["spec"]["groups"][0]["rules"] for one in resources if one["kind"] == "PrometheusRule"
+    ):
         for rule in rules:
             patterns = re.findall(r'pod=~"([^"]+)"', rule["expr"])
             found = {
@@ -68,6 +73,17 @@ def missed(resources: list[Resource]) -> str | None:
     return None
 
 
+def removed_unmeasured(resources: Iterable[Resource]) -> str | None:
+    """Return which workers KEDA would remove when Prometheus has no figures of them, or None."""
+    for one in resources:
+        if one["kind"] == "ScaledObject":
+            figures = [each["metadata"] for each in one["spec"]["triggers"]]
+            # A trigger that fails makes KEDA fall back to the present number.
+            if all(each.get("ignoreNullValues") != "false" for each in figures):
+                return f"without figures KEDA would remove workers of {one['metadata']['name']}"
+    return None
+
+
 def main(files: list[str]) -> str | None:
     """Return what is wrong, or None."""
     for file in files:
@@ -75,7 +91,7 @@ def main(files: list[str]) -> str | None:
         resources = [one for one in yaml.safe_load_all(text) if one]
         if (found := jobs(resources)) != PROCESSES:
             return f"{file}: Prometheus knows {sorted(found)}, not {sorted(PROCESSES)}."
-        if fault := missed(resources):
+        if fault := missed(resources) or removed_unmeasured(resources):
             return f"{file}: {fault}."
     return None
 

@@ -62,7 +62,7 @@ spec:
   minReplicaCount: {{ $scaling.minReplicas }}
   maxReplicaCount: {{ $scaling.maxReplicas }}
   cooldownPeriod: 300
-  # Without figures it keeps the number it has.
+  # Without figures it keeps the number it has. A service that consumes nothing has no lag, which counts as 0.
   fallback:
     failureThreshold: 3
     replicas: {{ $scaling.minReplicas }}
@@ -80,6 +80,8 @@ spec:
         serverAddress: {{ $prometheus | quote }}
         query: {{ printf "max(outbox_backlog_rows{%s})" $pods | quote }}
         threshold: {{ $scaling.backlog | quote }}
+        # Each worker has this figure. By default KEDA would take an empty result for 0, and remove workers.
+        ignoreNullValues: "false"
 {{- end }}
 {{- end }}
 {{- end }}
