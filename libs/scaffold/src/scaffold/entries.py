@@ -220,6 +220,11 @@ ENTRIES = (
         ",$service.migrations.enabled=false",
         after=r"<service>\.migrations\.enabled=false",
     ),
+    Entry(
+        "deploy/kubernetes/kubectl/slipway/kustomization.yaml",
+        "  - { name: slipway/$service, newName: slipway/$service }\n",
+        after=r"^  - \{ name: slipway/<service>, .*\n",
+    ),
     # What operates it.
     Entry("deploy/backup/backup.sh", " $service", after=r"\|\| set -- .*"),
     Entry("deploy/backup/restore.sh", " $service", after=r"\|\| set -- .*"),
