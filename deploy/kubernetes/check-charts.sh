@@ -99,6 +99,7 @@ WRONG=(
   "slipway users.firstAdmin.email=nobody"
   "slipway orders.firstAdmin.email=admin@example.com" # it keeps no accounts
   "slipway gateway.service.port=0"
+  "slipway gateway.service.externalTrafficPolicy=local"
   "slipway notifications.settings.lower=1"
   "slipway{smtp/from} notifications.smtp.server=mail.example.com:587" # without a sender
   "slipway notifications.smtp.server=mail.example.com"
@@ -155,6 +156,8 @@ render platform slipway "${NEEDED[@]}" --set "$PLATFORM"
 grep -q 'VALKEY_URL: "valkeys://cache.example.com:6379/0"' "$rendered/platform.yaml" || die "gateway.valkey.tls has no effect on VALKEY_URL. Correct helm/gateway."
 render nothing slipway "${NEEDED[@]}" --set "$NOTHING"
 render edges slipway --set "$EDGES"
+render balancer gateway --set service.type=LoadBalancer
+grep -q '^  externalTrafficPolicy: Local$' "$rendered/balancer.yaml" || die "a load balancer would hide the clients' addresses, by which the gateway limits them. Correct helm/gateway."
 render ingress gateway --set "$INGRESS"
 render route gateway --set "$ROUTE"
 render store slipway-infra --set "$STORE"
