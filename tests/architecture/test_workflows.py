@@ -22,6 +22,11 @@ def test_each_package_with_tests_is_a_part_of_ci():
     assert sorted(named) == sorted(packages | {"tests"})
 
 
+def test_a_push_to_main_does_not_end_the_tests_of_the_push_before():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    assert "github.sha" in workflow["concurrency"]["group"]
+
+
 @pytest.mark.parametrize(
     ("file", "raised", "fault"),
     [
