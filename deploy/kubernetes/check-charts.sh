@@ -37,6 +37,7 @@ EDGES+=,notifications.settings.DATABASE_POOLER=transaction,notifications.setting
 EDGES+=",notifications.settings.DATABASE_DIRECT_URL=postgresql://notifications_runtime@one.example.com\\,two.example.com:5433/slipway"
 EDGES+=",notifications.settings.WEBHOOK_ALLOWED_NETWORKS=10.1.0.0/16\\, 192.168.4.5\\,fd00:1::/64"
 EDGES+=,gateway.settings.OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=https://metrics.example.com/v1/metrics,gateway.upstreams.users=http://others.example.com:81
+EDGES+=,global.networkPolicy.gatewayFrom[0].namespaceSelector.matchLabels.name=ingress
 NOTHING=secrets.generate=false,bootstrap.enabled=false,topics.enabled=false,users.migrations.enabled=false
 NOTHING+=,orders.migrations.enabled=false,notifications.migrations.enabled=false,global.networkPolicy.enabled=false,global.pods.spread=none
 

@@ -1,7 +1,7 @@
 """Checks that the network policies let each process reach the servers that its settings name.
 
 ``check_edges.py FILE.yaml …``. A server without an edge would be unreachable, and only where the
-cluster's network enforces policies.
+cluster's network enforces policies. The pod of `helm test` must reach the gateway.
 """
 
 import re
@@ -17,6 +17,7 @@ PORTS = {"http": 80, "https": 443, "postgresql": 5432, "valkey": 6379, "valkeys"
 URL = re.compile(r"(?P<scheme>[a-z]+)://(?:[^@/]*@)?(?P<hosts>[^/?#]+)")
 NAMES_A_SERVER = re.compile(r".*_(URL|ENDPOINT|SERVER|SERVERS)")
 NO_SERVER = {"PUBLIC_URL"}  # a link in mails
+NAME = "app.kubernetes.io/name"
 LABEL = re.compile(r"[A-Za-z0-9-]+")  # a Service of this namespace
 
 type Settings = dict[str, str]
@@ -34,9 +35,8 @@ def servers(settings: Settings) -> Iterator[tuple[str, int]]:
             yield host, int(port or PORTS[url["scheme"] if url else ""])
 
 
-def selects(policy: Resource, labels: Settings) -> bool:
-    """Return whether a policy applies to pods with these labels."""
-    selector = policy["spec"]["podSelector"]
+def selects(selector: Resource, labels: Settings) -> bool:
+    """Return whether a selector of pods has pods with these labels."""
     return selector.get("matchLabels", {}).items() <= labels.items() and all(
         labels.get(each["key"]) in each["values"] for each in selector.get("matchExpressions", ())
     )
@@ -74,11 +74,38 @@ def processes(resources: list[Resource]) -> Iterator[tuple[str, Settings, Settin
                 settings = maps[source["configMapRef"]["name"]]
                 yield one["metadata"]["name"], pod["metadata"]["labels"], settings
         elif one["kind"] == "Pod":
-            arguments = [
+            arguments = dict(
                 each.partition("=")[::2] for each in one["spec"]["containers"][0]["args"]
-            ]
-            settings = {"TRACES_URL": url for option, url in arguments if option == "--traces-url"}
+            )
+            traces = arguments.get("--traces-url")
+            settings = {"TRACES_URL": traces} if traces else {}
             yield one["metadata"]["name"], one["metadata"]["labels"], settings
+
+
+def shut_out(resources: list[Resource], policies: list[Resource]) -> str | None:
+    """Return the name of a test that may not call the gateway, or None."""
+    gateways = [
+        one["spec"]["template"]["metadata"]["labels"]
+        for one in resources
+        if one["kind"] == "Deployment" and one["metadata"]["labels"][NAME] == "gateway"
+    ]
+    rules = [
+        rule
+        for each in policies
+        if any(selects(each["spec"]["podSelector"], labels) for labels in gateways)
+        for rule in each["spec"]["ingress"]
+    ]
+    for test in (one["metadata"] for one in resources if one["kind"] == "Pod"):
+        if rules and not any(
+            "from" not in rule
+            or any(
+                "podSelector" in peer and selects(peer["podSelector"], test["labels"])
+                for peer in rule["from"]
+            )
+            for rule in rules
+        ):
+            return str(test["name"])
+    return None
 
 
 def main(files: list[str]) -> str | None:
@@ -88,9 +115,14 @@ def main(files: list[str]) -> str | None:
         resources = [one for one in yaml.safe_load_all(text) if one]
         policies = [one for one in resources if one["kind"] == "NetworkPolicy"]
         for name, labels, settings in processes(resources):
-            own = [each["spec"].get("egress", []) for each in policies if selects(each, labels)]
-            if own and (found := fault(name, sum(own, []), settings)):
+            own = [
+                each["spec"] for each in policies if selects(each["spec"]["podSelector"], labels)
+            ]
+            rules = [rule for each in own for rule in each.get("egress", ())]
+            if own and (found := fault(name, rules, settings)):
                 return f"{file}: {found}."
+        if test := shut_out(resources, policies):
+            return f"{file}: the gateway's policy does not let {test} call it."
     return None
 
 
