@@ -7,9 +7,14 @@ app.kubernetes.io/name: {{ .server }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
 {{- end }}
 
-{{- define "infra.labels" -}}
+{{/* Without the chart's version: a new chart that changes nothing of a server must not restart it. */}}
+{{- define "infra.podLabels" -}}
 {{ include "infra.selector" . }}
 app.kubernetes.io/part-of: slipway
+{{- end }}
+
+{{- define "infra.labels" -}}
+{{ include "infra.podLabels" . }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
 {{- end }}
@@ -93,7 +98,7 @@ spec:
   template:
     metadata:
       labels:
-        {{- include "infra.labels" . | nindent 8 }}
+        {{- include "infra.podLabels" . | nindent 8 }}
     spec:
       {{- include "infra.podBasics" . | nindent 6 }}
       terminationGracePeriodSeconds: 60
