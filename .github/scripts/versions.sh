@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Fails unless each chart, and each that it depends on, has the version of the release: versions.sh VERSION.
+# Fails unless each chart, each that it depends on, and each package has the version of the release: versions.sh VERSION.
+# The processes say that of their packages in telemetry (service.version).
 set -euo pipefail
 version=${1:?name the version}
 for chart in helm/*/Chart.yaml; do
@@ -13,4 +14,9 @@ for chart in helm/*/Chart.yaml; do
     [[ $found == "$version" ]] \
       || { echo "$chart depends on a chart of version $found, and the tag says $version. Set it to $version, and tag that commit." >&2; exit 1; }
   done
+done
+for package in pyproject.toml {services,libs}/*/pyproject.toml; do
+  found=$(sed -nE 's/^version = "([^"]+)"/\1/p' "$package")
+  [[ $found == "$version" ]] \
+    || { echo "$package has version $found, and the tag says $version. Set it to $version, lock again, and tag that commit." >&2; exit 1; }
 done

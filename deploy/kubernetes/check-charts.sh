@@ -22,11 +22,22 @@ PLATFORM=global.kafka.security.protocol=SASL_SSL,global.kafka.security.username=
 PLATFORM+=",global.kafka.bootstrapServers=b-1.example.com:9096\\,b-2.example.com:9096,global.database.host=db.example.com"
 PLATFORM+=",global.database.parameters=sslmode=verify-full,global.privateCa.secret=ca,global.privateCa.everywhere=true"
 PLATFORM+=",global.tracing.endpoint=https://otlp.example.com,global.pods.priorityClassName=high,global.pods.spread=required"
-PLATFORM+=",global.pods.labels.team=shop,global.pods.annotations.example\\.com/scrape=yes,global.pods.readinessGates[0].conditionType=example.com/lb"
+PLATFORM+=",global.pods.labels.team=shop,global.pods.annotations.example\\.com/scrape=yes,gateway.readinessGates[0].conditionType=example.com/lb"
 PLATFORM+=",global.pods.extraEnv[0].name=EXTRA,global.pods.extraEnv[0].value=one,orders.pods.extraVolumes[0].name=more"
 PLATFORM+=",orders.pods.extraVolumes[0].emptyDir.medium=Memory,orders.pods.extraVolumeMounts[0].name=more,orders.pods.extraVolumeMounts[0].mountPath=/more"
+PLATFORM+=",gateway.valkey.host=cache.example.com,gateway.valkey.tls=true"
 PLATFORM+=",gateway.image.digest=sha256:$(printf '0%.0s' {1..64}),gateway.serviceAccount.name=shared,orders.settings.SHUTDOWN_TIMEOUT=60"
 PLATFORM+=",bootstrap.enabled=false,topics.enabled=false,users.migrations.enabled=false,global.networkPolicy.enabled=true"
+PODS=global.pods.labels.team=shop,global.pods.annotations.example\\.com/scrape=yes,global.pods.extraEnv[0].name=EXTRA,global.pods.extraEnv[0].value=one
+PODS+=,global.pods.extraVolumes[0].name=extra,global.pods.extraVolumes[0].emptyDir.medium=Memory
+PODS+=,global.pods.extraVolumeMounts[0].name=extra,global.pods.extraVolumeMounts[0].mountPath=/extra
+# Servers that only the settings of one process name: a pooler, a relay, a collector of metrics, receivers in a private network.
+EDGES=$DEVELOPMENT,tests.tracesUrl=http://traces,notifications.settings.SMTP_SERVER=relay:25,notifications.settings.SMTP_FROM=a@example.com
+EDGES+=,notifications.settings.DATABASE_POOLER=transaction,notifications.settings.DATABASE_URL=postgresql://notifications_runtime@pooler:6432/slipway
+EDGES+=",notifications.settings.DATABASE_DIRECT_URL=postgresql://notifications_runtime@one.example.com\\,two.example.com:5433/slipway"
+EDGES+=",notifications.settings.WEBHOOK_ALLOWED_NETWORKS=10.1.0.0/16\\, 192.168.4.5\\,fd00:1::/64"
+EDGES+=,gateway.settings.OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=https://metrics.example.com/v1/metrics,gateway.upstreams.users=http://others.example.com:81
+EDGES+=,global.networkPolicy.gatewayFrom[0].namespaceSelector.matchLabels.name=ingress
 NOTHING=secrets.generate=false,bootstrap.enabled=false,topics.enabled=false,users.migrations.enabled=false
 NOTHING+=,orders.migrations.enabled=false,notifications.migrations.enabled=false,global.networkPolicy.enabled=false,global.pods.spread=none
 
@@ -48,6 +59,9 @@ WRONG=(
   "slipway orders.settings.PORT=80" # the chart decides it
   "slipway gateway.settings.SHUTDOWN_TIMEOUT=1000"
   "slipway gateway.settings.LOG_LEVEL=LOUD"
+  "slipway gateway.settings.SLIPWAY_LIMITS=off" # in production
+  "slipway users.settings.SLIPWAY_LIMITS=off" # likewise
+  "slipway gateway.settings.TRUST_CLIENT_TRACES=true" # likewise
   "slipway orders.api.resources.requests.cpu=lots"
   "slipway orders.worker.resources.limits.memory=1 GB"
   "slipway orders.api.resources.requests.cup=1"
@@ -55,6 +69,7 @@ WRONG=(
   "slipway{SHUTDOWN_TIMEOUT} orders.settings.SHUTDOWN_TIMEOUT=60,orders.api.terminationGracePeriodSeconds=70" # too short for both
   "slipway{SHUTDOWN_TIMEOUT} orders.worker.terminationGracePeriodSeconds=20" # likewise
   "slipway{maxConnections} orders.api.replicas=20" # more connections than PostgreSQL accepts
+  "slipway{maxConnections} orders.api.replicas=4" # likewise, as the old pods drain while the new ones serve
   "slipway{maxConnections} orders.settings.DATABASE_POOL_SIZE=100" # likewise
   "slipway{minReplicas} orders.api.autoscaling.enabled=true,orders.api.autoscaling.minReplicas=9"
   "slipway{prometheusUrl} orders.worker.autoscaling.enabled=true" # without Prometheus
@@ -63,9 +78,11 @@ WRONG=(
   "slipway{parentRefs} gateway.httpRoute.enabled=true,gateway.settings.TRUSTED_PROXIES=10.0.0.0/8" # without a parent
   "slipway gateway.image.digest=abc"
   "slipway global.pods.priorityClass=high"
+  "slipway{readinessGates} global.pods.readinessGates[0].conditionType=example.com/lb" # no load balancer sets it on a worker
   "slipway global.pods.extraEnv[0].name=SHUTDOWN_TIMEOUT,global.pods.extraEnv[0].value=60" # settings has it
   "slipway global.networkPolicy.kafka[0].ipBlock.cidr=10.0.0.1"
   "slipway{security/username} global.kafka.security.protocol=SASL_SSL" # without a user
+  "slipway{kafka/security} global.kafka.security.protocol=SASL_PLAINTEXT,global.kafka.security.mechanism=PLAIN,global.kafka.security.username=a,global.kafka.security.existingSecret=b"
   "slipway{privateCa} global.privateCa.secret=a,global.privateCa.configMap=b"
   "slipway global.kafka.bootstrapServers=kafka"
   "slipway global.kafka.strimziCluster=No_Name"
@@ -73,6 +90,7 @@ WRONG=(
   "slipway global.image.tags=one"
   "slipway topics.replicationFactor=three"
   "slipway topics.partitions.orders=0"
+  "slipway{slipway.payments} topics.partitions.slipway\\.payments=12" # no such topic
   "slipway bootstrap.superuser.existingSecret="
   "slipway demoData=true" # in production
   "slipway tests.tracesUrl=http://traces:4318" # likewise
@@ -82,6 +100,7 @@ WRONG=(
   "slipway users.firstAdmin.email=nobody"
   "slipway orders.firstAdmin.email=admin@example.com" # it keeps no accounts
   "slipway gateway.service.port=0"
+  "slipway gateway.service.externalTrafficPolicy=local"
   "slipway notifications.settings.lower=1"
   "slipway{smtp/from} notifications.smtp.server=mail.example.com:587" # without a sender
   "slipway notifications.smtp.server=mail.example.com"
@@ -135,22 +154,49 @@ done
 render development slipway --set "$DEVELOPMENT"
 render strimzi slipway "${NEEDED[@]}" --set "$STRIMZI"
 render platform slipway "${NEEDED[@]}" --set "$PLATFORM"
+grep -q 'VALKEY_URL: "valkeys://cache.example.com:6379/0"' "$rendered/platform.yaml" || die "gateway.valkey.tls has no effect on VALKEY_URL. Correct helm/gateway."
 render nothing slipway "${NEEDED[@]}" --set "$NOTHING"
+render edges slipway --set "$EDGES"
+render balancer gateway --set service.type=LoadBalancer
+grep -q '^  externalTrafficPolicy: Local$' "$rendered/balancer.yaml" || die "a load balancer would hide the clients' addresses, by which the gateway limits them. Correct helm/gateway."
 render ingress gateway --set "$INGRESS"
 render route gateway --set "$ROUTE"
 render store slipway-infra --set "$STORE"
 .venv/bin/python deploy/kubernetes/check_secrets.py "$rendered"/*.yaml
 render existing slipway "${NEEDED[@]}" --set "$EXISTING" # its Valkey has no password
 .venv/bin/python deploy/kubernetes/check_public_url.py "$rendered/existing.yaml" https://shop.example.com:8443/front
-.venv/bin/python deploy/kubernetes/check_strimzi.py "$rendered/strimzi.yaml" helm/slipway/topics.json
+.venv/bin/python deploy/kubernetes/check_strimzi.py "$rendered/strimzi.yaml" helm/slipway/topics.json 3
+render strimzi-one slipway "${NEEDED[@]}" --set "$STRIMZI,topics.replicationFactor=1" # one broker
+.venv/bin/python deploy/kubernetes/check_strimzi.py "$rendered/strimzi-one.yaml" helm/slipway/topics.json 1
+render strimzi-users slipway "${NEEDED[@]}" --set "$STRIMZI,topics.enabled=false"
+.venv/bin/python deploy/kubernetes/check_strimzi.py "$rendered/strimzi-users.yaml" helm/slipway/topics.json 0
+rm "$rendered"/strimzi-{one,users}.yaml
 .venv/bin/python deploy/kubernetes/check_rollout.py "$rendered"/*.yaml
+.venv/bin/python deploy/kubernetes/check_edges.py "$rendered"/*.yaml
+render pods slipway --set "$DEVELOPMENT,$PODS"
+.venv/bin/python deploy/kubernetes/check_pods.py "$rendered/pods.yaml"
 .venv/bin/python deploy/kubernetes/check_lookups.py "$HELM"
+.venv/bin/python deploy/kubernetes/check_gitops.py "$HELM"
+# As Flux installs a chart from a registry: it appends a digest to the version. And the longest tag.
+for chart in slipway slipway-infra; do
+  mapfile -t needed < <(arguments_of "$chart")
+  "$HELM" package "helm/$chart" --version "0.1.0+ab12cd34ef56" --destination "$rendered/registry" >/dev/null
+  "$HELM" template slipway "$rendered/registry/$chart-"*.tgz --kube-version "$KUBERNETES_VERSION" "${needed[@]}" \
+    --set "global.image.tag=$(printf 'a%.0s' {1..127})-" > "$rendered/flux-$chart.yaml"
+  rm -r "$rendered/registry"
+done
+.venv/bin/python deploy/kubernetes/check_labels.py "$rendered"/*.yaml
+rm "$rendered"/flux-*.yaml
 find_kustomize
 for chart in slipway slipway-infra; do "${KUSTOMIZE[@]}" "deploy/kubernetes/kubectl/$chart" > "$rendered/kubectl-$chart.yaml"; done
-# A release that is named like a service: each address is that of a Service.
-"$HELM" template orders helm/slipway --kube-version "$KUBERNETES_VERSION" "${NEEDED[@]}" > "$rendered/named-orders.yaml"
-.venv/bin/python deploy/kubernetes/check_addresses.py "$rendered"/{named-orders,slipway,slipway-production}.yaml
-rm "$rendered/named-orders.yaml"
+# A release that is named like a service or the gateway: each address is that of a Service, and alerts find their pods.
+for name in orders gateway; do
+  "$HELM" template "$name" helm/slipway --kube-version "$KUBERNETES_VERSION" "${NEEDED[@]}" \
+    --values helm/slipway/values-production.yaml > "$rendered/named-$name.yaml"
+done
+.venv/bin/python deploy/kubernetes/check_addresses.py "$rendered"/{named-orders,named-gateway,slipway,slipway-production}.yaml
+.venv/bin/python deploy/kubernetes/check_monitors.py "$rendered"/{named-orders,named-gateway,slipway-production}.yaml
+rm "$rendered"/named-*.yaml
 renderings=$(find "$rendered" -type f | wc -l)
 cp deploy/gitops/*/*.yaml "$rendered" # check_custom.py leaves nothing of them
 .venv/bin/python deploy/kubernetes/check_custom.py "$rendered"/*.yaml

@@ -33,6 +33,8 @@ def fault(deployment: dict[str, Any], settings: dict[str, str]) -> str | None:
     probes = {container[name]["httpGet"]["path"] for name in ("livenessProbe", "readinessProbe")}
     if probes != {"/healthz/live", "/healthz/ready"}:
         return f"its probes are {probes}"
+    if pod.get("readinessGates") and container["args"] != ["gateway"]:
+        return f"it waits for {pod['readinessGates']}, which a load balancer sets on the gateway's"
     return None
 
 

@@ -1,6 +1,7 @@
 """Checks the resources that the chart renders for Strimzi, and removes them from the file.
 
-kubernetes-validate knows only what Kubernetes has. ``check_strimzi.py RENDERED.yaml TOPICS.json``.
+kubernetes-validate knows only what Kubernetes has. ``check_strimzi.py RENDERED.yaml TOPICS.json
+REPLICAS``: how many of each topic the chart must render; 0: no topics, only the users.
 """
 
 import json
@@ -12,6 +13,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from chassis.installed import service_names
+from slipway.operate.topics import Replication
 
 PREFIX = "prod."
 ALSO_READ = {"slipway.sessions": {"gateway"}}  # which reads no other event
@@ -72,7 +74,7 @@ SPECS = {
 }
 
 
-def check(resources: list[dict[str, Any]], topics: list[dict[str, Any]]) -> None:
+def check(resources: list[dict[str, Any]], topics: list[dict[str, Any]], replicas: int) -> None:
     """Exit with the reason if Strimzi would reject a resource, or it differs from the contracts."""
     for resource in resources:
         schema = record(
@@ -86,13 +88,18 @@ def check(resources: list[dict[str, Any]], topics: list[dict[str, Any]]) -> None
         for error in Draft202012Validator(schema).iter_errors(resource):
             sys.exit(f"{resource['kind']} {resource['metadata']['name']}: {error.message}")
     specs = [each["spec"] for each in resources if each["kind"] == "KafkaTopic"]
-    rendered = {spec["topicName"]: (spec["partitions"], spec["config"]) for spec in specs}
+    rendered = {
+        spec["topicName"]: (spec["partitions"], spec["replicas"], spec["config"]) for spec in specs
+    }
+    min_insync = str(Replication().min_insync_of(replicas))
     declared = {
         PREFIX + topic["name"]: (
             topic["partitions"],
-            {**topic["config"], "min.insync.replicas": "2"},
+            replicas,
+            {**topic["config"], "min.insync.replicas": min_insync},
         )
         for topic in topics
+        if replicas
     }
     if rendered != declared:
         sys.exit(f"The chart's topics differ from the contracts. It renders: {rendered}")
@@ -120,14 +127,14 @@ def who_may(operation: str, topic: str, resources: list[dict[str, Any]]) -> set[
     }
 
 
-def main(rendered: Path, topics: Path) -> None:
+def main(rendered: Path, topics: Path, replicas: int) -> None:
     """Check Strimzi's resources, and keep the others in the file."""
     documents = [each for each in yaml.safe_load_all(rendered.read_text(encoding="utf-8")) if each]
     ours = [each for each in documents if each["apiVersion"].startswith("kafka.strimzi.io/")]
-    check(ours, json.loads(topics.read_text(encoding="utf-8")))
+    check(ours, json.loads(topics.read_text(encoding="utf-8")), replicas)
     others = [each for each in documents if each not in ours]
     rendered.write_text(yaml.safe_dump_all(others, sort_keys=False), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

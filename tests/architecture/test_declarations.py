@@ -35,6 +35,7 @@ LISTED = {
     "helm/slipway/Chart.yaml": (r"name: service,.* alias: {0} }}",),
     "helm/slipway/values.yaml": (r"^{0}:",),
     "helm/slipway/values.schema.json": (r'^    "{0}": {{',),
+    "deploy/kubernetes/kubectl/slipway/kustomization.yaml": (r"name: slipway/{0},",),
     "deploy/backup/backup.sh": (r"set -- .*\b{0}\b",),
     "deploy/backup/restore.sh": (r"set -- .*\b{0}\b",),
     "deploy/compose/prometheus.yml": (r"- {0}:9000$", r"- {0}-worker:9000$"),

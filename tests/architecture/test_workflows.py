@@ -1,4 +1,4 @@
-"""CI's matrix has each package, and a release stops at a chart of another version."""
+"""CI's matrix has each package, and a release stops at a chart or a package of another version."""
 
 import re
 import subprocess
@@ -22,26 +22,44 @@ def test_each_package_with_tests_is_a_part_of_ci():
     assert sorted(named) == sorted(packages | {"tests"})
 
 
+def test_a_push_to_main_does_not_end_the_tests_of_the_push_before():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    assert "github.sha" in workflow["concurrency"]["group"]
+
+
 @pytest.mark.parametrize(
-    ("raised", "fault"),
+    ("file", "raised", "fault"),
     [
-        ("", None),
-        ("^version: ", "has version 9.9.9"),
-        ("^appVersion: ", "has appVersion 9.9.9"),
-        ("^    version: ", "depends on a chart of version 9.9.9"),
-        ("^  - { name: gateway, version: ", "depends on a chart of version 9.9.9"),
+        ("", "", None),
+        ("helm/slipway/Chart.yaml", "^version: ", "has version 9.9.9"),
+        ("helm/slipway/Chart.yaml", "^appVersion: ", "has appVersion 9.9.9"),
+        ("helm/slipway/Chart.yaml", "^    version: ", "depends on a chart of version 9.9.9"),
+        (
+            "helm/slipway/Chart.yaml",
+            "^  - { name: gateway, version: ",
+            "depends on a chart of version 9.9.9",
+        ),
+        ("pyproject.toml", "^version = ", "has version 9.9.9"),
+        ("libs/chassis/pyproject.toml", "^version = ", "has version 9.9.9"),
+        ("services/orders/pyproject.toml", "^version = ", "has version 9.9.9"),
     ],
 )
-def test_a_release_stops_if_a_chart_has_another_version(tmp_path, raised, fault):
+def test_a_release_stops_if_a_chart_or_a_package_has_another_version(tmp_path, file, raised, fault):
     charts = sorted(ROOT.glob("helm/*/Chart.yaml"))
+    packages = [
+        one
+        for places in ("pyproject.toml", "services/*/pyproject.toml", "libs/*/pyproject.toml")
+        for one in ROOT.glob(places)
+    ]
     version = yaml.safe_load(charts[0].read_text(encoding="utf-8"))["version"]
-    for chart in charts:
-        text = chart.read_text(encoding="utf-8")
-        if raised and chart.parent.name == "slipway":
-            old = re.compile(rf'({raised})"?{re.escape(version)}', re.MULTILINE)
+    for each in (*charts, *packages):
+        text = each.read_text(encoding="utf-8")
+        if each == ROOT / file:
+            old = re.compile(rf'({raised}"?){re.escape(version)}', re.MULTILINE)
             text = old.sub(r"\g<1>9.9.9", text)
-        (tmp_path / chart.parent.relative_to(ROOT)).mkdir(parents=True)
-        (tmp_path / chart.relative_to(ROOT)).write_text(text, encoding="utf-8")
+        copy = tmp_path / each.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(text, encoding="utf-8")
     script = ROOT / ".github/scripts/versions.sh"
     done = subprocess.run(
         ["bash", script, version], cwd=tmp_path, check=False, text=True, capture_output=True

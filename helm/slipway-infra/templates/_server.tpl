@@ -7,11 +7,16 @@ app.kubernetes.io/name: {{ .server }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
 {{- end }}
 
-{{- define "infra.labels" -}}
+{{/* Without the chart's version: a new chart that changes nothing of a server must not restart it. */}}
+{{- define "infra.podLabels" -}}
 {{ include "infra.selector" . }}
 app.kubernetes.io/part-of: slipway
+{{- end }}
+
+{{- define "infra.labels" -}}
+{{ include "infra.podLabels" . }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{/* A headless Service, as each server is one pod. Takes root, server and port. */}}
@@ -52,10 +57,16 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
+{{/* The image of ours. Takes the chart's root. */}}
+{{- define "infra.ownImage" -}}
+{{- $image := (.Values.global | default dict).image | default dict -}}
+{{- with $image.registry }}{{ . }}/{{ end }}slipway/slipway:{{ $image.tag | default .Chart.AppVersion }}
+{{- end }}
+
 {{/* Takes root and server. */}}
 {{- define "infra.containerBasics" -}}
 {{- $values := index .root.Values .server -}}
-image: {{ $values.image }}
+image: {{ $values.image | default (include "infra.ownImage" .root) }}
 imagePullPolicy: {{ .root.Values.pullPolicy }}
 securityContext:
   allowPrivilegeEscalation: false
@@ -87,7 +98,7 @@ spec:
   template:
     metadata:
       labels:
-        {{- include "infra.labels" . | nindent 8 }}
+        {{- include "infra.podLabels" . | nindent 8 }}
     spec:
       {{- include "infra.podBasics" . | nindent 6 }}
       terminationGracePeriodSeconds: 60

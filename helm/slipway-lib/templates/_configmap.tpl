@@ -75,6 +75,13 @@
 {{- end }}
 
 {{- define "slipway-lib.configmap" -}}
+{{- if eq .root.Values.global.environment "production" -}}
+{{- range $name, $value := dict "SLIPWAY_LIMITS" "off" "TRUST_CLIENT_TRACES" "true" -}}
+{{- if eq (get $.root.Values.settings $name | toString) $value -}}
+{{- fail (printf "settings.%s of %s is %s, which production rejects: no pod would start. Remove it, or set global.environment=development." $name (include "slipway-lib.name" $.root) $value) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 apiVersion: v1
 kind: ConfigMap
 metadata:

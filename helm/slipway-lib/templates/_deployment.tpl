@@ -8,7 +8,7 @@
 One process of a service as a Deployment.
 Takes root, component (api or worker), args (the module that runs and its arguments), values (replicas, resources, …),
 own (settings that only this service has), secrets (a list for slipway-lib.secrets), once (names of the Secrets that are read
-only at the start), signing (whether the private keys are mounted) and kafka (whether it connects to Kafka).
+only at the start), signing (whether the private keys are mounted), kafka (whether it connects to Kafka) and readinessGates.
 */}}
 {{- define "slipway-lib.deployment" -}}
 {{- $api := eq .component "api" -}}
@@ -60,7 +60,7 @@ spec:
       {{- include "slipway-lib.podBasics" . | nindent 6 }}
       serviceAccountName: {{ include "slipway-lib.serviceAccount" .root }}
       terminationGracePeriodSeconds: {{ $grace }}
-      {{- with $pods.readinessGates }}
+      {{- with .readinessGates }}
       readinessGates:
         {{- toYaml . | nindent 8 }}
       {{- end }}
@@ -116,11 +116,8 @@ spec:
             {{- if $cluster }}
             - { name: kafka-ca, mountPath: /var/lib/slipway/kafka, readOnly: true }
             {{- end }}
-            {{- with include "slipway-lib.caMount" .root | trim }}
+            {{- with include "slipway-lib.moreMounts" .root | trim }}
             {{- . | nindent 12 }}
-            {{- end }}
-            {{- with $pods.extraVolumeMounts }}
-            {{- toYaml . | nindent 12 }}
             {{- end }}
       volumes:
         - name: tmp
@@ -147,11 +144,8 @@ spec:
             defaultMode: 0440
             items: [{ key: ca.crt, path: ca.crt }]
         {{- end }}
-        {{- with include "slipway-lib.caVolume" .root | trim }}
+        {{- with include "slipway-lib.moreVolumes" .root | trim }}
         {{- . | nindent 8 }}
-        {{- end }}
-        {{- with $pods.extraVolumes }}
-        {{- toYaml . | nindent 8 }}
         {{- end }}
 {{- include "slipway-lib.disruption" . }}
 {{- include "slipway-lib.autoscaling" . }}

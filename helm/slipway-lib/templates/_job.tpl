@@ -44,13 +44,13 @@ spec:
             {{- end }}
           volumeMounts:
             - { name: tmp, mountPath: /tmp }
-            {{- with include "slipway-lib.caMount" .root | trim }}
+            {{- with include "slipway-lib.moreMounts" .root | trim }}
             {{- . | nindent 12 }}
             {{- end }}
       volumes:
         - name: tmp
           emptyDir: { sizeLimit: 64Mi }
-        {{- with include "slipway-lib.caVolume" .root | trim }}
+        {{- with include "slipway-lib.moreVolumes" .root | trim }}
         {{- . | nindent 8 }}
         {{- end }}
 {{- end }}

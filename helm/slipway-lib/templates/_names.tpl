@@ -33,13 +33,16 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
-{{/* All labels. Takes root and component. */}}
+{{/*
+All labels. Flux appends a digest to the chart's version (0.1.0+ab12cd34ef56), and a tag may have 128 characters; a label's value
+has 63 at most, and no plus. Takes root and component.
+*/}}
 {{- define "slipway-lib.labels" -}}
 {{ include "slipway-lib.selector" . }}
-app.kubernetes.io/version: {{ include "slipway-lib.tag" .root | quote }}
+app.kubernetes.io/version: {{ include "slipway-lib.tag" .root | trunc 63 | trimAll "-_." | quote }}
 app.kubernetes.io/part-of: slipway
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{- define "slipway-lib.tag" -}}

@@ -113,8 +113,8 @@ every pod for it. Without access to the cluster (helm template, Argo CD) all cou
 {{- end }}
 {{- end }}
 
-{{/* The private CA: its volume, its mount. */}}
-{{- define "slipway-lib.caVolume" -}}
+{{/* What all containers have besides their own: the private CA, and what the values add. Volumes, then mounts. Takes the root. */}}
+{{- define "slipway-lib.moreVolumes" -}}
 {{- with .Values.global.privateCa }}
 {{- if .secret }}
 - name: private-ca
@@ -129,11 +129,17 @@ every pod for it. Without access to the cluster (helm template, Argo CD) all cou
     items: [{ key: {{ .key }}, path: ca.crt }]
 {{- end }}
 {{- end }}
+{{- with (include "slipway-lib.pods" (dict "root" .) | fromYaml).extraVolumes }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
-{{- define "slipway-lib.caMount" -}}
+{{- define "slipway-lib.moreMounts" -}}
 {{- if or .Values.global.privateCa.secret .Values.global.privateCa.configMap }}
 - { name: private-ca, mountPath: /var/lib/slipway/ca, readOnly: true }
+{{- end }}
+{{- with (include "slipway-lib.pods" (dict "root" .) | fromYaml).extraVolumeMounts }}
+{{ toYaml . }}
 {{- end }}
 {{- end }}
 

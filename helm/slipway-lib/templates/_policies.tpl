@@ -19,7 +19,7 @@ metadata:
 {{/* Takes direction (from or to), peers, host, ports, protocol. */}}
 {{- define "slipway-lib.edge" -}}
 {{- $peers := .peers | default list -}}
-{{- if and (not $peers) .host (not (contains "." .host)) -}}
+{{- if and (not $peers) (regexMatch "^[A-Za-z0-9-]+$" (.host | default "")) -}}
 {{- $peers = list (dict "podSelector" dict) -}}
 {{- end -}}
 {{- $ports := list -}}
@@ -37,34 +37,49 @@ metadata:
   {{- end }}
 {{- end }}
 
-{{- define "slipway-lib.toPostgres" }}
-{{ include "slipway-lib.edge" (dict "direction" "to" "peers" .Values.global.networkPolicy.postgres "host" .Values.global.database.host "ports" (list .Values.global.database.port)) }}
+{{/* The edges to servers. Takes hosts (host:port, separated by commas), port where a host has none, and peers. */}}
+{{- define "slipway-lib.toHosts" -}}
+{{- $edges := list -}}
+{{- range $place := splitList "," .hosts -}}
+{{- $port := regexFind ":[0-9]+$" $place | trimPrefix ":" | default (toString $.port) -}}
+{{- $host := regexReplaceAll ":[0-9]+$" $place "" -}}
+{{- $edges = append $edges (include "slipway-lib.edge" (dict "direction" "to" "peers" $.peers "host" $host "ports" (list $port))) -}}
+{{- end -}}
+{{ $edges | uniq | join "\n" }}
 {{- end }}
 
-{{- define "slipway-lib.toKafka" }}
-{{- $ports := list }}
-{{- $host := "" }}
-{{- range splitList "," .Values.global.kafka.bootstrapServers }}
-{{- $ports = append $ports (last (splitList ":" .)) }}
-{{- $host = first (splitList ":" .) }}
-{{- end }}
-{{ include "slipway-lib.edge" (dict "direction" "to" "peers" .Values.global.networkPolicy.kafka "host" $host "ports" (uniq $ports)) }}
+{{/* The edges to the hosts of a URL. Takes url, peers, and port where neither the URL nor its scheme (http, https) has one. */}}
+{{- define "slipway-lib.toUrl" -}}
+{{- $hosts := regexReplaceAll "^[a-z]+://([^@/]*@)?([^/?#]+).*$" .url "${2}" -}}
+{{- $port := .port | default (ternary 443 80 (hasPrefix "https:" .url)) -}}
+{{ include "slipway-lib.toHosts" (dict "hosts" $hosts "port" $port "peers" .peers) }}
 {{- end }}
 
-{{- define "slipway-lib.toTraces" }}
-{{- with .Values.global.tracing.endpoint }}
-{{- $url := urlParse . }}
-{{- $port := ternary "443" "80" (eq $url.scheme "https") }}
-{{- if contains ":" $url.host }}{{ $port = last (splitList ":" $url.host) }}{{ end }}
-{{ include "slipway-lib.edge" (dict "direction" "to" "peers" $.Values.global.networkPolicy.traces "host" $url.hostname "ports" (list $port)) }}
-{{- end }}
+{{/* The edges to all servers that settings name, each once. Takes root and settings. */}}
+{{- define "slipway-lib.toServers" -}}
+{{- $policy := .root.Values.global.networkPolicy -}}
+{{- $settings := .settings -}}
+{{- $edges := list -}}
+{{- range $name := list "DATABASE_URL" "DATABASE_DIRECT_URL" -}}
+{{- with get $settings $name }}{{ $edges = append $edges (include "slipway-lib.toUrl" (dict "url" . "port" 5432 "peers" $policy.postgres)) }}{{ end -}}
+{{- end -}}
+{{- with $settings.KAFKA_BOOTSTRAP_SERVERS }}{{ $edges = append $edges (include "slipway-lib.toHosts" (dict "hosts" . "peers" $policy.kafka)) }}{{ end -}}
+{{- with $settings.VALKEY_URL }}{{ $edges = append $edges (include "slipway-lib.toUrl" (dict "url" . "port" 6379 "peers" $policy.valkey)) }}{{ end -}}
+{{- range $name := list "OTEL_EXPORTER_OTLP_ENDPOINT" "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT" -}}
+{{- with get $settings $name }}{{ $edges = append $edges (include "slipway-lib.toUrl" (dict "url" . "peers" $policy.traces)) }}{{ end -}}
+{{- end -}}
+{{- with $settings.SMTP_SERVER }}{{ $edges = append $edges (include "slipway-lib.toHosts" (dict "hosts" . "peers" $policy.mail)) }}{{ end -}}
+{{ $edges | uniq | join "\n" }}
 {{- end }}
 
 {{- define "slipway-lib.fromMonitoring" }}
 {{ include "slipway-lib.edge" (dict "direction" "from" "peers" .Values.global.networkPolicy.monitoringFrom "ports" (list 9000)) }}
 {{- end }}
 
-{{/* A webhook's receiver: the internet without private networks, in which it has no business. */}}
+{{/*
+A webhook's receiver: the internet without private networks, in which it has no business, unless the settings allow one.
+Takes settings.
+*/}}
 {{- define "slipway-lib.toInternet" }}
 - to:
     - ipBlock:
@@ -73,5 +88,11 @@ metadata:
     - ipBlock:
         cidr: ::/0
         except: ["::1/128", "64:ff9b::/96", "fc00::/7", "fe80::/10"]
+    {{- range splitList "," (.settings.WEBHOOK_ALLOWED_NETWORKS | default "") }}
+    {{- with trim . }}
+    - ipBlock:
+        cidr: {{ contains "/" . | ternary . (printf "%s/%d" . (contains ":" . | ternary 128 32)) | quote }}
+    {{- end }}
+    {{- end }}
   ports: [{ port: 443, protocol: TCP }, { port: 1024, endPort: 65535, protocol: TCP }]
 {{- end }}

@@ -62,7 +62,7 @@ spec:
   minReplicaCount: {{ $scaling.minReplicas }}
   maxReplicaCount: {{ $scaling.maxReplicas }}
   cooldownPeriod: 300
-  # Without figures it keeps the number it has.
+  # Without figures it keeps the number it has. A service that consumes nothing has no lag, which counts as 0.
   fallback:
     failureThreshold: 3
     replicas: {{ $scaling.minReplicas }}
@@ -80,6 +80,8 @@ spec:
         serverAddress: {{ $prometheus | quote }}
         query: {{ printf "max(outbox_backlog_rows{%s})" $pods | quote }}
         threshold: {{ $scaling.backlog | quote }}
+        # Each worker has this figure. By default KEDA would take an empty result for 0, and remove workers.
+        ignoreNullValues: "false"
 {{- end }}
 {{- end }}
 {{- end }}
@@ -108,6 +110,14 @@ spec:
   podMetricsEndpoints:
     - port: internal
       path: /metrics
-      interval: 30s
+      interval: 15s
+      # The rules and dashboards of deploy/ know a process by the label `job`: users, users-worker.
+      relabelings:
+        - sourceLabels: [__meta_kubernetes_pod_label_app_kubernetes_io_name]
+          targetLabel: job
+        - sourceLabels: [__meta_kubernetes_pod_label_app_kubernetes_io_name, __meta_kubernetes_pod_label_app_kubernetes_io_component]
+          regex: (.+);worker
+          replacement: $1-worker
+          targetLabel: job
 {{- end }}
 {{- end }}

@@ -97,7 +97,7 @@ Whether the cluster lacks one of the Secrets that the step `secrets` creates: "t
     {{- end }}
   volumeMounts:
     - { name: tmp, mountPath: /tmp }
-    {{- with include "slipway-lib.caMount" .root | trim }}
+    {{- with include "slipway-lib.moreMounts" .root | trim }}
     {{- . | nindent 4 }}
     {{- end }}
     {{- if .token }}
@@ -160,7 +160,7 @@ volumes:
         - configMap: { name: kube-root-ca.crt, items: [{ key: ca.crt, path: ca.crt }] }
         - downwardAPI: { items: [{ path: namespace, fieldRef: { apiVersion: v1, fieldPath: metadata.namespace } }] }
   {{- end }}
-  {{- with include "slipway-lib.caVolume" $root | trim }}
+  {{- with include "slipway-lib.moreVolumes" $root | trim }}
   {{- . | nindent 2 }}
   {{- end }}
 {{- end }}

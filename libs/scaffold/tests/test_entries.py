@@ -112,11 +112,11 @@ def test_postgresql_accepts_the_connections_of_every_service_that_is_added(tree,
         limit = shared["global"]["database"]["maxConnections"]
         assert limit == servers[server]["maxConnections"]
         replicas = [
-            values[service].get(process, {}).get("autoscaling", {}).get("maxReplicas", 1)
+            (values[service].get(process, {}).get("autoscaling", {}).get("maxReplicas", 1), beside)
             for service in set(umbrella) & {*SERVICES, "barnacles", "limpets"}
-            for process in ("api", "worker")
+            for process, beside in (("api", 3), ("worker", 5))
         ]
-        return limit - 10 - sum((count + 1) * (10 + 5 + 3) for count in replicas)
+        return limit - 10 - sum(2 * count * (10 + 5 + beside) for count, beside in replicas)
 
     before = room()
     assert before >= 0

@@ -76,6 +76,18 @@ def test_the_database_is_bootstrapped_from_the_environment(
     assert found == [role.partition("_")[0] for role in role_names()]
 
 
+def test_a_bootstrap_of_no_service_is_refused(
+    cli: CliRunner, monkeypatch: pytest.MonkeyPatch, postgres_url: str
+) -> None:
+    # As in the image of the operators' jobs, which contains no service.
+    monkeypatch.setattr("slipway.operate.database.SERVICES", ())
+    monkeypatch.setenv("DATABASE_SUPERUSER_URL", postgres_url)
+    for role in role_names():
+        monkeypatch.setenv(f"{role.upper()}_PASSWORD", PASSWORD)
+    result = cli.invoke(app_of("db"), ["bootstrap"])
+    assert (result.exit_code, "SLIPWAY_SERVICES is not set" in result.output) == (1, True)
+
+
 def test_an_unavailable_server_is_named(cli: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(
         "DATABASE_SUPERUSER_URL", "postgresql://postgres:secret@127.0.0.1:1/postgres"

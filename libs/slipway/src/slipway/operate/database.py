@@ -42,6 +42,12 @@ class Database:
 
     async def prepare_when_there(self, *, limit: float) -> None:
         """Wait up to `limit` seconds for the server, then prepare; SlipwayError if it fails."""
+        if not SERVICES:
+            message = (
+                "No service is known: none is installed here, and SLIPWAY_SERVICES is not set. "
+                "Name those that need a schema: SLIPWAY_SERVICES='orders users'."
+            )
+            raise SlipwayError(message)
         try:
             await wait_for_postgres(self.superuser_url, limit=limit)
             await self.prepare()
