@@ -80,6 +80,14 @@ async def test_a_batch_returns_the_stock_of_a_product_once(client, send, placed,
     assert len(await events("product.stock_changed.v1")) == 7
 
 
+async def test_the_changes_of_a_batch_have_one_time(send, placed, db):
+    """`slipway verify` adds up what one transaction returned to the stock by its time."""
+    _, ids = await placed(3)
+    await send(*((one, "cancelled") for one in ids))
+    times = await db.fetch("SELECT DISTINCT created_at FROM order_history WHERE version = 2")
+    assert len(times) == 1
+
+
 async def test_an_order_stands_in_one_item(send, placed, db):
     _, [one] = await placed(1)
     answer = await send((one, "confirmed"), (one.upper(), "shipped"))

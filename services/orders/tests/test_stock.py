@@ -99,3 +99,18 @@ async def test_a_deactivation_waits_for_the_order_in_progress_and_stops_the_next
     assert (await order).status_code == 201
     await db.execute("UPDATE customers SET is_active = false")
     assert problem_kind(await place((made["id"], 1))) == "customer-inactive"
+
+
+async def test_between_the_statement_of_an_order_and_its_lock_pieces_come_back(
+    product, place, owner, db
+):
+    """What the order's snapshot shows is too little; what it locks is enough."""
+    made = await product(stock=1)
+    assert (await place((made["id"], 1))).status_code == 201
+    async with owner.transaction():
+        await owner.execute("UPDATE products SET stock = stock + 5, version = version + 1")
+        order = asyncio.create_task(place((made["id"], 2)))
+        await until_true(db, WAITING)
+    answer = await order
+    assert answer.status_code == 201, answer.text
+    assert await db.fetchval("SELECT stock FROM products") == 3

@@ -10,6 +10,7 @@ from chassis.verification.levels import unexplained
 from chassis.verification.sorting import SortedFacts
 
 BEGIN = 1_000.0
+TIMES = (2_000.0, 2_059.0, 2_110.0)
 
 
 def levels(*values, first=1, at=2_000.0):
@@ -64,6 +65,55 @@ def test_several_causes_of_one_transaction_make_one_move():
 def test_a_cause_that_is_far_away_explains_nothing():
     found = list(unexplained(levels(10, 8), [cause(-2, 2_001 + 61)], begin=BEGIN))
     assert "version 2 moved it by -2" in found[0]
+
+
+def test_a_move_of_several_causes_leaves_its_causes_to_no_other_move():
+    """One transaction cancels two orders of a piece each, and another one a third order."""
+    causes = [cause(1, 2_001), cause(1, 2_001), cause(1, 2_002)]
+    assert list(unexplained(levels(10, 12, 13), causes, begin=BEGIN)) == []
+    causes = [cause(1, 2_001), cause(1, 2_002), cause(1, 2_002)]
+    assert list(unexplained(levels(10, 11, 13), causes, begin=BEGIN)) == []
+
+
+def test_causes_that_only_seem_to_be_of_one_transaction_are_matched_one_by_one():
+    """Two transactions may begin in the same microsecond."""
+    causes = [cause(-1, 2_001), cause(-1, 2_001), cause(-2, 2_000.5)]
+    assert list(unexplained(levels(10, 9, 8, 6), causes, begin=BEGIN)) == []
+
+
+def test_a_cause_that_the_first_event_hides_is_taken_by_no_later_move():
+    """A product is made with ten pieces and gets ten more, twice, always within the tolerance."""
+    events = [replace(one, at=at) for one, at in zip(levels(10, 20, 30), TIMES, strict=True)]
+    assert list(unexplained(events, [cause(10, at) for at in TIMES], begin=BEGIN)) == []
+
+
+@pytest.mark.parametrize("of", [2, 3])
+def test_a_snapshot_announces_no_move(of):
+    """A replay publishes it long after the change that made the version."""
+    events = levels(10, 8, 6)
+    snapshot = replace(events[of - 1], id="s", at=9_000.0, place=9, snapshot=True)
+    causes = [cause(-2, 2_001), cause(-2, 2_002)]
+    for several in ([*events, snapshot], [snapshot, *events]):
+        assert list(unexplained(several, causes, begin=BEGIN)) == []
+
+
+def test_a_snapshot_in_place_of_a_lost_event_moves_nothing():
+    events = levels(10, 8, 6)
+    events[1] = replace(events[1], at=9_000.0, snapshot=True)
+    assert list(unexplained(events, [cause(-2, 2_001), cause(-2, 2_002)], begin=BEGIN)) == []
+
+
+@pytest.mark.parametrize("others", [11, 9, 5])
+def test_an_altered_level_is_named_although_a_snapshot_has_repeated_it(others):
+    events = levels(8, others)
+    snapshot = replace(events[1], level=10, id="s", place=9, snapshot=True)
+    row = Fact(group="g", key="k", kind=Kind.ROW, member="k", number=2, level=10, at=2_001.0)
+    window = Fact(group="g", key="", kind=Kind.WINDOW, at=BEGIN)
+    for several in ([*events, snapshot], [snapshot, *events]):
+        facts = [row, cause(others - 8, 2_001), *several]
+        found = list(Judge().findings([[window], facts]))
+        assert [one.difference for one in found] == [Difference.OTHER_LEVEL]
+        assert f"of its version {others}" in found[0].text
 
 
 def test_the_first_event_of_the_window_hides_what_it_moved():

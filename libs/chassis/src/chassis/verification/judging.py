@@ -219,15 +219,16 @@ class _Subject:
     def _level(self) -> Iterator[tuple[Difference, str]]:
         row = self._row
         if row is not None and row.level is not None:
-            same = [
-                fact
+            # A snapshot repeats the level of an altered row.
+            others = {
+                fact.level
                 for fact in self._events
-                if _number(fact) == row.number and fact.level is not None
-            ]
-            if same and same[0].level != row.level:
+                if _number(fact) == row.number and fact.level not in {None, row.level}
+            }
+            for other in others:
                 yield (
                     Difference.OTHER_LEVEL,
-                    f"the row has {row.level}, and the event of its version {same[0].level}",
+                    f"the row has {row.level}, and the event of its version {other}",
                 )
         for text in unexplained(self._events, self._causes, begin=self._begin):
             yield Difference.UNEXPLAINED, text

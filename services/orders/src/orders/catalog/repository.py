@@ -29,7 +29,9 @@ _OLDEST_FIRST = ListOrder(TimePosition, Product.created_at, Product.id)
 
 # Lock the wanted products in the order of their ids and take the quantities, in one statement. All
 # transactions that change stock lock in this order, so they never deadlock. The lock re-reads the
-# newest version of each row. A product with too little stock is returned and not updated.
+# newest version of each row. A product with too little stock is returned and not updated. It counts
+# what is locked: the UPDATE first sees the row of the statement's snapshot, which may be older, and
+# would refuse pieces that have come back since.
 _RESERVE = """
     WITH locked AS (
         SELECT p.id, p.sku, p.name, p.price_amount, p.price_currency, p.active, p.stock,
@@ -40,9 +42,9 @@ _RESERVE = """
         FOR NO KEY UPDATE OF p
     ), taken AS (
         UPDATE products AS p
-        SET stock = p.stock - locked.quantity, version = p.version + 1, updated_at = now()
+        SET stock = locked.stock - locked.quantity, version = p.version + 1, updated_at = now()
         FROM locked
-        WHERE p.id = locked.id AND p.stock >= locked.quantity
+        WHERE p.id = locked.id AND locked.stock >= locked.quantity
         RETURNING p.id, p.stock, p.version
     )
     SELECT locked.id AS product_id, sku, name, price_amount, price_currency, active,

@@ -50,8 +50,9 @@ class ReadOrder:
 
     Attributes:
         order: as it is.
-        at: the clock's time once it was read, and locked if it was: the time of a change. The
-            transaction may have begun before the change of the one that held the lock.
+        at: the clock's time once it was read, and locked if it was: the time of a change, which all
+            orders of a statement have in common. The transaction may have begun before the change
+            of the one that held the lock.
     """
 
     order: OrderRecord

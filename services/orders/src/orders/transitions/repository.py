@@ -209,7 +209,10 @@ class TransitionRepository:
 
 
 def _by_id(rows: Sequence[asyncpg.Record]) -> dict[UUID, ReadOrder]:
-    return {row["id"]: ReadOrder(order=_order_in(row), at=row["at"]) for row in rows}
+    if not rows:
+        return {}
+    at = max(row["at"] for row in rows)  # each has the time of its own lock
+    return {row["id"]: ReadOrder(order=_order_in(row), at=at) for row in rows}
 
 
 def _order_in(row: asyncpg.Record) -> OrderRecord:
