@@ -30,6 +30,7 @@ from users.accounts.models import SEARCH_VECTOR, STAFF, Account, Role, email_key
 _NEWEST_FIRST = ListOrder(TimePosition, Account.created_at, Account.id, descending=True)
 
 
+_LOCK_SESSION = "SELECT FROM sessions WHERE id = $1 FOR SHARE"
 # A deleted account leaves no session, but its deletion is on record.
 _ENDED = """
     SELECT 1 FROM sessions WHERE id = $1 AND revoked_at IS NOT NULL
@@ -117,7 +118,10 @@ class AccountRepository:
         return await self._unit.session.scalar(statement.execution_options(populate_existing=True))
 
     async def lock_person(self, by: Actor, *, within: timedelta = RECENT) -> Account:
-        """Lock and return the account of a person who acts.
+        """Lock and return the account of a person who acts, and lock the log-in session.
+
+        Whoever ends the session alone locks only the session. Without its lock, what the person
+        adds could be committed after that, unseen by it.
 
         Raises:
             AccountNotFound: the account was deleted.
@@ -129,6 +133,7 @@ class AccountRepository:
         if account is None:
             message = f"The account {by.user_id} was deleted. Register again."
             raise AccountNotFound(message)
+        await self._unit.execute(_LOCK_SESSION, by.session_id)
         await self.refuse_ended_session(by)
         return account
 
