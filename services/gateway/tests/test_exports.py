@@ -176,6 +176,28 @@ async def test_the_failure_of_one_service_ends_the_requests_to_the_others(
         await parts["users"].gone.wait()
 
 
+async def test_an_export_ends_with_its_client_and_leaves_its_place(
+    exporting, parts, bearer, assert_problem
+):
+    for part in parts.values():
+        part.hangs = True
+    gateway = await exporting()
+    exporting_to_nobody = asyncio.create_task(gateway.http.get(EXPORT, headers=bearer))
+    for part in parts.values():
+        await part.asked.wait()
+    assert_problem(await gateway.http.get(EXPORT, headers=bearer), 429, "too-many-requests")
+    exporting_to_nobody.cancel()
+    async with asyncio.timeout(5):  # long before the 30 s of the route
+        for part in parts.values():
+            await part.gone.wait()
+            part.hangs = False
+
+    async def has_a_place():
+        return (await gateway.http.get(EXPORT, headers=bearer)).status_code == 200
+
+    await until(has_a_place)
+
+
 @pytest.mark.parametrize("status", [401, 403, 409])
 async def test_a_refusal_for_the_caller_is_passed_on(exporting, parts, bearer, status):
     content = b'{"type": "x", "detail": "why"}'

@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from .conftest import bearer_of
+from .conftest import bearer_of, status_and_kind
 from .test_accounts import ME, USERS, sid_of
 
 LOGIN = "/api/v1/auth/login"
@@ -164,6 +164,24 @@ async def test_of_two_admins_who_delete_themselves_at_once_one_stays(
 
     assert sorted(answer.status_code for answer in answers) == [204, 409]
     assert await db.fetchval("SELECT count(*) FROM users") == 1
+
+
+async def test_the_access_token_of_an_administrator_who_deleted_the_account_changes_no_roles(
+    client, register, log_in, db
+):
+    """Its session leaves no row, and its end may not be announced yet."""
+    await register()
+    grace = await register("grace@example.com")
+    await db.execute("UPDATE users SET roles = ARRAY['admin']")
+    tokens = await log_in()
+    assert (await client.delete(ME, headers=bearer_of(tokens))).status_code == 204
+
+    answer = await client.patch(
+        f"{USERS}/{grace['id']}", json={"roles": ["admin", "support"]}, headers=bearer_of(tokens)
+    )
+
+    assert status_and_kind(answer) == (401, "unauthenticated")
+    assert await db.fetchval("SELECT roles FROM users") == ["admin"]
 
 
 async def test_an_account_is_deleted_once(client, register, log_in, held_accounts, events):

@@ -8,7 +8,8 @@ import pytest
 from chassis.auth import ApiKeyGrant
 from chassis.database import new_id
 
-from .conftest import assert_invalid_token
+from .conftest import assert_invalid_token, bearer_of
+from .test_sessions import claims_of
 
 RESET = "/api/v1/password-resets"
 ME = "/api/v1/users/me"
@@ -38,6 +39,12 @@ def change_mail(change, mailed):
         return await mail_to(email, mailed)
 
     return ask
+
+
+def sid_of(bearer):
+    """Return the session of a header's access token."""
+    token = bearer["Authorization"].removeprefix("Bearer ")
+    return claims_of({"access_token": token})["sid"]
 
 
 async def mail_to(email, mailed):
@@ -233,6 +240,42 @@ async def test_the_end_of_all_sessions_ends_a_change_that_waits(
     assert (await client.delete("/api/v1/auth/sessions", headers=bearer)).status_code == 204
     assert_invalid_token(await confirm_email(mail["token"]))
     assert await db.fetchval("SELECT email FROM users") == "ada@example.com"
+
+
+async def test_the_owner_ends_the_session_that_began_a_change_and_so_the_change(
+    change_mail, confirm_email, client, bearer, log_in, db
+):
+    mail = await change_mail("eve@example.com")
+    path = f"/api/v1/auth/sessions/{sid_of(bearer)}"
+    assert (await client.delete(path, headers=bearer_of(await log_in()))).status_code == 204
+    assert_invalid_token(await confirm_email(mail["token"]))
+    assert await db.fetchval("SELECT email FROM users") == "ada@example.com"
+
+
+async def test_a_refresh_token_that_is_used_again_ends_a_change_that_waits(
+    change_mail, confirm_email, log_in, refresh, db
+):
+    """It may be a thief's, and so may be the change."""
+    mail = await change_mail("eve@example.com")
+    stolen = (await log_in())["refresh_token"]
+    await refresh(stolen)
+    await db.execute("UPDATE sessions SET successor_until = now()")
+    assert (await refresh(stolen)).status_code == 400
+    assert_invalid_token(await confirm_email(mail["token"]))
+
+
+@pytest.mark.parametrize("path", ["/api/v1/auth/sessions/{sid}", "/api/v1/auth/revoke"])
+async def test_who_logs_out_before_the_mail_arrives_can_still_confirm(
+    change_mail, confirm_email, client, bearer, path
+):
+    mail = await change_mail()
+    if path.endswith("revoke"):
+        token = bearer["Authorization"].removeprefix("Bearer ")
+        assert (await client.post(path, data={"token": token})).status_code == 200
+    else:
+        path = path.format(sid=sid_of(bearer))
+        assert (await client.delete(path, headers=bearer)).status_code == 204
+    assert (await confirm_email(mail["token"])).status_code == 204
 
 
 async def test_a_deactivation_ends_a_change_that_waits(

@@ -129,6 +129,26 @@ def changing(register, log_in, client, mailed):
     return ask
 
 
+async def test_between_the_end_of_a_session_and_its_commit_the_session_asks_for_another_address(
+    register, log_in, client, database, lock_waiters, db
+):
+    """The end does not see that request; so the request must wait for the end."""
+    await register()
+    headers = {"Authorization": f"Bearer {(await log_in())['access_token']}", **MERGE}
+    async with database.connected() as ending, asyncio.TaskGroup() as group:
+        transaction = ending.transaction()
+        await transaction.start()
+        await ending.execute("SELECT FROM sessions FOR UPDATE")
+        asking = group.create_task(
+            client.patch(ME, json={"email": "eve@example.com"}, headers=headers)
+        )
+        await lock_waiters(1)
+        await ending.execute("UPDATE sessions SET revoked_at = now()")
+        await transaction.commit()
+    assert asking.result().status_code == 401
+    assert await db.fetchval("SELECT count(*) FROM one_time_tokens") == 0
+
+
 async def test_of_two_accounts_that_confirm_one_address_at_once_one_gets_it(
     changing, confirm_email, while_locked, db
 ):

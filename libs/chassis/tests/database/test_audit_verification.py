@@ -7,10 +7,12 @@ import pytest
 from chassis.audit.chain import ENTRY_COLUMNS, SealMark
 from chassis.audit.verification import _COVERED, AuditVerifier
 from chassis.jobs.sealing import _add_seal
+from testkit.waiting import until
 
 from .audited import (
     INSERT,
     NOW,
+    YEAR,
     db,
     insert,
     intruder,
@@ -239,6 +241,23 @@ async def test_between_two_pages_expired_seals_are_deleted(pool, sealing, insert
     async with pool.transaction() as unit:
         last = await verifier.verify_page(unit, after=third.end, compared=third.compared)
     assert (list(last.faults), last.more, last.waiting) == ([], False, 0)
+
+
+async def test_between_the_begin_of_a_page_and_its_entries_they_expire_and_are_deleted(
+    pool, sealing, insert, db
+):
+    await insert("a", age=YEAR - timedelta(seconds=1))
+    await seal_all(sealing)
+    async with pool.transaction() as unit:
+        await unit.fetch("SELECT FROM audit_log WHERE at > now() - $1::interval", YEAR)
+
+        async def expired():
+            return await db.fetchval("SELECT at < now() - $1::interval FROM audit_log", YEAR)
+
+        await until(expired)
+        assert await prune(pool) == 1
+        page = await AuditVerifier().verify_page(unit)
+    assert (list(page.faults), page.seals, page.entries) == ([], 1, 0)
 
 
 async def test_a_page_has_at_least_one_seal(sealing, verify, insert):

@@ -1,15 +1,19 @@
 """What a service returns as its part of the export of a person's data."""
 
+import asyncio
 import json
 import uuid
 from functools import partial
 
+import httpx
 import pytest
 from pydantic import BaseModel
 
+from chassis.api import create_api
 from chassis.database import service_metadata
 from chassis.exports import Export
 from chassis.exports.routes import ExportTooLarge, export_of
+from testkit.clients import serving as real_port
 from testkit.problems import problem_kind
 from testkit.statements import statements_of_requests
 
@@ -133,6 +137,31 @@ async def test_a_failed_read_is_a_problem_and_not_half_a_part(serving, export, p
         answer = await export(person, by=client)
     assert (answer.status_code, problem_kind(answer)) == (500, "internal-server-error")
     assert "the first" not in answer.text
+
+
+async def test_a_part_ends_with_its_client(settings, tokens, person):
+    """The gateway closes its connection. The part would hold a connection to the database."""
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def stuck(*_):
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        yield Note(number=1, text="never")
+
+    exports = [Export(name="notes", item=Note, scope="notes:read", read=stuck)]
+    headers = tokens.headers(subject=person, scopes=["notes:read"])
+    async with (
+        real_port(create_api(exporting(exports=exports), settings)) as url,
+        httpx.AsyncClient(base_url=url) as client,
+    ):
+        getting = asyncio.create_task(client.get("/exports/me", headers=headers))
+        await begun.wait()
+        getting.cancel()
+        async with asyncio.timeout(5):
+            await ended.wait()
 
 
 async def test_the_snapshot_begins_with_the_transaction(client, export, add_notes, person):

@@ -18,7 +18,8 @@ from gateway.addresses import Addresses
 from gateway.admission import COUNTED, Admission, Admitted, ScopedRequest
 from gateway.answers import answer_to
 from gateway.bulkheads import Bulkheads
-from gateway.errors import Refused
+from gateway.disconnects import unless_gone
+from gateway.errors import ClientGone, Refused
 from gateway.exchange import UpstreamAnswer
 from gateway.headers import Kinds, RequestHead, read_head, upstream_fields
 from gateway.opaque import text_of
@@ -81,14 +82,16 @@ class Exports:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
         try:
-            await self._serve(scope, send)
+            await self._serve(scope, receive, send)
+        except ClientGone:
+            return
         except _PartRefused as refused:
             refused.response.raw_headers += scope[COUNTED]
             await refused.response(scope, receive, send)
         except (Refused, DomainError) as error:
             await answer_to(Request(scope), error)(scope, receive, send)
 
-    async def _serve(self, scope: Scope, send: Send) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         route: Route = scope[ROUTE]
         at = asyncio.get_running_loop().time() + route.timeout
         head = read_head(scope["headers"], self._kinds, version=scope["http_version"])
@@ -98,7 +101,7 @@ class Exports:
         bulkhead = self._bulkheads.of(route)
         with nullcontext() if bulkhead is None else bulkhead.place(admitted.user_id):
             fields = self._upstream_fields(scope, head, admitted)
-            parts = await self._parts(route.parts or "", fields, at)
+            parts = await unless_gone(self._parts(route.parts or "", fields, at), receive)
             await _send_document(parts, admitted.fields, send, at)
 
     def _upstream_fields(

@@ -5,7 +5,7 @@ A page at a time, since a transaction may take only seconds, and a log may hold 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import accumulate
 
 import asyncpg
@@ -27,11 +27,12 @@ _PAGE_ENTRIES = 1000  # hashing them takes about 10 ms of the event loop
 _STRAYS = 100
 
 _SEALS = """
-    SELECT number, sealed_at, newest_at, entry_ids, entry_hashes, previous, hash,
-           newest_at < now() - $2::interval AS expired
-    FROM audit_seals WHERE number > $1 ORDER BY number LIMIT $3
+    SELECT number, sealed_at, newest_at, entry_ids, entry_hashes, previous, hash
+    FROM audit_seals WHERE number > $1 ORDER BY number LIMIT $2
 """
 _ENTRIES = f"SELECT {ENTRY_COLUMNS} FROM audit_log WHERE id = ANY($1::bigint[])"  # noqa: S608 - of constants
+# Read after the entries: retention may delete some that expired during this transaction.
+_OLDEST_KEPT = "SELECT clock_timestamp() - $1::interval AS at"
 _HASH = "SELECT hash FROM audit_seals WHERE number = $1"
 _WAITING = "SELECT count(*) AS waiting FROM audit_unsealed"
 # One statement, so one snapshot: between two, the job could move an entry from one to the other.
@@ -103,10 +104,12 @@ class AuditVerifier:
                 chain that was made anew or cut off at its end is found.
         """
         start = 0 if after is None else after.number
-        rows = await unit.fetch(_SEALS, start, self._kept, _PAGE_SEALS)
-        seals = [_stored(row) for row in rows[: self._size(rows)]]
-        ids = [number for stored in seals for number in stored.seal.entry_ids]
+        rows = await unit.fetch(_SEALS, start, _PAGE_SEALS)
+        page = rows[: self._size(rows)]
+        ids = [number for row in page for number in row["entry_ids"]]
         present = {row["id"]: entry_hash(row) for row in await unit.fetch(_ENTRIES, ids)}
+        [oldest] = await unit.fetch(_OLDEST_KEPT, self._kept)
+        seals = [_stored(row, oldest_kept=oldest["at"]) for row in page]
         faults = list(chain_faults(seals, present, after=after))
         more = len(seals) < len(rows) or len(rows) == _PAGE_SEALS
         waiting = None
@@ -165,7 +168,7 @@ class AuditVerifier:
         return faults[:_STRAYS], rows[-1]["id"] if rows else after, more
 
 
-def _stored(row: asyncpg.Record) -> StoredSeal:
+def _stored(row: asyncpg.Record, *, oldest_kept: datetime) -> StoredSeal:
     seal = Seal(
         number=row["number"],
         sealed_at=row["sealed_at"],
@@ -174,4 +177,4 @@ def _stored(row: asyncpg.Record) -> StoredSeal:
         entry_hashes=row["entry_hashes"],
         previous=row["previous"],
     )
-    return StoredSeal(seal=seal, hash=row["hash"], expired=row["expired"])
+    return StoredSeal(seal=seal, hash=row["hash"], expired=seal.newest_at < oldest_kept)

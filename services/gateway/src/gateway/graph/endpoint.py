@@ -17,6 +17,7 @@ from chassis.http.caching import NO_STORE
 from chassis.http.context import request_id_of
 from chassis.wire_names import EVENT_STREAM, JSON
 from gateway.answers import answer_to
+from gateway.disconnects import unless_gone
 from gateway.errors import ClientGone, Refused
 from gateway.graph.context import Context, Terms
 from gateway.graph.execution import Executor, Request, Response, refused, request_of
@@ -184,7 +185,7 @@ class Endpoint:
     ) -> list[Response]:
         context = self._context(exchange)  # one for all operations: they share what they read
         runs = [self._run(one, context, strict=strict) for one in operations]
-        return await _unless_gone(_all(runs), exchange.receive)
+        return await unless_gone(_all(runs), exchange.receive)
 
     async def _run(self, operation: Operation, context: Context, *, strict: bool) -> Response:
         """Return the response; with `strict`, raise OperationRefused if it was not executed."""
@@ -226,26 +227,6 @@ class Endpoint:
 
 async def _all(runs: list[Coroutine[Any, Any, Response]]) -> list[Response]:
     return await asyncio.gather(*runs)
-
-
-async def _unless_gone[T](work: Coroutine[Any, Any, T], receive: Receive) -> T:
-    """Return the outcome of `work`, or cancel it and raise ClientGone if the client disconnects."""
-    running = asyncio.create_task(work)
-    gone = asyncio.create_task(_disconnect(receive))
-    try:
-        await asyncio.wait((running, gone), return_when=asyncio.FIRST_COMPLETED)
-        if running.done():
-            return running.result()
-        raise ClientGone
-    finally:
-        running.cancel()
-        gone.cancel()
-        await asyncio.wait((running, gone))
-
-
-async def _disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _of_query(request: HttpRequest) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from starlette.types import Receive, Send
 from chassis.errors import DomainError
 from chassis.http.caching import NO_STORE
 from chassis.wire_names import EVENT_STREAM
+from gateway.disconnects import until_gone
 from gateway.graph.calls import FeedClosed
 from gateway.graph.execution import Response, refused
 from gateway.graph.failures import GraphqlFeedReset, refusal_of
@@ -57,7 +58,7 @@ class EventStream:
         await self._begin()
         sending = asyncio.create_task(self._send_all(events, request_id))
         stopping = asyncio.create_task(self._stopping.wait())
-        leaving = asyncio.create_task(_disconnect(self._receive))
+        leaving = asyncio.create_task(until_gone(self._receive))
         tasks = (sending, stopping, leaving)
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -117,8 +118,3 @@ class EventStream:
 
 def _next(content: Response) -> bytes:
     return b"event: next\ndata: " + to_json(content) + b"\n\n"
-
-
-async def _disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -1,6 +1,13 @@
-"""The errors for which the service closes a connection of the live feed."""
+"""The errors of the live feed: why a connection is closed, or a user has no feed any more."""
 
-from chassis.errors import TooManyRequests, Unavailable
+from chassis.errors import NotFound, TooManyRequests, Unavailable
+
+
+class AccountDeleted(NotFound):
+    """The account was deleted.
+
+    Its access tokens are rejected within moments.
+    """
 
 
 class TooSlow(Unavailable):

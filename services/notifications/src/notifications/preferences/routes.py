@@ -5,8 +5,9 @@ from typing import Annotated
 from chassis.auth import Principal, require_scope
 from chassis.errors import PreconditionFailed
 from chassis.http import ExpectedVersion, Router, problems
+from notifications.feed.errors import AccountDeleted
 from notifications.kinds.wiring import SCOPE
-from notifications.preferences.errors import AccountDeleted, SecurityNotificationsRequired
+from notifications.preferences.errors import SecurityNotificationsRequired
 from notifications.preferences.schemas import NewPreferences, PreferencesOut
 from notifications.preferences.wiring import PreferencesDep
 

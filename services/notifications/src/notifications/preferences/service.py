@@ -5,8 +5,9 @@ from uuid import UUID
 
 from chassis.errors import FieldError
 from chassis.versions import Expected
+from notifications.feed.errors import AccountDeleted
 from notifications.kinds.models import Channel
-from notifications.preferences.errors import AccountDeleted, SecurityNotificationsRequired
+from notifications.preferences.errors import SecurityNotificationsRequired
 from notifications.preferences.models import REQUIRED, Preferences, StoredPreferences
 from notifications.preferences.repository import PreferenceRepository
 

@@ -12,8 +12,8 @@ from chassis.http import ExpectedVersion, Page, PageQuery, Pages, Router, acting
 from chassis.http.caching import NO_STORE
 from chassis.paging import TimePosition
 from chassis.wire_names import MERGE_PATCH
+from notifications.feed.errors import AccountDeleted
 from notifications.kinds.wiring import SCOPE
-from notifications.preferences.errors import AccountDeleted
 from notifications.webhooks.errors import TooManyWebhooks, WebhookNotFound, WebhooksUnavailable
 from notifications.webhooks.schemas import (
     NewWebhook,

@@ -11,9 +11,9 @@ from chassis.errors import FieldError, Invalid
 from chassis.jobs import Jobs
 from chassis.paging import PageRequest, PageRows, TimePosition
 from chassis.versions import Expected
+from notifications.feed.errors import AccountDeleted
 from notifications.feed.service import Feed
 from notifications.kinds.models import KINDS
-from notifications.preferences.errors import AccountDeleted
 from notifications.receivers.errors import UnfitUrlError
 from notifications.receivers.models import CallRules
 from notifications.webhooks.errors import TooManyWebhooks, WebhookNotFound, WebhooksUnavailable

@@ -30,7 +30,12 @@ from users.accounts.models import SEARCH_VECTOR, STAFF, Account, Role, email_key
 _NEWEST_FIRST = ListOrder(TimePosition, Account.created_at, Account.id, descending=True)
 
 
-_ENDED = "SELECT 1 FROM sessions WHERE id = $1 AND revoked_at IS NOT NULL"
+_LOCK_SESSION = "SELECT FROM sessions WHERE id = $1 FOR SHARE"
+# A deleted account leaves no session, but its deletion is on record.
+_ENDED = """
+    SELECT 1 FROM sessions WHERE id = $1 AND revoked_at IS NOT NULL
+    UNION ALL SELECT 1 FROM audit_log WHERE subject = $2 AND action = 'user.deleted'
+"""
 _ADMINS = and_(STAFF, Account.roles.contains([Role.ADMIN.value]))
 
 
@@ -113,7 +118,10 @@ class AccountRepository:
         return await self._unit.session.scalar(statement.execution_options(populate_existing=True))
 
     async def lock_person(self, by: Actor, *, within: timedelta = RECENT) -> Account:
-        """Lock and return the account of a person who acts.
+        """Lock and return the account of a person who acts, and lock the log-in session.
+
+        Whoever ends the session alone locks only the session. Without its lock, what the person
+        adds could be committed after that, unseen by it.
 
         Raises:
             AccountNotFound: the account was deleted.
@@ -122,10 +130,11 @@ class AccountRepository:
             Unauthenticated: see ``refuse_ended_session``.
         """
         account = await self.find(require_recent_log_in(by, within=within), lock=True)
-        await self.refuse_ended_session(by)
         if account is None:
             message = f"The account {by.user_id} was deleted. Register again."
             raise AccountNotFound(message)
+        await self._unit.execute(_LOCK_SESSION, by.session_id)
+        await self.refuse_ended_session(by)
         return account
 
     async def lock_verified_person(self, by: Actor, *, within: timedelta = RECENT) -> Account:
@@ -149,14 +158,14 @@ class AccountRepository:
         return account
 
     async def refuse_ended_session(self, by: Actor) -> None:
-        """Raise Unauthenticated if the log-in session of `by` has ended.
+        """Raise Unauthenticated if the session of `by` has ended, or the account was deleted.
 
         An access token is accepted until the end of its session was announced, for up to its
         lifetime while Kafka is unavailable. It must not be turned into a credential or a role that
         lasts. If the row of the account of `by` is locked, its sessions do not end after this
         check. Otherwise they may end before the commit, as if they had ended after it.
         """
-        if await self._unit.fetch(_ENDED, by.session_id):
+        if await self._unit.fetch(_ENDED, by.session_id, f"user:{by.user_id}"):
             message = "The log-in session of the access token has ended. Log in."
             raise Unauthenticated(message)
 

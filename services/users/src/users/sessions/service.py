@@ -96,8 +96,18 @@ class SessionRevoker:
         self._outbox = outbox
         self._token_lifetime = token_lifetime
 
-    async def revoke(self, session: LogInSession) -> None:
-        """End one session. Its row must be locked."""
+    async def revoke(self, session: LogInSession, *, by_itself: bool) -> None:
+        """End one session. Its row must be locked.
+
+        A change of address that waits for its confirmation ends, too, as in ``revoke_all``. It
+        stays if the session's own holder logs out, who may do so before the mail arrives.
+
+        Args:
+            session: the session.
+            by_itself: whether a token of this session asked for its end.
+        """
+        if not by_itself:
+            await self._tokens.delete_all(session.user_id, Purpose.CHANGE_EMAIL)
         await self._sessions.revoke(session.id)
         announce_ended(self._outbox, session.user_id, [session.id])
 
@@ -126,9 +136,10 @@ class SessionRevoker:
             user_id: the user.
             but: the session that stays; None ends all.
         """
-        await self._tokens.delete_all(user_id, Purpose.CHANGE_EMAIL)
         since = datetime.now(UTC) - self._token_lifetime - MARGIN
         ended = await self._sessions.revoke_all(user_id, but=but, issued_since=since)
+        # After the sessions, as in `revoke`, so that the two can't deadlock.
+        await self._tokens.delete_all(user_id, Purpose.CHANGE_EMAIL)
         announce_ended(self._outbox, user_id, ended)
 
 
@@ -284,13 +295,13 @@ class SessionService:
 
         Nobody can know which of the two, so the actor on record is the system.
         """
-        await self._revoker.revoke(family)
+        await self._revoker.revoke(family, by_itself=False)
         log.warning("refresh token reused", session_id=str(family.id))
         self._record("session.reuse_detected", family, by=client.unidentified_actor())
 
     async def _end(self, session: LogInSession, *, by: Actor) -> None:
         if session.revoked_at is None:
-            await self._revoker.revoke(session)
+            await self._revoker.revoke(session, by_itself=by.session_id == session.id)
             self._record("session.ended", session, by=by)
 
     def _record(
