@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
@@ -115,6 +116,23 @@ async def test_the_runtime_role_has_its_time_limits(database):
         "transaction_timeout": "30s",
         "lock_timeout": "5s",
     }
+
+
+@pytest.mark.parametrize("as_owner", [False, True])
+async def test_a_day_has_24_hours_on_a_server_whose_time_zone_has_summer_time(
+    service_database, as_owner
+):
+    before = datetime(2026, 3, 28, 11, tzinfo=UTC)  # Berlin changes to summer time in the night
+    query = "SELECT $1::timestamptz + $2::interval"
+    database = database_of(service_database)
+    async with connected(service_database.superuser_url) as admin:
+        await admin.execute(f"ALTER DATABASE {database} SET TimeZone = 'Europe/Berlin'")
+        try:
+            async with service_database.connected(as_owner=as_owner) as role:
+                for time in (timedelta(hours=24), timedelta(days=7)):
+                    assert await role.fetchval(query, before, time) == before + time
+        finally:
+            await admin.execute(f"ALTER DATABASE {database} RESET TimeZone")
 
 
 def test_a_transaction_has_time_for_a_lock_a_handler_and_its_commit():

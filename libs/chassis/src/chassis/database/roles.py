@@ -94,3 +94,6 @@ async def _role(connection: asyncpg.Connection, role: str, password: str, search
     quoted = await connection.fetchval("SELECT quote_literal($1::text)", password)
     await connection.execute(f"{verb} ROLE {role} LOGIN PASSWORD {quoted}")
     await connection.execute(f"ALTER ROLE {role} SET search_path = {search_path}")
+    # asyncpg sends 24 hours as an interval of one day, and a day has 23 or 25 hours when the time
+    # zone of a session changes to or from summer time.
+    await connection.execute(f"ALTER ROLE {role} SET TimeZone = 'UTC'")
