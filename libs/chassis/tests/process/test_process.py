@@ -209,8 +209,8 @@ async def test_what_is_degraded_is_shown_and_fails_no_probe():
 
 
 def ending(*steps: int):
-    """Return connections, each of which ends after that many looks, and the count of the looks."""
-    looks = []
+    """Return connections, each of which ends after that many looks, and a list of the looks."""
+    looks: list[None] = []
 
     def connections() -> set[int]:
         looks.append(None)
