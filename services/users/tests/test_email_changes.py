@@ -8,11 +8,12 @@ import pytest
 from chassis.auth import ApiKeyGrant
 from chassis.database import new_id
 
-from .conftest import assert_invalid_token
+from .conftest import assert_invalid_token, bearer_of
 
 RESET = "/api/v1/password-resets"
 ME = "/api/v1/users/me"
 LOGIN = "/api/v1/auth/login"
+SESSIONS = "/api/v1/auth/sessions"
 MERGE = {"Content-Type": "application/merge-patch+json"}
 NEW = "lovelace@example.org"
 
@@ -233,6 +234,54 @@ async def test_the_end_of_all_sessions_ends_a_change_that_waits(
     assert (await client.delete("/api/v1/auth/sessions", headers=bearer)).status_code == 204
     assert_invalid_token(await confirm_email(mail["token"]))
     assert await db.fetchval("SELECT email FROM users") == "ada@example.com"
+
+
+async def test_the_end_of_anothers_session_ends_a_change_that_waits(
+    change_mail, confirm_email, client, log_in, db
+):
+    """The owner finds the session of a thief in the list, and ends that one alone."""
+    mail = await change_mail()
+    stolen = await db.fetchval("SELECT id FROM sessions")
+    owner = bearer_of(await log_in())
+    assert (await client.delete(f"{SESSIONS}/{stolen}", headers=owner)).status_code == 204
+    assert_invalid_token(await confirm_email(mail["token"]))
+    assert await db.fetchval("SELECT email FROM users") == "ada@example.com"
+
+
+async def test_who_logs_out_can_still_confirm_a_change(
+    change_mail, confirm_email, client, bearer, db
+):
+    mail = await change_mail()
+    own = await db.fetchval("SELECT id FROM sessions")
+    assert (await client.delete(f"{SESSIONS}/{own}", headers=bearer)).status_code == 204
+    assert (await confirm_email(mail["token"])).status_code == 204
+
+
+async def test_the_reuse_of_a_refresh_token_ends_a_change_that_waits(
+    client, first, refresh, mailed, confirm_email, db
+):
+    """One of the two who have the token is a thief, who may have asked for the change."""
+    access = bearer_of((await refresh(first)).json())
+    answer = await client.patch(ME, json={"email": NEW}, headers={**access, **MERGE})
+    assert answer.status_code == 200, answer.text
+    mail = await mail_to(NEW, mailed)
+    await db.execute("UPDATE sessions SET successor_until = now() - interval '1 second'")
+    assert (await refresh(first)).json()["error"] == "invalid_grant"
+    assert_invalid_token(await confirm_email(mail["token"]))
+
+
+async def test_a_request_that_waits_for_the_end_of_its_session_changes_no_address(
+    client, bearer, log_in, held_accounts, db
+):
+    """Between the end of the session and its commit: both lock the account, in any order."""
+    stolen = await db.fetchval("SELECT id FROM sessions")
+    owner = bearer_of(await log_in())
+    answers = await held_accounts(
+        client.delete(f"{SESSIONS}/{stolen}", headers=owner),
+        client.patch(ME, json={"email": NEW}, headers={**bearer, **MERGE}),
+    )
+    assert [answer.status_code for answer in answers] == [204, 401]
+    assert await db.fetchval("SELECT count(*) FROM one_time_tokens WHERE new_email = $1", NEW) == 0
 
 
 async def test_a_deactivation_ends_a_change_that_waits(

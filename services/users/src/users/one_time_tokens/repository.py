@@ -67,7 +67,10 @@ class OneTimeTokenRepository:
         return await self._unit.session.scalar(statement) is not None
 
     async def delete_all(self, user_id: UUID, purpose: Purpose) -> None:
-        """Delete all tokens of an account for one purpose. The account must be locked."""
+        """Delete all tokens of an account for one purpose.
+
+        Unless the account is locked, one that is issued at the same time stays.
+        """
         await self._unit.session.execute(
             delete(OneTimeToken)
             .where(OneTimeToken.user_id == user_id, OneTimeToken.purpose == purpose)

@@ -101,6 +101,14 @@ class SessionRevoker:
         await self._sessions.revoke(session.id)
         announce_ended(self._outbox, session.user_id, [session.id])
 
+    async def revoke_distrusted(self, session: LogInSession) -> None:
+        """End one session that a thief may use, and a change of address that waits.
+
+        Its row must be locked. As in ``revoke_all``, one-time tokens are locked after sessions.
+        """
+        await self.revoke(session)
+        await self._tokens.delete_all(session.user_id, Purpose.CHANGE_EMAIL)
+
     async def revoke_oldest(self, newest: LogInSession, *, keep: int) -> Sequence[UUID]:
         """End the oldest live sessions of a user beyond `keep`, and return their ids.
 
@@ -126,10 +134,10 @@ class SessionRevoker:
             user_id: the user.
             but: the session that stays; None ends all.
         """
-        await self._tokens.delete_all(user_id, Purpose.CHANGE_EMAIL)
         since = datetime.now(UTC) - self._token_lifetime - MARGIN
         ended = await self._sessions.revoke_all(user_id, but=but, issued_since=since)
         announce_ended(self._outbox, user_id, ended)
+        await self._tokens.delete_all(user_id, Purpose.CHANGE_EMAIL)
 
 
 class SessionService:
@@ -198,14 +206,21 @@ class SessionService:
     async def end(self, session_id: UUID, *, by: Actor) -> None:
         """End a session of the actor. If it has already ended, do nothing.
 
+        Who ends another session than that of the request may be throwing out a thief. So a change
+        of address that waits for its confirmation ends, too, as with all sessions.
+
         Raises:
             SessionNotFound: there is no such session, or it is another user's.
         """
+        is_own = session_id == by.session_id
+        if not is_own and by.user_id is not None:
+            # Before the session, as elsewhere. A request for a change that has begun ends first.
+            await self._accounts.find(by.user_id, lock=True)
         session = await self._sessions.lock(session_id)
         if session is None or session.user_id != by.user_id:
             message = f"You have no log-in session {session_id}. Take the id from the list."
             raise SessionNotFound(message)
-        await self._end(session, by=by)
+        await self._end(session, by=by, distrusted=not is_own)
 
     async def end_all(self, user_id: UUID, *, by: Actor) -> None:
         """End all sessions of a user. A parallel log-in opens its session before or after it."""
@@ -284,13 +299,14 @@ class SessionService:
 
         Nobody can know which of the two, so the actor on record is the system.
         """
-        await self._revoker.revoke(family)
+        await self._revoker.revoke_distrusted(family)
         log.warning("refresh token reused", session_id=str(family.id))
         self._record("session.reuse_detected", family, by=client.unidentified_actor())
 
-    async def _end(self, session: LogInSession, *, by: Actor) -> None:
+    async def _end(self, session: LogInSession, *, by: Actor, distrusted: bool = False) -> None:
         if session.revoked_at is None:
-            await self._revoker.revoke(session)
+            end = self._revoker.revoke_distrusted if distrusted else self._revoker.revoke
+            await end(session)
             self._record("session.ended", session, by=by)
 
     def _record(
