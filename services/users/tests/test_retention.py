@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import asyncpg
 import pytest
 
 from chassis.auth.opaque import token_hash
@@ -109,6 +110,24 @@ async def test_an_ended_session_is_kept_for_a_while_and_goes_with_its_tokens(
     assert await counts() == [1, 1]
     assert (await refresh(first))["error_description"] == Refusal.UNKNOWN
     assert "access_token" in await refresh(other["refresh_token"])
+
+
+async def test_tokens_are_not_pruned_while_their_session_is_being_deleted(
+    first, refresh, prune, counts, db, database
+):
+    """Both lock the session before its tokens, so that neither waits for the other."""
+    await refresh(first)
+    await let_expire(db, REUSE_SEEN + MINUTE, used=True)
+    await let_expire(db, REUSE_SEEN + MINUTE, used=False)
+    holder = await asyncpg.connect(database.runtime_url)
+    try:
+        async with holder.transaction():
+            await holder.execute("SELECT FROM sessions FOR UPDATE")
+            assert await prune(prune_refresh_tokens) == 0
+            await holder.execute("DELETE FROM sessions")
+    finally:
+        await holder.close()
+    assert await counts() == [0, 0]
 
 
 async def test_a_session_that_is_being_refreshed_holds_no_pruning_up(

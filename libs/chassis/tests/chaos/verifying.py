@@ -23,7 +23,7 @@ DECLARED = {
                 rows=[
                     Rows(
                         sql="SELECT name AS position, name AS key, name AS subject, version,"
-                        " now() AS changed_at"
+                        " now() AS created_at, now() AS changed_at"
                         " FROM accounts WHERE name > $1 ORDER BY name LIMIT $2",
                         start="",
                     )
@@ -39,7 +39,7 @@ DECLARED = {
                 rows=[
                     Rows(
                         sql="SELECT aggregate AS position, aggregate AS key, aggregate AS subject,"
-                        " max(version) AS version, now() AS changed_at"
+                        " max(version) AS version, now() AS created_at, now() AS changed_at"
                         " FROM effects WHERE aggregate > $1 GROUP BY 1 ORDER BY 1 LIMIT $2",
                         start="",
                     )

@@ -104,6 +104,7 @@ class CounterSnapshot(CounterRaised):
     """The present state of a counter, for a replay."""
 
     type: ClassVar[str] = "counter.snapshot.v1"
+    snapshot: ClassVar[bool] = True
 
 
 type Handler = Callable[[CounterRaised, Delivery[Any]], Awaitable[None]]

@@ -1,20 +1,30 @@
 """A healthy service verifies clean, also at work; each kind of damage is found and named."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from chassis.messaging.publishing.partitioner import hash_of_key
+from chassis.verification.declared import Verification
 from chassis.verification.facts import Kind
 from chassis.verification.judging import Difference
 from testkit.waiting import until
 
 from .conftest import running
-from .counting import CounterRaised
-from .verifying import facts_of, judged, verified
+from .counting import CounterRaised, CounterSnapshot
+from .verifying import COUNTERS, facts_of, judged, verified
 
 WRITTEN = 50
 PARTITIONS = 3  # the fixture's
+
+
+class CounterLowered(CounterRaised):
+    type = "counter.lowered.v1"
+
+
+class CounterRaisedV2(CounterRaised):
+    type = "counter.raised.v2"
 
 
 @pytest.fixture
@@ -43,6 +53,11 @@ async def publish(service, event, *, event_id, key="a"):
     }
     partition = hash_of_key(key) % PARTITIONS
     await service.send(event.to_json(), headers=headers, key=key, partition=partition)
+
+
+def also(event):
+    """Return the declaration of a service whose counters have a further event."""
+    return Verification(aggregates=[replace(COUNTERS, events=[*COUNTERS.events, event])])
 
 
 async def test_a_healthy_service_verifies_clean(handled):
@@ -90,6 +105,27 @@ async def test_a_row_deleted_from_the_outbox_before_it_was_sent(handled):
     assert await verified(handled) == [("a", Difference.CHANGE_WITHOUT_EVENT)]
 
 
+async def test_the_first_change_lost_its_event_and_a_later_one_has_one(service):
+    await service.raise_counters("a")
+    await change(service, "DELETE FROM outbox")
+    await service.raise_counters("a")
+    assert await verified(service) == [("a", Difference.CHANGE_WITHOUT_EVENT)]
+    async with running(service.relay().run()):
+        await service.until_published()
+    assert await verified(service) == [("a", Difference.CHANGE_WITHOUT_EVENT)]
+
+
+async def test_a_snapshot_stands_for_the_events_before_it(service):
+    """Its topic was deleted, and the replay has published snapshots."""
+    await service.raise_counters("a", "a")
+    await change(service, "DELETE FROM outbox")
+    await publish(service, CounterSnapshot(counter="a", number=2), event_id="s")
+    await service.raise_counters("a")
+    async with running(service.relay().run()):
+        await service.until_published()
+    assert await verified(service) == []
+
+
 async def test_a_change_without_any_event(handled):
     await change(handled, "INSERT INTO counters VALUES ('silent', 1)")
     assert await verified(handled) == [("silent", Difference.CHANGE_WITHOUT_EVENT)]
@@ -128,6 +164,19 @@ async def test_a_deleted_row(handled):
     assert await verified(handled) == [("b", Difference.EVENT_WITHOUT_CHANGE)]
 
 
+async def test_an_event_after_the_end_of_its_subject(service):
+    await publish(service, CounterRaised(counter="a", number=1), event_id="one")
+    await publish(service, CounterLowered(counter="a", number=2), event_id="two")
+    ending = Verification(
+        aggregates=[
+            replace(each, ended_by=[CounterLowered]) for each in also(CounterLowered).aggregates
+        ]
+    )
+    assert await verified(service, declared=ending) == []
+    await publish(service, CounterRaised(counter="a", number=3), event_id="three")
+    assert await verified(service, declared=ending) == [("a", Difference.EVENT_WITHOUT_CHANGE)]
+
+
 async def test_an_event_without_its_change(handled):
     await publish(handled, CounterRaised(counter="ghost", number=1), event_id="g", key="ghost")
     assert await verified(handled) == [("ghost", Difference.EVENT_WITHOUT_CHANGE)]
@@ -145,6 +194,24 @@ async def test_an_event_published_twice_with_another_content(handled):
 async def test_a_change_announced_by_two_events(handled):
     await publish(handled, CounterRaised(counter="a", number=3), event_id="second")
     assert await verified(handled) == [("a", Difference.TWO_CONTENTS)]
+
+
+async def test_two_changes_announced_as_one_version(service):
+    """The database was restored to an earlier moment than the topic, and then went on."""
+    await service.raise_counters("a")
+    async with running(service.relay().run()):
+        await service.until_published()
+    await publish(service, CounterLowered(counter="a", number=1), event_id="other")
+    found = await verified(service, declared=also(CounterLowered))
+    assert found == [("a", Difference.TWO_CONTENTS)]
+
+
+async def test_a_change_announced_by_two_versions_of_its_event_is_no_difference(service):
+    await service.raise_counters("a")
+    async with running(service.relay().run()):
+        await service.until_published()
+    await publish(service, CounterRaisedV2(counter="a", number=1), event_id="v2")
+    assert await verified(service, declared=also(CounterRaisedV2)) == []
 
 
 async def test_an_event_that_a_frozen_relay_repeats_is_no_difference(service):

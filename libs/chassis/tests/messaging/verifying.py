@@ -17,7 +17,8 @@ COUNTERS = Aggregate(
     rows=[
         Rows(
             sql="SELECT name AS position, name AS key, name AS subject, value AS version,"
-            " now() AS changed_at FROM counters WHERE name > $1 ORDER BY name LIMIT $2",
+            " now() AS created_at, now() AS changed_at"
+            " FROM counters WHERE name > $1 ORDER BY name LIMIT $2",
             start="",
         )
     ],

@@ -42,9 +42,10 @@ class Aggregate:
     Attributes:
         name: of one such row, in the singular.
         events: all types that announce a change, of one topic, with the snapshots.
-        rows: columns ``key`` and ``subject``, those of the events, as texts; ``version``; and
-            ``changed_at``: when the row got this version, or a time before that, if the table does
-            not record it. If the events have a level, ``level`` is that of the row.
+        rows: columns ``key`` and ``subject``, those of the events, as texts; ``version``;
+            ``created_at``: when the row got its first version; and ``changed_at``: when it got this
+            one, or a time before that, if the table does not record it. If the events have a level,
+            ``level`` is that of the row.
         ended_by: the types after which a subject may have no row.
         excused: columns ``key``: keys whose rows were erased, although their events are present.
         level: returns an amount that the event announces, of which each change has a cause; None if

@@ -34,6 +34,7 @@ class Fact:
         number: the version of a row or an event; for a cause, its delta.
         level: of a row or an event.
         at: seconds since the epoch.
+        since: when a row was made, likewise.
         id: of an event.
         type: of an event.
         digest: of the event's data.
@@ -52,6 +53,7 @@ class Fact:
     number: int | None = None
     level: int | None = None
     at: float | None = None
+    since: float | None = None
     id: str | None = None
     type: str | None = None
     digest: str | None = None

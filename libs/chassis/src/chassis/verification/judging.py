@@ -149,15 +149,21 @@ class _Subject:
     def _contents(self) -> Iterator[tuple[Difference, str]]:
         """A relay that was frozen may repeat an event, with the same id and content."""
         first: dict[tuple[int, str | None], Fact] = {}
+        names: dict[int, set[str]] = defaultdict(set)
         for fact in self._events:
             if fact.snapshot:
                 continue
+            names[_number(fact)].add(_name(fact))
             known = first.setdefault((_number(fact), fact.type), fact)
             if (known.id, known.digest) == (fact.id, fact.digest):
                 continue
             what = "two events" if known.id != fact.id else "the same event with two contents"
             text = f"{fact.type} of version {fact.number} was published twice, as {what}"
             yield Difference.TWO_CONTENTS, f"{text}: {known.id}, {fact.id}"
+        for number, several in names.items():
+            if len(several) > 1:
+                text = f"version {number} was announced as {' and as '.join(sorted(several))}"
+                yield Difference.TWO_CONTENTS, text
 
     def _gaps(self) -> Iterator[tuple[Difference, str]]:
         changes = sorted({_number(fact) for fact in self._sent if not fact.snapshot})
@@ -186,7 +192,8 @@ class _Subject:
             return
         highest = max(early, key=_number)
         if self._row is None:
-            if not self._excused and not any(fact.ended for fact in self._events):
+            ends = [_number(fact) for fact in self._events if fact.ended]
+            if not self._excused and max(ends, default=-1) < _number(highest):
                 yield (
                     Difference.EVENT_WITHOUT_CHANGE,
                     f"{highest.type} announces version {highest.number}, and there is no row",
@@ -201,20 +208,29 @@ class _Subject:
         row = self._row
         if row is None:
             return
-        version = _number(row)
-        if self._sent_numbers:
-            highest = max(self._sent_numbers)
-            expected = range(highest + 1, version + 1)
+        version, highest = _number(row), max(self._sent_numbers, default=0)
+        for expected in self._expected(row):
+            if missing := _missing(expected, self._unsent_numbers):
+                yield (
+                    Difference.CHANGE_WITHOUT_EVENT,
+                    f"no event of version {missing}: row {version}, topic {highest or 'none'}",
+                )
+
+    def _expected(self, row: Fact) -> Iterator[range]:
+        """Yield the versions of the row that are not in the topic, and should be in the outbox.
+
+        Those between two events in the topic are left out: they are gaps.
+        """
+        version, sent = _number(row), self._sent_numbers
+        # A snapshot stands for all events before it.
+        is_new = row.since is not None and row.since >= self._begin
+        is_whole = is_new and not any(fact.snapshot for fact in self._sent)
+        if sent:
+            if is_whole:
+                yield range(1, min(sent))
+            yield range(max(sent) + 1, version + 1)
         elif _at(row) >= self._begin:
-            highest = 0
-            expected = range(version, version + 1)
-        else:
-            return
-        if missing := _missing(expected, self._unsent_numbers):
-            yield (
-                Difference.CHANGE_WITHOUT_EVENT,
-                f"no event of version {missing}: row {version}, topic {highest or 'none'}",
-            )
+            yield range(1 if is_whole else version, version + 1)
 
     def _level(self) -> Iterator[tuple[Difference, str]]:
         row = self._row
@@ -236,6 +252,11 @@ class _Subject:
 
 def _number(fact: Fact) -> int:
     return fact.number or 0
+
+
+def _name(fact: Fact) -> str:
+    """Return the type without its version, since two versions of an event announce one change."""
+    return (fact.type or "").rpartition(".")[0]
 
 
 def _at(fact: Fact) -> float:

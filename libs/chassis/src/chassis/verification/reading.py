@@ -210,6 +210,7 @@ class FactReader:
                 member=row["subject"],
                 number=row["version"],
                 at=row["changed_at"].timestamp(),
+                since=row["created_at"].timestamp(),
                 level=row["level"] if aggregate.level else None,
             )
         horizon = self._horizon

@@ -42,7 +42,7 @@ _prune = rows_older_than(
 
 VERSIONS = """
     SELECT n.id AS position, n.user_id::text AS key, n.id::text AS subject,
-        1 + coalesce(o.announced, 0) AS version, n.created_at AS changed_at
+        1 + coalesce(o.announced, 0) AS version, n.created_at, n.created_at AS changed_at
     FROM notifications AS n LEFT JOIN outcomes AS o ON o.notification_id = n.id
     WHERE n.id > $1 ORDER BY n.id LIMIT $2
 """
@@ -50,7 +50,7 @@ VERSIONS = """
 
 UNLISTED = """
     SELECT notification_id AS position, user_id::text AS key, notification_id::text AS subject,
-        announced AS version, created_at AS changed_at
+        announced AS version, created_at, created_at AS changed_at
     FROM outcomes WHERE NOT listed AND notification_id > $1 ORDER BY notification_id LIMIT $2
 """
 """Those that are in no list, and so have no row but the count of their outcomes."""

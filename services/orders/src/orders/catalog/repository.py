@@ -70,7 +70,7 @@ _RELEASE = """
 
 LEVELS = """
     SELECT id AS position, id::text AS key, id::text AS subject, version, stock AS level,
-        updated_at AS changed_at
+        created_at, updated_at AS changed_at
     FROM products WHERE id > $1 ORDER BY id LIMIT $2
 """
 """Each product with its version and stock, for ``slipway verify``."""

@@ -48,7 +48,8 @@ _INSERT_HISTORY = """
 _RETURNING = ", ".join(f"'{rule.target}'" for rule in TRANSITIONS.values() if rule.returns_stock)
 
 VERSIONS = """
-    SELECT id AS position, id::text AS key, id::text AS subject, version, updated_at AS changed_at
+    SELECT id AS position, id::text AS key, id::text AS subject, version, created_at,
+        updated_at AS changed_at
     FROM orders WHERE id > $1 ORDER BY id LIMIT $2
 """
 """Each order with its version, for ``slipway verify``."""

@@ -60,7 +60,8 @@ class AccountFilter:
 
 # A new hash of the same password sets `updated_at`, and has no event.
 VERSIONS = """
-    SELECT id AS position, id::text AS key, id::text AS subject, version, created_at AS changed_at
+    SELECT id AS position, id::text AS key, id::text AS subject, version, created_at,
+        created_at AS changed_at
     FROM users WHERE id > $1 ORDER BY id LIMIT $2
 """
 """Each account with its version, for ``slipway verify``."""

@@ -165,14 +165,16 @@ class SessionRepository:
     async def delete_expired_tokens(self, *, limit: int) -> int:
         """Delete tokens that expired more than REUSE_SEEN ago, at most `limit`; return how many.
 
-        A session without tokens can't be continued, so it is deleted as well.
+        A session without tokens can't be continued, so it is deleted as well. As elsewhere, the
+        session is locked before its tokens: a deletion of the account locks them in that order.
         """
         expired = (
             select(RefreshToken.token_hash)
+            .join(LogInSession, LogInSession.id == RefreshToken.session_id)
             .where(RefreshToken.expires_at < func.now() - REUSE_SEEN)
             .order_by(RefreshToken.expires_at)
             .limit(limit)
-            .with_for_update(skip_locked=True)
+            .with_for_update(of=LogInSession, skip_locked=True)
         )
         deleted = await self._unit.session.scalars(
             delete(RefreshToken)
