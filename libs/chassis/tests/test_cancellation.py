@@ -1,10 +1,72 @@
-"""Work that must finish although its task is cancelled."""
+"""Work that must finish although its task is cancelled, and work that a library cancels."""
 
 import asyncio
+from contextlib import nullcontext
 
 import pytest
 
-from chassis.cancellation import closed_by, to_the_end
+from chassis.cancellation import (
+    GuardedTaskGroup,
+    StrayCancellationError,
+    closed_by,
+    guarded,
+    to_the_end,
+)
+
+
+async def await_what_a_library_cancels():
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    await future
+
+
+async def test_a_task_that_a_library_cancels_from_within_ends_its_group_with_an_error():
+    """asyncio's own group takes it for a task that was cancelled on purpose, and goes on."""
+    ended = asyncio.Event()
+
+    async def other():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    with pytest.RaisesGroup(StrayCancellationError):
+        async with asyncio.timeout(5), GuardedTaskGroup() as group:
+            group.create_task(other())
+            group.create_task(await_what_a_library_cancels())
+    assert ended.is_set()
+
+
+async def test_a_task_that_is_cancelled_on_purpose_leaves_its_group_alone():
+    async with GuardedTaskGroup() as group:
+        begun, cancelled = (group.create_task(asyncio.Event().wait()) for _ in range(2))
+        never_begun = group.create_task(asyncio.sleep(0))
+        never_begun.cancel()
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        begun.cancel()
+    assert all(task.cancelled() for task in (begun, cancelled, never_begun))
+
+
+async def test_a_group_that_has_ended_its_tasks_closes_the_work_that_comes_later():
+    async def later(group):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            with pytest.raises(RuntimeError):
+                group.create_task(asyncio.sleep(0))
+
+    with pytest.RaisesGroup(StrayCancellationError):
+        async with GuardedTaskGroup() as group:
+            group.create_task(later(group))
+            group.create_task(await_what_a_library_cancels())
+
+
+@pytest.mark.parametrize("limit", [0, None])
+async def test_a_time_limit_is_no_stray_cancellation(limit):
+    with nullcontext() if limit is None else pytest.raises(TimeoutError):
+        async with asyncio.timeout(limit):
+            await guarded(asyncio.sleep(0 if limit is None else 5))
 
 
 async def test_work_that_must_finish_does_however_often_it_is_cancelled():

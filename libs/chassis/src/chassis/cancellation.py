@@ -1,13 +1,61 @@
-"""Work that must be completed even if the task that does it is cancelled."""
+"""Cancellation: work that must be completed in spite of it, and work that a library cancels."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from contextvars import Context
+from typing import Any, override
 
 import structlog
 
 log = structlog.get_logger(__name__)
+
+
+class StrayCancellationError(Exception):
+    """A task awaited something that was cancelled, although nobody cancelled the task."""
+
+
+async def guarded[T](work: Awaitable[T]) -> T:
+    """Return the result of `work`, or raise its error; a stray CancelledError is an error, too.
+
+    A library that cancels a future raises CancelledError in the task that awaits it. Whoever waits
+    for the task would believe that it was cancelled on purpose, and go on without it.
+
+    Raises:
+        StrayCancellationError: `work` raised CancelledError, but this task was not cancelled.
+    """
+    try:
+        return await work
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        message = "Something that the task awaited was cancelled, but not the task itself."
+        raise StrayCancellationError(message) from error
+
+
+class GuardedTaskGroup(asyncio.TaskGroup):
+    """A TaskGroup that fails if a library cancels what one of its tasks awaits; see ``guarded``."""
+
+    @override
+    def create_task[T](
+        self,
+        coro: Coroutine[Any, Any, T],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+    ) -> asyncio.Task[T]:
+        """Run `coro` in the group."""
+        work = guarded(coro)
+        try:
+            task = super().create_task(work, name=name, context=context)
+        except RuntimeError:  # the group has ended its tasks
+            work.close()
+            coro.close()
+            raise
+        # A task that is cancelled before its first step never awaits its coroutine.
+        task.add_done_callback(lambda _: coro.close())
+        return task
 
 
 async def to_the_end(work: Coroutine[Any, Any, None], *, patience: float | None = None) -> None:

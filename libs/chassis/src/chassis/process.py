@@ -36,6 +36,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from chassis.cancellation import GuardedTaskGroup, guarded
 from chassis.certificates import certificate_files, register_certificates
 from chassis.connections import ConnectionBound, raise_descriptor_limit
 from chassis.health import Health, health_routes
@@ -109,7 +110,7 @@ class Process:
         self.stopping = asyncio.Event()
         self.failure: BaseException | None = None
         self._running: set[asyncio.Task[None]] = set()
-        self._group: asyncio.TaskGroup | None = None
+        self._group: GuardedTaskGroup | None = None
 
     @contextlib.asynccontextmanager
     async def running[T](self, opening: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
@@ -121,7 +122,7 @@ class Process:
         Args:
             opening: opens the resources; it may start tasks. If it fails, the tasks are cancelled.
         """
-        async with asyncio.TaskGroup() as self._group:
+        async with GuardedTaskGroup() as self._group:
             self.start(self._loop_delay.measure(), name="loop delay")
             async with opening as opened:
                 try:
@@ -149,13 +150,9 @@ class Process:
             await asyncio.wait(running)
 
     async def _guard(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.current_task()
         try:
-            await work
-        except (Exception, asyncio.CancelledError) as error:
-            # A library may raise a CancelledError of its own, for a future that it cancelled.
-            if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
-                raise
+            await guarded(work)
+        except Exception as error:
             log.exception("long-lived task failed", task=name)
             self.failure = error
             self.health.fail(f"task {name} failed")
@@ -267,7 +264,7 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, process.stopping.set)
-    async with asyncio.TaskGroup() as group:
+    async with GuardedTaskGroup() as group:
         running = [group.create_task(server.serve()) for server in servers]
         stop = group.create_task(process.stopping.wait())
         await asyncio.wait([stop, *running], return_when=asyncio.FIRST_COMPLETED)

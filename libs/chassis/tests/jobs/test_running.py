@@ -53,6 +53,17 @@ async def test_a_failed_job_is_tried_again_and_dead_after_its_last_attempt(servi
             assert registry.get_sample_value("job_attempts_total", labels) == number
 
 
+@pytest.mark.parametrize("kind", [Inside, Outside, Batched])
+async def test_a_handler_that_a_library_cancels_has_failed(service, kind):
+    """The job waits for its next attempt, and not until its lease expires."""
+    await service.enqueue(kind(number=1, fail="cancelled by a library"))
+    async with service.working() as registry:
+        await service.until_states("dead")
+    assert await service.job("attempts") == (3,)
+    labels = {"kind": kind.kind, "outcome": "failed"}
+    assert registry.get_sample_value("job_attempts_total", labels) == 2
+
+
 async def test_attempts_and_backoff_survive_a_restart(service):
     await service.enqueue(Inside(number=1, fail="always"))
     slowly = Retry(attempts=3, first_delay=10**6, longest_delay=10**6)

@@ -87,6 +87,10 @@ async def _behave(arguments: Inside) -> None:
         case "connection":
             message = "the mail server is unavailable"
             raise ConnectionError(message)
+        case "cancelled by a library":
+            future = asyncio.get_running_loop().create_future()
+            future.cancel()
+            await future
         case "freeze":
             os.kill(os.getpid(), signal.SIGSTOP)
     await asyncio.sleep(arguments.seconds)

@@ -11,6 +11,7 @@ from aiokafka.errors import CommitFailedError, GroupAuthorizationFailedError
 from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
+from chassis.cancellation import GuardedTaskGroup
 from chassis.health import Health
 from chassis.messaging import Consumer, FailurePolicy
 from chassis.messaging.consuming.assignment import Assignment
@@ -314,7 +315,7 @@ async def test_a_handler_that_takes_longer_than_the_poll_interval_keeps_its_part
 
 
 async def test_partitions_that_come_while_the_consumer_stops_are_left_alone():
-    async with asyncio.TaskGroup() as group:
+    async with GuardedTaskGroup() as group:
         pass
     known = []
     nothing: Any = None

@@ -69,6 +69,24 @@ async def test_a_queue_is_worked_in_order_and_closed_when_it_is_empty(offline):
     assert await offline.effects() == [("a", 1), ("a", 2), ("a", 3), ("a", 4)]
 
 
+async def cancelled_by_a_library(event, delivery):
+    """Await a future that a library cancels, which raises CancelledError here."""
+    del event, delivery
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    await future
+
+
+@pytest.mark.parametrize("numbers", [(1,), (1, 2)])
+async def test_a_handler_that_a_library_cancels_has_failed(offline, numbers):
+    """Its partition goes on, and so does the loop that retries the message."""
+    runner = offline.runner(cancelled_by_a_library, failure=AT_ONCE)
+    assert await runner.run(raised(*numbers)) == (len(numbers), None)
+    assert await offline.query(QUEUES) == [("a", "retrying", True)]
+    await drain(offline.retries(cancelled_by_a_library, failure=AT_ONCE))
+    assert await offline.query(QUEUES) == [("a", "dead", True)]
+
+
 async def test_after_its_last_attempt_a_message_is_dead_and_stays_at_the_head_of_its_key(offline):
     handler = FailingFor(1)
     await offline.runner(handler, failure=AT_ONCE).run(raised(1, 2))

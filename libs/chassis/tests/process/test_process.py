@@ -9,6 +9,7 @@ import pytest
 from starlette.applications import Starlette
 
 import chassis.process
+from chassis.cancellation import StrayCancellationError
 from chassis.health import Health, health_routes
 from chassis.process import Process
 from chassis.settings import Environment, ProcessSettings
@@ -95,7 +96,7 @@ async def test_a_task_that_a_library_cancelled_from_within_counts_as_failed(proc
         process.start(awaits_a_cancelled_future(), name="c")
         async with asyncio.timeout(5):
             await process.stopping.wait()
-    assert isinstance(process.failure, asyncio.CancelledError)
+    assert isinstance(process.failure, StrayCancellationError)
 
 
 class Resource:

@@ -11,6 +11,7 @@ import structlog
 from opentelemetry import trace
 from pydantic import ValidationError
 
+from chassis.cancellation import guarded
 from chassis.database.database import Database
 from chassis.database.infrastructure import is_infrastructure_error
 from chassis.database.unit import Unit
@@ -251,7 +252,7 @@ class Execution[R]:
         limit = asyncio.timeout(kind.time_limit)
         try:
             async with limit:
-                await work
+                await guarded(work)
         except TimeoutError as error:
             if not limit.expired():
                 raise

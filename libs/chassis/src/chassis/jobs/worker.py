@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from chassis.cancellation import to_the_end
+from chassis.cancellation import GuardedTaskGroup, to_the_end
 from chassis.database.database import Database
 from chassis.database.errors import DRIVER_ERRORS
 from chassis.database.infrastructure import is_infrastructure_error
@@ -104,7 +104,7 @@ class JobWorker[R]:
     async def run(self) -> None:
         """Run jobs until cancelled, then hand back unfinished ones."""
         try:
-            async with asyncio.TaskGroup() as group:
+            async with GuardedTaskGroup() as group:
                 group.create_task(self._keep_connected())
                 group.create_task(self._repeat("schedules", self._scheduler.enqueue_due))
         finally:
@@ -132,7 +132,7 @@ class JobWorker[R]:
         )
         await self._hand_back(set())
         try:
-            async with asyncio.TaskGroup() as group:
+            async with GuardedTaskGroup() as group:
                 for lane in self._lanes.values():
                     group.create_task(lane.run(leases))
                 group.create_task(self._renew(leases))

@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from chassis.cancellation import GuardedTaskGroup
 from chassis.health import Health
 from chassis.loops import Failures, for_ever, passes_if
 from chassis.messaging.clients import METADATA_MS, start, stopping
@@ -128,7 +129,7 @@ class BroadcastReader:
 
     async def run(self) -> None:
         """Read until cancelled; retry while Kafka is unavailable."""
-        async with asyncio.TaskGroup() as group:
+        async with GuardedTaskGroup() as group:
             group.create_task(self._ready_at_last())
             group.create_task(
                 for_ever(
@@ -156,7 +157,7 @@ class BroadcastReader:
 
     async def _read_while_connected(self) -> None:
         try:
-            async with self._connected() as consumer, asyncio.TaskGroup() as group:
+            async with self._connected() as consumer, GuardedTaskGroup() as group:
                 for partition in self._positions:
                     group.create_task(self._read(consumer, partition))
                 group.create_task(self._check(consumer))

@@ -10,6 +10,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 from starlette.types import Receive, Send
 
 from chassis.auth.principal import Principal
+from chassis.cancellation import GuardedTaskGroup
 from chassis.database import is_infrastructure_error
 from chassis.error_text import leaves
 from chassis.errors import DomainError, Unavailable
@@ -106,7 +107,7 @@ class _Socket:
                 await self._send_in_time(schemas.RESET)
             try:
                 # Both run until one raises; the group then cancels the other one.
-                async with asyncio.TaskGroup() as group:
+                async with GuardedTaskGroup() as group:
                     group.create_task(self._send_all(connection))
                     await self._receive_all(connection)
             except* (DomainError, WebSocketDisconnect) as errors:

@@ -1,6 +1,5 @@
 """The live feed as server-sent events (WHATWG HTML §9.2), and the tickets for it."""
 
-import asyncio
 from contextlib import aclosing
 from typing import Annotated, NoReturn
 
@@ -9,6 +8,7 @@ from starlette.types import Receive, Scope, Send
 
 from chassis.auth import Principal, accept_scope, require_scope
 from chassis.auth.principal import NOT_AUTHENTICATED
+from chassis.cancellation import GuardedTaskGroup
 from chassis.error_text import leaves
 from chassis.errors import DomainError, Unauthenticated
 from chassis.http import Router, problems
@@ -143,7 +143,7 @@ class _Stream(Response):
         ended: BaseException = _ClientGone()
         try:
             # Both run until one raises; the group then cancels the other one.
-            async with asyncio.TaskGroup() as group:
+            async with GuardedTaskGroup() as group:
                 group.create_task(_until_gone(receive))
                 await self._send_all(connection, start, send)
         except* (DomainError, _ClientGone) as errors:

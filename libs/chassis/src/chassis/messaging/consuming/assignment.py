@@ -7,6 +7,7 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 
+from chassis.cancellation import GuardedTaskGroup
 from chassis.messaging.consuming.offsets import Offsets
 from chassis.messaging.consuming.partition import PartitionConsumer
 
@@ -29,7 +30,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
     def __init__(
         self,
         *,
-        group: asyncio.TaskGroup,
+        group: GuardedTaskGroup,
         consume: Callable[[TopicPartition], PartitionConsumer[Any]],
         offsets: Offsets,
         on_known: Callable[[], None],
@@ -72,11 +73,9 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         """Start to consume the assigned partitions."""
         for partition in assigned:
             one = self._consume(partition)
-            work = one.run()
             try:
-                self._tasks[one] = self._group.create_task(work, name=str(partition))
+                self._tasks[one] = self._group.create_task(one.run(), name=str(partition))
             except RuntimeError:  # the consumer is stopping: the group ended its tasks
-                work.close()
                 return
         self.known = True
         self._on_known()

@@ -16,6 +16,7 @@ from aiokafka import ConsumerRecord
 from opentelemetry import trace
 from opentelemetry.context import Context
 
+from chassis.cancellation import guarded
 from chassis.database.database import Database
 from chassis.database.infrastructure import is_infrastructure_error
 from chassis.database.limits import BATCH_SECONDS
@@ -112,7 +113,7 @@ class BatchRunner[R]:
             limit = asyncio.timeout(_time_limit(messages))
             try:
                 async with limit:
-                    await self._together(messages)
+                    await guarded(self._together(messages))
                 return Progress(len(messages))
             except Exception as error:  # noqa: BLE001 - a handler may raise any error
                 if is_infrastructure_error(error) and not limit.expired():
@@ -143,7 +144,7 @@ class BatchRunner[R]:
     async def _alone(self, message: Incoming[R]) -> None:
         """Run one message, or park it; raise an infrastructure error, or TooManyFailuresError."""
         try:
-            await self._together([message])
+            await guarded(self._together([message]))
         except Exception as error:
             if is_infrastructure_error(error):
                 raise

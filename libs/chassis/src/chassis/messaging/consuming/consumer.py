@@ -7,13 +7,12 @@ partitions, batches in hand are finished or rolled back, and offsets are committ
 member gets the partitions.
 """
 
-import asyncio
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from chassis.cancellation import closed_by
+from chassis.cancellation import GuardedTaskGroup, closed_by
 from chassis.error_text import leaves
 from chassis.health import Health
 from chassis.library_internals.aiokafka import retrieve_errors_of_commits
@@ -101,7 +100,7 @@ class Consumer:
 
     async def _join_group(self) -> None:
         """Be a member of the group until a partition's task or the watchdog raises."""
-        group, consumer = asyncio.TaskGroup(), self._client()
+        group, consumer = GuardedTaskGroup(), self._client()
         offsets = self._offsets(consumer)
         assignment = self._assignment(group, consumer, offsets)
         try:
@@ -115,7 +114,7 @@ class Consumer:
         return Offsets(consumer=consumer, every=_COMMIT_SECONDS, limit=limit)
 
     def _assignment(
-        self, group: asyncio.TaskGroup, consumer: AIOKafkaConsumer, offsets: Offsets
+        self, group: GuardedTaskGroup, consumer: AIOKafkaConsumer, offsets: Offsets
     ) -> Assignment:
         return Assignment(
             group=group,
@@ -127,7 +126,7 @@ class Consumer:
 
     async def _consume(
         self,
-        group: asyncio.TaskGroup,
+        group: GuardedTaskGroup,
         consumer: AIOKafkaConsumer,
         offsets: Offsets,
         assignment: Assignment,

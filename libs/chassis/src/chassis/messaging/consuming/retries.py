@@ -1,10 +1,10 @@
 """Retries parked messages, each queue in its order, until they take effect or are dead."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
 
+from chassis.cancellation import GuardedTaskGroup, guarded
 from chassis.database.database import Database
 from chassis.database.infrastructure import is_infrastructure_error
 from chassis.database.unit import Unit
@@ -59,7 +59,7 @@ class Retries[R]:
 
     async def run(self) -> None:
         """Retry until cancelled; wait while PostgreSQL is unavailable."""
-        async with asyncio.TaskGroup() as group:
+        async with GuardedTaskGroup() as group:
             # Several tasks, so that a slow handler of one key doesn't delay the others.
             for _ in range(_WORKERS):
                 group.create_task(self._repeat(self.work_one, "retries"))
@@ -106,7 +106,7 @@ class Retries[R]:
     async def _take_effect(self, unit: Unit, record: ParkedRecord) -> None:
         """Run a message's handler, and remove the message from its queue."""
         incoming = self._handling.read(record)
-        await self._handling.handle_alone(unit, incoming)
+        await guarded(self._handling.handle_alone(unit, incoming))
         await self._parking.remove(unit, record.seq)
         outcome = IGNORED if incoming.ignored else DONE
         await self._inbox.settle(unit, record.source, record.id, outcome)

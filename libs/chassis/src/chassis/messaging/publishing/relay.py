@@ -4,9 +4,9 @@ It reads *unsent* rows in ``seq`` order, sends them, and deletes those that Kafk
 never reads by ``seq > last`` alone, which would lose a row that commits late.
 """
 
-import asyncio
 from collections.abc import Collection
 
+from chassis.cancellation import GuardedTaskGroup
 from chassis.database.connecting import Connector
 from chassis.database.limits import TRANSACTION_SECONDS
 from chassis.database.migrated import database_not_ready, needs_migrations
@@ -74,7 +74,7 @@ class Relay:
             await self._keep_running(self._lane("relay", "true"))
             return
         urgent = topics_in(self._urgent_topics)
-        async with asyncio.TaskGroup() as lanes:
+        async with GuardedTaskGroup() as lanes:
             lanes.create_task(self._keep_running(self._lane("relay", f"NOT ({urgent})")))
             lanes.create_task(self._keep_running(self._lane("urgent-relay", urgent, gauges=False)))
 
