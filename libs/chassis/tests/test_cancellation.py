@@ -8,6 +8,7 @@ import pytest
 from chassis.cancellation import (
     GuardedTaskGroup,
     StrayCancellationError,
+    all_of,
     closed_by,
     guarded,
     to_the_end,
@@ -60,6 +61,35 @@ async def test_a_group_that_has_ended_its_tasks_closes_the_work_that_comes_later
         async with GuardedTaskGroup() as group:
             group.create_task(later(group))
             group.create_task(await_what_a_library_cancels())
+
+
+async def test_the_failure_of_one_work_ends_the_others_before_it_is_raised():
+    ended = asyncio.Event()
+
+    async def hang():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.set()
+
+    async def fail():
+        await asyncio.sleep(0)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await all_of([hang(), fail()])
+    assert ended.is_set()
+
+
+async def test_the_results_of_all_work_are_in_its_order():
+    async def after(turns):
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return turns
+
+    assert await all_of(after(turns) for turns in (3, 0, 1)) == [3, 0, 1]
+    assert await all_of([]) == []
 
 
 @pytest.mark.parametrize("limit", [0, None])

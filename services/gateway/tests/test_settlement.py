@@ -327,3 +327,19 @@ async def test_the_fields_tell_what_is_left(replica):
         b"ratelimit-policy": b'"default";q=5;w=60',
         b"ratelimit": b'"default";r=4;t=60',
     }
+
+
+async def test_after_a_call_that_a_library_cancelled_the_next_one_settles(replica):
+    """The store would otherwise never be called again."""
+    store = SharedStore()
+    store.error = asyncio.CancelledError()
+    limits = replica(store, 200)
+    limits.count("default", "ada")
+    await until(lambda: store.calls == 1)
+    store.error = None
+
+    def settled():
+        limits.count("default", "ada")
+        return bool(store.counts)
+
+    await until(settled)

@@ -1,7 +1,7 @@
 """Cancellation: work that must be completed in spite of it, and work that a library cancels."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from contextvars import Context
 from typing import Any, override
@@ -32,6 +32,21 @@ async def guarded[T](work: Awaitable[T]) -> T:
             raise
         message = "Something that the task awaited was cancelled, but not the task itself."
         raise StrayCancellationError(message) from error
+
+
+async def all_of[T](works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Return the results of all `works`, or end them and raise the error of the first that fails.
+
+    ``asyncio.gather`` would leave the others running, and a TaskGroup would raise a group.
+    """
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
 
 class GuardedTaskGroup(asyncio.TaskGroup):

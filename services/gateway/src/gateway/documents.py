@@ -19,6 +19,7 @@ from slowapi.errors import RateLimitExceeded
 from starlette.requests import Request
 from starlette.responses import Response
 
+from chassis.cancellation import all_of
 from chassis.errors import DomainError, TooManyRequests, Unavailable
 from chassis.http.concurrency import content_response
 from chassis.http.problems import problem_of
@@ -62,7 +63,7 @@ class Documents:
         """
         async with self._fetching:
             if time.monotonic() >= self._fresh_until:
-                parts = await asyncio.gather(*(self._fetch(name) for name in self._upstreams))
+                parts = await all_of(self._fetch(name) for name in self._upstreams)
                 whole = merged(dict(zip(self._upstreams, parts, strict=True)), self._table)
                 self._merged = json.dumps(whole, ensure_ascii=False).encode()
                 self._fresh_until = time.monotonic() + _CACHE_SECONDS

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from chassis.cancellation import all_of
 from chassis.errors import DomainError, Unavailable
 from chassis.http.caching import NO_STORE
 from chassis.http.context import path_of, request_id_of
@@ -125,15 +126,9 @@ class Exports:
         self, path: str, fields: list[tuple[str, str]], at: float
     ) -> Mapping[str, bytes]:
         """Return the parts of all services, by name; the first failure ends the other requests."""
-        tasks = {
-            name: asyncio.create_task(_part(name, upstream, path, fields, at))
-            for name, upstream in self._upstreams.items()
-        }
-        try:
-            return dict(zip(tasks, await asyncio.gather(*tasks.values()), strict=True))
-        finally:
-            for task in tasks.values():
-                task.cancel()
+        upstreams = self._upstreams
+        parts = await all_of(_part(name, one, path, fields, at) for name, one in upstreams.items())
+        return dict(zip(upstreams, parts, strict=True))
 
 
 async def _part(

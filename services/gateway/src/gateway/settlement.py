@@ -8,6 +8,7 @@ from typing import Protocol
 from valkey.asyncio import Valkey
 from valkey.exceptions import NoScriptError, ValkeyError
 
+from chassis.cancellation import StrayCancellationError, guarded
 from gateway.counts import SCRIPT, StoreCount, counts_of
 
 PERIOD_SECONDS = 0.025
@@ -120,8 +121,8 @@ class Settlement:
 
     async def _settle(self, entries: Sequence[Entry]) -> None:
         try:
-            counts = await self._store.add(entries)
-        except (ValkeyError, OSError, ValueError) as error:
+            counts = await guarded(self._store.add(entries))
+        except (ValkeyError, OSError, ValueError, StrayCancellationError) as error:
             self._task = None
             self._failed(entries, error)
         else:

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from gateway.graph.calls import FeedClosed
 from gateway.graph.feed import Feed
 
 
@@ -16,16 +17,23 @@ class Socket:
         self.hello: dict[str, object] = {}
         self.closes = asyncio.Event()
         self.may_close = asyncio.Event()
-        self._messages: asyncio.Queue[str] = asyncio.Queue()
+        self._messages: asyncio.Queue[str | asyncio.CancelledError] = asyncio.Queue()
 
     def say(self, kind, event_id, **more):
         self._messages.put_nowait(json.dumps({"type": kind, "event_id": event_id, **more}))
+
+    def cancel_by_library(self):
+        """Cancel what `receive` awaits, and so not its task."""
+        self._messages.put_nowait(asyncio.CancelledError())
 
     async def send(self, text):
         self.hello = json.loads(text)
 
     async def receive(self):
-        return await self._messages.get()
+        message = await self._messages.get()
+        if isinstance(message, asyncio.CancelledError):
+            raise message
+        return message
 
     async def close(self):
         self.closes.set()
@@ -47,6 +55,18 @@ class Service:
 @pytest.fixture
 async def service():
     return Service()
+
+
+async def test_a_feed_whose_socket_a_library_cancels_fails_its_subscriptions(service):
+    """They would otherwise wait for items that nobody reads."""
+    items = Feed(feeds=service, fields=[], token="t").follow(None)
+    waiting = asyncio.ensure_future(anext(items))
+    async with asyncio.timeout(5):
+        socket = await service.opened.get()
+        socket.may_close.set()
+        socket.cancel_by_library()
+        with pytest.raises(FeedClosed):
+            await waiting
 
 
 async def test_while_the_feed_begins_again_who_wanted_that_may_be_cancelled(service):

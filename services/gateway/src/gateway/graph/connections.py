@@ -13,6 +13,7 @@ from pydantic_core import from_json, to_json
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from chassis.auth.principal import NOT_AUTHENTICATED, Principal
+from chassis.cancellation import guarded
 from chassis.errors import DomainError, TooManyRequests, Unauthenticated
 from chassis.http.context import request_id_of
 from gateway.graph.calls import UNAUTHENTICATED, FeedClosed
@@ -247,7 +248,7 @@ class Connection:
 
     async def _try(self, key: str, request: Request) -> None:
         try:
-            await self._execute(key, request)
+            await guarded(self._execute(key, request))
         except WebSocketDisconnect:
             raise
         except OperationRefused as error:

@@ -1,7 +1,7 @@
 """`POST` and `GET /graphql`: GraphQL over HTTP, with subscriptions as server-sent events."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from starlette.responses import Response as HttpResponse
 from starlette.types import Receive, Scope, Send
 
 from chassis.auth.principal import NOT_AUTHENTICATED
+from chassis.cancellation import all_of
 from chassis.errors import DomainError, Malformed, Unauthenticated
 from chassis.http.caching import NO_STORE
 from chassis.http.context import request_id_of
@@ -185,7 +186,7 @@ class Endpoint:
     ) -> list[Response]:
         context = self._context(exchange)  # one for all operations: they share what they read
         runs = [self._run(one, context, strict=strict) for one in operations]
-        return await unless_gone(_all(runs), exchange.receive)
+        return await unless_gone(all_of(runs), exchange.receive)
 
     async def _run(self, operation: Operation, context: Context, *, strict: bool) -> Response:
         """Return the response; with `strict`, raise OperationRefused if it was not executed."""
@@ -223,10 +224,6 @@ class Endpoint:
                 await stream.follow(events, request_id=exchange.request_id)
             else:
                 await stream.send_one(await self._run(operation, context, strict=True))
-
-
-async def _all(runs: list[Coroutine[Any, Any, Response]]) -> list[Response]:
-    return await asyncio.gather(*runs)
 
 
 def _of_query(request: HttpRequest) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 from pydantic_core import from_json
 
+from chassis.cancellation import guarded
 from gateway.graph.calls import UNAUTHENTICATED, FeedClosed, Feeds, FeedSocket, Fields
 from gateway.graph.failures import GraphqlFeedReset
 
@@ -150,13 +151,7 @@ class Feed:
 
     async def _run(self, token: str, start: int | None, old: asyncio.Task[None] | None) -> None:
         try:
-            if old is not None:
-                await asyncio.wait([old])
-            socket = await self._feeds.open(self._fields)
-            try:
-                await self._read(socket, token, start)
-            finally:
-                await socket.close()
+            await guarded(self._follow_socket(token, start, old))
         except (FeedClosed, GraphqlFeedReset) as error:
             self._fail(error)
         except (ValueError, KeyError, TypeError):
@@ -164,6 +159,17 @@ class Feed:
         except Exception:
             log.exception("graphql feed failed")
             self._fail(FeedClosed(_INTERNAL_ERROR, "The gateway failed."))
+
+    async def _follow_socket(
+        self, token: str, start: int | None, old: asyncio.Task[None] | None
+    ) -> None:
+        if old is not None:
+            await asyncio.wait([old])
+        socket = await self._feeds.open(self._fields)
+        try:
+            await self._read(socket, token, start)
+        finally:
+            await socket.close()
 
     def _fail(self, error: Exception) -> None:
         for follower in self._followers:
