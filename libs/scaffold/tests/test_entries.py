@@ -86,7 +86,8 @@ def test_a_file_without_the_list_is_named_and_nothing_is_written(tree):
 
 def test_a_chart_of_another_version_gets_an_entry_of_that_version(tree):
     chart = tree / "helm/slipway/Chart.yaml"
-    chart.write_text(chart.read_text("utf-8").replace("0.1.0", "1.2.3"), "utf-8")
+    text = re.sub(r"version: [\d.]+", "version: 1.2.3", chart.read_text("utf-8"))
+    chart.write_text(text, "utf-8")
     add_entries(tree, BARNACLES, SERVICES)
     versions = {one["version"] for one in yaml.safe_load(chart.read_text("utf-8"))["dependencies"]}
     assert versions == {"1.2.3"}
@@ -157,7 +158,7 @@ containers =
 
 
 def test_no_placeholder_is_left_in_a_file():
-    files = dict(rendered(BARNACLES))
+    files = dict(rendered(BARNACLES, version="1.2.3"))
     for path, text in files.items():
         assert "_service_" not in str(path)
         assert "_noun_" not in str(path)
@@ -204,6 +205,16 @@ def test_the_command_refuses_to_overwrite_a_file(tree, monkeypatch, capsys):
     assert there.read_text("utf-8") == "mine\n"
 
 
+def test_the_new_package_has_the_version_of_the_others(tree, monkeypatch):
+    monkeypatch.chdir(tree)
+    project = tree / "pyproject.toml"
+    text = re.sub(r'(?m)^version = ".*"', 'version = "1.2.3"', project.read_text("utf-8"))
+    project.write_text(text, "utf-8")
+    main(["barnacles"])
+    text = (tree / "services/barnacles/pyproject.toml").read_text("utf-8")
+    assert '\nversion = "1.2.3"\n' in text
+
+
 def test_the_command_lists_what_it_wrote(tree, monkeypatch, capsys):
     monkeypatch.chdir(tree)
     assert main(["barnacles"]) == 0
@@ -215,7 +226,7 @@ def test_the_command_lists_what_it_wrote(tree, monkeypatch, capsys):
 
 
 def test_the_longest_name_makes_no_line_too_long(tmp_path):
-    for path, text in rendered(Names("a" * 20, "a" * 19)):
+    for path, text in rendered(Names("a" * 20, "a" * 19), version="1.2.3"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text, "utf-8")
     rules = ["--quiet", "--config", ROOT / "pyproject.toml", tmp_path]

@@ -6,6 +6,7 @@ renews the lock file and the generated documents.
 
 import argparse
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     root, services = Path.cwd(), service_names()
     try:
         names = Names.of(wanted.name, wanted.noun, taken={*services, "gateway"})
-        files = dict(rendered(names))
+        files = dict(rendered(names, version=_version(root)))
         if there := [str(file) for file in files if (root / file).exists()]:
             parser.error(f"These files exist already: {', '.join(there)}.")
         refuse_clashes(root, names, files)
@@ -39,6 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for file in changed:
         sys.stdout.write(f"changed  {file.relative_to(root)}\n")
     return 0
+
+
+def _version(root: Path) -> str:
+    """Return the version of the repository's packages."""
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    return str(project["version"])
 
 
 if __name__ == "__main__":

@@ -36,7 +36,8 @@ def refuse_clashes(root: Path, names: Names, files: Mapping[PurePosixPath, str])
             message = f"{file} has {found[0]} already. Choose another name than {names.service!r}."
             raise NameRefusedError(message)
     packages = {folder for path in files for folder in path.parents}
-    for (path, text), (_, apart) in zip(files.items(), rendered(_UNLIKE_ALL), strict=True):
+    unlike_all = rendered(_UNLIKE_ALL, version="")
+    for (path, text), (_, apart) in zip(files.items(), unlike_all, strict=True):
         if path.suffix != ".py":
             continue
         if path.with_suffix("") in packages or _sizes_of_scopes(text) != _sizes_of_scopes(apart):

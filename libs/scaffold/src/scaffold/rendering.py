@@ -11,12 +11,18 @@ from scaffold.names import Names
 _SUFFIX = ".tmpl"
 
 
-def rendered(names: Names) -> Iterator[tuple[PurePosixPath, str]]:
-    """Yield each file of a new service: its path from the repository's root, and its text."""
+def rendered(names: Names, *, version: str) -> Iterator[tuple[PurePosixPath, str]]:
+    """Yield each file of a new service: its path from the repository's root, and its text.
+
+    Args:
+        names: of the service.
+        version: of its package. All packages of a release have the same.
+    """
+    values = names.values | {"version": version}
     for path, template in _templates(files("scaffold") / "templates", PurePosixPath()):
         name = str(path).removesuffix(_SUFFIX)
         place = name.replace("_service_", names.service).replace("_noun_", names.noun)
-        yield PurePosixPath(place), Template(template.read_text("utf-8")).substitute(names.values)
+        yield PurePosixPath(place), Template(template.read_text("utf-8")).substitute(values)
 
 
 def _templates(
