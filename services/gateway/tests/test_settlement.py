@@ -321,9 +321,13 @@ def test_each_counted_verdict_names_policy_and_rest():
     assert (window.current, window.previous) == (0, 0)
 
 
-async def test_the_fields_tell_what_is_left(replica):
-    verdict = replica(SharedStore(), 5).count("default", "ada")
-    assert dict(verdict.fields) == {
-        b"ratelimit-policy": b'"default";q=5;w=60',
-        b"ratelimit": b'"default";r=4;t=60',
-    }
+async def test_the_fields_tell_what_is_left_and_never_more_than_the_window(replica, clock):
+    clock.now = 1000.4  # in floating point, 1000.4 + 60 - 1000.4 is more than 60
+    limits = replica(SharedStore(), 2, clock)
+    verdicts = [limits.count("default", "ada") for _ in range(3)]
+    for left, verdict in zip((1, 0, 0), verdicts, strict=True):
+        assert dict(verdict.fields) == {
+            b"ratelimit-policy": b'"default";q=2;w=60',
+            b"ratelimit": b'"default";r=%d;t=60' % left,
+        }
+    assert [verdict.retry_after for verdict in verdicts] == [0, 0, 60]
