@@ -4,6 +4,7 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from ipaddress import ip_network
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -286,6 +287,17 @@ async def test_unknown_keys_from_one_address_are_exchanged_only_so_often(
     assert int(answer.headers["retry-after"]) >= 1
     assert await statuses(gateway, 2, bearer_of(known)) == [200, 200]
     assert await statuses(gateway, 1, tokens.headers()) == [200]
+
+
+async def test_unknown_keys_from_one_site_of_ipv6_are_counted_together(limited):
+    gateway = await limited(
+        limit_api_key_exchange="2/minute", trusted_proxies=(ip_network("127.0.0.0/8"),)
+    )
+    guesses = []
+    for number in range(3):
+        address = {"X-Forwarded-For": f"2001:db8::{number}"}
+        guesses += await statuses(gateway, 1, bearer_of(new_api_key()) | address)
+    assert guesses == [401, 401, 429]
 
 
 async def test_a_refused_key_counts_against_its_address(limited):

@@ -5,6 +5,7 @@ import time
 
 import pytest
 from prometheus_client import CollectorRegistry
+from valkey.exceptions import ValkeyError
 
 from gateway.counts import Rate, StoreCount, Window
 from gateway.limits import LimitMetrics, Limits
@@ -95,6 +96,19 @@ async def test_without_the_store_a_process_counts_what_it_admitted_itself(replic
     assert [limits.count("default", "ada").allowed for _ in range(4)] == [True] * 4
     await asyncio.sleep(2 * PERIOD_SECONDS)
     assert [limits.count("default", "ada").allowed for _ in range(3)] == [True, False, False]
+
+
+@pytest.mark.parametrize("error", [OSError("gone"), ValkeyError("busy"), ValueError("no count")])
+async def test_a_call_that_fails_is_not_the_last_one(replica, error):
+    store = SharedStore()
+    limits = replica(store, 10)
+    store.error = error
+    limits.count("default", "ada")
+    await settled(limits)
+    store.error = None
+    limits.count("default", "ada")
+    await settled(limits)
+    assert (store.calls, set(store.counts.values())) == (2, {1})
 
 
 class Clock:
