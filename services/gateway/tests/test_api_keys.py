@@ -89,6 +89,7 @@ async def test_a_key_is_exchanged_once_for_many_requests(keyed, users, tokens):
     assert {answer.status_code for answer in answers} == {200}
     assert (await keyed.http.post(PATH, headers=bearer_of(key), json={})).status_code == 200
     assert len(users.asked) == 1
+    assert keyed.metric("gateway_api_key_exchanges_total", outcome="granted") == 1
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER "])
@@ -109,6 +110,7 @@ async def test_an_unknown_key_is_refused_here_and_asked_for_once(
         assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
         assert key not in answer.text
     assert len(users.asked) == 1
+    assert keyed.metric("gateway_api_key_exchanges_total", outcome="refused") == 1
     assert not service.requests
 
 

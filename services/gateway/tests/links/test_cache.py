@@ -211,6 +211,7 @@ def test_a_response_to_a_token_spoils_no_copy_of_others(clients):
 def test_a_request_for_more_than_the_resource_passes_by(clients, name):
     clients.fetch()
     assert clients.enter((name, b"x"))[1] is None
+    assert clients.uses("bypass") == 1
 
 
 def test_head_gets_the_fields_of_the_copy_and_makes_none(clients):
