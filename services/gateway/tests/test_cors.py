@@ -42,6 +42,7 @@ async def test_a_page_of_another_origin_may_not(start, service, origin):
     answer = await gateway.http.options("/api/v1/orders", headers=other | PREFLIGHT)
     assert answer.status_code == 204
     assert not {name for name in answer.headers if name.startswith("access-control-")}
+    assert words(answer, "vary") >= {"Origin", *map("Access-Control-Request-{}".format, ASKED)}
     assert len(service.requests) == 1
 
 

@@ -331,8 +331,12 @@ def test_each_counted_verdict_names_policy_and_rest():
     assert window.used(30.0, WIDTH) == 8
     window.shift(61.0, WIDTH)
     assert (window.current, window.previous, window.began) == (0, 3, 60.0)
+    window.current = 4
+    window.shift(120.0, WIDTH)
+    assert (window.current, window.previous, window.began) == (0, 4, 120.0)
+    window.current = 5
     window.shift(300.0, WIDTH)
-    assert (window.current, window.previous) == (0, 0)
+    assert (window.current, window.previous, window.began) == (0, 0, 300.0)
 
 
 async def test_the_fields_tell_what_is_left_and_never_more_than_the_window(replica, clock):

@@ -2,12 +2,13 @@
 
 import gzip
 import json
+from itertools import product
 
 import pytest
 
 from gateway.errors import Refused
 from gateway.exchange import UpstreamAnswer, UpstreamRequest
-from gateway.links.codings import zstd
+from gateway.links.codings import Coding, zstd
 from gateway.links.fields import value_of
 from gateway.links.media import Media
 from gateway.links.representation import Preferences, needs_whole, represented
@@ -206,6 +207,15 @@ def test_what_clients_prefer_is_remembered_for_the_last_few():
     assert preferences.choice(b"*/*", b"gzip", head=False) is not first
 
 
+def test_no_client_gets_the_form_that_another_prefers():
+    preferences = Preferences()
+    medias, codings = {None: Media.JSON, XML[1]: Media.XML}, {None: None, GZIP[1]: Coding.GZIP}
+    for accept, coding, head in product(medias, codings, (False, True)):
+        choice = preferences.choice(accept, coding, head=head)
+        assert (choice.media, choice.coding) == (medias[accept], codings[coding])
+        assert choice.head is head
+
+
 def test_head_says_nothing_of_a_body_whose_length_is_unknown():
     response = UpstreamAnswer(status=200, fields=[JSON, TAG])
     assert exchanged(asked(GZIP, method=b"HEAD"), response) is response
@@ -237,6 +247,7 @@ def test_head_has_the_fields_of_get_but_no_length_that_would_be_wrong(fields, le
         (b"GET", b"application/xml", b'"7"', None),
         (b"HEAD", b"*/*", b'W/"7-gzip"', b'"7"'),
         (b"GET", b"*/*", b"*", b"*"),
+        (b"GET", b"application/xml", b"*", b"*"),
         (b"PUT", b"*/*", b'"7-xml", "8"', b'"7", "8"'),
         (b"PUT", b"*/*", b"*", b"*"),
     ],
