@@ -298,6 +298,43 @@ async def test_tokens_and_refusals_are_bounded_apart(make, users, tokens):
     assert all(api_keys.known(one) is REFUSED for one in guesses[1:])
 
 
+async def test_a_token_that_is_renewed_is_not_the_oldest_one(make, users, tokens):
+    api_keys = make(remembered=2)
+    first, second, third = (new_api_key() for _ in range(3))
+    with time_machine.travel("2030-01-01T00:00:00Z", tick=False) as clock:
+        for seconds, key in ((0, first), (100, second), (450, first), (0, third)):
+            clock.shift(seconds)
+            users.answer = tokens.token(api_key_id=new_id())
+            await exchanged(api_keys, key)
+        assert isinstance(api_keys.known(first), Grant)
+        assert api_keys.known(second) is None
+
+
+async def test_a_rejected_key_does_not_get_its_old_token_while_users_is_unavailable(
+    api_keys, users, tokens, key
+):
+    """Its owner was deactivated; the old token would be valid for a few seconds more."""
+    with time_machine.travel("2030-01-01T00:00:00Z", tick=False) as clock:
+        users.answer = tokens.token(api_key_id=new_id())
+        await exchanged(api_keys, key)
+        clock.shift(545)
+        users.answer = 401
+        assert await exchanged(api_keys, key) is REFUSED
+        clock.shift(31)  # users is asked again
+        users.answer = Unavailable()
+        with pytest.raises(Unavailable):
+            await exchanged(api_keys, key)
+
+
+async def test_a_users_service_that_hangs_is_unavailable(api_keys, users, key, monkeypatch):
+    monkeypatch.setattr("gateway.api_keys._SECONDS", 0.05)
+    users.paused.clear()
+    with pytest.raises(Unavailable):
+        async with asyncio.timeout(5):
+            await exchanged(api_keys, key)
+    assert users.timeouts == 1
+
+
 async def test_exchanges_at_once_are_bounded(make, users):
     api_keys = make(at_once=2)
     users.paused.clear()

@@ -4,6 +4,7 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from ipaddress import ip_network
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -88,6 +89,7 @@ async def test_a_key_is_exchanged_once_for_many_requests(keyed, users, tokens):
     assert {answer.status_code for answer in answers} == {200}
     assert (await keyed.http.post(PATH, headers=bearer_of(key), json={})).status_code == 200
     assert len(users.asked) == 1
+    assert keyed.metric("gateway_api_key_exchanges_total", outcome="granted") == 1
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER "])
@@ -108,6 +110,7 @@ async def test_an_unknown_key_is_refused_here_and_asked_for_once(
         assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
         assert key not in answer.text
     assert len(users.asked) == 1
+    assert keyed.metric("gateway_api_key_exchanges_total", outcome="refused") == 1
     assert not service.requests
 
 
@@ -286,6 +289,17 @@ async def test_unknown_keys_from_one_address_are_exchanged_only_so_often(
     assert int(answer.headers["retry-after"]) >= 1
     assert await statuses(gateway, 2, bearer_of(known)) == [200, 200]
     assert await statuses(gateway, 1, tokens.headers()) == [200]
+
+
+async def test_unknown_keys_from_one_site_of_ipv6_are_counted_together(limited):
+    gateway = await limited(
+        limit_api_key_exchange="2/minute", trusted_proxies=(ip_network("127.0.0.0/8"),)
+    )
+    guesses = []
+    for number in range(3):
+        address = {"X-Forwarded-For": f"2001:db8::{number}"}
+        guesses += await statuses(gateway, 1, bearer_of(new_api_key()) | address)
+    assert guesses == [401, 401, 429]
 
 
 async def test_a_refused_key_counts_against_its_address(limited):

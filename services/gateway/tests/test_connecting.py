@@ -14,6 +14,7 @@ from chassis.errors import Unavailable
 from gateway.errors import Refused
 from gateway.pool import Call
 from gateway.upstreams import open_upstreams
+from testkit.certificates import Certificates
 
 NAME = "orders.test"
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
@@ -49,8 +50,9 @@ class MovingName(AbstractResolver):
 class Server:
     """Returns 200 with each request, except for requests whose connection it closes."""
 
-    def __init__(self, *, drops=()):
+    def __init__(self, *, drops=(), tls=None):
         self.seen = []
+        self._tls = tls
         self.drops = set(drops)
         self.closed = asyncio.Event()
         self._writers = set()
@@ -58,7 +60,7 @@ class Server:
         self.port = 0
 
     async def __aenter__(self):
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
         self.port = server.sockets[0].getsockname()[1]
         self._stack.callback(server.close)
         return self
@@ -236,6 +238,22 @@ async def test_an_address_that_does_not_respond_at_all_is_left(reach, server):
     with full_backlog() as silent:
         upstream, _ = await reach(silent, server.port, upstream_connect_timeout=0.2)
         assert await exchange(upstream, "POST") == 200
+
+
+@pytest.mark.parametrize(("named", "answers"), [(NAME, True), ("other.test", False)])
+async def test_a_service_behind_tls_must_prove_its_name(
+    reach, tmp_path, monkeypatch, named, answers
+):
+    certificates = await asyncio.to_thread(Certificates, tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority_file()))
+    async with Server(tls=certificates.server(named)) as server:
+        upstream, _ = await reach(server.port, orders_url=f"https://{NAME}")
+        if answers:
+            assert await exchange(upstream, "POST", b"secret") == 200
+            return
+        with pytest.raises(Unavailable):
+            await exchange(upstream, "POST", b"secret")
+        assert not server.seen
 
 
 async def test_a_websocket_goes_to_the_names_new_address(reach, server, dead):

@@ -1,5 +1,7 @@
 import pytest
 
+from gateway.methods import read_methods
+
 PAGE = {"Origin": "https://shop.example"}
 PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x"}
 ASKED = ("Method", "Headers")
@@ -10,6 +12,7 @@ SENT = {"Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None
 READ = {"ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After"} | {
     "WWW-Authenticate", "X-Request-ID",
 }  # fmt: skip
+OFFERED = {method for methods in read_methods().values() for method in methods.split()} | {"HEAD"}
 
 
 def words(answer, name):
@@ -39,6 +42,7 @@ async def test_a_page_of_another_origin_may_not(start, service, origin):
     answer = await gateway.http.options("/api/v1/orders", headers=other | PREFLIGHT)
     assert answer.status_code == 204
     assert not {name for name in answer.headers if name.startswith("access-control-")}
+    assert words(answer, "vary") >= {"Origin", *map("Access-Control-Request-{}".format, ASKED)}
     assert len(service.requests) == 1
 
 
@@ -52,6 +56,12 @@ async def test_the_gateway_responds_to_a_preflight_without_a_token(start, servic
     assert answer.headers["access-control-max-age"] == "600"
     assert words(answer, "vary") >= {"Origin", *map("Access-Control-Request-{}".format, ASKED)}
     assert not service.requests
+
+
+async def test_a_page_may_use_each_method_that_the_api_offers(start):
+    gateway = await start(cors_allow_origins=("https://shop.example",))
+    answer = await gateway.http.options("/api/v1/orders", headers=PAGE | PREFLIGHT)
+    assert words(answer, "access-control-allow-methods") >= OFFERED
 
 
 @pytest.mark.parametrize(("credentials", "allowed"), [(False, "*"), (True, "https://shop.example")])

@@ -264,6 +264,9 @@ async def test_one_user_holds_one_place_and_leaves_the_others_to_other_users(
         refused = await gateway.http.get(EXPORT, headers=tokens.headers(subject=user))
         assert_problem(refused, 429, "too-many-requests")
         assert int(refused.headers["retry-after"]) >= 1
+    assert gateway.metric("gateway_bulkhead_refusals_total", bulkhead="exports") == (
+        EXPORTS_AT_A_TIME
+    )
     other = asyncio.create_task(gateway.http.get(EXPORT, headers=bob))
     await until(lambda: len(parts["orders"].requests) == 2)
     gate.set()

@@ -12,7 +12,9 @@ async def test_a_request_reaches_the_service_as_it_was_sent(gateway, service, be
     body = secrets.token_bytes(1000)
     path = "/api/v1/orders/a%20b;c=1/%C3%A9"
     answer = await gateway.http.post(
-        f"{path}?q=%2F..%2f&q=+x", content=body, headers={**bearer, "X-Own": "é".encode()}
+        f"{path}?q=%2F..%2f&q=+x",
+        content=body,
+        headers={**bearer, "X-Own": "é".encode(), "Origin": "https://a"},
     )
     assert answer.status_code == 200
     assert service.last.method == "POST"
@@ -22,6 +24,7 @@ async def test_a_request_reaches_the_service_as_it_was_sent(gateway, service, be
     assert service.last.values("content-length") == ["1000"]
     assert service.last.values("authorization") == [bearer["Authorization"]]
     assert service.last.values("x-own") == ["é"]
+    assert service.last.values("origin") == ["https://a"], "users decides by it on cookies"
     assert service.last.values("host") == [f"127.0.0.1:{gateway.port}"]
 
 

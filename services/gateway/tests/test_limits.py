@@ -117,6 +117,26 @@ async def test_two_gateways_count_together(limited, start, valkey):
     assert await statuses(second, 1) == [429]
 
 
+async def test_a_log_in_counts_for_every_gateway_before_the_next_one(limited, start, valkey):
+    first = await limited(limit_login="2/minute")
+    second = await start(
+        valkey_url=SecretStr(valkey.url), slipway_limits="on", limit_login="2/minute"
+    )
+    assert await statuses(first, 2, "/api/v1/auth/login", "POST") == [200, 200]
+    assert await statuses(second, 1, "/api/v1/auth/login", "POST") == [429]
+
+
+async def test_the_addresses_of_a_site_of_ipv6_share_a_limit(start):
+    gateway = await start(
+        slipway_limits="on",
+        limit_default="2/minute",
+        trusted_proxies=(ip_network("127.0.0.0/8"),),
+    )
+    sites = [{"X-Forwarded-For": f"2001:db8::{number}"} for number in range(3)]
+    answers = [(await statuses(gateway, 1, headers=headers))[0] for headers in sites]
+    assert answers == [200, 200, 429]
+
+
 async def test_requests_at_once_are_counted_each(limited):
     gateway = await limited(limit_default="25/minute")
     sent = (statuses(gateway, 1) for _ in range(40))

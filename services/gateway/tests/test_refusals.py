@@ -112,6 +112,16 @@ async def test_a_bad_token_is_refused_here(gateway, service, value, assert_probl
     assert not service.requests
 
 
+@pytest.mark.parametrize("path", ["/api/v1/orders", "/api/v1/notifications/stream"])
+async def test_a_token_of_another_scheme_is_refused_here(
+    gateway, service, tokens, path, assert_problem
+):
+    """Also where no token is required: what was sent must be valid."""
+    answer = await gateway.http.get(path, headers={"Authorization": f"Basic {tokens.token()}"})
+    assert_problem(answer, 401, "unauthenticated")
+    assert not service.requests
+
+
 async def test_an_expired_token_is_refused_here(gateway, service, tokens, assert_problem):
     old = tokens.token(lifetime=timedelta(seconds=-60))
     answer = await gateway.http.get("/api/v1/orders", headers={"Authorization": f"Bearer {old}"})

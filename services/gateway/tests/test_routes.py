@@ -133,6 +133,23 @@ def test_the_client_is_the_nearest_hop_that_is_not_trusted(peer, forwarded_for, 
     assert addresses.origin({"client": (peer, 1), "headers": fields}).client == client
 
 
+def test_a_proxy_is_trusted_also_if_it_names_no_client():
+    addresses = Addresses([ip_network("10.0.0.0/8")])
+    origin = addresses.origin({"client": ("10.0.0.1", 1), "headers": []})
+    assert (origin.trusted, origin.client, origin.chain) == (True, "10.0.0.1", "10.0.0.1")
+
+
+def test_a_client_of_a_unix_socket_has_no_address():
+    assert Addresses([]).origin({"client": None, "headers": []}).client == "unknown"
+
+
+def test_peers_that_are_no_proxies_take_little_memory():
+    addresses = Addresses([ip_network("10.0.0.0/8")])
+    for number in range(5_000):
+        assert not addresses.trusts({"client": (f"2001:db8::{number:x}", 1)})
+    assert len(addresses._peers) < 2_000
+
+
 def test_a_site_of_ipv6_is_counted_as_one_client():
     origin = Addresses([]).origin({"client": ("2001:db8:1:2::7", 1), "headers": []})
     assert origin.limit_key == "address:2001:db8:1:2::/64"

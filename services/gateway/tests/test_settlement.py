@@ -5,6 +5,7 @@ import time
 
 import pytest
 from prometheus_client import CollectorRegistry
+from valkey.exceptions import ValkeyError
 
 from gateway.counts import Rate, StoreCount, Window
 from gateway.limits import LimitMetrics, Limits
@@ -95,6 +96,19 @@ async def test_without_the_store_a_process_counts_what_it_admitted_itself(replic
     assert [limits.count("default", "ada").allowed for _ in range(4)] == [True] * 4
     await asyncio.sleep(2 * PERIOD_SECONDS)
     assert [limits.count("default", "ada").allowed for _ in range(3)] == [True, False, False]
+
+
+@pytest.mark.parametrize("error", [OSError("gone"), ValkeyError("busy"), ValueError("no count")])
+async def test_a_call_that_fails_is_not_the_last_one(replica, error):
+    store = SharedStore()
+    limits = replica(store, 10)
+    store.error = error
+    limits.count("default", "ada")
+    await settled(limits)
+    store.error = None
+    limits.count("default", "ada")
+    await settled(limits)
+    assert (store.calls, set(store.counts.values())) == (2, {1})
 
 
 class Clock:
@@ -317,16 +331,24 @@ def test_each_counted_verdict_names_policy_and_rest():
     assert window.used(30.0, WIDTH) == 8
     window.shift(61.0, WIDTH)
     assert (window.current, window.previous, window.began) == (0, 3, 60.0)
+    window.current = 4
+    window.shift(120.0, WIDTH)
+    assert (window.current, window.previous, window.began) == (0, 4, 120.0)
+    window.current = 5
     window.shift(300.0, WIDTH)
-    assert (window.current, window.previous) == (0, 0)
+    assert (window.current, window.previous, window.began) == (0, 0, 300.0)
 
 
-async def test_the_fields_tell_what_is_left(replica):
-    verdict = replica(SharedStore(), 5).count("default", "ada")
-    assert dict(verdict.fields) == {
-        b"ratelimit-policy": b'"default";q=5;w=60',
-        b"ratelimit": b'"default";r=4;t=60',
-    }
+async def test_the_fields_tell_what_is_left_and_never_more_than_the_window(replica, clock):
+    clock.now = 1000.4  # in floating point, 1000.4 + 60 - 1000.4 is more than 60
+    limits = replica(SharedStore(), 2, clock)
+    verdicts = [limits.count("default", "ada") for _ in range(3)]
+    for left, verdict in zip((1, 0, 0), verdicts, strict=True):
+        assert dict(verdict.fields) == {
+            b"ratelimit-policy": b'"default";q=2;w=60',
+            b"ratelimit": b'"default";r=%d;t=60' % left,
+        }
+    assert [verdict.retry_after for verdict in verdicts] == [0, 0, 60]
 
 
 async def test_after_a_call_that_a_library_cancelled_the_next_one_settles(replica):

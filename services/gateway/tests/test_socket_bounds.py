@@ -6,8 +6,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import IPv4Network
 
 import pytest
+from prometheus_client import CollectorRegistry
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from chassis.errors import TooManyRequests
+from gateway.socket_bounds import SocketBounds, SocketMetrics
 
 HANDSHAKE = (
     b"GET /api/v1/notifications/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
@@ -177,6 +181,7 @@ async def test_the_sockets_of_the_process_are_limited(start, stack):
     assert int(refused.headers["retry-after"]) >= 1
     assert refused.headers["content-type"] == "application/problem+json"
     assert "2 WebSockets" in json.loads(refused.body)["detail"]
+    assert gateway.metric("gateway_websockets_refused_total", bound="process") == 1
     await last.close()
     await until(lambda: gateway.metric("gateway_websockets") == 1)
     await passed_through(stack, gateway)
@@ -191,6 +196,35 @@ async def test_a_client_that_leaves_before_its_first_message_frees_its_place(sta
         else:
             socket.transport.abort()
         await until(lambda: gateway.metric("gateway_websockets") == 0)
+
+
+@pytest.fixture
+def bounds():
+    """Bounds that give each address one silent socket."""
+    return SocketBounds(limit=10, limit_silent=1, metrics=SocketMetrics(CollectorRegistry()))
+
+
+def test_a_socket_that_spoke_frees_one_place_and_not_a_second_at_its_end(bounds):
+    with bounds.place("192.0.2.1") as first:
+        first.spoke()
+        first.spoke()
+    with bounds.place("192.0.2.1"), pytest.raises(TooManyRequests):
+        bounds.place("192.0.2.1")
+
+
+def test_the_silent_sockets_of_a_site_of_ipv6_count_together(bounds):
+    with bounds.place("2001:db8::1"):
+        with pytest.raises(TooManyRequests):
+            bounds.place("2001:db8::2")
+        with bounds.place("2001:db8:0:1::1"):
+            pass
+
+
+def test_addresses_whose_sockets_have_gone_take_no_memory(bounds):
+    for number in range(100):
+        with bounds.place(f"192.0.2.{number}"):
+            pass
+    assert not bounds._silent
 
 
 async def until(condition):

@@ -60,6 +60,17 @@ async def at_rest(gateway, service="users"):
     assert not gateway.server.sweep.in_flight
 
 
+def failures(gateway, service, kind):
+    return gateway.metric("gateway_upstream_failures_total", service=service, kind=kind)
+
+
+async def test_each_kind_of_failure_is_counted_from_the_start(start):
+    gateway = await start()
+    for service in ("users", "orders", "notifications"):
+        for kind in ("unreachable", "broken", "timeout"):
+            assert failures(gateway, service, kind) == 0
+
+
 FAULTS = {
     "it closes": ((), False, 502),
     "garbage": ((b"garbage\r\n\r\n",), False, 502),
@@ -87,6 +98,8 @@ async def test_a_fault_is_a_problem_and_leaves_nothing(start, name, request_):
         answer = await sent(gateway.port, request_)
         assert answer.startswith(b"HTTP/1.1 %d " % status), answer
         assert b"application/problem+json" in answer
+        kind = "timeout" if status == 504 else "broken"
+        assert sum(failures(gateway, name, kind) for name in ("users", "orders")) == 1
         await at_rest(gateway)
         await at_rest(gateway, "orders")
 

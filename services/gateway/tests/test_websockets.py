@@ -181,6 +181,33 @@ async def test_a_service_that_dies_is_1013(start):
             assert (await closing_of(socket))[0] == 1013
 
 
+async def test_a_service_that_no_longer_responds_to_pings_is_1013(start, monkeypatch):
+    monkeypatch.setattr("gateway.upstreams._HEARTBEAT_SECONDS", 0.2)
+
+    async def hang(reader, writer):
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except asyncio.IncompleteReadError:
+            writer.close()
+            return
+        (key,) = re.findall(r"(?i)sec-websocket-key: (\S+)", head.decode())
+        accept = accept_key(key).encode()
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        )
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
+        gateway = await start(
+            notifications_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        )
+        async with open_socket(gateway) as socket:
+            await socket.send("x")
+            assert (await closing_of(socket))[0] == 1013
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 429])
 async def test_a_handshake_that_the_service_refuses_is_4000_and_its_status(gateway, status):
     async with open_socket(gateway, f"?refuse={status}") as socket:

@@ -278,20 +278,6 @@ async def test_who_logs_out_before_the_mail_arrives_can_still_confirm(
     assert (await confirm_email(mail["token"])).status_code == 204
 
 
-async def test_a_request_that_waits_for_the_end_of_its_session_changes_no_address(
-    client, bearer, log_in, held_accounts, db
-):
-    """Between the end of the session and its commit: both lock the account, in any order."""
-    stolen = sid_of(bearer)
-    owner = bearer_of(await log_in())
-    answers = await held_accounts(
-        client.delete(f"/api/v1/auth/sessions/{stolen}", headers=owner),
-        client.patch(ME, json={"email": NEW}, headers={**bearer, **MERGE}),
-    )
-    assert [answer.status_code for answer in answers] == [204, 401]
-    assert await db.fetchval("SELECT count(*) FROM one_time_tokens WHERE new_email = $1", NEW) == 0
-
-
 async def test_a_deactivation_ends_a_change_that_waits(
     change_mail, confirm_email, client, tokens, db
 ):

@@ -51,10 +51,14 @@ class Window:
         share = 1 - (now - self.began) / seconds
         return math.floor(self.previous * share) + self.current
 
+    def left(self, now: float, seconds: int) -> float:
+        """Return the seconds until the present window is over, `seconds` at most."""
+        return seconds - (now - self.began)  # `began + seconds - now` may be a little more
+
     def wait(self, now: float, rate: Rate) -> float:
         """Return the seconds until a request may pass, if none may pass now."""
         amount, seconds = rate
-        rest = self.began + seconds - now
+        rest = self.left(now, seconds)
         if self.current < amount and self.previous:
             # floor(previous * share) must fall to this number.
             allowed = amount - self.current

@@ -207,7 +207,7 @@ class Limits:
         """Return the verdict. `left` requests may follow this one; None: it may not pass itself."""
         allowed = left is not None
         if allowed:
-            seconds = window.began + rate.seconds - now
+            seconds = window.left(now, rate.seconds)
         else:
             seconds = window.wait(now, rate)
             self._metrics.refused[limit_class].inc()

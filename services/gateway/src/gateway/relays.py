@@ -191,9 +191,14 @@ async def _to_client(client: Client, service: ServiceSocket) -> Close:
             await client.send({"type": "websocket.send", "bytes": message.data})
         elif message.type is aiohttp.WSMsgType.CLOSE:
             return Close(message.data or _NORMAL, message.extra or "")
-        elif message.type is aiohttp.WSMsgType.ERROR:
+        elif message.type is aiohttp.WSMsgType.ERROR and not _is_lost(message.data):
             too_big = getattr(message.data, "code", None) == _TOO_BIG
             return Close(_TOO_BIG if too_big else _INTERNAL_ERROR)
         else:
             return Close(TRY_AGAIN_LATER, UNAVAILABLE)
         del message  # a waiting task must not hold it
+
+
+def _is_lost(error: object) -> bool:
+    """Return whether an error means that the service is gone: it responds to no ping."""
+    return isinstance(error, aiohttp.ClientError)

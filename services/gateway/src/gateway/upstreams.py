@@ -25,7 +25,6 @@ from gateway.settings import GatewaySettings
 
 _HEARTBEAT_SECONDS = 20.0
 MAX_MESSAGE_BYTES = 64 * 1024
-_PORTS = {"http": 80, "https": 443}
 
 
 class Upstream:
@@ -189,9 +188,7 @@ async def open_upstreams(
 
         def pool(url: URL, limit: int) -> Pool:
             opened = Pool(
-                names=Names(
-                    host=url.host or "", port=url.port or _PORTS[url.scheme], resolver=names
-                ),
+                names=Names(host=url.host or "", port=url.port or 0, resolver=names),
                 limit=limit,
                 connect_seconds=settings.upstream_connect_timeout,
                 tls=ssl.create_default_context() if url.scheme == "https" else None,

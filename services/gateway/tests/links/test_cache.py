@@ -104,6 +104,19 @@ def test_a_response_with_vary_is_kept_for_each_value(clients):
     assert isinstance(clients.enter((b"accept-language", b"it"))[1], Fetch)
 
 
+def test_a_vary_by_what_the_service_does_not_see_selects_nothing(clients):
+    vary = (b"vary", b"Accept-Encoding, Cookie, Origin, User-Agent,")
+    clients.fetch(answer=answer_with(b"max-age=10", vary))
+    assert isinstance(clients.enter((b"user-agent", b"curl"))[1], UpstreamAnswer)
+
+
+def test_what_caches_before_said_of_a_response_is_not_kept(clients):
+    said = [(b"age", b"3"), (b"cache-status", b"inner; hit")]
+    clients.fetch(answer=answer_with(b"max-age=10", *said))
+    hit = clients.enter()[1]
+    assert (get(hit, b"age"), get(hit, b"cache-status")) == (b"3", b"gateway; hit; ttl=7")
+
+
 def test_if_vary_changes_no_older_copy_is_taken_for_one_of_the_new_kind(clients):
     clients.fetch(answer=answer_with(b"max-age=10", (b"vary", b"accept")))
     fields = ((b"accept", b"text/x"), (b"accept-language", b"de"))
@@ -179,6 +192,12 @@ def test_a_request_with_a_token_that_has_the_resource_may_be_told_so(clients):
     assert value_of(request.fields, b"if-none-match") == b'"7"'
 
 
+def test_once_a_response_is_public_requests_with_a_token_share_it_at_once(clients):
+    clients.fetch(TOKEN, control=b"private")
+    clients.fetch()
+    assert isinstance(clients.enter(TOKEN)[1], UpstreamAnswer)
+
+
 def test_a_response_to_a_token_spoils_no_copy_of_others(clients):
     clients.fetch()
     clients.now = 10
@@ -192,6 +211,7 @@ def test_a_response_to_a_token_spoils_no_copy_of_others(clients):
 def test_a_request_for_more_than_the_resource_passes_by(clients, name):
     clients.fetch()
     assert clients.enter((name, b"x"))[1] is None
+    assert clients.uses("bypass") == 1
 
 
 def test_head_gets_the_fields_of_the_copy_and_makes_none(clients):

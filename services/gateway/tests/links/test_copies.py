@@ -56,6 +56,26 @@ def test_a_copy_counts_with_its_other_forms(copies):
     assert copies.bytes == before, "the copy is no longer kept"
 
 
+def test_what_a_copy_counts_for_grows_with_each_part_of_it(copies):
+    counted = []
+    for number, (fields, body, forms) in enumerate(
+        [
+            ([], b"", {}),
+            ([(b"x-a", b"b" * 500)], b"", {}),
+            ([], b"x" * 500, {}),
+            ([], b"", {b"-gzip": b"x" * 500}),
+        ]
+    ):
+        copy = copy_of(body)
+        copy.fields, copy.forms = fields, forms
+        target = copies.target(b"/%d" % number)
+        before = copies.bytes
+        copies.put(target, (), copy)
+        counted.append(copies.bytes - before)
+    assert counted[0] >= 900
+    assert all(more >= counted[0] + 500 for more in counted[1:])
+
+
 def test_other_forms_make_room_too(copies):
     first, *_, last = (kept(copies, b"/%d" % number, b"x" * 10_000) for number in range(8))
     last.keep_form(b"-xml", b"x" * 20_000)

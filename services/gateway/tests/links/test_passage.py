@@ -143,6 +143,13 @@ def test_if_the_client_that_asks_leaves_the_next_one_asks_and_the_others_wait(cl
     first.leave()
 
 
+def test_one_that_asks_in_place_of_another_asks_with_its_own_fields(clients):
+    first = clients.enter(CACHED)
+    second = clients.enter(CACHED, (b"if-none-match", b'"7"'))
+    first.leave()
+    assert second.finish(answer()).status == 304
+
+
 def test_one_that_waits_can_leave(clients):
     first, second = clients.enter(CACHED), clients.enter(CACHED)
     second.leave()

@@ -35,6 +35,7 @@ def test_a_304_says_which_fields_select_and_until_when_it_holds(clients):
     clients.fetch(answer=answer_with(b"max-age=10", *kept))
     _, hit = clients.enter((b"if-none-match", b"*"))
     assert hit.status == 304
+    assert (get(hit, b"age"), get(hit, b"cache-status")) == (b"0", b"gateway; hit; ttl=10")
     assert [item for item in kept if item not in hit.fields] == []
 
 
@@ -51,11 +52,20 @@ def test_an_old_copy_is_confirmed_by_its_tag(clients):
     answer = fetch.done(UpstreamAnswer(status=304, fields=news))
     assert (answer.status, answer.body) == (200, b'{"id": 7}')
     assert get(answer, b"age") == b"0"
+    assert (clients.uses("miss"), clients.uses("confirmed")) == (1, 1)
     assert get(answer, b"x-new") == b"1"
     assert get(answer, b"content-type") == b"application/json"
     assert get(answer, b"cache-status") == (b"gateway; fwd=stale; fwd-status=304; stored; ttl=30")
     clients.now = 44
     assert isinstance(clients.enter()[1], UpstreamAnswer)
+
+
+def test_an_old_copy_without_a_tag_can_not_be_confirmed(clients):
+    clients.fetch(answer=answer_with(tag=None))
+    clients.now = 10
+    request, fetch = clients.enter()
+    assert isinstance(fetch, Fetch)
+    assert b"if-none-match" not in dict(request.fields)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,13 @@
 
 import gzip
 import json
+from itertools import product
 
 import pytest
 
 from gateway.errors import Refused
 from gateway.exchange import UpstreamAnswer, UpstreamRequest
-from gateway.links.codings import zstd
+from gateway.links.codings import Coding, zstd
 from gateway.links.fields import value_of
 from gateway.links.media import Media
 from gateway.links.representation import Preferences, needs_whole, represented
@@ -67,7 +68,7 @@ def test_a_body_is_sent_in_the_coding_that_the_client_prefers(coding, read):
 UNCOMPRESSED = {
     "tiny": answer(JSON, TAG, body=SMALL),
     "one byte too small": answer(JSON, body=b'"%b"' % (b"x" * 1021)),
-    "too large": answer(JSON, body=b'"%b"' % (b"x" * 256 * 1024)),
+    "one byte too large": answer(JSON, body=b'"%b"' % (b"x" * (256 * 1024 - 1))),
     "coded already": answer(JSON, (b"content-encoding", b"br")),
     "an image": answer((b"content-type", b"image/png")),
     "an archive": answer((b"content-type", b"application/zip")),
@@ -86,9 +87,18 @@ def test_what_is_not_worth_it_or_must_not_change_stays_as_it_is(response):
     assert exchanged(asked(GZIP), response) is response
 
 
+@pytest.mark.parametrize("size", [1024, 256 * 1024])
+def test_the_smallest_and_the_largest_body_are_compressed(size):
+    sent = exchanged(asked(GZIP), answer(JSON, body=b'"%b"' % (b"x" * (size - 2))))
+    assert get(sent, b"content-encoding") == b"gzip"
+
+
 @pytest.mark.parametrize(
     "kind",
-    [b"application/json; charset=utf-8", b"application/hal+json", b"text/html", b"IMAGE/SVG+XML"],
+    [
+        *(b"application/json; charset=utf-8", b"application/hal+json", b"text/html"),
+        *(b"application/javascript", b"application/xml", b"IMAGE/SVG+XML"),
+    ],
 )
 def test_text_is_compressed(kind):
     sent = exchanged(asked(GZIP), answer((b"content-type", kind)))
@@ -142,6 +152,14 @@ def test_a_problem_becomes_a_problem_in_xml():
     assert exchanged(asked((b"accept", b"application/json")), problem) is problem
 
 
+def test_a_client_may_want_problems_in_another_form_than_documents():
+    wish = asked((b"accept", b"application/json;q=0.5, application/problem+xml"))
+    sent = exchanged(wish, answer(PROBLEM, body=b'{"status": 404}', status=404))
+    assert get(sent, b"content-type") == b"application/problem+xml"
+    document = answer(JSON)
+    assert exchanged(wish, document) is document
+
+
 def test_a_service_whose_json_is_broken_is_502_for_a_client_of_xml():
     with pytest.raises(Refused) as caught:
         exchanged(asked(XML), answer(JSON, body=b"{"))
@@ -151,6 +169,13 @@ def test_a_service_whose_json_is_broken_is_502_for_a_client_of_xml():
 def test_what_is_not_json_is_sent_as_it_is_to_a_client_of_xml():
     page = answer((b"content-type", b"text/html"), body=b"<p>")
     assert exchanged(asked(XML), page) is page
+
+
+@pytest.mark.parametrize(
+    "unreadable", [answer(JSON, (b"content-encoding", b"br")), answer(JSON, status=206)]
+)
+def test_json_that_can_not_be_read_here_is_sent_as_it_is_to_a_client_of_xml(unreadable):
+    assert exchanged(asked(XML), unreadable) is unreadable
 
 
 def test_neither_json_nor_xml_is_406():
@@ -171,6 +196,29 @@ def test_lists_too_long_to_be_read_take_no_memory():
     sizes = (2_000, 20_000)
     known = [preferences.choice(b"x" * size, b"y" * size, head=False) for size in sizes]
     assert known[0] is known[1], "they are remembered as one"
+
+
+def test_what_clients_prefer_is_remembered_for_the_last_few():
+    preferences = Preferences()
+    first = preferences.choice(b"*/*", b"gzip", head=False)
+    assert preferences.choice(b"*/*", b"gzip", head=False) is first
+    for number in range(300):
+        preferences.choice(b"*/*, a/%d" % number, b"gzip", head=False)
+    assert preferences.choice(b"*/*", b"gzip", head=False) is not first
+
+
+def test_no_client_gets_the_form_that_another_prefers():
+    preferences = Preferences()
+    medias, codings = {None: Media.JSON, XML[1]: Media.XML}, {None: None, GZIP[1]: Coding.GZIP}
+    for accept, coding, head in product(medias, codings, (False, True)):
+        choice = preferences.choice(accept, coding, head=head)
+        assert (choice.media, choice.coding) == (medias[accept], codings[coding])
+        assert choice.head is head
+
+
+def test_head_says_nothing_of_a_body_whose_length_is_unknown():
+    response = UpstreamAnswer(status=200, fields=[JSON, TAG])
+    assert exchanged(asked(GZIP, method=b"HEAD"), response) is response
 
 
 @pytest.mark.parametrize(
@@ -199,6 +247,7 @@ def test_head_has_the_fields_of_get_but_no_length_that_would_be_wrong(fields, le
         (b"GET", b"application/xml", b'"7"', None),
         (b"HEAD", b"*/*", b'W/"7-gzip"', b'"7"'),
         (b"GET", b"*/*", b"*", b"*"),
+        (b"GET", b"application/xml", b"*", b"*"),
         (b"PUT", b"*/*", b'"7-xml", "8"', b'"7", "8"'),
         (b"PUT", b"*/*", b"*", b"*"),
     ],
@@ -225,6 +274,7 @@ def test_if_match_names_the_services_own_tags_or_nothing_could_be_changed():
     ],
 )
 def test_a_304_has_the_tag_of_the_copy_that_the_client_holds(accept, sent, tag):
-    request = asked((b"accept", accept), GZIP, (b"if-none-match", sent))
-    response = UpstreamAnswer(status=304, fields=[TAG])
-    assert get(exchanged(request, response), b"etag") == tag
+    for weak in (b"", b"W/"):
+        request = asked((b"accept", accept), GZIP, (b"if-none-match", weak + sent))
+        response = UpstreamAnswer(status=304, fields=[(b"etag", weak + b'"7"')])
+        assert get(exchanged(request, response), b"etag") == weak + tag

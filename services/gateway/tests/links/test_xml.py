@@ -101,6 +101,15 @@ def test_any_document_of_json_can_be_read_back(value):
     assert read_back(parsed(xml_of(json.dumps(value).encode()))) == value
 
 
+@pytest.mark.parametrize(
+    "unfit",
+    ["\x00", "\x08", "\x0b", "\x0c", "\x0e", "\x1f", "\ud800", "\ufffe", "\uffff"],
+)
+def test_a_character_that_xml_can_not_hold_can_be_read_back(unfit):
+    value = {f"a{unfit}": [unfit, f"b{unfit}"]}
+    assert read_back(parsed(xml_of(json.dumps(value).encode()))) == value
+
+
 @pytest.mark.parametrize("number", ["12345678901234567890.10", "1E400", "-0", "1e-7"])
 def test_a_number_keeps_its_digits(number):
     assert parsed(xml_of(number.encode())).text == number

@@ -144,7 +144,7 @@ class Copies:
             return  # it was dropped while its response was on the way
         self._targets.move_to_end(target.name)
         old = target.copies.pop(selection, None)
-        if old is None and len(target.copies) >= MAX_VARIANTS:
+        if len(target.copies) >= MAX_VARIANTS:
             old = target.copies.pop(next(iter(target.copies)))
         if old is not None:
             self._drop(old)

@@ -39,7 +39,7 @@ class RouteLinks:
 
     def __init__(self, route: Route, *, cache: Cache | None) -> None:
         self._preferences = Preferences()
-        self._represented = route.represented and not route.stream
+        self._represented = route.represented
         self._prefix = route.prefix
         self._copies = cache
         self._cache = cache if route.cacheable else None
@@ -157,11 +157,10 @@ class Passage:
         Raises:
             Refused: 406 if it had to become XML.
         """
-        held, self._choice = self._choice, _PLAIN
         if self._fetch is not None:
             self._fetch.unshared()
             self._fetch = None
-        if held.media is Media.XML and needs_whole(held, status, fields):
+        if self._choice.media is Media.XML and needs_whole(self._choice, status, fields):
             message = (
                 f"The response is larger than {MAX_HELD_BYTES} bytes, and only smaller ones are "
                 "represented as XML. Ask for application/json."

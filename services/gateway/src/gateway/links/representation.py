@@ -23,7 +23,7 @@ _NOT_MODIFIED = 304
 _UNCHANGED = frozenset({204, 206})  # without a body, or with a part of one
 _XML, _PROBLEM_XML = b"application/xml", b"application/problem+xml"
 _JSON, _PROBLEM = JSON.encode(), PROBLEM.encode()
-_COMPRESSIBLE = frozenset({_JSON, _XML, b"application/javascript", b"image/svg+xml"})
+_COMPRESSIBLE = frozenset({_JSON, _XML, b"application/javascript"})
 _EVENTS = b"text/event-stream"
 NEGOTIATED_FIELDS: Final = frozenset({b"accept", b"accept-encoding", b"if-match", b"if-none-match"})
 """The fields of a request that `choice_of` reads. Without any of them every response stays."""
