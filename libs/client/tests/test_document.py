@@ -194,6 +194,15 @@ async def test_a_change_sends_only_what_is_set(
 
 async def test_an_order_carries_its_key_and_further_headers(
     documented: DocumentedApi, typed: SlipwayClient
+# An export is a map of lists: each member is one.
+@pytest.mark.parametrize("operation", sorted(CALLS.keys() - {"exportMe"}))
+async def test_a_member_that_a_newer_server_has_added_is_ignored(
+    documented: DocumentedApi, typed: SlipwayClient, operation: str
+) -> None:
+    documented.newer = True
+    await CALLS[operation](typed)
+
+
 ) -> None:
     await typed.place_order("t", ORDER, idempotency_key="k", headers={"traceparent": "tp"})
     sent = documented.headers

@@ -5,6 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from pydantic import ConfigDict
+
 from client.calls import Calls, if_match, key_header, params_of
 from client.shapes import ActorKind, Answer, Body, CountedPage, Known, Money
 from client.tokens import Token
@@ -30,6 +32,12 @@ class Address(Body):
     city: str
     postal_code: str
     country: str
+
+
+class OrderAddress(Address):
+    """The shipping address of an order. A member that a newer server has added is ignored."""
+
+    model_config = ConfigDict(extra="ignore")
 
 
 class NewItem(Body):
@@ -67,7 +75,7 @@ class Order(Answer):
     status: Known[OrderStatus]
     items: tuple[OrderItem, ...]
     total: Money
-    shipping_address: Address | None
+    shipping_address: OrderAddress | None
     version: int
     created_at: datetime
     updated_at: datetime
