@@ -61,12 +61,15 @@ class Document:
         assert not errors, errors
 
     def sample(  # one return for each kind of schema
-        self, schema: dict[str, Any]
+        self, schema: dict[str, Any], *, newer: bool = False
     ) -> Any:
-        """Return a value that fits a schema, with all members that are required."""
+        """Return a value that fits a schema, with all members that are required.
+
+        With `newer`, each object has all members, and one that a newer server has added.
+        """
         schema = self.resolved(schema)
         if "anyOf" in schema:
-            return self.sample(schema["anyOf"][0])
+            return self.sample(schema["anyOf"][0], newer=newer)
         if "const" in schema:
             return schema["const"]
         if "enum" in schema:
@@ -74,9 +77,11 @@ class Document:
         kind = schema.get("type")
         if kind == "object":
             properties = schema.get("properties", {})
-            return {name: self.sample(properties[name]) for name in schema.get("required", [])}
+            names = properties if newer else schema.get("required", [])
+            members = {name: self.sample(properties[name], newer=newer) for name in names}
+            return members | {"added": 1} if newer and properties else members
         if kind == "array":
-            return [self.sample(schema["items"])]
+            return [self.sample(schema["items"], newer=newer)]
         return _PLAIN[kind] if kind != "string" else SAMPLES.get(schema.get("format", ""), "text")
 
 
@@ -88,6 +93,7 @@ class DocumentedApi(httpx.AsyncBaseTransport):
         headers: those of the last request.
         body: the body of the last request that had one.
         answers: members that replace those of the samples, by the id of the operation.
+        newer: whether responses have members that the document does not name.
     """
 
     def __init__(self) -> None:
@@ -96,6 +102,7 @@ class DocumentedApi(httpx.AsyncBaseTransport):
         self.headers: httpx.Headers = httpx.Headers()
         self.body: Any = None
         self.answers: dict[str, dict[str, Any]] = {}
+        self.newer = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         operation = self._operation(request)
@@ -111,7 +118,7 @@ class DocumentedApi(httpx.AsyncBaseTransport):
         content = described.get("content", {}).get("application/json")
         if content is None:
             return httpx.Response(int(status))
-        body = self.document.sample(content["schema"])
+        body = self.document.sample(content["schema"], newer=self.newer)
         return httpx.Response(
             int(status), json=body | self.answers.get(operation["operationId"], {})
         )

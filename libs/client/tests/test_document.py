@@ -161,6 +161,24 @@ CALLS: dict[str, Call] = {
     "replaceRecoveryCodes": lambda api: api.replace_recovery_codes("t"),
     "exportMe": lambda api: api.export_me("t"),
 }
+KEYED: dict[str, Call] = {
+    "createProduct": lambda api: api.create_product("t", PRODUCT, idempotency_key="k"),
+    "adjustStock": lambda api: api.adjust_stock(
+        "t", ID, delta=1, reason="found", idempotency_key="k"
+    ),
+    "placeOrder": lambda api: api.place_order("t", ORDER, idempotency_key="k"),
+    "cancelOrder": lambda api: api.cancel_order("t", ID, idempotency_key="k"),
+    "confirmOrder": lambda api: api.confirm_order("t", ID, idempotency_key="k"),
+    "shipOrder": lambda api: api.ship_order("t", ID, idempotency_key="k"),
+    "deliverOrder": lambda api: api.deliver_order("t", ID, idempotency_key="k"),
+    "refundOrder": lambda api: api.refund_order("t", ID, idempotency_key="k"),
+    "transitionOrders": lambda api: api.transition_orders(
+        "t", [NewTransition(order_id=ID, to=OrderStatus.SHIPPED)], idempotency_key="k"
+    ),
+    "publishAnnouncement": lambda api: api.publish_announcement(
+        "t", NewAnnouncement(title="Closed", body="On Monday."), idempotency_key="k"
+    ),
+}
 PRECEDED = {  # the call of another operation makes them, too
     "addPasskey": "createPasskeyOptions",
     "logInWithPasskey": "createPasskeyLogInOptions",
@@ -174,6 +192,15 @@ async def test_a_call_sends_and_reads_what_the_document_describes(
     await CALLS[operation](typed)
     before = [PRECEDED[operation]] if operation in PRECEDED else []
     assert documented.called == [*before, operation]
+
+
+# An export is a map of lists: each member is one.
+@pytest.mark.parametrize("operation", sorted(CALLS.keys() - {"exportMe"}))
+async def test_a_member_that_a_newer_server_has_added_is_ignored(
+    documented: DocumentedApi, typed: SlipwayClient, operation: str
+) -> None:
+    documented.newer = True
+    await CALLS[operation](typed)
 
 
 def test_each_operation_has_a_call() -> None:
@@ -203,6 +230,24 @@ async def test_an_order_carries_its_key_and_further_headers(
     first = documented.headers["Idempotency-Key"]
     await typed.place_order("t", ORDER)
     assert documented.headers["Idempotency-Key"] != first, "two calls are two orders"
+
+
+def test_each_operation_with_a_key_has_a_call_that_takes_one() -> None:
+    keyed = {
+        name
+        for name, (_, _, operation) in Document().operations.items()
+        for one in operation.get("parameters", [])
+        if one["name"].lower() == "idempotency-key"
+    }
+    assert keyed == KEYED.keys()
+
+
+@pytest.mark.parametrize("operation", KEYED)
+async def test_a_caller_s_own_key_is_sent(
+    documented: DocumentedApi, typed: SlipwayClient, operation: str
+) -> None:
+    await KEYED[operation](typed)
+    assert (documented.called, documented.headers["Idempotency-Key"]) == ([operation], "k")
 
 
 async def test_secrets_are_not_part_of_what_is_logged(typed: SlipwayClient) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from typing import Self
 
 import pytest
 from httpx import Request, Response
@@ -10,7 +11,9 @@ from httpx import Request, Response
 from client import (
     AnswerError,
     Backoff,
+    Connected,
     FeedError,
+    FeedItem,
     FollowedFeed,
     ProblemError,
     SlipwayClient,
@@ -32,6 +35,24 @@ def follow(client: SlipwayClient, last_event_id: int | None = None) -> FollowedF
 async def ids_of(feed: FollowedFeed, number: int) -> list[int | None]:
     async with asyncio.timeout(SECONDS):
         return [(await anext(feed)).event_id for _ in range(number)]
+
+
+async def ids_until_the_end(feed: FollowedFeed) -> list[int | None]:
+    return [item.event_id async for item in feed]
+
+
+class Silent(Connected):
+    """A connection that ends before its first item."""
+
+    def __init__(self) -> None:
+        super().__init__("test")
+        self.closed = False
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+    async def __anext__(self) -> FeedItem:
+        raise StopAsyncIteration
 
 
 async def test_a_feed_that_is_cut_at_random_is_complete_ordered_and_without_doubles(
@@ -219,3 +240,56 @@ async def test_a_wait_for_an_item_can_be_cancelled_and_repeated(
             await waiting
         await feeds.publish()
         assert await ids_of(feed, 1) == [1]
+
+
+async def test_closing_it_ends_the_iteration_of_another_task(
+    served: SlipwayClient, feeds: FeedServer
+) -> None:
+    async with follow(served) as feed:
+        waiting = asyncio.create_task(ids_until_the_end(feed))
+        await asyncio.sleep(0)  # it waits for an item now
+    async with asyncio.timeout(SECONDS):
+        assert await waiting == []
+    assert len(feeds.connections) == 1
+
+
+async def test_closing_it_between_two_connections_ends_the_iteration(
+    served: SlipwayClient, feeds: FeedServer
+) -> None:
+    waits = asyncio.Event()
+
+    class Never(Backoff):
+        def delay(self, attempt: int) -> float:
+            waits.set()
+            return 10.0**6 * attempt
+
+    feeds.ends = [1011]
+    async with served.follow("good", backoff=Never()) as feed:
+        waiting = asyncio.create_task(ids_until_the_end(feed))
+        async with asyncio.timeout(SECONDS):
+            await waits.wait()
+    async with asyncio.timeout(SECONDS):
+        assert await waiting == []
+    assert len(feeds.connections) == 1
+
+
+async def test_closing_it_while_it_connects_leaves_no_connection_open() -> None:
+    connecting, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(Silent):
+        async def __aenter__(self) -> Self:
+            connecting.set()
+            await go_on.wait()
+            return self
+
+    connections = [Silent(), Slow()]
+    opened = iter(connections)
+    feed = FollowedFeed(lambda _, __: next(opened), "good", backoff=AT_ONCE)
+    await feed.__aenter__()
+    waiting = asyncio.create_task(ids_until_the_end(feed))
+    await connecting.wait()
+    await feed.aclose()
+    go_on.set()
+    async with asyncio.timeout(SECONDS):
+        assert await waiting == []
+    assert [one.closed for one in connections] == [True, True]

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from client import ProblemError, RenewingToken, SlipwayClient, TokenError, Tokens
+from client import ProblemError, RenewingToken, Retries, SlipwayClient, TokenError, Tokens
 
 from .conftest import scripted
 from .feeds import USER
@@ -146,6 +146,15 @@ async def test_a_lost_refresh_is_repeated_at_once() -> None:
     async with scripted(httpx.ReadError("cut"), tokens) as (api, server):
         assert (await api.refresh("r")).access_token == "b"
     assert len(set(server.bodies)) == 1
+
+
+async def test_a_silent_refresh_is_repeated_while_the_server_knows_its_result() -> None:
+    """From 10 s on, the server takes it for the use of a stolen token, and ends the session."""
+    tokens = httpx.Response(200, json={"access_token": "b", "expires_in": 600, "scope": ""})
+    async with scripted(httpx.ReadTimeout("nothing came"), tokens) as (api, server):
+        await api.refresh("r")
+    waited = server.requests[0].extensions["timeout"]["read"]
+    assert waited + Retries().backoff.first < 10
 
 
 async def test_a_session_that_has_ended_is_told_in_oauth_s_words() -> None:

@@ -1,7 +1,11 @@
+import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
+
+from gateway.routes import ROUTES, RouteTable
 
 NOWHERE = "http://127.0.0.1:1"
 
@@ -62,6 +66,21 @@ async def test_the_gateways_own_responses_are_documented(start, service):
     assert {"200", "400", "413", "414", "429", "431", "502", "503", "504"} <= set(public)
     assert "401" not in public
     assert "401" in paths["/api/v1/users/me"]["get"]["responses"]
+
+
+def test_each_operation_names_the_limit_of_its_body_and_whether_its_form_is_negotiated():
+    whole = json.loads((Path(__file__).parents[1] / "openapi.json").read_text(encoding="utf-8"))
+    table = RouteTable(ROUTES)
+    operations = [
+        (table.find(method.upper(), path), operation["responses"])
+        for path, item in whole["paths"].items()
+        for method, operation in item.items()
+    ]
+    for route, responses in operations:
+        limit = {16 * 1024: "16 KiB", 1024 * 1024: "1 MiB"}[route.max_body_bytes]
+        assert responses["413"]["description"] == f"The body is larger than {limit}."
+        negotiated = route.represented and not route.stream and route.parts is None
+        assert ("406" in responses) == negotiated, route.prefix
 
 
 async def test_the_document_is_kept_for_a_while(start, service):
@@ -146,7 +165,7 @@ async def test_garbage_with_status_200_is_no_document(start, service, text, asse
 
 def test_components_of_one_name_and_two_shapes_are_distinguished():
     from gateway.merging import merged  # noqa: PLC0415 - one test's
-    from gateway.routes import Auth, Route, RouteTable  # noqa: PLC0415 - likewise
+    from gateway.routes import Auth, Route  # noqa: PLC0415 - likewise
 
     table = RouteTable(
         [

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Self
 
 import httpx
@@ -25,6 +26,8 @@ class FollowedFeed(Closing):
 
     - FeedError with `permanent`: the token lacks the scope, or is rejected and can't renew itself.
     - TokenError: the log-in session has ended.
+
+    Closing it ends the iteration, also in a task that waits for an item or for the next connection.
 
     An item that was returned counts as seen. Store `event_id` with the item's effect, and pass it
     as `last_event_id` after a restart.
@@ -54,16 +57,17 @@ class FollowedFeed(Closing):
         self._wanted_delay: float | None = None
         self._sent = ""
         self._rejected = False
+        self._closed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
+        self._closed.clear()
         await self._connected()
         return self
 
     async def aclose(self) -> None:
-        """Close the present connection."""
-        feed, self._feed = self._feed, None
-        if feed is not None:
-            await feed.aclose()
+        """Close the present connection, and open no other; see ``Closing``."""
+        self._closed.set()
+        await self._drop()
 
     def __aiter__(self) -> Self:
         return self
@@ -71,14 +75,17 @@ class FollowedFeed(Closing):
     async def __anext__(self) -> FeedItem:
         while True:
             feed = await self._connected()
+            if feed is None:
+                raise StopAsyncIteration
             try:
                 item = await anext(feed)
             except StopAsyncIteration:
-                await self.aclose()
+                await self._drop()
                 self._failures += 1
             except FeedError as error:
-                await self.aclose()
-                self._classify(error)
+                await self._drop()
+                if not self._closed.is_set():  # else closing it may be the cause
+                    self._classify(error)
             else:
                 if self._accept(item, feed):
                     return item
@@ -96,9 +103,17 @@ class FollowedFeed(Closing):
         self._failures = 0
         return True
 
-    async def _connected(self) -> Connected:
+    async def _drop(self) -> None:
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            await feed.aclose()
+
+    async def _connected(self) -> Connected | None:
+        """Return the present connection, or the next one; None once the feed is closed."""
         while self._feed is None:
-            await asyncio.sleep(self._delay())
+            await self._pause()
+            if self._closed.is_set():
+                return None
             try:
                 self._feed = await self._open()
             except FeedError as error:
@@ -109,7 +124,15 @@ class FollowedFeed(Closing):
                 if is_permanent_status(error.status):
                     raise
                 self._failures += 1
+            if self._closed.is_set():
+                await self._drop()  # closing it did not know of this connection
         return self._feed
+
+    async def _pause(self) -> None:
+        """Wait until the next connection is due, or the feed is closed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._delay()):
+                await self._closed.wait()
 
     async def _open(self) -> Connected:
         if self._rejected and isinstance(self._token, RenewingToken):

@@ -5,6 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from pydantic import ConfigDict
+
 from client.calls import Calls, if_match, key_header, params_of
 from client.shapes import ActorKind, Answer, Body, CountedPage, Known, Money
 from client.tokens import Token
@@ -30,6 +32,12 @@ class Address(Body):
     city: str
     postal_code: str
     country: str
+
+
+class OrderAddress(Address):
+    """The shipping address of an order. A member that a newer server has added is ignored."""
+
+    model_config = ConfigDict(extra="ignore")
 
 
 class NewItem(Body):
@@ -67,7 +75,7 @@ class Order(Answer):
     status: Known[OrderStatus]
     items: tuple[OrderItem, ...]
     total: Money
-    shipping_address: Address | None
+    shipping_address: OrderAddress | None
     version: int
     created_at: datetime
     updated_at: datetime
@@ -205,7 +213,13 @@ class OrderCalls(Calls):
         return await self.call(CountedPage[Order], "GET", "/orders", token=token, params=params)
 
     async def cancel_order(
-        self, token: Token, order_id: UUID, *, reason: str | None = None, version: int | None = None
+        self,
+        token: Token,
+        order_id: UUID,
+        *,
+        reason: str | None = None,
+        version: int | None = None,
+        idempotency_key: str | None = None,
     ) -> Order:
         """Cancel an order that is not shipped, and return it; its stock can be sold again.
 
@@ -216,39 +230,79 @@ class OrderCalls(Calls):
             order_id: the order.
             reason: why; the order's history keeps it.
             version: change only if this is still the order's version; None: in any case.
+            idempotency_key: None: a new one. A repeated key returns what the first call returned.
         """
-        return await self._advance(token, order_id, "cancel", reason=reason, version=version)
+        return await self._advance(
+            token, order_id, "cancel", reason=reason, version=version, key=idempotency_key
+        )
 
     async def confirm_order(
-        self, token: Token, order_id: UUID, *, reason: str | None = None, version: int | None = None
+        self,
+        token: Token,
+        order_id: UUID,
+        *,
+        reason: str | None = None,
+        version: int | None = None,
+        idempotency_key: str | None = None,
     ) -> Order:
         """Confirm a placed order, and return it (scope `orders:fulfil`)."""
-        return await self._advance(token, order_id, "confirm", reason=reason, version=version)
+        return await self._advance(
+            token, order_id, "confirm", reason=reason, version=version, key=idempotency_key
+        )
 
     async def ship_order(
-        self, token: Token, order_id: UUID, *, reason: str | None = None, version: int | None = None
+        self,
+        token: Token,
+        order_id: UUID,
+        *,
+        reason: str | None = None,
+        version: int | None = None,
+        idempotency_key: str | None = None,
     ) -> Order:
         """Ship a confirmed order, and return it (scope `orders:fulfil`)."""
-        return await self._advance(token, order_id, "ship", reason=reason, version=version)
+        return await self._advance(
+            token, order_id, "ship", reason=reason, version=version, key=idempotency_key
+        )
 
     async def deliver_order(
-        self, token: Token, order_id: UUID, *, reason: str | None = None, version: int | None = None
+        self,
+        token: Token,
+        order_id: UUID,
+        *,
+        reason: str | None = None,
+        version: int | None = None,
+        idempotency_key: str | None = None,
     ) -> Order:
         """Record that a shipped order was delivered, and return it (scope `orders:fulfil`)."""
-        return await self._advance(token, order_id, "deliver", reason=reason, version=version)
+        return await self._advance(
+            token, order_id, "deliver", reason=reason, version=version, key=idempotency_key
+        )
 
     async def refund_order(
-        self, token: Token, order_id: UUID, *, reason: str | None = None, version: int | None = None
+        self,
+        token: Token,
+        order_id: UUID,
+        *,
+        reason: str | None = None,
+        version: int | None = None,
+        idempotency_key: str | None = None,
     ) -> Order:
         """Refund a delivered order, and return it (scope `orders:fulfil`)."""
-        return await self._advance(token, order_id, "refund", reason=reason, version=version)
+        return await self._advance(
+            token, order_id, "refund", reason=reason, version=version, key=idempotency_key
+        )
 
     async def transition_orders(
-        self, token: Token, transitions: Sequence[NewTransition]
+        self,
+        token: Token,
+        transitions: Sequence[NewTransition],
+        *,
+        idempotency_key: str | None = None,
     ) -> tuple[TransitionResult, ...]:
         """Change the status of up to 100 orders; return a result for each (scope `orders:fulfil`).
 
         An order that can't be changed has an `error` in its result. The others are changed.
+        `idempotency_key` is as in `cancel_order`.
         """
         items = [item.model_dump(mode="json", exclude_none=True) for item in transitions]
         results = await self.call(
@@ -256,7 +310,7 @@ class OrderCalls(Calls):
             "POST",
             "/orders/transitions",
             token=token,
-            headers=key_header(None),
+            headers=key_header(idempotency_key),
             json={"items": items},
         )
         return results.items
@@ -267,9 +321,16 @@ class OrderCalls(Calls):
         return (await self.call(History, "GET", path, token=token)).items
 
     async def _advance(
-        self, token: Token, order_id: UUID, verb: str, *, reason: str | None, version: int | None
+        self,
+        token: Token,
+        order_id: UUID,
+        verb: str,
+        *,
+        reason: str | None,
+        version: int | None,
+        key: str | None,
     ) -> Order:
         body = None if reason is None else {"reason": reason}
         path = f"/orders/{order_id}/{verb}"
-        headers = key_header(None) | if_match(version)
+        headers = key_header(key) | if_match(version)
         return await self.call(Order, "POST", path, token=token, headers=headers, json=body)

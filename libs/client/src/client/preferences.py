@@ -1,5 +1,7 @@
 """Which notifications a user gets, and on which channels."""
 
+from pydantic import ConfigDict
+
 from client.calls import Calls
 from client.shapes import Body
 from client.tokens import Token
@@ -26,9 +28,20 @@ class NewPreferences(Body):
     version: int | None = None
 
 
+class PreferredChannels(ChannelSwitches):
+    """The switches of a category in a response. What a newer server has added is ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 class Preferences(NewPreferences):
     """A user's preferences; `version` is 0 for the defaults."""
 
+    model_config = ConfigDict(extra="ignore")
+
+    orders: PreferredChannels = PreferredChannels()
+    security: PreferredChannels = PreferredChannels()
+    announcements: PreferredChannels = PreferredChannels()
     version: int
 
 

@@ -3,12 +3,17 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from client.calls import Calls, params_of
 from client.errors import AnswerError, TokenError
 from client.shapes import Answer, Page
 from client.tokens import RenewingToken, Token, Tokens
+
+# A refresh whose response is lost must be repeated within 10 s: later, the server takes it for the
+# use of a stolen token, and ends the session. The gateway itself responds within 5 s.
+_REFRESH_SECONDS: Final = 6.0
 
 
 class Session(Answer):
@@ -74,8 +79,11 @@ class SessionCalls(Calls):
             TokenError: the session has ended, or the token was used already.
         """
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        timeout = min(self._timeout, _REFRESH_SECONDS)
         with _token_errors():
-            return await self.call(Tokens, "POST", "/auth/token", repeatable=True, data=form)
+            return await self.call(
+                Tokens, "POST", "/auth/token", repeatable=True, data=form, timeout=timeout
+            )
 
     async def revoke(self, token: Token | Tokens) -> None:
         """Log out: end the session of an access token, a refresh token or both.

@@ -56,8 +56,8 @@ class ActorKind(StrEnum):
 class FieldError(Answer):
     """One invalid part of a request.
 
-    `pointer` is a JSON pointer (RFC 6901) into the body. Outside the body, `parameter` or `header`
-    names the part.
+    `pointer` is a JSON pointer into the body, as a URI fragment (RFC 6901 §6): `#/items/0`. Outside
+    the body, `parameter` or `header` names the part.
     """
 
     detail: str

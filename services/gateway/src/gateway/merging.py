@@ -22,7 +22,6 @@ _METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch"
 _ANSWERS = {
     "400": "The request, its path or its headers can't be read.",
     "408": "The body did not arrive in time.",
-    "413": "The body is larger than 1 MiB.",
     "414": "The URL is longer than 32 KiB.",
     "429": "`too-many-requests`: see `Retry-After` and `RateLimit`.",
     "431": "The headers are larger than 32 KiB.",
@@ -30,6 +29,10 @@ _ANSWERS = {
     "503": "`unavailable`: see `Retry-After`.",
     "504": "The service did not respond in time.",
 }
+_NOT_ACCEPTABLE = (
+    "`Accept` names neither `application/json` nor `application/xml`, or the response is too large "
+    "for XML."
+)
 _UNAUTHENTICATED = "`unauthenticated`: the access token is missing or not valid."
 _REFERENCE = "#/components/"
 _SCHEMA = "#/components/schemas/"
@@ -245,13 +248,25 @@ def _complete(operation: Document, path: str, method: str, table: RouteTable) ->
     """Add the responses that the gateway itself may send."""
     answers = dict(_ANSWERS)
     route = table.find(method, path)
-    if route is not None and route.auth is not Auth.PUBLIC:
-        answers["401"] = _UNAUTHENTICATED
+    responses = operation.setdefault("responses", {})
+    if route is not None:
+        if route.auth is not Auth.PUBLIC:
+            answers["401"] = _UNAUTHENTICATED
         if route.auth is Auth.OPTIONAL:
             operation["security"] = [*operation.get("security", []), {}]
-    responses = operation.setdefault("responses", {})
+        if route.represented and not route.stream and route.parts is None:
+            answers["406"] = _NOT_ACCEPTABLE
+        # The limit of the route, which is never above that of the service.
+        size = _size(route.max_body_bytes)
+        responses["413"] = problem_response(f"The body is larger than {size}.")
     for status, description in answers.items():
         responses.setdefault(status, problem_response(description))
+
+
+def _size(number: int) -> str:
+    """Return a number of bytes that is whole in KiB, in the larger unit that fits."""
+    mebibytes, rest = divmod(number, 1 << 20)
+    return f"{number >> 10} KiB" if rest else f"{mebibytes} MiB"
 
 
 def _make_unique(operation: Document, service: str, taken: set[str]) -> None:

@@ -325,6 +325,7 @@ LIVE_FEED = Socket(
         1011: "The service failed.",
         1012: "The process stops: connect again after `reconnect_ms`, or after a random time.",
         1013: "Unavailable, full, or the client reads too slowly: connect again in a moment.",
+        1014: "The gateway got no valid response of the service: connect again in a moment.",
         4400: "A message is not valid: binary, no JSON object, or a malformed `auth`.",
         4401: "The token is missing or not valid, has expired, or its session has ended.",
         4403: "The token lacks the scope `notifications:read`.",

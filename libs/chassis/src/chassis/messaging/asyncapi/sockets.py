@@ -38,7 +38,7 @@ class Socket:
         about: the description; Markdown.
         received: the messages that the client sends.
         sent: the messages that the service sends.
-        close_codes: the codes with which the service closes it, each with the reason.
+        close_codes: the codes with which a client finds it closed, each with the reason.
     """
 
     name: str
