@@ -1,10 +1,12 @@
 """What was made once stays; only the owner may read secrets; a directory has one system."""
 
 import os
+import threading
 from pathlib import Path
 
 import psutil
 import pytest
+from filelock import FileLock
 
 from slipway.errors import AlreadyRunningError, SlipwayError
 from slipway.operate.keys import make_keys
@@ -26,6 +28,15 @@ def test_passwords_are_made_once(state: StateDirectory) -> None:
     file = state.keys / "passwords.json"
     assert file.stat().st_mode & 0o077 == 0
     assert state.path.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("damaged", ["", "{", "[]", '{"a": 1}', "\x00"])
+def test_a_damaged_file_of_passwords_is_named(state: StateDirectory, damaged: str) -> None:
+    file = state.keys / "passwords.json"
+    file.write_text(damaged)
+    with pytest.raises(SlipwayError, match=rf"{file} is damaged.*delete {state.path} "):
+        state.passwords(("a",))
+    assert file.read_text() == damaged
 
 
 def test_keys_are_made_once(state: StateDirectory) -> None:
@@ -54,6 +65,18 @@ def test_one_at_a_time(state: StateDirectory) -> None:
             pass
     with state.lock():
         pass
+
+
+def test_a_start_does_not_fail_while_another_process_looks_at_the_lock(
+    state: StateDirectory,
+) -> None:
+    other = FileLock(state.path / "up.lock", thread_local=False)
+    other.acquire()
+    look = threading.Timer(0.05, other.release)
+    look.start()
+    with state.lock():
+        look.join()
+    assert not state.is_held()
 
 
 def test_a_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
