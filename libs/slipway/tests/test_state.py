@@ -8,8 +8,9 @@ import psutil
 import pytest
 from filelock import FileLock
 
+from chassis.auth import keys
 from slipway.errors import AlreadyRunningError, SlipwayError
-from slipway.operate.keys import make_keys
+from slipway.operate.keys import KeyFiles, make_key_files, make_keys
 from slipway.state import Record, StateDirectory, find_root
 
 
@@ -47,6 +48,27 @@ def test_keys_are_made_once(state: StateDirectory) -> None:
     assert '"d"' in before
     assert '"d"' not in files.public.read_text()
     assert files.private.stat().st_mode & 0o077 == 0
+
+
+def test_between_the_look_and_the_writing_another_process_makes_the_keys(
+    state: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = KeyFiles(private=state.keys / "private", public=state.keys / "public")
+    generate = keys.generate_key_sets
+    others: list[str] = []
+
+    def generate_late() -> tuple[str, str]:
+        monkeypatch.undo()
+        assert make_key_files(files)
+        others.append(files.private.read_text())
+        return generate()
+
+    monkeypatch.setattr(keys, "generate_key_sets", generate_late)
+    assert not make_key_files(files)
+    assert [files.private.read_text()] == others
+    private, public = keys.read_key_set(files.private), keys.read_key_set(files.public)
+    assert list(private) == list(public)
+    assert sorted(path.name for path in state.keys.iterdir()) == ["private", "public"]
 
 
 def test_one_at_a_time(state: StateDirectory) -> None:

@@ -171,11 +171,27 @@ class StateDirectory:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file atomically, readable only by its owner."""
+    _written_beside(path, text).replace(path)
+
+
+def write_new(path: Path, text: str) -> bool:
+    """Write a file as `write_whole` does, unless it exists; return whether it was written."""
+    new = _written_beside(path, text)
+    try:
+        path.hardlink_to(new)  # in contrast to a rename, it never replaces a file
+    except FileExistsError:
+        return False
+    finally:
+        new.unlink(missing_ok=True)
+    return True
+
+
+def _written_beside(path: Path, text: str) -> Path:
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
-    new.replace(path)
+    return new
 
 
 def find_root(start: Path) -> Path:
