@@ -1,13 +1,16 @@
 """What was made once stays; only the owner may read secrets; a directory has one system."""
 
 import os
+import threading
 from pathlib import Path
 
 import psutil
 import pytest
+from filelock import FileLock
 
+from chassis.auth import keys
 from slipway.errors import AlreadyRunningError, SlipwayError
-from slipway.operate.keys import make_keys
+from slipway.operate.keys import KeyFiles, make_key_files, make_keys
 from slipway.state import Record, StateDirectory, find_root
 
 
@@ -28,6 +31,15 @@ def test_passwords_are_made_once(state: StateDirectory) -> None:
     assert state.path.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.parametrize("damaged", ["", "{", "[]", '{"a": 1}', "\x00"])
+def test_a_damaged_file_of_passwords_is_named(state: StateDirectory, damaged: str) -> None:
+    file = state.keys / "passwords.json"
+    file.write_text(damaged)
+    with pytest.raises(SlipwayError, match=rf"{file} is damaged.*delete {state.path} "):
+        state.passwords(("a",))
+    assert file.read_text() == damaged
+
+
 def test_keys_are_made_once(state: StateDirectory) -> None:
     files = make_keys(state)
     before = files.private.read_text()
@@ -36,6 +48,27 @@ def test_keys_are_made_once(state: StateDirectory) -> None:
     assert '"d"' in before
     assert '"d"' not in files.public.read_text()
     assert files.private.stat().st_mode & 0o077 == 0
+
+
+def test_between_the_look_and_the_writing_another_process_makes_the_keys(
+    state: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = KeyFiles(private=state.keys / "private", public=state.keys / "public")
+    generate = keys.generate_key_sets
+    others: list[str] = []
+
+    def generate_late() -> tuple[str, str]:
+        monkeypatch.undo()
+        assert make_key_files(files)
+        others.append(files.private.read_text())
+        return generate()
+
+    monkeypatch.setattr(keys, "generate_key_sets", generate_late)
+    assert not make_key_files(files)
+    assert [files.private.read_text()] == others
+    private, public = keys.read_key_set(files.private), keys.read_key_set(files.public)
+    assert list(private) == list(public)
+    assert sorted(path.name for path in state.keys.iterdir()) == ["private", "public"]
 
 
 def test_one_at_a_time(state: StateDirectory) -> None:
@@ -54,6 +87,18 @@ def test_one_at_a_time(state: StateDirectory) -> None:
             pass
     with state.lock():
         pass
+
+
+def test_a_start_does_not_fail_while_another_process_looks_at_the_lock(
+    state: StateDirectory,
+) -> None:
+    other = FileLock(state.path / "up.lock", thread_local=False)
+    other.acquire()
+    look = threading.Timer(0.05, other.release)
+    look.start()
+    with state.lock():
+        look.join()
+    assert not state.is_held()
 
 
 def test_a_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:

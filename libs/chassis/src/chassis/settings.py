@@ -10,9 +10,10 @@ import sys
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, FilePath, PrivateAttr, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -25,6 +26,14 @@ from chassis.product import product
 
 SAMPLE_SECRET = product().sample_secret
 MAX_CONNECTIONS = 10_000
+
+
+class _SecretFiles(SecretsSettingsSource):
+    """The mounted files of secrets. An empty one counts as not set, as an empty variable does."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        text, key, is_complex = super().get_field_value(field, field_name)
+        return text or None, key, is_complex
 
 
 class Environment(StrEnum):
@@ -72,11 +81,7 @@ class Settings(BaseSettings):
         """Put mounted secret files between the environment and ``.env``."""
         del file_secret_settings
         directory = _secrets_directory()
-        secrets = (
-            (SecretsSettingsSource(settings_cls, secrets_dir=directory),)
-            if directory.is_dir()
-            else ()
-        )
+        secrets = (_SecretFiles(settings_cls, secrets_dir=directory),) if directory.is_dir() else ()
         return (init_settings, env_settings, *secrets, dotenv_settings)
 
     @model_validator(mode="after")

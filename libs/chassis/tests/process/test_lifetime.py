@@ -41,6 +41,19 @@ async def test_sigterm_lets_an_open_request_finish_and_ends_with_0(
     assert [line for line in probe.lines if line.get("level") == "error"] == []
 
 
+async def test_a_process_serves_and_ends_in_order_although_its_log_takes_no_lines(
+    start_probe: Start, http: httpx.AsyncClient
+):
+    probe = await start_probe("good")
+    await probe.listening()
+    probe.process._transport.get_pipe_transport(1).close()  # what reads the log has ended
+    for _ in range(2):
+        answer = await http.post(f"{probe.public}/size", content=b"abc")
+        assert answer.json() == {"size": 3}
+    probe.stop()
+    assert await probe.status() == 0
+
+
 async def draining(probe: Any, http: httpx.AsyncClient) -> None:
     """Send SIGTERM, and wait until the process has noticed it."""
     probe.stop()

@@ -73,6 +73,15 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, env_
     assert load(Sample).api_password.get_secret_value() == "of .env"
 
 
+@pytest.mark.parametrize("text", ["", "\n", " \n"])
+def test_an_empty_secret_file_counts_as_unset(secret_file: Write, env_file: Write, text: str):
+    secret_file(text)
+    with pytest.raises(SystemExit):
+        load(Sample)
+    env_file("API_PASSWORD=of .env\n")
+    assert load(Sample).api_password.get_secret_value() == "of .env"
+
+
 def test_no_secrets_directory_is_no_error(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("API_PASSWORD", "x")
     assert load(Sample).colour == "grey"

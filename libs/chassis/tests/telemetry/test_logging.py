@@ -1,8 +1,11 @@
 """Log lines are JSON with trace and request id, from structlog and logging, without secrets."""
 
+import contextlib
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -12,9 +15,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from pydantic import SecretStr
 
 from chassis.telemetry import configure_logging
+from chassis.telemetry.request_lines import RequestLines
 
 type Capture = pytest.CaptureFixture[str]
 type Lines = Callable[[], list[dict[str, Any]]]
+FULL = Path("/dev/full")
 SECRET = "hunter2-hunter2"
 QUIET = ("aiokafka", "uvicorn", "httpx", "httpcore", "websockets", "sqlalchemy")
 JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
@@ -199,6 +204,25 @@ def test_the_rows_that_postgresql_quotes_in_an_error_are_not_written(
     assert text.count("null value in column") == 5
     assert text.count("[SQL: INSERT INTO users]") == 3
     assert text.count("fail_with_row") >= 4
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="Linux has this file of a full disk")
+def test_a_line_that_does_not_fit_on_the_disk_is_dropped(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+):
+    lines = configured(capsys)
+    full = FULL.open("w")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", full)
+        for _ in range(1000):  # more than a buffer
+            logger().info("dropped")
+        requests = RequestLines("orders")
+        requests._waiting.append("dropped\n")
+        requests.flush()
+    with contextlib.suppress(OSError):
+        full.close()
+    logger().info("written")
+    assert [line["event"] for line in lines()] == ["written"]
 
 
 def test_what_only_looks_like_a_secret_stays(capsys: Capture):

@@ -12,9 +12,12 @@ from pathlib import Path
 
 import psutil
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from slipway.errors import AlreadyRunningError, SlipwayError
+
+_LOOK_SECONDS = 0.2
+_Passwords = TypeAdapter(dict[str, str])
 
 
 class Entry(BaseModel):
@@ -98,9 +101,20 @@ class StateDirectory:
         self._record.unlink(missing_ok=True)
 
     def passwords(self, names: tuple[str, ...]) -> dict[str, str]:
-        """Return this directory's passwords by name; create the missing ones."""
+        """Return this directory's passwords by name; create the missing ones.
+
+        Raises:
+            SlipwayError: the file of the passwords is damaged.
+        """
         path = self.keys / "passwords.json"
-        kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+        try:
+            kept = _Passwords.validate_json(path.read_bytes()) if path.exists() else {}
+        except ValidationError as error:
+            message = (
+                f"{path} is damaged. It has the passwords of the local database. Restore it, or "
+                f"delete {self.path} to start without data."
+            )
+            raise SlipwayError(message) from error
         missing = [name for name in names if name not in kept]
         if missing:
             kept |= {name: secrets.token_urlsafe(24) for name in missing}
@@ -115,7 +129,8 @@ class StateDirectory:
             AlreadyRunningError: another process holds the lock.
             SlipwayError: the directory can't be created or written to.
         """
-        lock = FileLock(self.path / "up.lock", timeout=0)
+        # Another process that only looks whether the lock is held holds it itself for a moment.
+        lock = FileLock(self.path / "up.lock", timeout=_LOOK_SECONDS)
         try:
             self.make()
             lock.acquire()
@@ -156,11 +171,27 @@ class StateDirectory:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file atomically, readable only by its owner."""
+    _written_beside(path, text).replace(path)
+
+
+def write_new(path: Path, text: str) -> bool:
+    """Write a file as `write_whole` does, unless it exists; return whether it was written."""
+    new = _written_beside(path, text)
+    try:
+        path.hardlink_to(new)  # in contrast to a rename, it never replaces a file
+    except FileExistsError:
+        return False
+    finally:
+        new.unlink(missing_ok=True)
+    return True
+
+
+def _written_beside(path: Path, text: str) -> Path:
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
-    new.replace(path)
+    return new
 
 
 def find_root(start: Path) -> Path:

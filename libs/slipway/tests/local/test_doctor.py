@@ -9,8 +9,10 @@ from slipway.checks import Grade
 from slipway.local import doctor
 from slipway.local.doctor import machine_checks
 from slipway.local.ports import with_free_ports
+from slipway.local.servers import Servers
 from slipway.local.status import Row, Status
 from slipway.settings import SlipwaySettings
+from slipway.state import StateDirectory
 
 _STOPPED = Status(state="stopped")
 
@@ -53,6 +55,17 @@ def test_the_log_of_a_process_that_is_not_well_is_named(tmp_path):
     assert str(tmp_path / "state" / "logs" / "orders.log") in check.mend
 
 
+def test_the_log_of_a_server_that_is_not_well_is_where_the_server_writes_it(tmp_path):
+    row = Row(name="valkey", pid=None, health="not running", address="a", memory_pss_bytes=None)
+    settings = SlipwaySettings(slipway_state_dir=tmp_path / "state")
+    state = StateDirectory(settings.slipway_state_dir)
+    servers = Servers(settings=settings, state=state, superuser_password="", local_postgres=True)
+    for server in servers.all():
+        row = row.model_copy(update={"name": server.name})
+        check = _checked(tmp_path, Status(state="running", servers=[row]))[server.name]
+        assert str(server.log_file) in check.mend
+
+
 def test_a_process_of_a_system_that_starts_is_no_fault_yet(tmp_path):
     row = Row(name="orders", pid=None, health="not running", address="a", memory_pss_bytes=None)
     starting = Status(state="starting", processes=[row])
@@ -71,6 +84,15 @@ def test_what_an_earlier_run_left_is_named(tmp_path):
         check = _checked(tmp_path, _STOPPED)["leftovers"]
     assert (check.grade, check.found) == (Grade.WARNING, "still run: orders")
     assert _checked(tmp_path, _STOPPED)["leftovers"].grade is Grade.OK
+
+
+def test_a_server_that_an_earlier_run_left_is_named(tmp_path):
+    directory = tmp_path / "state" / "servers" / "valkey"
+    directory.mkdir(parents=True)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        write_pid_file(directory, "valkey", process.pid)
+        check = _checked(tmp_path, _STOPPED)["leftovers"]
+    assert (check.grade, check.found) == (Grade.WARNING, "still run: valkey")
 
 
 def test_each_machine_check_names_what_to_do(tmp_path, monkeypatch):

@@ -115,6 +115,17 @@ async def test_a_database_that_does_not_respond_is_named():
     assert found["database"].grade is Grade.FAULT
 
 
+@pytest.mark.parametrize(
+    "url", ["db:5432/slipway", "postgresql+asyncpg://a@db/b", "postgresql://su:pa/ss@db/slipway"]
+)
+async def test_a_url_that_is_not_valid_is_named_without_its_password(url):
+    topics = Topics(bootstrap_servers="127.0.0.1:1", declared=())
+    urls = dict.fromkeys(SERVICES, url)
+    checks = await inside_checks(urls=urls, topics=topics, root=ROOT)
+    (found,) = [check for check in checks if check.name == "database"]
+    assert (found.grade, found.found) == (Grade.FAULT, "the URL is not valid")
+
+
 def test_an_old_key_is_a_warning(tmp_path):
     file = tmp_path / "signing.jwks.json"
     assert key_check(file).grade is Grade.FAULT

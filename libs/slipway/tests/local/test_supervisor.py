@@ -207,6 +207,36 @@ async def test_what_is_started_is_stopped_when_the_body_fails(
     assert worker.pid is None
 
 
+async def test_between_a_stop_and_a_kill_another_process_may_have_got_its_id(
+    program: MakeProgram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = program("import time; time.sleep(600)")
+    await worker.start()
+    await worker.stop()
+    signalled = signalled_groups(monkeypatch)
+    worker.kill()
+    await worker.stop()
+    assert signalled == []
+
+
+async def test_while_one_waits_for_a_change_another_process_may_get_its_id(
+    program: MakeProgram, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = program("raise SystemExit('no way')")
+    async with supervising(say=recorder, changed=Changes(), policy=QUICK) as supervisor:
+        await supervisor.start(worker, tier=0, held=True)
+        await recorder.until("worker waits for the next change")
+        signalled = signalled_groups(monkeypatch)
+        worker.kill()
+    assert signalled == []
+
+
+def signalled_groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    signalled: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda group, _: signalled.append(group))
+    return signalled
+
+
 def kill(program: Program) -> None:
     assert program.pid is not None
     os.kill(program.pid, signal.SIGKILL)

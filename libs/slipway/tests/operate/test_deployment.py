@@ -3,7 +3,7 @@ from email.utils import format_datetime
 
 import pytest
 from fastapi import FastAPI
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 from slipway.checks import Grade
 from slipway.operate.deployment import certificate_check, deployment_checks
@@ -64,6 +64,23 @@ async def test_a_fault_is_named_with_what_to_do(gateway, name, grade, mend):
 async def test_nothing_more_is_checked_if_the_gateway_does_not_respond():
     (check,) = await deployment_checks("http://127.0.0.1:1")
     assert (check.name, check.grade) == ("gateway", Grade.FAULT)
+
+
+@pytest.mark.parametrize("body", ["<!doctype html>", "[]", "null", '{"keys": 1, "paths": 1}'])
+async def test_another_server_at_the_address_is_a_fault_and_no_stack_trace(body):
+    app = FastAPI(openapi_url=None)
+
+    @app.get("/{path:path}")
+    def page(path: str):
+        return Response(body, headers={"Date": "yesterday", "X-Path": path})
+
+    checks = await _checked(app)
+    assert checks["public keys"].grade is Grade.FAULT
+    assert checks["document"].grade is Grade.FAULT
+    assert checks["clock"].grade is Grade.WARNING
+    assert {checks[name].mend for name in ("public keys", "document", "clock")} == {
+        "Is this the gateway? Another server may have this address."
+    }
 
 
 @pytest.mark.parametrize(("days", "grade"), [(15, Grade.OK), (13, Grade.WARNING)])

@@ -1,5 +1,6 @@
 """Structured logs: one JSON object per line, with trace and request id, and secrets redacted."""
 
+import contextlib
 import functools
 import json
 import logging
@@ -140,10 +141,20 @@ class _Output:
 
     def msg(self, line: str) -> None:
         """Write one line."""
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
+        write_lines(f"{line}\n")
 
     debug = info = warning = error = critical = exception = msg
+
+
+def write_lines(lines: str) -> None:
+    """Write whole lines to standard output; drop them if it takes none.
+
+    A full disk, or a reader of the log that has ended, must not fail what logs: requests would get
+    500, and consumers and jobs would stop.
+    """
+    with contextlib.suppress(OSError):
+        sys.stdout.write(lines)
+        sys.stdout.flush()
 
 
 def configure_test_logging() -> None:

@@ -6,7 +6,6 @@ together, so that a burst of requests costs one system call.
 
 import asyncio
 import logging
-import sys
 import time
 
 import structlog
@@ -17,6 +16,7 @@ from chassis.telemetry.logging import (
     may_hold_secret,
     shown_path,
     without_secrets,
+    write_lines,
     writes_json,
 )
 
@@ -103,5 +103,4 @@ class RequestLines:
         """Write the lines that wait."""
         waiting, self._waiting = self._waiting, []
         if waiting:
-            sys.stdout.write("".join(waiting))
-            sys.stdout.flush()
+            write_lines("".join(waiting))

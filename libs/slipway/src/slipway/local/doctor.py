@@ -71,9 +71,9 @@ def _leftovers(state: Path, status: Status) -> Check:
     """Return the check for processes that outlived the system which started them."""
     if status.state != "stopped":
         return Check("leftovers", Grade.OK, "a system runs")
-    run = state / "run"
-    names = [file.name.removesuffix(_PID_FILE) for file in run.glob(f"*{_PID_FILE}")]
-    alive = sorted(name for name in names if leftover(run, name) is not None)
+    files = [*(state / "run").glob(f"*{_PID_FILE}"), *(state / "servers").glob(f"*/*{_PID_FILE}")]
+    names = {file.name.removesuffix(_PID_FILE): file.parent for file in files}
+    alive = sorted(name for name, place in names.items() if leftover(place, name) is not None)
     if not alive:
         return Check("leftovers", Grade.OK, "none of an earlier run")
     mend = "`slipway up` ends them before it starts its own."
@@ -81,6 +81,7 @@ def _leftovers(state: Path, status: Status) -> Check:
 
 
 def _running(status: Status, state: Path) -> Iterator[Check]:
+    logs = {row.name: state / "servers" / row.name for row in status.servers}
     for row in [*status.servers, *status.processes]:
         if row.health == OK:
             yield Check(row.name, Grade.OK, row.address)
@@ -88,7 +89,7 @@ def _running(status: Status, state: Path) -> Iterator[Check]:
             mend = "Wait until `slipway up` says that it is ready, then check again."
             yield Check(row.name, Grade.WARNING, "not started yet", mend)
         else:
-            mend = f"See its log: {state / 'logs' / row.name}.log"
+            mend = f"See its log: {logs.get(row.name, state / 'logs') / row.name}.log"
             yield Check(row.name, Grade.FAULT, row.health, mend)
 
 

@@ -52,7 +52,10 @@ async def inside_checks(
                 checks.append(await _migrations(connection, root, service))
             finally:
                 await connection.close()
-    except (OSError, asyncpg.PostgresError) as error:
+    except ValueError:  # its text may quote a part of the password
+        mend = "Write postgresql://role:password@host:5432, with special characters as %40."
+        checks.append(Check("database", Grade.FAULT, "the URL is not valid", mend))
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         mend = "See docs/runbooks/database.md. Are address, role and password right?"
         checks.append(Check("database", Grade.FAULT, repr(error), mend))
     if key_file is not None:

@@ -144,6 +144,7 @@ class Program:
         self.kill()
         await process.wait()
         await asyncio.to_thread(end_group, process.pid)
+        self._process = None  # from now on, the id may be that of an unrelated process
         await asyncio.to_thread(pid_file(self._run, self.name).unlink, missing_ok=True)
 
     def kill(self) -> None:

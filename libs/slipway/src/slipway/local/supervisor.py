@@ -160,6 +160,7 @@ class Supervisor:
         except StartError as error:
             if unit.name not in self._held:
                 raise
+            await unit.stop()  # ends its children, while its id can't be that of another process
             self._hold(unit, str(error))
             await self._changed()
 

@@ -14,6 +14,7 @@ _TIMEOUT_SECONDS = 10
 _HTTPS = 443
 _MOST_SKEW = timedelta(seconds=30)
 _CERTIFICATE_LEFT = timedelta(days=14)
+_OTHER = "Is this the gateway? Another server may have this address."
 _HEADERS = ("x-content-type-options", "referrer-policy")
 
 
@@ -49,7 +50,7 @@ def _served(response: httpx.Response) -> Check:
         return Check("catalogue", Grade.OK, f"{response.status_code} in {milliseconds:.0f} ms")
     mend = "The gateway responds, and the orders service does not: see docs/runbooks/gateway.md."
     if response.is_client_error:
-        mend = "Is this the gateway? Another server may have this address."
+        mend = _OTHER
     return Check("catalogue", Grade.FAULT, str(response.status_code), mend)
 
 
@@ -57,7 +58,10 @@ def _clock(response: httpx.Response) -> Check:
     text = response.headers.get("date")
     if text is None:
         return Check("clock", Grade.WARNING, "the response has no Date", "")
-    skew = parsedate_to_datetime(text) - datetime.now(UTC)
+    try:
+        skew = parsedate_to_datetime(text).astimezone(UTC) - datetime.now(UTC)
+    except ValueError:
+        return Check("clock", Grade.WARNING, f"the response has no valid Date: {text}", _OTHER)
     found = f"{skew.total_seconds():+.0f} s from this machine's"
     if abs(skew) <= _MOST_SKEW:
         return Check("clock", Grade.OK, found)
@@ -78,7 +82,10 @@ async def _keys(http: httpx.AsyncClient) -> Check:
     if isinstance(response, Check) or not response.is_success:
         mend = "Is the users service ready? No token can be verified by others without its keys."
         return Check("public keys", Grade.FAULT, "not served", mend)
-    number = len(response.json().get("keys", ()))
+    try:
+        number = len(response.json()["keys"])
+    except (ValueError, LookupError, TypeError):
+        return Check("public keys", Grade.FAULT, "not a JWK set", _OTHER)
     if number:
         return Check("public keys", Grade.OK, str(number))
     return Check("public keys", Grade.FAULT, "none", "See docs/runbooks/keys.md.")
@@ -89,7 +96,10 @@ async def _document(http: httpx.AsyncClient) -> Check:
     if isinstance(response, Check) or not response.is_success:
         mend = "A service is not ready: the document is merged from all of them."
         return Check("document", Grade.WARNING, "not served", mend)
-    return Check("document", Grade.OK, f"{len(response.json()['paths'])} paths")
+    try:
+        return Check("document", Grade.OK, f"{len(response.json()['paths'])} paths")
+    except (ValueError, LookupError, TypeError):
+        return Check("document", Grade.FAULT, "not an OpenAPI document", _OTHER)
 
 
 async def _certificate(url: str) -> Check:

@@ -1,11 +1,13 @@
 """Creates the files of the signing keys once, so that tokens survive a restart; rotates them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slipway.errors import SlipwayError
-from slipway.state import StateDirectory, write_whole
+from slipway.state import StateDirectory, write_new, write_whole
 
 if TYPE_CHECKING:
     from chassis.auth.keys import KeySet
@@ -50,10 +52,12 @@ def make_key_files(files: KeyFiles) -> bool:
             "path, or delete the public file to start with a new key."
         )
         raise SlipwayError(message)
-    private, public = generate_key_sets()
-    _write(files.private, private)
-    _write(files.public, public)
-    return True
+    private, _ = generate_key_sets()
+    # Another process may have made a key since; the public half is always that of the file.
+    with _writing():
+        made = write_new(files.private, private)
+    _write(files.public, write_key_set(_read(files.private), private=False))
+    return made
 
 
 def rotate_keys(files: KeyFiles) -> str:
@@ -111,8 +115,14 @@ def _read(file: Path) -> "KeySet":
 
 
 def _write(file: Path, text: str) -> None:
-    try:
+    with _writing():
         write_whole(file, text)
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         message = (
             f"{error.filename} can't be written: {error.strerror}. Correct the path or its "
