@@ -43,6 +43,11 @@ def test_also_what_is_not_kept_is_304_for_a_client_that_has_it(clients):
     assert clients.fetch((b"if-none-match", b'"7"'), control=b"no-cache").status == 304
 
 
+def test_an_error_is_no_confirmation_whatever_its_tag(clients):
+    missing = answer_with(b"no-store", status=404)
+    assert clients.fetch((b"if-none-match", b'"7"'), answer=missing).status == 404
+
+
 def test_an_old_copy_is_confirmed_by_its_tag(clients):
     clients.fetch()
     clients.now = 15
