@@ -77,6 +77,7 @@ def test_each_operation_names_the_limit_of_its_body_and_whether_its_form_is_nego
         for method, operation in item.items()
     ]
     for route, responses in operations:
+        assert route is not None
         limit = {16 * 1024: "16 KiB", 1024 * 1024: "1 MiB"}[route.max_body_bytes]
         assert responses["413"]["description"] == f"The body is larger than {limit}."
         negotiated = route.represented and not route.stream and route.parts is None

@@ -114,14 +114,6 @@ async def test_attempts_and_the_time_of_the_next_one_survive_a_restart(offline):
     assert await offline.query(QUEUES) == [("a", "dead", True)]
 
 
-def test_delays_grow_exponentially_with_full_jitter_up_to_the_longest():
-    policy = FailurePolicy(first_delay=1, longest_delay=60)
-    for attempts, longest in ((1, 1), (2, 2), (5, 16), (7, 60), (1000, 60)):
-        delays = [policy.delay(attempts) for _ in range(300)]
-        assert 0 <= min(delays) < longest * 0.1
-        assert longest * 0.9 < max(delays) <= longest
-
-
 @pytest.mark.parametrize(
     ("headers", "says"),
     [
