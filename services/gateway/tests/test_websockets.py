@@ -154,22 +154,28 @@ async def test_a_service_that_stops_is_1012(start, service, serving):
             assert (await closing_of(socket))[0] == 1012
 
 
+async def upgraded(reader, writer):
+    """Respond to a handshake, and return whether one came."""
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:  # the connection that was opened before any request
+        writer.close()
+        return False
+    (key,) = re.findall(r"(?i)sec-websocket-key: (\S+)", head.decode())
+    accept = accept_key(key).encode()
+    writer.write(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+    )
+    await writer.drain()
+    return True
+
+
 async def test_a_service_that_dies_is_1013(start):
     async def die(reader, writer):
-        try:
-            head = await reader.readuntil(b"\r\n\r\n")
-        except asyncio.IncompleteReadError:  # the connection that was opened before any request
-            writer.close()
-            return
-        (key,) = re.findall(r"(?i)sec-websocket-key: (\S+)", head.decode())
-        accept = accept_key(key).encode()
-        writer.write(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
-        )
-        await writer.drain()
-        await reader.read(10)
-        writer.transport.abort()
+        if await upgraded(reader, writer):
+            await reader.read(10)
+            writer.transport.abort()
 
     server = await asyncio.start_server(die, "127.0.0.1", 0)
     async with server:
@@ -185,19 +191,9 @@ async def test_a_service_that_no_longer_responds_to_pings_is_1013(start, monkeyp
     monkeypatch.setattr("gateway.upstreams._HEARTBEAT_SECONDS", 0.2)
 
     async def hang(reader, writer):
-        try:
-            head = await reader.readuntil(b"\r\n\r\n")
-        except asyncio.IncompleteReadError:
+        if await upgraded(reader, writer):
+            await reader.read()
             writer.close()
-            return
-        (key,) = re.findall(r"(?i)sec-websocket-key: (\S+)", head.decode())
-        accept = accept_key(key).encode()
-        writer.write(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
-        )
-        await reader.read()
-        writer.close()
 
     async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
         gateway = await start(
