@@ -5,18 +5,15 @@ service's name, and the gateway must know it.
 """
 
 import sys
-from pathlib import Path
 from urllib.parse import urlsplit
 
-import yaml
+from rendering import resources_of
 
 
 def main(files: list[str]) -> str | None:
     """Return what is wrong, or None."""
     for file in files:
-        documents = [
-            one for one in yaml.safe_load_all(Path(file).read_text(encoding="utf-8")) if one
-        ]
+        documents = resources_of(file)
         services = {one["metadata"]["name"] for one in documents if one["kind"] == "Service"}
         [settings] = [
             one["data"]

@@ -8,10 +8,8 @@ import re
 import sys
 from collections.abc import Iterator
 from ipaddress import ip_network
-from pathlib import Path
-from typing import Any
 
-import yaml
+from rendering import Resource, resources_of
 
 PORTS = {"http": 80, "https": 443, "postgresql": 5432, "valkey": 6379, "valkeys": 6379}
 URL = re.compile(r"(?P<scheme>[a-z]+)://(?:[^@/]*@)?(?P<hosts>[^/?#]+)")
@@ -21,7 +19,6 @@ NAME = "app.kubernetes.io/name"
 LABEL = re.compile(r"[A-Za-z0-9-]+")  # a Service of this namespace
 
 type Settings = dict[str, str]
-type Resource = dict[str, Any]
 
 
 def servers(settings: Settings) -> Iterator[tuple[str, int]]:
@@ -111,8 +108,7 @@ def shut_out(resources: list[Resource], policies: list[Resource]) -> str | None:
 def main(files: list[str]) -> str | None:
     """Return what is wrong, or None."""
     for file in files:
-        text = Path(file).read_text(encoding="utf-8")
-        resources = [one for one in yaml.safe_load_all(text) if one]
+        resources = resources_of(file)
         policies = [one for one in resources if one["kind"] == "NetworkPolicy"]
         for name, labels, settings in processes(resources):
             own = [

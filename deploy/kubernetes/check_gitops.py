@@ -4,7 +4,6 @@ Each image of ours comes from where the release pushes it: beside the charts. Ar
 and without the cluster: what each rendering generates anew must be left as it is in the cluster.
 """
 
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -12,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from rendering import Resource, rendered_by, resources_of
 
 EXAMPLES = Path("deploy/gitops")
 IN_CHARTS = "/charts"
-
-type Resource = dict[str, Any]
 
 
 def rendered(
@@ -30,8 +28,7 @@ def rendered(
         own.write(yaml.safe_dump(values))
         own.flush()
         command += ["--values", own.name]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - fixed arguments
-    return [each for each in yaml.safe_load_all(done.stdout) if each]
+        return rendered_by(command)
 
 
 def images(value: object) -> Iterator[str]:
@@ -83,7 +80,7 @@ def check_argocd(helm: str) -> None:
 
 def check_flux(helm: str) -> None:
     """Check the example for Flux."""
-    resources = list(yaml.safe_load_all((EXAMPLES / "flux/slipway.yaml").read_text("utf-8")))
+    resources = resources_of(EXAMPLES / "flux/slipway.yaml")
     places = {
         each["metadata"]["name"]: each["spec"]["url"]
         for each in resources

@@ -7,9 +7,8 @@ that changes with each chart: it would restart a server in which nothing has cha
 import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
-import yaml
+from rendering import resources_of
 
 VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 
@@ -30,8 +29,8 @@ def labels_of(value: object) -> Iterator[tuple[str, object]]:
 def main(files: list[str]) -> str | None:
     """Return what is wrong, or None."""
     for file in files:
-        for document in yaml.safe_load_all(Path(file).read_text(encoding="utf-8")):
-            if document and document["kind"] == "StatefulSet":
+        for document in resources_of(file):
+            if document["kind"] == "StatefulSet":
                 labels = document["spec"]["template"]["metadata"]["labels"]
                 if "helm.sh/chart" in labels:
                     name = document["metadata"]["name"]

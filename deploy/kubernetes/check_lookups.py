@@ -6,7 +6,6 @@ preparation is left out, and when a changed Secret restarts pods.
 
 import base64
 import json
-import subprocess
 import sys
 import tempfile
 import threading
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from rendering import rendered_by
 
 CREATED = "2026-11-01T10:00:00Z"
 LATER = "2026-11-02T10:00:00Z"
@@ -112,9 +112,7 @@ class Charts:
         command += ["--is-upgrade"] if upgrade else []
         for value in values:
             command += ["--set", value]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - fixed arguments
-        documents = [each for each in yaml.safe_load_all(done.stdout) if each]
-        return {(each["kind"], each["metadata"]["name"]): each for each in documents}
+        return {(each["kind"], each["metadata"]["name"]): each for each in rendered_by(command)}
 
     def restarts(self, *names: str) -> dict[str, str | None]:
         """Return the checksum of Secrets in the pods of Deployments."""

@@ -8,10 +8,8 @@ nobody measures them.
 import re
 import sys
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
 
-import yaml
+from rendering import Resource, resources_of
 
 from chassis.installed import service_names
 
@@ -19,8 +17,6 @@ PROCESSES = {"gateway", *(f"{name}{kind}" for name in service_names() for kind i
 OF_THE_GATEWAY = {"SlipwayErrors", "SlipwayMissing"}
 POD_LABEL = "__meta_kubernetes_pod_label_"
 POD = "{}-5d9c7b6f4-x2b4k"
-
-type Resource = dict[str, Any]
 
 
 def job(rules: Iterable[Resource], labels: dict[str, str]) -> str:
@@ -87,8 +83,7 @@ def removed_unmeasured(resources: Iterable[Resource]) -> str | None:
 def main(files: list[str]) -> str | None:
     """Return what is wrong, or None."""
     for file in files:
-        text = Path(file).read_text(encoding="utf-8")
-        resources = [one for one in yaml.safe_load_all(text) if one]
+        resources = resources_of(file)
         if (found := jobs(resources)) != PROCESSES:
             return f"{file}: Prometheus knows {sorted(found)}, not {sorted(PROCESSES)}."
         if fault := missed(resources) or removed_unmeasured(resources):

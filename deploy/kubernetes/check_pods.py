@@ -5,10 +5,9 @@ The rendering has a label, an annotation, a variable, a volume and its mount, ea
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import yaml
+from rendering import resources_of
 
 LABEL, ANNOTATION, VARIABLE, VOLUME = "team", "example.com/scrape", "EXTRA", "extra"
 TEMPLATES = {"Deployment", "Job", "StatefulSet"}
@@ -31,8 +30,8 @@ def lacking(pod: dict[str, Any]) -> Iterator[str]:
 
 def main(file: str) -> str | None:
     """Return what is wrong, or None."""
-    for one in yaml.safe_load_all(Path(file).read_text(encoding="utf-8")):
-        if one and one["kind"] in {"Pod", *TEMPLATES}:
+    for one in resources_of(file):
+        if one["kind"] in {"Pod", *TEMPLATES}:
             pod = one["spec"]["template"] if one["kind"] in TEMPLATES else one
             if missing := ", ".join(lacking(pod)):
                 return f"{one['kind']} {one['metadata']['name']} lacks of global.pods: {missing}."

@@ -5,10 +5,9 @@ while its address is still known, and the kubelet waits for its last request.
 """
 
 import sys
-from pathlib import Path
 from typing import Any
 
-import yaml
+from rendering import resources_of
 
 from gateway.connecting import ADDRESS_SECONDS
 
@@ -42,9 +41,7 @@ def main(files: list[str]) -> str | None:
     """Return what is wrong, or None."""
     checked = 0
     for file in files:
-        documents = [
-            one for one in yaml.safe_load_all(Path(file).read_text(encoding="utf-8")) if one
-        ]
+        documents = resources_of(file)
         maps = {one["metadata"]["name"]: one for one in documents if one["kind"] == "ConfigMap"}
         for one in documents:
             if one["kind"] != "Deployment" or "traces" in one["metadata"]["name"]:

@@ -6,10 +6,9 @@ After a change of the password PostgreSQL would reject every new connection. Usa
 """
 
 import sys
-from pathlib import Path
 from typing import Any
 
-import yaml
+from rendering import resources_of
 
 from chassis.installed import service_names
 
@@ -54,8 +53,7 @@ def check(deployment: dict[str, Any], settings: dict[str, dict[str, str]]) -> No
 def main(files: list[str]) -> None:
     """Check each rendering."""
     for file in files:
-        text = Path(file).read_text(encoding="utf-8")
-        documents = [one for one in yaml.safe_load_all(text) if one]
+        documents = resources_of(file)
         settings = {
             one["metadata"]["name"]: one["data"] for one in documents if one["kind"] == "ConfigMap"
         }

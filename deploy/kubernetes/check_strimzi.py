@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator
+from rendering import resources_of
 
 from chassis.installed import service_names
 from slipway.operate.topics import Replication
@@ -129,7 +130,7 @@ def who_may(operation: str, topic: str, resources: list[dict[str, Any]]) -> set[
 
 def main(rendered: Path, topics: Path, replicas: int) -> None:
     """Check Strimzi's resources, and keep the others in the file."""
-    documents = [each for each in yaml.safe_load_all(rendered.read_text(encoding="utf-8")) if each]
+    documents = resources_of(rendered)
     ours = [each for each in documents if each["apiVersion"].startswith("kafka.strimzi.io/")]
     check(ours, json.loads(topics.read_text(encoding="utf-8")), replicas)
     others = [each for each in documents if each not in ours]

@@ -6,12 +6,12 @@ it does: new images, a new job.
 """
 
 import hashlib
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
+from rendering import rendered_by
 
 from chassis.documents import write_or_check
 
@@ -30,10 +30,7 @@ HASH_LENGTH = 8
 def rendered(helm: str, chart: str) -> list[dict[str, Any]]:
     """Return what Helm renders."""
     command = [helm, "template", chart, f"helm/{chart}", "--kube-version", "1.34.0"]
-    done = subprocess.run(  # noqa: S603 - fixed arguments
-        [*command, *ARGUMENTS[chart]], check=True, capture_output=True, text=True
-    )
-    return [each for each in yaml.safe_load_all(done.stdout) if each]
+    return rendered_by([*command, *ARGUMENTS[chart]])
 
 
 def plain(resource: dict[str, Any]) -> dict[str, Any] | None:
