@@ -83,7 +83,7 @@ async def test_a_time_out_of_the_server_passes(ledgers, setting):
     async def too_long():
         await run(ledgers, f"SET {setting} = '20ms'")  # it holds from the next transaction on
         async with ledgers.transaction() as unit:
-            await unit.session.execute(text("SELECT 1"))
+            await unit.begin()
             if setting.startswith("idle"):
                 await asyncio.sleep(0.1)
             await unit.session.execute(text("SELECT pg_sleep(0.2)"))

@@ -68,7 +68,7 @@ async def test_a_constraint_that_guards_no_read_is_an_error_of_its_own(ledgers, 
     async def twice():
         async with ledgers.transaction() as unit:
             if begun:
-                await unit.execute("SELECT 1")
+                await unit.begin()
             unit.defer(INSERT, "a", 1)
             unit.defer(INSERT, "a", 2)
 
@@ -80,7 +80,7 @@ async def test_a_constraint_that_guards_no_read_is_an_error_of_its_own(ledgers, 
 async def test_a_unit_whose_transaction_has_begun_can_lock_and_does_not_read_ahead(ledgers):
     async with ledgers.transaction() as unit:
         unit.reads_ahead = True
-        await unit.execute("SELECT 1")
+        await unit.begin()
         assert not unit.may_fetch_ahead
 
 

@@ -50,7 +50,7 @@ async def test_between_a_lock_and_the_commit_the_next_holder_waits_and_then_sees
         await locked.wait()
         async with ledgers.transaction() as unit:
             if first == "a statement":
-                await unit.fetch("SELECT 1")
+                await unit.begin()
             await unit.lock("a")
             order.append("later")
             assert await count(unit) == 1
@@ -66,7 +66,7 @@ async def test_a_lock_that_is_tried_is_got_once_and_again_after_the_commit_of_it
     async def tried():
         async with ledgers.transaction() as unit:
             if first == "a statement":
-                await unit.fetch("SELECT 1")
+                await unit.begin()
             return await unit.try_lock("a"), await count(unit)
 
     async with ledgers.transaction() as holder:

@@ -68,7 +68,7 @@ async def test_each_of_a_readers_is_a_transaction_of_its_own(ledgers):
 async def test_the_first_tells_how_many_rows_it_changed_and_commits_with_the_others(ledgers, begun):
     async with ledgers.transaction() as unit:
         if begun:
-            await unit.fetch("SELECT 1")
+            await unit.begin()
         assert await unit.execute_first("INSERT INTO ledgers VALUES ('a', 1), ('b', 1)") == 2
         assert await names(ledgers) == []
         assert await unit.execute("DELETE FROM ledgers WHERE name = $1", "b") == 1

@@ -26,6 +26,7 @@ async def statements_in_transaction(
     """
     with ExitStack() as stack:
         async with database.transaction() as unit:
+            await unit.begin()
             sent = stack.enter_context(_sent_on(await _driver_of(unit)))
             yield unit, sent
         await asyncio.sleep(0)  # the driver reports the last statement in the loop's next round
@@ -33,7 +34,7 @@ async def statements_in_transaction(
 
 @asynccontextmanager
 async def statements_of_requests(database: Database) -> AsyncIterator[list[str]]:
-    """Yield the list of what an app's requests in the block send, each from BEGIN to COMMIT.
+    """Yield the list of what an app's requests in the block send, with BEGIN and COMMIT.
 
     Send one request at a time, before the block as well: the app's pool then has one connection,
     which is observed.

@@ -7,8 +7,9 @@ they are in autocommit mode. The unit of work does all that.
 import json
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
+from sqlalchemy import Connection as SyncConnection
 from sqlalchemy import event
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
@@ -21,9 +22,21 @@ from chassis.database.errors import DRIVER_ERRORS
 from chassis.database.pool import Pool, PooledConnection
 from chassis.database.spans import listen_if_exporting
 from chassis.database.watching import StatementLog
+from chassis.library_internals.sqlalchemy import await_only
 
 _HELD = "chassis.held"
+_BORROWER = "chassis.borrower"
 _lent: ContextVar[PooledConnection] = ContextVar("the connection that SQLAlchemy is lent")
+
+
+class Borrower(Protocol):
+    """Who runs SQLAlchemy's statements on a connection, and begins its transaction."""
+
+    def must_begin(self, sql: str) -> bool:
+        """Return whether ``begin`` must be called before this statement."""
+
+    async def begin(self) -> None:
+        """Begin the transaction."""
 
 
 class LentConnections(PGDialect_asyncpg):
@@ -103,18 +116,20 @@ class Orm:
             isolation_level="AUTOCOMMIT",
             hide_parameters=True,  # errors are logged, and must not contain personal data
         )
+        event.listen(self._engine.sync_engine, "before_cursor_execute", _begin_if_it_must)
         event.listen(self._engine.sync_engine, "handle_error", self._failed)
         statements.listen(self._engine.sync_engine)
         listen_if_exporting(self._engine.sync_engine)
 
-    async def lend(self, held: PooledConnection) -> AsyncConnection:
+    async def lend(self, held: PooledConnection, borrower: Borrower) -> AsyncConnection:
         """Lend `held` to SQLAlchemy until the connection that is returned is closed."""
         token = _lent.set(held)
         try:
             connection = await self._engine.connect()
         finally:
             _lent.reset(token)
-        (await connection.get_raw_connection()).info[_HELD] = held
+        info = (await connection.get_raw_connection()).info
+        info[_HELD], info[_BORROWER] = held, borrower
         return connection
 
     def _failed(self, context: ExceptionContext) -> None:
@@ -123,6 +138,12 @@ class Orm:
         error = raised if isinstance(raised, DRIVER_ERRORS) else raised.__cause__
         if isinstance(error, DRIVER_ERRORS):
             self._pool.failed(_holder_of(context), error)
+
+
+def _begin_if_it_must(connection: SyncConnection, _cursor: object, sql: str, *_: object) -> None:
+    borrower: Borrower = connection.info[_BORROWER]
+    if borrower.must_begin(sql):
+        await_only(borrower.begin())
 
 
 def _holder_of(context: ExceptionContext) -> PooledConnection | None:

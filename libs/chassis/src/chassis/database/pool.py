@@ -207,11 +207,21 @@ class Pool:
     async def _responds(self, held: PooledConnection) -> bool:
         if time.monotonic() - held.returned < self._ping_after:
             return True
+        return await self.settled(held)
+
+    async def settled(self, held: PooledConnection) -> bool:
+        """Wait until what was sent on a connection has ended; close it if it does not respond.
+
+        Returns:
+            Whether it responded.
+        """
+        if held.driver.is_closed():
+            return False
         try:
             await held.driver.execute("SELECT 1", timeout=self._ping_timeout)
         except DRIVER_ERRORS as error:
             held.driver.terminate()  # `close` would wait for the dead server again
-            log.warning("connections retired", error=f"an idle one did not respond: {error!r}")
+            log.warning("connections retired", error=f"one did not respond: {error!r}")
             # One dead idle connection usually means that all are dead.
             self._retire(held)
             return False

@@ -16,12 +16,13 @@ from opentelemetry import trace
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.cancellation import close_after, to_the_end
+from chassis.cancellation import to_the_end
 from chassis.database.deferred import Deferred, as_one
 from chassis.database.errors import DRIVER_ERRORS
 from chassis.database.orm import Orm
 from chassis.database.pool import Pool, PooledConnection
 from chassis.database.reading_ahead import OutdatedReadError
+from chassis.database.reads import only_reads
 from chassis.database.statements import Statements, rows_changed
 from chassis.deadline import begin_commit, commit_failed
 from chassis.error_text import describe
@@ -45,8 +46,11 @@ class NotCommittedError(Exception):
 class Unit(Statements):
     """One transaction; ``Database.transaction`` commits it or rolls it back.
 
-    The first statement takes a connection and begins the transaction. If all statements were
-    deferred, they are sent as one without BEGIN and COMMIT: PostgreSQL commits it by itself.
+    The first statement takes a connection. The first that may change or lock something begins the
+    transaction: those before it only read, and READ COMMITTED gives each a snapshot of its own with
+    or without BEGIN. So a unit that only reads costs a round trip for each statement, and two less
+    than with BEGIN and COMMIT. If all changes were deferred, they are sent as one statement, which
+    PostgreSQL commits by itself.
 
     Attributes:
         reads_ahead: whether ``fetch_ahead`` may read before the transaction begins, because the
@@ -60,38 +64,33 @@ class Unit(Statements):
         self._collected: dict[type, list[Any]] = {}
         self._only: dict[type, Any] = {}
         self._deferred: list[Deferred] = []
+        self._begun = False
         self._beginning = False
         self._guards: set[str] = set()
         self.reads_ahead = False
 
     async def fetch_ahead(self, sql: str, *arguments: object, guard: str) -> list[asyncpg.Record]:
-        """Return rows that were read before the transaction begins, and are not locked.
+        """Return rows that were read before the transaction begins, in place of a read with a lock.
 
-        A read, a decision, and deferred writes cost two round trips; four with BEGIN and COMMIT. In
-        return, the rows may be outdated when the writes run. So the writes must lock these rows
-        before they write anything else, and violate `guard` if a row is no longer as it was read.
-        The commit then raises OutdatedReadError. Only ask a unit that ``may_fetch_ahead``.
+        A read, a decision, and deferred writes cost two round trips; four with a lock, because it
+        needs BEGIN and COMMIT. In return, the rows may be outdated when the writes run. So the
+        writes must lock these rows before they write anything else, and violate `guard` if a row is
+        no longer as it was read. The commit then raises OutdatedReadError. Only ask a unit that
+        ``may_fetch_ahead``.
 
         Args:
-            sql: a statement that only reads.
+            sql: a statement that ``only_reads``.
             arguments: as for ``fetch``.
             guard: the name of a unique constraint.
         """
-        reader = Statements(pool=self._pool, orm=self._orm)
-        try:
-            rows = await reader.fetch(sql, *arguments)
-        except BaseException as ended:
-            await close_after(ended, reader.end)
-            raise
-        if not reader.released_at_once():
-            await to_the_end(reader.end())
+        rows = await self.fetch(sql, *arguments)
         self._guards.add(guard)
         return rows
 
     @property
     def may_fetch_ahead(self) -> bool:
         """Whether ``fetch_ahead`` may be used: the transaction has not begun."""
-        return self.reads_ahead and not self.begun
+        return self.reads_ahead and not self._begun
 
     async def lock(self, name: str) -> None:
         """Take the advisory lock `name` until the transaction ends; wait while another holds it.
@@ -114,16 +113,15 @@ class Unit(Statements):
         )
 
     async def execute_first(self, sql: str) -> int:
-        """Run one statement without arguments; return how many rows it changed or returned.
+        """Run one statement in the transaction; return how many rows it changed or returned.
 
-        As the first statement it costs no round trip, since it is sent with the BEGIN. Arguments
-        need the extended protocol, which has no such form. Write them into `sql`: only numbers, and
-        UUIDs in single quotes, because neither can contain a quote.
+        If it begins the transaction it costs no round trip, since it is sent with the BEGIN.
+        Arguments need the extended protocol, which has no such form. Write them into `sql`: only
+        numbers, and UUIDs in single quotes, because neither can contain a quote.
         """
-        if self.begun:
+        if self._begun:
             return await self.execute(sql)
-        _, status = await self._begin(f"BEGIN; {sql}")
-        return rows_changed(status)
+        return rows_changed(await self._begin(f"BEGIN; {sql}"))
 
     def defer(self, sql: str, *arguments: object, name: str | None = None) -> None:
         """Run a statement at the end of the transaction, for its effect alone.
@@ -179,6 +177,7 @@ class Unit(Statements):
         steps = list(self._before), list(self._after), list(self._deferred)
         collected = {kind: list(values) for kind, values in self._collected.items()}
         try:
+            await self.begin()
             async with AsyncSession.begin_nested(self.session):
                 await self.session.connection()  # sends the SAVEPOINT
                 yield
@@ -236,14 +235,15 @@ class Unit(Statements):
                 raise
 
     async def _commit(self) -> None:
-        if self._held is not None:
+        if self._begun:
             await self.run_deferred()
-            held, commit = self._held, self._send_commit
+            commit = self._send_commit
         elif self._deferred:
-            held, commit = await self._take_idle(), self._send_deferred
+            commit = self._send_deferred
         else:
             self._call_after()
             return
+        held = self._held or await self._take()
         begin_commit()
         # A COMMIT that is cancelled after it was sent may have taken effect, unknown to us.
         await to_the_end(commit(held), patience=_COMMIT_PATIENCE_SECONDS)
@@ -259,29 +259,32 @@ class Unit(Statements):
         return self.released_at_once()
 
     @override
-    async def end(self) -> None:
+    async def end(self, error: BaseException | None = None) -> None:
         """Roll back what is not committed, and give the connection back."""
-        if self._held is not None:
-            await _roll_back(self._held.driver, unsure=self._beginning)
-        await self._release()
+        if self._held is not None and (self._beginning or self._held.driver.is_in_transaction()):
+            await _roll_back(self._held.driver)
+            error = None
+        await super().end(error)
 
     @override
-    async def _take(self) -> PooledConnection:
-        held, _ = await self._begin("BEGIN")
-        return held
+    def must_begin(self, sql: str) -> bool:
+        return not self._begun and not only_reads(sql)
 
-    async def _begin(self, sql: str) -> tuple[PooledConnection, str]:
-        """Take a connection, run `sql`, which begins the transaction, and return its status."""
-        held = await self._take_idle()
+    @override
+    async def begin(self) -> None:
+        """Begin the transaction, if no statement has done so."""
+        if not self._begun:
+            await self._begin("BEGIN")
+
+    async def _begin(self, sql: str) -> str:
+        """Run `sql`, which begins the transaction, and return its status."""
+        held = self._held or await self._take()
         # Until the server has responded, asyncpg does not know that there is a transaction.
         self._beginning = True
         status = await self._run(held, held.driver.execute(sql))
         self._beginning = False
-        return held, status
-
-    async def _take_idle(self) -> PooledConnection:
-        """Take a connection, on which no transaction has begun."""
-        return await super()._take()
+        self._begun = True
+        return status
 
     async def _send_deferred(self, held: PooledConnection) -> None:
         """Run what was deferred as the whole transaction."""
@@ -319,12 +322,12 @@ def _lock_key(name: str) -> int:
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)
 
 
-async def _roll_back(driver: asyncpg.Connection, *, unsure: bool) -> None:
+async def _roll_back(driver: asyncpg.Connection) -> None:
     """Roll back; if it is unsure whether the transaction began, PostgreSQL may only warn.
 
     The driver first waits until a statement that it cancelled has ended.
     """
-    if driver.is_closed() or not (unsure or driver.is_in_transaction()):
+    if driver.is_closed():
         return
     try:
         await driver.execute("ROLLBACK", timeout=_ROLLBACK_SECONDS)

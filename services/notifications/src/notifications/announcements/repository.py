@@ -42,8 +42,10 @@ _MISSED = """
     SELECT {columns} FROM recipients AS r LEFT JOIN feed_heads AS h USING (user_id)
     WHERE r.user_id = {users} AND h.is_closed IS NOT TRUE AND coalesce(h.announced, 0) < {newest}
 """
-_ONE_HAS_MISSED = _MISSED.replace("{columns}", "1").replace(
-    "{newest}", "(SELECT max(seq) FROM announcements)"
+_ONE_HAS_MISSED = (
+    _MISSED.replace("{columns}", "1")
+    .replace("{users}", "$1")
+    .replace("{newest}", "(SELECT max(seq) FROM announcements)")
 )
 # Every transaction locks heads in the order of user ids, so that two can't deadlock. Nothing is
 # updated: a head that exists is only locked.
@@ -131,12 +133,8 @@ class AnnouncementRepository:
         return int(row["newest"])
 
     async def has_missed(self, user_id: UUID) -> bool:
-        """Return whether a user has announcements to take in.
-
-        As the first statement of a transaction it costs no round trip.
-        """
-        sql = _ONE_HAS_MISSED.replace("{users}", f"'{user_id}'")
-        return bool(await self._unit.execute_first(sql))
+        """Return whether a user has announcements to take in."""
+        return bool(await self._unit.fetch(_ONE_HAS_MISSED, user_id))
 
     async def recent(self) -> list[Recent]:
         """Return the newest announcements, newest first, at most MOST_MISSED."""

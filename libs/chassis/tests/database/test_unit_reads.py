@@ -1,0 +1,208 @@
+"""The transaction of a unit begins with its first statement that may change or lock something."""
+
+import asyncio
+
+import asyncpg
+import pytest
+from sqlalchemy import Integer, String, select, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from chassis.database.reads import only_reads
+from testkit.statements import statements_of_requests
+
+INSERT = "INSERT INTO ledgers VALUES ($1, $2)"
+NAMES = "SELECT name FROM ledgers ORDER BY name"
+
+
+class Base(DeclarativeBase):
+    """Maps what the tests have created already."""
+
+
+class Ledger(Base):
+    """A row of the tests' table."""
+
+    __tablename__ = "ledgers"
+
+    name: Mapped[str] = mapped_column(String, primary_key=True)
+    sum: Mapped[int] = mapped_column(Integer)
+
+
+async def names(ledgers):
+    async with ledgers.transaction() as unit:
+        return [row["name"] for row in await unit.fetch(NAMES)]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1",
+        "select name from ledgers where name = any ($1::text[])",
+        "SELECT count(*) FILTER (WHERE name LIKE 'a%') AS count FROM ledgers",
+        "WITH newest AS MATERIALIZED (SELECT max(sum) AS sum FROM ledgers) SELECT sum FROM newest",
+        'SELECT "update" FROM "insert" LIMIT $1',
+        "SELECT name FROM ledgers WHERE name = 'for update; delete(''x'')'",
+        "SELECT l.name, lower(l.name) FROM ledgers AS l WHERE (l.name, l.sum) < ($1, $2)",
+        "SELECT now() - $1::interval",
+        "SELECT p.place FROM unnest($1::uuid[], $2::bigint[]) AS p (user_id, place)",
+        str(select(Ledger).where(Ledger.name.in_(["a", "b"])).order_by(Ledger.sum).limit(2)),
+    ],
+)
+def test_a_statement_only_reads(sql):
+    assert only_reads(sql)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "",
+        "INSERT INTO ledgers VALUES ('a', 1)",
+        "WITH gone AS (DELETE FROM ledgers RETURNING name) SELECT name FROM gone",
+        "WITH new AS (INSERT INTO ledgers VALUES ('a', 1) RETURNING name) SELECT name FROM new",
+        "SELECT name FROM ledgers FOR UPDATE",
+        "SELECT name FROM ledgers FOR NO KEY UPDATE SKIP LOCKED",
+        "SELECT name FROM ledgers for key share",
+        "SELECT name INTO copies FROM ledgers",
+        "SELECT nextval('numbers')",
+        "SELECT pg_advisory_xact_lock(1)",
+        "SELECT set_config('statement_timeout', $1, true)",
+        "SELECT pg_catalog.pg_notify('a', 'b')",
+        "SELECT ledgers.lower('a')",
+        "SELECT r.a FROM effect($1) AS r (a)",
+        'SELECT "lower" (1)',
+        "SELECT 1; DELETE FROM ledgers",
+        "SELECT E'\\'' || nextval('numbers') || '",
+        "SELECT $a$ ' $a$, nextval('numbers'), '",
+        "SELECT 1 -- '\n, nextval('numbers') -- '",
+        "SELECT 1 /* ' */, nextval('numbers') /* ' */",
+        "MERGE INTO ledgers USING others ON true WHEN MATCHED THEN DELETE",
+        "SET LOCAL statement_timeout = 1",
+        "LOCK TABLE ledgers",
+        "SAVEPOINT a",
+        "EXPLAIN ANALYZE SELECT 1",
+        "TABLE ledgers",
+        str(select(Ledger).with_for_update()),
+    ],
+)
+def test_a_statement_may_do_more_than_read(sql):
+    assert not only_reads(sql)
+
+
+async def test_reads_are_sent_without_begin_and_commit(ledgers):
+    async with statements_of_requests(ledgers) as sent, ledgers.transaction() as unit:
+        await unit.fetch(NAMES)
+        await unit.session.scalar(select(Ledger.sum))
+        await unit.fetch("SELECT 1")
+    assert [sql.split()[0] for sql in sent] == ["SELECT"] * 3
+
+
+@pytest.mark.parametrize("read", [True, False])
+async def test_the_first_change_begins_the_transaction_and_all_that_follows_is_in_it(ledgers, read):
+    async with statements_of_requests(ledgers) as sent, ledgers.transaction() as unit:
+        if read:
+            await unit.fetch(NAMES)
+        await unit.execute(INSERT, "a", 1)
+        await unit.fetch(NAMES)
+    assert sent == [*[NAMES][:read], "BEGIN", INSERT, NAMES, "COMMIT"]
+
+
+async def test_a_change_that_is_fetched_begins_the_transaction(ledgers):
+    async def fail():
+        async with ledgers.transaction() as unit:
+            await unit.fetch(NAMES)
+            assert len(await unit.fetch(f"{INSERT} RETURNING name", "a", 1)) == 1
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail()
+    assert await names(ledgers) == []
+
+
+async def test_a_lock_after_a_read_lasts_until_the_end(ledgers):
+    async def lock_at_once():
+        async with ledgers.transaction() as other:
+            await other.fetch(f"{NAMES} FOR UPDATE NOWAIT")
+
+    async with ledgers.transaction() as unit:
+        await unit.execute(INSERT, "a", 1)
+    async with ledgers.transaction() as holder:
+        await holder.fetch(NAMES)
+        await holder.fetch(f"{NAMES} FOR UPDATE")
+        await holder.fetch(NAMES)
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await lock_at_once()
+    await lock_at_once()
+
+
+@pytest.mark.parametrize("how", ["flush", "execute", "savepoint"])
+async def test_a_change_of_the_orm_after_a_read_of_its_own_is_undone_by_an_error(ledgers, how):
+    async def fail():
+        async with ledgers.transaction() as unit:
+            assert await unit.session.scalar(select(Ledger.name)) is None
+            if how == "flush":
+                unit.session.add(Ledger(name="a", sum=1))
+                await unit.session.flush()
+            elif how == "execute":
+                await unit.session.execute(text("INSERT INTO ledgers VALUES ('a', 1)"))
+            else:
+                async with unit.savepoint():
+                    await unit.session.execute(text("INSERT INTO ledgers VALUES ('a', 1)"))
+            assert [row["name"] for row in await unit.fetch(NAMES)] == ["a"]
+            assert await names(ledgers) == []
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail()
+    assert await names(ledgers) == []
+
+
+async def test_an_object_that_a_read_brought_is_changed_at_the_commit(ledgers):
+    async with ledgers.transaction() as unit:
+        await unit.execute(INSERT, "a", 1)
+    async with statements_of_requests(ledgers) as sent, ledgers.transaction() as unit:
+        (await unit.session.scalars(select(Ledger))).one().sum = 2
+    assert sorted(sql.split()[0] for sql in sent) == ["BEGIN", "COMMIT", "SELECT", "UPDATE"]
+
+
+async def test_a_read_and_deferred_changes_are_two_round_trips(ledgers):
+    async with statements_of_requests(ledgers) as sent, ledgers.transaction() as unit:
+        await unit.fetch(NAMES)
+        unit.defer(INSERT, "a", 1)
+    assert sent == [NAMES, INSERT]
+    assert await names(ledgers) == ["a"]
+
+
+async def test_a_read_that_fails_and_is_caught_leaves_the_changes_possible(ledgers):
+    async with ledgers.transaction() as unit:
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await unit.fetch("SELECT 1 / 0")
+        await unit.execute(INSERT, "a", 1)
+    assert await names(ledgers) == ["a"]
+
+
+@pytest.mark.parametrize("opened", ["transaction", "reading"])
+async def test_between_the_cancellation_of_a_read_and_its_end_nobody_gets_the_connection(
+    ledgers, opened
+):
+    """The driver asks the server to cancel the statement, and the next one would wait for that."""
+    slow = "SELECT count(*) FROM ledgers AS a, ledgers AS b, ledgers AS c, ledgers AS d"
+    async with ledgers.transaction() as unit:
+        await unit.execute(
+            "INSERT INTO ledgers SELECT n::text, n FROM generate_series(1, 500) AS n"
+        )
+    assert only_reads(slow)
+
+    async def read():
+        async with getattr(ledgers, opened)() as unit:
+            reading.set()
+            await unit.fetch(slow)
+
+    reading = asyncio.Event()
+    task = asyncio.create_task(read())
+    await reading.wait()
+    await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    async with ledgers.transaction() as unit:
+        active = "SELECT count(*) AS count FROM pg_stat_activity WHERE query = $1 AND state = $2"
+        assert (await unit.fetch(active, slow, "active"))[0]["count"] == 0
