@@ -71,6 +71,17 @@ async def test_spans_come_back_by_trace_in_order(
     assert await spans(http, 8) == []
 
 
+async def test_a_compressed_export_may_have_several_members(http: httpx.AsyncClient) -> None:
+    body = export(7, 20, 10)
+    # A gzip stream is a series of members (RFC 1952 section 2.2). An exporter that compresses part
+    # by part sends more than one, and the message may be split anywhere.
+    content = gzip.compress(body[:3]) + gzip.compress(b"") + gzip.compress(body[3:])
+    headers = PROTOBUF | {"Content-Encoding": "gzip"}
+    answer = await http.post("/v1/traces", content=content, headers=headers)
+    assert answer.status_code == 200
+    assert [span.name for span in await spans(http, 7)] == ["span 10", "span 20"]
+
+
 async def test_the_oldest_span_goes_first(http: httpx.AsyncClient) -> None:
     for trace, start in ((1, 1), (2, 2), (2, 3), (3, 4)):
         await http.post("/v1/traces", content=export(trace, start), headers=PROTOBUF)

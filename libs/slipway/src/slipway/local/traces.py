@@ -98,13 +98,27 @@ def _decode(body: bytes, encoding: str | None) -> bytes:
     if encoding not in {None, "identity", "gzip"}:
         message = f"The Content-Encoding {encoding} is not accepted. Send gzip, or none."
         raise ValueError(message)
-    if encoding == "gzip":
+    return _decompress(body) if encoding == "gzip" else body
+
+
+def _decompress(body: bytes) -> bytes:
+    """Return what all members of a gzip stream hold (RFC 1952 section 2.2).
+
+    Raises:
+        ValueError: a member is truncated, or they hold over ``_MAX_BYTES`` bytes.
+        zlib.error: a member is no gzip.
+    """
+    whole = bytearray()
+    while True:
         stream = zlib.decompressobj(_GZIP)
-        body = stream.decompress(body, _MAX_BYTES)
-        if not stream.eof:
+        # One byte more than is left, because 0 would mean no limit.
+        whole += stream.decompress(body, _MAX_BYTES - len(whole) + 1)
+        if not stream.eof or len(whole) > _MAX_BYTES:
             message = f"The gzip body is truncated, or has over {_MAX_BYTES} bytes."
             raise ValueError(message)
-    return body
+        body = stream.unused_data
+        if not body:
+            return bytes(whole)
 
 
 def _spans(request: ExportTraceServiceRequest) -> list[Span]:
