@@ -197,3 +197,15 @@ async def test_it_goes_on_where_it_was(program, topics, topic):
     await send(topics, topic, second)
     _, events, _ = await run(program, topics, topic, count=3)
     assert [event["id"] for event in events] == [each.headers["ce_id"] for each in second]
+
+
+async def test_a_duplicate_of_an_event_from_before_a_restart_does_not_stop_it(
+    program, topics, topic
+):
+    (order,) = orders(1)
+    await send(topics, topic, order[:2])
+    assert len((await run(program, topics, topic, count=2))[1]) == 2
+    await send(topics, topic, [order[2], order[0], order[1]])
+    status, events, complaint = await run(program, topics, topic, count=3)
+    assert status == 0, complaint
+    assert [event["id"] for event in events] == [order[2].headers["ce_id"]]

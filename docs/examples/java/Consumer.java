@@ -40,9 +40,12 @@ public class Consumer {
     /** The document's description of one type: schemas of headers and data, and whether it is a snapshot. */
     record Message(JsonSchema headers, JsonSchema data, boolean snapshot) {}
 
+    /** The first and the last sequence of a subject that this program has read. */
+    record Sequences(long first, long last) {}
+
     private final Map<String, Message> messages = new HashMap<>();
     private final Set<List<String>> seen = new HashSet<>();
-    private final Map<List<String>, Long> sequences = new HashMap<>();
+    private final Map<List<String>, Sequences> sequences = new HashMap<>();
 
     /** Takes the topic's name without the prefix of the environment. */
     Consumer(JsonNode document, String topic) {
@@ -104,15 +107,20 @@ public class Consumer {
         }
         List<String> subject = List.of(headers.path("ce_source").asText(), headers.path("ce_subject").asText());
         long sequence = Long.parseLong(headers.path("ce_sequence").asText());
-        long known = sequences.getOrDefault(subject, 0L);
-        if (message.snapshot() && sequence <= known) {
+        Sequences known = sequences.getOrDefault(subject, new Sequences(sequence, 0));
+        if (message.snapshot() && sequence <= known.last()) {
             return false;
         }
-        if (sequence < known) {
-            String id = headers.path("ce_id").asText();
-            throw new ContractException(type + " " + id + ": sequence " + sequence + " comes after " + known);
+        if (sequence < known.first()) {
+            // Events of a subject come in order. So it was read before this program was started, and is a
+            // duplicate, although its id is no longer known.
+            return false;
         }
-        sequences.put(subject, sequence);
+        if (sequence < known.last()) {
+            String id = headers.path("ce_id").asText();
+            throw new ContractException(type + " " + id + ": sequence " + sequence + " comes after " + known.last());
+        }
+        sequences.put(subject, new Sequences(known.first(), sequence));
         return true;
     }
 

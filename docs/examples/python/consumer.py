@@ -72,7 +72,7 @@ class Reader:
 
     contract: Contract
     seen: set[tuple[str, str]] = field(default_factory=set)
-    sequences: dict[tuple[str, str], int] = field(default_factory=dict)
+    sequences: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
 
     def read(self, record: ConsumerRecord) -> Iterator[dict[str, Any]]:
         """Yield the event of a message, unless it is no event, a duplicate, or of unknown type."""
@@ -100,13 +100,18 @@ class Reader:
         if "ce_sequence" not in headers:
             return True
         subject = (headers["ce_source"], headers["ce_subject"])
-        sequence, known = int(headers["ce_sequence"]), self.sequences.get(subject, 0)
-        if self.contract.is_snapshot(event_type) and sequence <= known:
+        sequence = int(headers["ce_sequence"])
+        first, last = self.sequences.get(subject, (sequence, 0))
+        if self.contract.is_snapshot(event_type) and sequence <= last:
             return False
-        if sequence < known:
-            text = f"{event_type} {headers['ce_id']}: sequence {sequence} comes after {known}"
+        if sequence < first:
+            # Events of a subject come in order. So it was read before this program was started, and
+            # is a duplicate, although its id is no longer known.
+            return False
+        if sequence < last:
+            text = f"{event_type} {headers['ce_id']}: sequence {sequence} comes after {last}"
             raise ContractError(text)
-        self.sequences[subject] = sequence
+        self.sequences[subject] = first, sequence
         return True
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from fastapi import FastAPI, WebSocket
+from fastapi import FastAPI, Response, WebSocket
 
 from client import FeedError, SlipwayClient
 
@@ -118,6 +118,20 @@ async def test_a_refused_handshake_has_its_status() -> None:
             async with asyncio.timeout(5), client.feed("good"):
                 pass
     assert (refused.value.code, refused.value.permanent) == (403, True)
+
+
+async def test_a_refused_handshake_says_when_to_ask_again() -> None:
+    app = FastAPI()
+
+    @app.websocket("/api/v1/notifications/ws")
+    async def refuse(socket: WebSocket) -> None:
+        await socket.send_denial_response(Response(status_code=503, headers={"Retry-After": "7"}))
+
+    async with serving(app) as url, SlipwayClient(url, timeout=1) as client:
+        with pytest.raises(FeedError) as refused:
+            async with asyncio.timeout(5), client.feed("good"):
+                pass
+    assert (refused.value.code, refused.value.retry_after) == (503, 7.0)
 
 
 async def test_it_is_used_as_a_context_manager(served: SlipwayClient) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from contextlib import suppress
 from typing import Self
 
 import pytest
@@ -154,8 +155,16 @@ async def test_a_log_in_session_that_has_ended_ends_the_feed(
 @pytest.mark.parametrize(
     "refusal",
     [
-        Response(429, headers={"Content-Type": "application/problem+json"}, text="{}"),
-        Response(502, headers={"Content-Type": "text/html"}, text="<h1>Bad Gateway</h1>"),
+        Response(
+            429,
+            headers={"Content-Type": "application/problem+json", "Retry-After": "1"},
+            text="{}",
+        ),
+        Response(
+            502,
+            headers={"Content-Type": "text/html", "Retry-After": "1"},
+            text="<h1>Bad Gateway</h1>",
+        ),
     ],
 )
 async def test_a_renewal_that_is_refused_for_a_time_does_not_end_the_feed(
@@ -176,7 +185,9 @@ async def test_a_renewal_that_is_refused_for_a_time_does_not_end_the_feed(
 
     monkeypatch.setattr(served, "refresh", refused_once)
     feeds.valid = {"none, until the refresh"}
+    began = time.monotonic()
     async with served.follow(served.renewing(SHORT), backoff=AT_ONCE) as feed:
+        assert time.monotonic() - began >= 1
         await feeds.publish()
         assert await ids_of(feed, 1) == [1]
     assert not refusals
@@ -240,6 +251,60 @@ async def test_a_wait_for_an_item_can_be_cancelled_and_repeated(
             await waiting
         await feeds.publish()
         assert await ids_of(feed, 1) == [1]
+
+
+async def test_a_cancelled_wait_for_the_next_connection_is_continued(
+    served: SlipwayClient, feeds: FeedServer
+) -> None:
+    """Else a caller with a short time limit would come back before the server wants it to."""
+    feeds.ends, feeds.reconnect_ms = [1012], 800
+    async with follow(served) as feed:
+        await feeds.publish()
+        began = time.monotonic()
+        taken: list[int | None] = []
+        while not taken:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    taken.append((await anext(feed)).event_id)
+    assert time.monotonic() - began >= 0.8
+    assert len(feeds.connections) == 2
+
+
+async def test_two_tasks_share_one_connection(served: SlipwayClient, feeds: FeedServer) -> None:
+    async with served.follow(served.renewing(SHORT), last_event_id=0, backoff=AT_ONCE) as feed:
+        waiting = [asyncio.create_task(anext(feed)) for _ in range(2)]
+        await asyncio.sleep(0)  # both wait for an item now
+        feeds.cut = once()
+        await feeds.publish()
+        await feeds.publish()
+        async with asyncio.timeout(SECONDS):
+            taken = [(await one).event_id for one in waiting]
+    assert taken == [1, 2]
+    assert len(feeds.connections) == 2
+
+
+async def test_two_tasks_that_find_no_connection_open_one() -> None:
+    class Once(Silent):
+        async def __aenter__(self) -> Self:
+            await asyncio.sleep(0)
+            return self
+
+        async def __anext__(self) -> FeedItem:
+            self.event_id = (self.event_id or 0) + 1
+            return FeedItem(type="notification", event_id=self.event_id)
+
+    connections: list[Silent] = []
+
+    def connect(_: str, __: int | None) -> Connected:
+        connections.append(Once())
+        return connections[-1]
+
+    feed = FollowedFeed(connect, "good", backoff=AT_ONCE)
+    async with asyncio.timeout(SECONDS):
+        taken = await asyncio.gather(anext(feed), anext(feed))
+    assert [one.event_id for one in taken] == [1, 2]
+    await feed.aclose()
+    assert [one.closed for one in connections] == [True]
 
 
 async def test_closing_it_ends_the_iteration_of_another_task(

@@ -131,10 +131,26 @@ async def test_a_longer_wait_than_the_deadline_is_left_to_the_caller() -> None:
         assert len(server.requests) == 1
 
 
-async def test_a_retry_after_that_cannot_be_read_counts_as_none() -> None:
-    async with scripted(problem(503, "soon"), httpx.Response(200, json=USER)) as (api, server):
+@pytest.mark.parametrize("value", ["soon", "Fri, 31 Dec 99999999999 23:59:59 GMT"])
+async def test_a_retry_after_that_cannot_be_read_counts_as_none(value: str) -> None:
+    async with scripted(problem(503, value), httpx.Response(200, json=USER)) as (api, server):
         await read(api)
     assert len(server.requests) == 2
+
+
+async def test_a_date_without_a_zone_is_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The form of `asctime` has none (RFC 9110 §5.6.7)."""
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")  # 14 hours ahead
+    time.tzset()
+    later = (datetime.now(UTC) + timedelta(hours=1)).strftime("%a %b %d %H:%M:%S %Y")
+    try:
+        async with scripted(problem(429, later)) as (api, server):
+            with pytest.raises(ProblemError):
+                await log_in(api)
+        assert len(server.requests) == 1
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 async def test_a_call_without_a_result_ends_at_its_deadline() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
@@ -9,7 +10,7 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
-from client import FeedError, FeedItem, SlipwayClient, Stream, Tokens
+from client import Backoff, FeedError, FeedItem, SlipwayClient, Stream, Tokens
 
 from .conftest import AT_ONCE, serving
 
@@ -117,6 +118,7 @@ class StreamServer:
         self.tokens: list[str] = []
         self.seen: list[str | None] = []
         self.cuts: Iterator[int] = iter(())
+        self.refusals: list[tuple[int, str]] = []
 
     async def _refresh(self) -> object:
         self.valid = {"fresh"}
@@ -127,6 +129,10 @@ class StreamServer:
         token = request.headers["Authorization"].removeprefix("Bearer ")
         self.tokens.append(token)
         self.seen.append(request.query_params.get("last_event_id"))
+        if self.refusals:
+            status, wait = self.refusals.pop(0)
+            refused = {"Retry-After": wait, "Content-Type": "application/problem+json"}
+            return StreamingResponse(_problem(), status_code=status, headers=refused)
         status = 200 if token in self.valid else 401 if token == "good" else 403
         head = "application/problem+json" if status != 200 else "text/event-stream"
         body = self._body(last_event_id) if status == 200 else _problem()
@@ -172,6 +178,36 @@ async def test_a_refusal_ends_a_followed_stream() -> None:
         with pytest.raises(FeedError, match="No scope") as refused:
             await client.follow("without scope", backoff=AT_ONCE, over="stream").__aenter__()
     assert (refused.value.code, refused.value.permanent) == (4403, True)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_refused_stream_says_when_to_ask_again(status: int) -> None:
+    """The jitter is added: all clients of one server are told the same."""
+    asked: list[int] = []
+
+    class Counting(Backoff):
+        def delay(self, attempt: int) -> float:
+            asked.append(attempt)
+            return 0.2
+
+    server = StreamServer()
+    server.refusals = [(status, "1")]
+    began = time.monotonic()
+    async with serving(server.app) as url, SlipwayClient(url, timeout=2) as client:
+        following = client.follow("good", last_event_id=0, backoff=Counting(), over="stream")
+        async with following as feed, asyncio.timeout(20):
+            assert (await anext(feed)).event_id == 1
+    assert time.monotonic() - began >= 1.2
+    assert asked == [1]
+
+
+async def test_two_tasks_take_the_items_of_one_stream() -> None:
+    async with (
+        SlipwayClient("http://gateway", transport=Bytes(ready(0) + item(1) + item(2), 7)) as client,
+        client.stream("good") as stream,
+    ):
+        taken = await asyncio.gather(anext(stream), anext(stream))
+    assert [one.event_id for one in taken] == [1, 2]
 
 
 async def test_an_unreachable_gateway_is_named() -> None:

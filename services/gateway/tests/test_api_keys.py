@@ -9,6 +9,8 @@ from ipaddress import ip_network
 import pytest
 from aiokafka import AIOKafkaProducer
 from pydantic import SecretStr
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
 from chassis.auth.api_keys import new_api_key
 from chassis.database import new_id
@@ -20,6 +22,7 @@ from .test_websockets import open_socket, passed_through
 
 PATH = "/api/v1/orders"
 NOWHERE = "http://127.0.0.1:1"
+TRANSPORT = Subprotocol("graphql-transport-ws")
 
 
 @dataclass
@@ -182,6 +185,16 @@ async def test_a_socket_passes_no_key_on(gateway, service):
     async with open_socket(gateway, additional_headers=headers) as socket:
         await passed_through(socket)
     assert service.last.values("authorization") == []
+
+
+async def test_a_socket_of_graphql_exchanges_a_key_once(keyed, users, tokens):
+    """As the guide says: only the live feed's own socket accepts none."""
+    key = users.add(tokens)
+    url = f"ws://127.0.0.1:{keyed.port}/graphql"
+    async with asyncio.timeout(10), connect(url, proxy=None, subprotocols=[TRANSPORT]) as socket:
+        await socket.send(json.dumps({"type": "connection_init", "payload": bearer_of(key)}))
+        assert json.loads(await socket.recv()) == {"type": "connection_ack"}
+    assert users.asked == [{"api_key": key}]
 
 
 async def test_no_log_line_holds_a_key_or_a_token(start, users, tokens, capsys):

@@ -5,12 +5,13 @@ from gateway.methods import read_methods
 PAGE = {"Origin": "https://shop.example"}
 PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x"}
 ASKED = ("Method", "Headers")
-# What a page needs to call the API: tokens, retries, conditional requests, streams, and traces.
+# What a page needs to call the API: tokens, retries, conditional requests, streams, traces, and the
+# end of a version.
 SENT = {"Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match"} | {
     "Last-Event-ID", "X-Request-ID", "traceparent", "tracestate",
 }  # fmt: skip
 READ = {"ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After"} | {
-    "WWW-Authenticate", "X-Request-ID",
+    "WWW-Authenticate", "X-Request-ID", "Deprecation", "Sunset",
 }  # fmt: skip
 OFFERED = {method for methods in read_methods().values() for method in methods.split()} | {"HEAD"}
 

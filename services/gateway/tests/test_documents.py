@@ -84,6 +84,17 @@ def test_each_operation_names_the_limit_of_its_body_and_whether_its_form_is_nego
         assert ("406" in responses) == negotiated, route.prefix
 
 
+def test_each_operation_names_the_gateways_refusals_beside_those_of_its_service():
+    whole = json.loads((Path(__file__).parents[1] / "openapi.json").read_text(encoding="utf-8"))
+    for item in whole["paths"].values():
+        for operation in item.values():
+            responses, name = operation["responses"], operation["operationId"]
+            assert "`too-many-requests`" in responses["429"]["description"], name
+            assert "its headers can't be read" in responses["400"]["description"], name
+            for status in ("400", "429"):
+                assert "application/problem+json" in responses[status]["content"], name
+
+
 async def test_the_document_is_kept_for_a_while(start, service):
     gateway = await start()
     service.documents = document()

@@ -5,7 +5,7 @@ import pytest
 from chassis.errors import Malformed
 from gateway.addresses import Origin
 from gateway.errors import Suspicious
-from gateway.headers import Kinds, authority_of, origin_fields, read_head
+from gateway.headers import Kinds, authority_of, origin_fields, read_head, with_host_cookies
 
 HOST = (b"host", b"x")
 TRUSTED = Origin(client="203.0.113.9", trusted=True, chain="203.0.113.9, 10.0.0.1")
@@ -87,6 +87,14 @@ def test_connection_names_fields_on_all_its_lines():
     named = [(b"connection", b"close, X-A"), (b"connection", b" x-b")]
     fields = [(b"x-a", b"1"), (b"x-b", b"1"), (b"x-c", b"1")]
     assert read(*named, *fields).fields == [(b"x-c", b"1")]
+
+
+def test_what_is_passed_on_apart_from_the_other_fields_can_be_named_by_connection_too():
+    """Cookies of `__Host-`, for the routes that get them, and a trusted proxy's baggage."""
+    fields = [(b"cookie", b"__Host-refresh-token=r; a=b"), (b"baggage", b"user=7")]
+    head = read(*fields, (b"connection", b"cookie, baggage"))
+    assert with_host_cookies(head.fields, head) == []
+    assert head.baggage is None
 
 
 def test_of_a_repeated_origin_or_request_id_the_first_counts():

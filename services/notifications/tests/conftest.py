@@ -35,6 +35,7 @@ from notifications.feed.models import FeedMetrics
 from notifications.feed.service import Connections
 from notifications.kinds.wiring import SCOPE
 from notifications.settings import NotificationsSettings
+from testkit.documented_responses import documented_by
 from testkit.messages import record_of
 from testkit.tokens import TestTokens
 from testkit.waiting import until
@@ -253,8 +254,11 @@ def feed(server: Server, tokens: TestTokens) -> Socket:
 
 @pytest.fixture
 async def http(server: Server) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the served app."""
-    async with httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=30) as client:
+    """A client of the served app. It fails the test that gets an undocumented response."""
+    hooks = {"response": [documented_by(server.app)]}
+    async with httpx.AsyncClient(
+        base_url=server.url, trust_env=False, timeout=30, event_hooks=hooks
+    ) as client:
         yield client
 
 

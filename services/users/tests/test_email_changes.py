@@ -264,6 +264,32 @@ async def test_a_refresh_token_that_is_used_again_ends_a_change_that_waits(
     assert_invalid_token(await confirm_email(mail["token"]))
 
 
+async def test_a_refresh_token_that_is_used_again_after_the_log_out_ends_a_change_that_waits(
+    client, change_mail, confirm_email, log_in, refresh, db
+):
+    """A thief could otherwise log out, so that the owner's copy of the token shows nothing."""
+    mail = await change_mail("eve@example.com")
+    stolen = (await log_in())["refresh_token"]
+    newest = (await refresh(stolen)).json()["refresh_token"]
+    assert (await client.post("/api/v1/auth/revoke", data={"token": newest})).status_code == 200
+    for _ in range(2):
+        assert (await refresh(stolen)).status_code == 400
+    assert_invalid_token(await confirm_email(mail["token"]))
+    on_record = "SELECT count(*) FROM audit_log WHERE action = 'session.reuse_detected'"
+    assert await db.fetchval(on_record) == 1
+
+
+async def test_the_newest_refresh_token_after_the_log_out_ends_no_change(
+    client, change_mail, confirm_email, log_in, refresh
+):
+    """Another tab of the same browser may present it."""
+    mail = await change_mail()
+    newest = (await log_in())["refresh_token"]
+    assert (await client.post("/api/v1/auth/revoke", data={"token": newest})).status_code == 200
+    assert (await refresh(newest)).status_code == 400
+    assert (await confirm_email(mail["token"])).status_code == 204
+
+
 @pytest.mark.parametrize("path", ["/api/v1/auth/sessions/{sid}", "/api/v1/auth/revoke"])
 async def test_who_logs_out_before_the_mail_arrives_can_still_confirm(
     change_mail, confirm_email, client, bearer, path

@@ -181,3 +181,26 @@ async def test_between_look_up_and_lock_a_later_request_ends_the_change(
     end = "DELETE FROM one_time_tokens WHERE purpose = 'change_email'"
     assert await while_locked(end, confirm_email(token)) == [422]
     assert await db.fetchval("SELECT email FROM users") == "ada@example.com"
+
+
+async def test_a_change_that_waits_for_its_account_holds_no_bucket_of_another_request(
+    register, log_in, client, database, lock_waiters
+):
+    """A registration of the new address waits for its buckets, a confirmation for the registration.
+
+    If the confirmation holds the account that the change waits for, the three would deadlock.
+    """
+    await register()
+    headers = {"Authorization": f"Bearer {(await log_in())['access_token']}", **MERGE}
+    body = {"email": "new@example.com"}
+    async with database.connected() as holding, asyncio.TaskGroup() as group:
+        transaction = holding.transaction()
+        await transaction.start()
+        await holding.execute("SELECT FROM users FOR NO KEY UPDATE")
+        changing = group.create_task(client.patch(ME, json=body, headers=headers))
+        await lock_waiters(1)
+        async with asyncio.timeout(3):
+            other = {**body, "password": OLD, "full_name": "X"}
+            assert (await client.post(USERS, json=other)).status_code == 201
+        await transaction.rollback()
+    assert changing.result().status_code == 200

@@ -185,6 +185,14 @@ async def asked(api, name, lines, *, method="GET", url=URL):
 SENT = [lines for lines in NAMED if all(line.isascii() for line in lines)]
 
 
+def test_the_document_says_where_a_tag_comes_from(things):
+    """Of a read, as its operation is the one that a client sends before a change."""
+    paths = things.openapi()["paths"]
+    read = paths["/things/{version}"]["get"]["responses"]["200"]
+    assert read["headers"]["ETag"]["schema"] == {"type": "string"}
+    assert "headers" not in paths["/file"]["get"]["responses"]["200"]
+
+
 @pytest.mark.parametrize("lines", [*SENT, ['W/"3"'], ["*"], ['"1", W/"3"'], ['"1"', 'W/"3"']])
 async def test_a_known_version_is_not_sent_again(api, lines):
     answer = await asked(api, "If-None-Match", lines)

@@ -87,11 +87,13 @@ class AnswerError(ClientError):
 
     Attributes:
         status: the HTTP status.
+        headers: the response's headers.
         response: the response.
     """
 
     def __init__(self, response: httpx.Response, reason: str) -> None:
         self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
         self.response = response
         request = response.request
         super().__init__(
@@ -125,7 +127,10 @@ class FeedError(ClientError):
         code: the WebSocket close code (RFC 6455 §7.4), 4000 plus an HTTP status for refusals of
             the API; the HTTP status of a handshake that was refused; None if there was neither.
         permanent: whether connecting again would end in the same way.
-        reconnect_seconds: when the server asks to be connected to again; None: it does not say.
+        reconnect_seconds: when the server asks to be connected to again. It has spread its clients,
+            so no delay is to be added. None: it does not say.
+        retry_after: the seconds that a refusal asks to wait at least (`Retry-After`). All clients
+            are told the same, so add a random delay. None: it does not say.
     """
 
     def __init__(
@@ -135,8 +140,10 @@ class FeedError(ClientError):
         code: int | None = None,
         strange: bool = False,
         reconnect_seconds: float | None = None,
+        retry_after: float | None = None,
     ) -> None:
         self.code = code
+        self.retry_after = retry_after
         self.reconnect_seconds = reconnect_seconds
         self.permanent = strange or (code is not None and _is_permanent(code))
         super().__init__(message)

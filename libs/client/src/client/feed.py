@@ -21,6 +21,7 @@ from websockets.exceptions import (
 from client.errors import CommandError, FeedError
 from client.items import Connected, FeedItem
 from client.notifications import Notification
+from client.retries import seconds_of
 from client.shapes import Answer
 
 _CLOSE_SECONDS: Final = 2
@@ -193,12 +194,17 @@ class Feed(Connected):
                 close_timeout=_CLOSE_SECONDS,
             )
         except (OSError, TimeoutError, WebSocketException) as error:
-            status = error.response.status_code if isinstance(error, InvalidStatus) else None
+            refusal = error.response if isinstance(error, InvalidStatus) else None
+            waits = () if refusal is None else refusal.headers.get_all("Retry-After")
             message = (
                 f"The feed {self._url} can't be opened: {error!r}. Check the address of the "
                 "gateway."
             )
-            raise FeedError(message, code=status) from error
+            raise FeedError(
+                message,
+                code=None if refusal is None else refusal.status_code,
+                retry_after=seconds_of(next(iter(waits), None)),
+            ) from error
 
     async def _authenticate(self, connection: ClientConnection) -> None:
         try:

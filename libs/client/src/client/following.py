@@ -10,7 +10,7 @@ import httpx
 from client.closing import Closing
 from client.errors import AnswerError, DeadlineError, FeedError, ProblemError, is_permanent_status
 from client.items import RESET, Connected, FeedItem
-from client.retries import Backoff
+from client.retries import Backoff, seconds_of
 from client.tokens import RenewingToken, Token, access_token_of
 
 BACKOFF: Final = Backoff(first=0.5, most=30.0)
@@ -28,6 +28,7 @@ class FollowedFeed(Closing):
     - TokenError: the log-in session has ended.
 
     Closing it ends the iteration, also in a task that waits for an item or for the next connection.
+    Several tasks may take items at once: each item is returned to one of them.
 
     An item that was returned counts as seen. Store `event_id` with the item's effect, and pass it
     as `last_event_id` after a restart.
@@ -54,10 +55,13 @@ class FollowedFeed(Closing):
         self._backoff = backoff
         self._feed: Connected | None = None
         self._failures = 0
-        self._wanted_delay: float | None = None
+        self._due = 0.0  # when the next connection is, by the loop's clock
         self._sent = ""
         self._rejected = False
         self._closed = asyncio.Event()
+        # Without it, two tasks would open a connection each, and one of them would be lost. And
+        # the error of one connection would reach both, and end the next one, too.
+        self._taking = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         self._closed.clear()
@@ -73,6 +77,10 @@ class FollowedFeed(Closing):
         return self
 
     async def __anext__(self) -> FeedItem:
+        async with self._taking:
+            return await self._next()
+
+    async def _next(self) -> FeedItem:
         while True:
             feed = await self._connected()
             if feed is None:
@@ -81,7 +89,7 @@ class FollowedFeed(Closing):
                 item = await anext(feed)
             except StopAsyncIteration:
                 await self._drop()
-                self._failures += 1
+                self._fail()
             except FeedError as error:
                 await self._drop()
                 if not self._closed.is_set():  # else closing it may be the cause
@@ -119,11 +127,11 @@ class FollowedFeed(Closing):
             except FeedError as error:
                 self._classify(error)
             except (httpx.TransportError, DeadlineError):
-                self._failures += 1
+                self._fail()
             except (ProblemError, AnswerError) as error:  # the renewal of the token
                 if is_permanent_status(error.status):
                     raise
-                self._failures += 1
+                self._fail(at_least=seconds_of(error.headers.get("Retry-After")))
             if self._closed.is_set():
                 await self._drop()  # closing it did not know of this connection
         return self._feed
@@ -131,7 +139,7 @@ class FollowedFeed(Closing):
     async def _pause(self) -> None:
         """Wait until the next connection is due, or the feed is closed."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._delay()):
+            async with asyncio.timeout_at(self._due):
                 await self._closed.wait()
 
     async def _open(self) -> Connected:
@@ -156,12 +164,19 @@ class FollowedFeed(Closing):
             return
         if error.permanent:
             raise error
-        self._failures += 1
-        self._wanted_delay = error.reconnect_seconds
+        self._fail(wanted=error.reconnect_seconds, at_least=error.retry_after)
 
-    def _delay(self) -> float:
-        """Return the seconds until the next connection; the server's wish counts once."""
-        wanted, self._wanted_delay = self._wanted_delay, None
-        if wanted is not None:
-            return wanted
-        return self._backoff.delay(self._failures) if self._failures else 0.0
+    def _fail(self, *, wanted: float | None = None, at_least: float | None = None) -> None:
+        """Count a failure, and note when the next connection is due.
+
+        That is noted here and not drawn by the wait: a wait that is cancelled and begun again must
+        not come back earlier than the server wants.
+
+        Args:
+            wanted: the delay in seconds that the server chose for this client.
+            at_least: the seconds that the server asks all its clients to wait.
+        """
+        self._failures += 1
+        if wanted is None:
+            wanted = (at_least or 0.0) + self._backoff.delay(self._failures)
+        self._due = asyncio.get_running_loop().time() + wanted

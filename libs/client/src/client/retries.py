@@ -69,7 +69,7 @@ class Retries:
         A 503 may come after a commit, so only repeatable requests are sent again. A 409 with
         `Retry-After` means that the first request with this Idempotency-Key still runs.
         """
-        wait = _retry_after(response)
+        wait = seconds_of(response.headers.get("Retry-After"))
         again = response.status_code in _NOT_DONE or (
             repeatable
             and (
@@ -82,15 +82,16 @@ class Retries:
         return (wait or 0.0) + self.backoff.delay(attempt)
 
 
-def _retry_after(response: httpx.Response) -> float | None:
-    """Return the seconds of `Retry-After`, a number or a date (RFC 9110 §10.2.3), or None."""
-    value = response.headers.get("Retry-After")
+def seconds_of(value: str | None) -> float | None:
+    """Return the seconds of a `Retry-After`, a number or a date (RFC 9110 §10.2.3), or None."""
     if value is None:
         return None
     if value.isascii() and value.isdigit():
         return float(value)
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+        # The obsolete form of `asctime` names no zone, and is in UTC (RFC 9110 §5.6.7).
+        wait = at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, (at.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+    return max(0.0, wait.total_seconds())

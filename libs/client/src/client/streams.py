@@ -1,5 +1,6 @@
 """The live feed as server-sent events (WHATWG HTML §9.2): one connection over HTTP."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -10,6 +11,7 @@ import httpx
 
 from client.errors import FeedError, ProblemError
 from client.items import RESET, Connected, FeedItem
+from client.retries import seconds_of
 
 _OWN_CODES: Final = 4000
 _CODES: Final = {"unauthenticated": 4401}
@@ -37,6 +39,7 @@ class Stream(Connected):
         self._closing = AsyncExitStack()
         self._events: AsyncIterator[_Event] | None = None
         self._reconnect_seconds: float | None = None
+        self._reading = asyncio.Lock()  # a generator has one reader at a time
 
     async def __aenter__(self) -> Self:
         try:
@@ -62,7 +65,8 @@ class Stream(Connected):
         await self._closing.aclose()
 
     async def __anext__(self) -> FeedItem:
-        event = await self._next()
+        async with self._reading:
+            event = await self._next()
         if event.kind == RESET:
             return FeedItem(type=RESET)
         message = {"type": event.kind, "event_id": event.number, "data": self._json(event.data)}
@@ -99,7 +103,11 @@ class Stream(Connected):
         await response.aread()
         problem = ProblemError.of(response)
         message = f"The feed {self._url} can't be opened: {problem or response.status_code}."
-        raise FeedError(message, code=_OWN_CODES + response.status_code)
+        raise FeedError(
+            message,
+            code=_OWN_CODES + response.status_code,
+            retry_after=seconds_of(response.headers.get("Retry-After")),
+        )
 
     def _json(self, text: str) -> dict[str, Any]:
         try:

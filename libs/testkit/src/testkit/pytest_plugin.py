@@ -196,11 +196,14 @@ def settings(
 async def client(
     declaration: "Service[Any]", settings: "ServiceSettings"
 ) -> "AsyncIterator[httpx.AsyncClient]":
-    """A client for the service's app."""
+    """A client for the service's app. It fails the test that gets an undocumented response."""
     from chassis.api import create_api
     from testkit.clients import client_of
+    from testkit.documented_responses import documented_by
 
-    async with client_of(create_api(declaration, settings)) as client:
+    app = create_api(declaration, settings)
+    async with client_of(app) as client:
+        client.event_hooks = {"response": [documented_by(app)]}
         yield client
 
 

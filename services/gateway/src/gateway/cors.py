@@ -12,8 +12,8 @@ _REQUEST_FIELDS = (
     b"X-Request-ID, traceparent, tracestate"
 )
 _RESPONSE_FIELDS = (
-    b"ETag, Link, Location, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, "
-    b"X-Request-ID"
+    b"Deprecation, ETag, Link, Location, RateLimit, RateLimit-Policy, Retry-After, Sunset, "
+    b"WWW-Authenticate, X-Request-ID"
 )
 _MAX_AGE_SECONDS = b"600"
 

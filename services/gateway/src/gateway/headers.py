@@ -347,6 +347,11 @@ def _remove_named(head: RequestHead, named: set[bytes]) -> None:
         )
         raise Suspicious(message)
     head.fields = [item for item in head.fields if item[0] not in named]
+    # These are kept apart, and would be added to the fields again.
+    if b"cookie" in named:
+        head.cookies = None
+    if b"baggage" in named:
+        head.baggage = None
 
 
 def authority_of(head: RequestHead, origin: Origin, scheme: str) -> bytes:

@@ -29,6 +29,9 @@ _ANSWERS = {
     "503": "`unavailable`: see `Retry-After`.",
     "504": "The service did not respond in time.",
 }
+# Where a service documents its own refusals, the gateway's come beside them, unless the service's
+# description has this part of them.
+_OF_BOTH = {"400": "its headers", "429": "`too-many-requests`"}
 _NOT_ACCEPTABLE = (
     "`Accept` names neither `application/json` nor `application/xml`, or the response is too large "
     "for XML."
@@ -260,7 +263,11 @@ def _complete(operation: Document, path: str, method: str, table: RouteTable) ->
         size = _size(route.max_body_bytes)
         responses["413"] = problem_response(f"The body is larger than {size}.")
     for status, description in answers.items():
-        responses.setdefault(status, problem_response(description))
+        own = problem_response(description)
+        known = responses.setdefault(status, own)
+        if status in _OF_BOTH and _OF_BOTH[status] not in known["description"]:
+            known["description"] += f" {description}"
+            known.setdefault("content", {}).update(own["content"])
 
 
 def _size(number: int) -> str:

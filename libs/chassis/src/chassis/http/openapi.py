@@ -34,6 +34,11 @@ _LOCATION = {
     "description": "Where the new resource is.",
     "schema": {"type": "string", "format": "uri-reference"},
 }
+_ETAG = {
+    "description": "The tag of what is returned, for `If-None-Match`, and for the `If-Match` of "
+    "the operations that change it.",
+    "schema": {"type": "string"},
+}
 _SECURED = {
     "401": "`unauthenticated`: the access token is missing or not valid.",
     "403": "`insufficient-scope`: the token lacks a scope.",
@@ -99,6 +104,8 @@ def _add_problems(operation: dict[str, Any]) -> None:
     if created is not None:
         created.setdefault("headers", {}).setdefault("Location", _LOCATION)
     responses = operation["responses"]
+    if "304" in responses:
+        responses["200"].setdefault("headers", {}).setdefault("ETag", _ETAG)
     _keep_stream(responses.get("200", {}).get("content", {}))
     answers = dict(_ALWAYS)
     has_body = "requestBody" in operation

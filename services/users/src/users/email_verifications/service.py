@@ -221,9 +221,12 @@ class EmailChanges:
             TooManyRequests: too many mails were requested. The error holds the seconds to wait.
         """
         user_id = require_recent_log_in(by)
-        await self._throttle.count(email_key=email_key(email), address=address)
         account = await self._accounts.lock_person(by)
         expected.check(account.version)
+        # After the account, as buckets are the last rows that any transaction locks. A registration
+        # of `email` waits for them, and a confirmation of an earlier change, which holds the
+        # account, for the registration. If this held them first, the three would deadlock.
+        await self._throttle.count(email_key=email_key(email), address=address)
         await self._tokens.withdraw(account, Purpose.CHANGE_EMAIL)
         if email == account.email:
             return

@@ -66,16 +66,18 @@ class OneTimeTokenRepository:
         )
         return await self._unit.session.scalar(statement) is not None
 
-    async def delete_all(self, user_id: UUID, purpose: Purpose) -> None:
-        """Delete all tokens of an account for one purpose.
+    async def delete_all(self, user_id: UUID, purpose: Purpose) -> int:
+        """Delete all tokens of an account for one purpose, and return how many.
 
         The account must be locked, or the session that may have asked for one of them.
         """
-        await self._unit.session.execute(
+        deleted = await self._unit.session.scalars(
             delete(OneTimeToken)
             .where(OneTimeToken.user_id == user_id, OneTimeToken.purpose == purpose)
+            .returning(OneTimeToken.token_hash)
             .execution_options(synchronize_session=False)
         )
+        return len(deleted.all())
 
     async def delete_expired(self, *, limit: int) -> int:
         """Delete expired tokens, at most `limit`, and return how many."""

@@ -142,7 +142,12 @@ async def list_sessions(
     return pages.write(found, shape, query=query)
 
 
-@router.delete("/sessions", operation_id="endAllSessions", status_code=204)
+@router.delete(
+    "/sessions",
+    operation_id="endAllSessions",
+    status_code=204,
+    responses=problems(LogInRequired),
+)
 async def end_all_sessions(
     caller: Owner,
     actor: OwnerActing,

@@ -111,6 +111,13 @@ class SessionRevoker:
         await self._sessions.revoke(session.id)
         announce_ended(self._outbox, session.user_id, [session.id])
 
+    async def end_change_of(self, session: LogInSession) -> bool:
+        """End a change of address that waits, and return whether there was one.
+
+        The session's row must be locked. It has ended, and may have asked for the change before.
+        """
+        return await self._tokens.delete_all(session.user_id, Purpose.CHANGE_EMAIL) > 0
+
     async def revoke_oldest(self, newest: LogInSession, *, keep: int) -> Sequence[UUID]:
         """End the oldest live sessions of a user beyond `keep`, and return their ids.
 
@@ -253,9 +260,10 @@ class SessionService:
         family = await self._sessions.lock_family(presented)
         if family is None:
             return Refusal.UNKNOWN
-        if family.revoked_at is not None:
-            return Refusal.REVOKED
         token = await self._sessions.token(presented)
+        if family.revoked_at is not None:
+            await self._check_ended(family, token, client)
+            return Refusal.REVOKED
         successor: str | None = None
         if token.used_at is not None:
             successor = await self._kept_successor(family, refresh_token)
@@ -298,6 +306,16 @@ class SessionService:
         await self._revoker.revoke(family, by_itself=False)
         log.warning("refresh token reused", session_id=str(family.id))
         self._record("session.reuse_detected", family, by=client.unidentified_actor())
+
+    async def _check_ended(self, family: LogInSession, token: RefreshToken, client: Client) -> None:
+        """End a change of address if a used token of an ended session is presented.
+
+        The holder of a newer token, perhaps a thief, may have logged out. Without that, the reuse
+        would have ended the session, and with it the change.
+        """
+        if token.used_at is not None and await self._revoker.end_change_of(family):
+            log.warning("refresh token reused", session_id=str(family.id))
+            self._record("session.reuse_detected", family, by=client.unidentified_actor())
 
     async def _end(self, session: LogInSession, *, by: Actor) -> None:
         if session.revoked_at is None:

@@ -77,7 +77,7 @@ async def confirm(
 @router.post(
     "/recovery-codes",
     operation_id="replaceRecoveryCodes",
-    responses=problems(LogInRequired, ReauthenticationNeeded, TotpNotSetUp),
+    responses=problems(LogInRequired, ReauthenticationNeeded, AccountNotFound, TotpNotSetUp),
 )
 async def replace_recovery_codes(owner: Owner, totp: TotpDep, response: Response) -> RecoveryCodes:
     """Get new recovery codes. All earlier ones end. The log-in must be at most 5 minutes ago.
