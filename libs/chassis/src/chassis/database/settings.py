@@ -6,6 +6,7 @@ from typing import Any, Self
 from pydantic import Field, SecretStr, model_validator
 
 from chassis.database.connecting import Address, Connector
+from chassis.database.limits import milliseconds
 from chassis.database.reachability import Reachability
 from chassis.database.watching import StatementLog
 from chassis.settings import Settings
@@ -144,7 +145,7 @@ class DatabaseSettings(Settings):
         return options | {
             "server_settings": {
                 "application_name": application_name,
-                "statement_timeout": str(int(self.database_statement_timeout * 1000)),
+                "statement_timeout": milliseconds(self.database_statement_timeout),
                 "jit": "off",
             }
         }
