@@ -1,6 +1,7 @@
 """What was made once stays; only the owner may read secrets; a directory has one system."""
 
 import os
+import secrets
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -32,6 +33,27 @@ def test_passwords_are_made_once(state: StateDirectory) -> None:
     file = state.keys / "passwords.json"
     assert file.stat().st_mode & 0o077 == 0
     assert state.path.stat().st_mode & 0o077 == 0
+
+
+def test_between_the_look_and_the_writing_another_process_makes_a_password(
+    state: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two passwords of one role, the database would have the one and the file the other."""
+    make = secrets.token_urlsafe
+    theirs: list[dict[str, str]] = []
+    other = threading.Thread(target=lambda: theirs.append(state.passwords(("a", "b"))))
+
+    def make_late(size: int) -> str:
+        if not theirs and not other.is_alive() and threading.current_thread() is not other:
+            other.start()
+            other.join(0.3)
+        return make(size)
+
+    monkeypatch.setattr(secrets, "token_urlsafe", make_late)
+    ours = state.passwords(("a",))
+    other.join()
+    assert theirs == [state.passwords(())]
+    assert ours["a"] == theirs[0]["a"]
 
 
 @pytest.mark.parametrize("damaged", ["", "{", "[]", '{"a": 1}', "\x00"])

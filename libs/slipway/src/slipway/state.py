@@ -3,6 +3,7 @@
 `slipway status` reads the record from another terminal.
 """
 
+import fcntl
 import json
 import os
 import secrets
@@ -108,19 +109,24 @@ class StateDirectory:
             SlipwayError: the file of the passwords is damaged.
         """
         path = self.keys / "passwords.json"
+        kept = self._kept_passwords(path)
+        if kept.keys() >= set(names):
+            return kept
+        with locked(self.keys):  # what another process makes now is kept, and returned
+            kept = self._kept_passwords(path)
+            kept |= {name: secrets.token_urlsafe(24) for name in names if name not in kept}
+            write_whole(path, json.dumps(kept, indent=1))
+        return kept
+
+    def _kept_passwords(self, path: Path) -> dict[str, str]:
         try:
-            kept = _Passwords.validate_json(path.read_bytes()) if path.exists() else {}
+            return _Passwords.validate_json(path.read_bytes()) if path.exists() else {}
         except ValidationError as error:
             message = (
                 f"{path} is damaged. It has the passwords of the local database. Restore it, or "
                 f"delete {self.path} to start without data."
             )
             raise SlipwayError(message) from error
-        missing = [name for name in names if name not in kept]
-        if missing:
-            kept |= {name: secrets.token_urlsafe(24) for name in missing}
-            write_whole(path, json.dumps(kept, indent=1))
-        return kept
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -168,6 +174,25 @@ class StateDirectory:
             f"(state in {self.path}). Stop it with Ctrl-C in its terminal, or with "
             f"`kill {record.pid}`."
         )
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Lock a directory for a change of its files; wait while another process or thread holds it.
+
+    The lock is on the directory itself, so that no file of it is left there. NFS has no such locks:
+    there, the callers must take turns.
+
+    Raises:
+        OSError: the directory can't be opened.
+    """
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_whole(path: Path, text: str) -> None:

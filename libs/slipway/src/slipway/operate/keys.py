@@ -1,15 +1,13 @@
 """Creates the files of the signing keys once, so that tokens survive a restart; rotates them."""
 
-import fcntl
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slipway.errors import SlipwayError
-from slipway.state import StateDirectory, write_new, write_whole
+from slipway.state import StateDirectory, locked, write_new, write_whole
 
 if TYPE_CHECKING:
     from chassis.auth.keys import KeySet
@@ -124,16 +122,11 @@ def _alone(files: KeyFiles) -> Iterator[None]:
 
     Both files follow from what was read of both. A rotation and the end of another at the same
     time could otherwise leave a key that signs unpublished, or one published that was removed.
-    The lock is on the directory, so that no file of it is left beside the keys.
     """
-    with _writing(files.private):
-        descriptor = os.open(files.private.parent, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # NFS has no locks of directories: operators must take turns there
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with ExitStack() as stack:
+        with _writing(files.private):
+            stack.enter_context(locked(files.private.parent))
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _write(file: Path, text: str) -> None:
