@@ -1,8 +1,12 @@
 """What was made once stays; only the owner may read secrets; a directory has one system."""
 
 import os
+import secrets
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -11,7 +15,7 @@ from filelock import FileLock
 from chassis.auth import keys
 from slipway.errors import AlreadyRunningError, SlipwayError
 from slipway.operate.keys import KeyFiles, make_key_files, make_keys
-from slipway.state import Record, StateDirectory, find_root
+from slipway.state import Record, StateDirectory, find_root, write_new, write_whole
 
 
 @pytest.fixture
@@ -29,6 +33,27 @@ def test_passwords_are_made_once(state: StateDirectory) -> None:
     file = state.keys / "passwords.json"
     assert file.stat().st_mode & 0o077 == 0
     assert state.path.stat().st_mode & 0o077 == 0
+
+
+def test_between_the_look_and_the_writing_another_process_makes_a_password(
+    state: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two passwords of one role, the database would have the one and the file the other."""
+    make = secrets.token_urlsafe
+    theirs: list[dict[str, str]] = []
+    other = threading.Thread(target=lambda: theirs.append(state.passwords(("a", "b"))))
+
+    def make_late(size: int) -> str:
+        if not theirs and not other.is_alive() and threading.current_thread() is not other:
+            other.start()
+            other.join(0.3)
+        return make(size)
+
+    monkeypatch.setattr(secrets, "token_urlsafe", make_late)
+    ours = state.passwords(("a",))
+    other.join()
+    assert theirs == [state.passwords(())]
+    assert ours["a"] == theirs[0]["a"]
 
 
 @pytest.mark.parametrize("damaged", ["", "{", "[]", '{"a": 1}', "\x00"])
@@ -69,6 +94,56 @@ def test_between_the_look_and_the_writing_another_process_makes_the_keys(
     private, public = keys.read_key_set(files.private), keys.read_key_set(files.public)
     assert list(private) == list(public)
     assert sorted(path.name for path in state.keys.iterdir()) == ["private", "public"]
+
+
+@pytest.mark.parametrize("write", [write_whole, write_new])
+def test_a_file_is_on_the_disk_before_it_gets_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path, str], Any]
+) -> None:
+    """After a power failure it is the old file or the new one; a rename alone may leave none."""
+    file = tmp_path / "file"
+    flushed: list[tuple[int, bool]] = []
+    fsync = os.fsync
+
+    def flush(descriptor: int) -> None:
+        flushed.append((os.fstat(descriptor).st_ino, file.exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    write(file, "text")
+    assert file.read_text() == "text"
+    # Then its name is, too: of two files, the first is there if the second is.
+    assert flushed == [(file.stat().st_ino, False), (tmp_path.stat().st_ino, True)]
+
+
+def test_two_writers_with_the_same_pid_share_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Containers share a volume, and each of them has a process 1."""
+    file = tmp_path / "file"
+    replace = Path.replace
+
+    def replace_late(self: Path, target: Path) -> Path:
+        monkeypatch.undo()
+        write_whole(file, "of the other")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace_late)
+    write_whole(file, "ours")
+    assert file.read_text() == "ours"
+
+
+@pytest.mark.parametrize("write", [write_whole, write_new])
+def test_nothing_is_left_of_a_file_that_could_not_be_written(
+    tmp_path: Path, write: Callable[[Path, str], Any]
+) -> None:
+    file = tmp_path / "file"
+    file.mkdir()
+    with suppress(OSError):
+        write(file, "a private key")
+    with pytest.raises(UnicodeEncodeError):
+        write(tmp_path / "other", "half \ud800")
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_one_at_a_time(state: StateDirectory) -> None:

@@ -50,8 +50,9 @@ class MovingName(AbstractResolver):
 class Server:
     """Returns 200 with each request, except for requests whose connection it closes."""
 
-    def __init__(self, *, drops=(), tls=None):
+    def __init__(self, *, drops=(), tls=None, host="127.0.0.1"):
         self.seen = []
+        self._host = host
         self._tls = tls
         self.drops = set(drops)
         self.closed = asyncio.Event()
@@ -60,7 +61,7 @@ class Server:
         self.port = 0
 
     async def __aenter__(self):
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        server = await asyncio.start_server(self._serve, self._host, 0, ssl=self._tls)
         self.port = server.sockets[0].getsockname()[1]
         self._stack.callback(server.close)
         return self

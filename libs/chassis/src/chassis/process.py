@@ -76,6 +76,7 @@ class Protocols:
 
 
 _DEFAULT = Protocols()
+_ALL_ADDRESSES = "*"
 # A client that sends a request while its idle connection is closed gets no response, and can't know
 # whether it took effect. A client with many connections uses them in turn, each every few seconds.
 _QUIET_SECONDS = 1.0
@@ -234,7 +235,7 @@ def _server(
     return _Server(
         uvicorn.Config(
             app,
-            host=host,
+            host="" if host == _ALL_ADDRESSES else host,  # a name that only some systems resolve
             port=port,
             lifespan=lifespan,  # type: ignore[arg-type]  # a Literal that uvicorn keeps to itself
             loop="none",

@@ -126,6 +126,13 @@ async def test_a_statement_over_its_time_limit_is_cancelled(ledgers):
     assert await names(ledgers) == [], "the connection is good"
 
 
+async def test_a_time_limit_below_a_millisecond_is_one(ledgers):
+    """Rounded down it would be 0, with which PostgreSQL lets a statement run for ever."""
+    with pytest.raises(TimeoutError, match=r"took over 0\.0004 s"):
+        async with ledgers.transaction() as unit, unit.time_limit(0.0004):
+            await unit.fetch("SELECT pg_sleep(2)")
+
+
 async def test_another_error_within_a_time_limit_stays_what_it_is(ledgers):
     with pytest.raises(DBAPIError, match="division by zero"):
         async with ledgers.transaction() as unit, unit.time_limit(5):

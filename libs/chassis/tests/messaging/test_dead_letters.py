@@ -1,12 +1,14 @@
 """Operators act on parked messages while the retry loop and the consumer work on them."""
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
+import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 from sqlalchemy import text
 
+from chassis.database.unit import NotCommittedError
 from chassis.messaging import FailurePolicy
 from chassis.operations.dead_letters import (
     Action,
@@ -52,8 +54,13 @@ class Switch:
 
 
 @pytest.fixture
-def letters():
-    counter = Counter("actions_total", "Actions.", ["action"], registry=CollectorRegistry())
+def registry():
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def letters(registry):
+    counter = Counter("actions_total", "Actions.", ["action"], registry=registry)
     return DeadLetters(consumer=SERVICE, counter=counter)
 
 
@@ -266,3 +273,28 @@ async def test_what_is_appended_while_a_head_is_discarded_is_not_lost(offline, l
     await drain(offline.retries())
     assert await offline.effects() == [("a", 2)]
     assert await offline.query(QUEUES) == []
+
+
+async def test_an_action_is_counted_if_its_transaction_commits(offline, letters, registry):
+    await kill(offline, 1)
+    (seq,) = await seqs(offline, letters)
+
+    def counted():
+        return registry.get_sample_value("actions_total", {"action": "redriven"})
+
+    async def redrive_in_vain():
+        async with offline.database.transaction() as unit:
+            await letters.redrive(unit, seq, BY)
+            unit.before_commit(fail)
+
+    with pytest.raises(NotCommittedError):
+        await redrive_in_vain()
+    assert not counted()
+    await redrive(offline, letters, seq)
+    assert counted() == 1
+
+
+async def fail(unit):
+    """Fail a statement and go on, so that PostgreSQL rolls back at the COMMIT."""
+    with suppress(asyncpg.UndefinedTableError):
+        await unit.execute("DELETE FROM no_such_table")

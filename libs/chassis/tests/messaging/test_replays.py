@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from uuid import UUID
 
 import httpx
@@ -184,6 +185,32 @@ async def test_a_running_worker_takes_up_a_request_at_once(offline, make):
 
     async with running(replays.run()):
         await request(offline, replays)
+        await until(finished)
+
+
+async def test_the_worker_looks_for_a_replay_before_its_request_commits(offline, make, monkeypatch):
+    """It looks again after the commit, and not only at its next poll."""
+    monkeypatch.setattr("chassis.operations.replays._POLL_SECONDS", 3600)
+    await offline.raise_counters(*NAMES)
+    replays = make()
+    work_page, looked = replays.work_page, asyncio.Event()
+
+    async def look():
+        found = await work_page()
+        looked.set()
+        return found
+
+    async def finished():
+        return await offline.query(STATE) == [(5, True, None)]
+
+    monkeypatch.setattr(replays, "work_page", look)
+    async with running(replays.run()):
+        await looked.wait()
+        looked.clear()
+        async with offline.database.transaction() as unit:
+            await replays.request(unit, None, by="somebody")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(looked.wait(), 0.5)
         await until(finished)
 
 

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from chassis.database import is_infrastructure_error
 from chassis.library_internals.aiokafka import retrieve_errors_of_commits
@@ -21,6 +22,7 @@ from testkit.waiting import until
 from .conftest import counting_service, running, settings_for
 from .counting import SERVICE, metadata
 from .history import faults
+from .verifying import facts_of
 
 pytestmark = pytest.mark.xdist_group("own servers")
 
@@ -124,6 +126,45 @@ async def test_a_commit_given_up_before_its_request_fails_leaves_no_unretrieved_
     assert len(requests) == 1
     del requests
     gc.collect()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("step", ["committed", "end_offsets", "getmany"])
+async def test_facts_end_with_an_error_if_kafka_is_lost_before_a_step(
+    service, started, monkeypatch, step, number
+):
+    """They neither wait for ever, nor pass for those of a topic without events."""
+    monkeypatch.setattr("chassis.verification.topics._ANSWER_SECONDS", 2)
+    await service.topics.create(["counters"])
+    await service.raise_counters(*NAMES)
+    async with running(service.relay().run()):
+        await until(lambda: sent(service))
+    method = getattr(AIOKafkaConsumer, step)
+    lost = asyncio.Event()
+
+    def lose(self, *arguments, **options):
+        if not lost.is_set():
+            lost.set()
+            os.kill(started.pid, number)
+        return method(self, *arguments, **options)
+
+    monkeypatch.setattr(AIOKafkaConsumer, step, lose)
+    reading = asyncio.create_task(facts_of(service))
+    try:
+        await asyncio.wait([reading], timeout=30)
+        assert reading.done(), "it waits for ever"
+        assert isinstance(reading.exception(), KafkaError | TimeoutError)
+    finally:
+        reading.cancel()
+        if started.pid is not None:
+            os.kill(started.pid, signal.SIGKILL)
+        await started.wait()
+        await started.stop()
+        await asyncio.wait([reading])
+
+
+async def sent(service):
+    return await service.backlog() == 0
 
 
 async def test_a_broker_that_is_frozen_holds_nothing_for_ever(service, started):

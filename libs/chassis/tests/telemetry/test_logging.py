@@ -118,6 +118,7 @@ def test_levels_below_the_one_asked_for_are_not_written(capsys: Capture):
         {"credentials": [SECRET]},
         {"value": SecretStr(SECRET)},
         {"url": f"postgresql://orders:{SECRET}@db:5432/slipway"},
+        {"url": f"postgresql://db/slipway?user=orders&password={SECRET}&sslpassword={SECRET}"},
         {"urls": [f"valkey://:{SECRET}@cache/0"]},
         {"header": f"Bearer {SECRET}"},
         {"header": ["authorization", f"bearer {SECRET}"]},

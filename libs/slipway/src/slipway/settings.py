@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, SecretStr, create_model, model_validator
 from pydantic_settings import NoDecode
 
+from chassis.database.urls import PostgresUrl
 from chassis.settings import SAMPLE_SECRET, Environment, KafkaSecuritySettings, Settings
 from slipway.services import SERVICES, role_names
 
@@ -122,7 +123,7 @@ class TopicSettings(BrokerSettings):
 class DoctorSettings(TopicSettings):
     """Settings of `slipway doctor --inside`."""
 
-    database_superuser_url: SecretStr = Field(
+    database_superuser_url: PostgresUrl = Field(
         description="`postgresql://…` of a role that may read the catalogue and all schemas."
     )
     database_name: str = Field(
@@ -133,7 +134,7 @@ class DoctorSettings(TopicSettings):
 class BootstrapSettings(_RolePasswords):
     """Settings of `slipway db bootstrap`."""
 
-    database_superuser_url: SecretStr = Field(
+    database_superuser_url: PostgresUrl = Field(
         description="`postgresql://…` of a role that may create databases, roles and schemas."
     )
     database_name: str = Field(
@@ -195,7 +196,7 @@ class SlipwaySettings(_ServicePorts, BrokerSettings, SeedSettings):
     smtp_port: int = _port(1025, "the mail sink")
     traces_port: int = _port(4318, "the trace sink (OTLP over HTTP)")
 
-    database_owner_url: SecretStr | None = Field(
+    database_owner_url: PostgresUrl | None = Field(
         default=None,
         description="For `slipway migrate SERVICE` elsewhere: `postgresql://…` of its owner role.",
     )

@@ -3,11 +3,13 @@
 `slipway status` reads the record from another terminal.
 """
 
+import fcntl
 import json
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -107,19 +109,24 @@ class StateDirectory:
             SlipwayError: the file of the passwords is damaged.
         """
         path = self.keys / "passwords.json"
+        kept = self._kept_passwords(path)
+        if kept.keys() >= set(names):
+            return kept
+        with locked(self.keys):  # what another process makes now is kept, and returned
+            kept = self._kept_passwords(path)
+            kept |= {name: secrets.token_urlsafe(24) for name in names if name not in kept}
+            write_whole(path, json.dumps(kept, indent=1))
+        return kept
+
+    def _kept_passwords(self, path: Path) -> dict[str, str]:
         try:
-            kept = _Passwords.validate_json(path.read_bytes()) if path.exists() else {}
+            return _Passwords.validate_json(path.read_bytes()) if path.exists() else {}
         except ValidationError as error:
             message = (
                 f"{path} is damaged. It has the passwords of the local database. Restore it, or "
                 f"delete {self.path} to start without data."
             )
             raise SlipwayError(message) from error
-        missing = [name for name in names if name not in kept]
-        if missing:
-            kept |= {name: secrets.token_urlsafe(24) for name in missing}
-            write_whole(path, json.dumps(kept, indent=1))
-        return kept
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -169,29 +176,72 @@ class StateDirectory:
         )
 
 
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Lock a directory for a change of its files; wait while another process or thread holds it.
+
+    The lock is on the directory itself, so that no file of it is left there. NFS has no such locks:
+    there, the callers must take turns.
+
+    Raises:
+        OSError: the directory can't be opened.
+    """
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def write_whole(path: Path, text: str) -> None:
-    """Write a file atomically, readable only by its owner."""
-    _written_beside(path, text).replace(path)
+    """Write a file atomically, readable only by its owner, and wait until it is on the disk.
+
+    After a power failure the file is the old one or the new one. Without the flushes it may be
+    empty, since a file system may store a new name before the data, or one of two files that
+    belong together may be the old one although it was written first.
+    """
+    with _written_beside(path, text) as new:
+        new.replace(path)
+    _flush(path.parent)
 
 
 def write_new(path: Path, text: str) -> bool:
     """Write a file as `write_whole` does, unless it exists; return whether it was written."""
-    new = _written_beside(path, text)
-    try:
-        path.hardlink_to(new)  # in contrast to a rename, it never replaces a file
-    except FileExistsError:
-        return False
-    finally:
-        new.unlink(missing_ok=True)
+    with _written_beside(path, text) as new:
+        try:
+            path.hardlink_to(new)  # in contrast to a rename, it never replaces a file
+        except FileExistsError:
+            return False
+    _flush(path.parent)
     return True
 
 
-def _written_beside(path: Path, text: str) -> Path:
-    new = path.with_name(f"{path.name}.{os.getpid()}.new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    return new
+@contextmanager
+def _written_beside(path: Path, text: str) -> Iterator[Path]:
+    """Yield a file with `text` in the same directory; remove it unless the block renames it."""
+    # A random name: in containers that share a volume, two processes may have the same id.
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=".new")
+    new = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+        yield new
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _flush(directory: Path) -> None:
+    """Wait until the names in a directory are on the disk."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # not every file system can do that with a directory
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def find_root(start: Path) -> Path:

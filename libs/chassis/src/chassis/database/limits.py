@@ -27,3 +27,12 @@ TRANSACTION_SECONDS = LOCK_SECONDS + HANDLER_SECONDS + COMMIT_SECONDS
 
 BATCH_SECONDS = TRANSACTION_SECONDS / 2
 """The longest time for a batch of messages; after it, they are handled one by one."""
+
+
+def milliseconds(seconds: float) -> str:
+    """Return a time limit as PostgreSQL reads it: whole milliseconds, at least 1, as 0 is none.
+
+    Args:
+        seconds: the limit.
+    """
+    return str(max(1, round(seconds * 1000)))

@@ -5,9 +5,10 @@ import gc
 import sys
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from chassis.database.newest import at_newest_revisions
+from chassis.database.urls import PostgresUrl
 from chassis.database.waiting import DatabaseUnusableError, wait_for_postgres
 from chassis.settings import Settings, load
 
@@ -15,7 +16,7 @@ from chassis.settings import Settings, load
 class MigrationSettings(Settings):
     """The settings of a migration."""
 
-    database_owner_url: SecretStr = Field(
+    database_owner_url: PostgresUrl = Field(
         description="`postgresql://role:password@host:port/database` of the schema's owner."
     )
     startup_wait: float = Field(

@@ -6,7 +6,9 @@ from typing import Any, Self
 from pydantic import Field, SecretStr, model_validator
 
 from chassis.database.connecting import Address, Connector
+from chassis.database.limits import milliseconds
 from chassis.database.reachability import Reachability
+from chassis.database.urls import PostgresUrl
 from chassis.database.watching import StatementLog
 from chassis.settings import Settings
 
@@ -21,10 +23,10 @@ class Pooler(StrEnum):
 class DatabaseSettings(Settings):
     """The addresses of the service's schema, and the size and time-outs of the pool."""
 
-    database_url: SecretStr = Field(
+    database_url: PostgresUrl = Field(
         description="`postgresql://role:password@host:port/database` of the service's runtime role."
     )
-    database_direct_url: SecretStr | None = Field(
+    database_direct_url: PostgresUrl | None = Field(
         default=None,
         description="PostgreSQL's own address, for relay and LISTEN; default: `DATABASE_URL`.",
     )
@@ -144,7 +146,7 @@ class DatabaseSettings(Settings):
         return options | {
             "server_settings": {
                 "application_name": application_name,
-                "statement_timeout": str(int(self.database_statement_timeout * 1000)),
+                "statement_timeout": milliseconds(self.database_statement_timeout),
                 "jit": "off",
             }
         }

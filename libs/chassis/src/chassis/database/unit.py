@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chassis.cancellation import to_the_end
 from chassis.database.deferred import Deferred, as_one
 from chassis.database.errors import DRIVER_ERRORS
+from chassis.database.limits import milliseconds
 from chassis.database.orm import Orm
 from chassis.database.pool import Pool, PooledConnection
 from chassis.database.reading_ahead import OutdatedReadError
@@ -199,8 +200,8 @@ class Unit(Statements):
         Raises:
             TimeoutError: a statement was cancelled; the transaction can only be rolled back.
         """
-        milliseconds = str(int(seconds * 1000))
-        await self.fetch("SELECT set_config('statement_timeout', $1, true)", milliseconds)
+        limit = milliseconds(seconds)
+        await self.fetch("SELECT set_config('statement_timeout', $1, true)", limit)
         try:
             yield
         except (DBAPIError, asyncpg.QueryCanceledError) as error:

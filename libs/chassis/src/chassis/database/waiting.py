@@ -1,9 +1,10 @@
 """Waiting for a PostgreSQL server that is starting, as happens while a system is installed."""
 
 import asyncio
-from urllib.parse import urlsplit
 
 import asyncpg
+
+from chassis.database.urls import shown_address
 
 _CONNECT_SECONDS = 5.0
 _POLL_SECONDS = 0.5
@@ -21,7 +22,8 @@ async def wait_for_postgres(url: str, *, limit: float) -> None:
         limit: seconds to wait for a server that is unavailable or starting.
 
     Raises:
-        DatabaseUnusableError: the server was unavailable for that long, or it rejects this role.
+        DatabaseUnusableError: the server was unavailable for that long, it rejects this role, or
+            the URL's parameters are wrong.
     """
     loop = asyncio.get_running_loop()
     end = loop.time() + limit
@@ -33,14 +35,20 @@ async def wait_for_postgres(url: str, *, limit: float) -> None:
             asyncpg.InvalidCatalogNameError,
         ) as error:
             message = (
-                f"Postgres at {_place(url)} answers, and refuses: {error}. Compare role, password "
-                "and database with what the bootstrap made"
+                f"Postgres at {shown_address(url)} answers, and refuses: {error}. Compare role, "
+                "password and database with what the bootstrap made"
+            )
+            raise DatabaseUnusableError(message) from error
+        except asyncpg.ClientConfigurationError as error:
+            message = (
+                f"The URL of Postgres at {shown_address(url)} has wrong parameters: {error}. "
+                "Correct them"
             )
             raise DatabaseUnusableError(message) from error
         except (OSError, asyncpg.PostgresError) as error:  # TimeoutError is an OSError
             if loop.time() + _POLL_SECONDS > end:
                 message = (
-                    f"Postgres at {_place(url)} did not answer within {limit:g} s: "
+                    f"Postgres at {shown_address(url)} did not answer within {limit:g} s: "
                     f"{str(error) or type(error).__name__}. Start it, or correct the address"
                 )
                 raise DatabaseUnusableError(message) from error
@@ -48,8 +56,3 @@ async def wait_for_postgres(url: str, *, limit: float) -> None:
             await connection.close()
             return
         await asyncio.sleep(_POLL_SECONDS)
-
-
-def _place(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.username}@{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -247,7 +247,7 @@ class DeadLetters:
             letter.source,
             letter.message_id,
         )
-        self._counter.labels(action).inc()
+        unit.after_commit(self._counter.labels(action).inc)
 
 
 def _letter(row: Mapping[Any, Any]) -> DeadLetter:

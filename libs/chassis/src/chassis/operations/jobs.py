@@ -221,7 +221,7 @@ class OperatedJobs:
 
     async def _record(self, unit: Unit, job: JobRow, action: str, by: Action) -> None:
         await unit.fetch(_RECORD, by.actor, action, by.reason, job.id, job.kind, job.unique_key)
-        self._counter.labels(action).inc()
+        unit.after_commit(self._counter.labels(action).inc)
 
 
 def _job(row: asyncpg.Record) -> JobRow:

@@ -126,7 +126,8 @@ class Replays[R: ServiceResources]:
         names = list(self._snapshots) if name is None else [name]
         for one in sorted(names):
             await unit.execute(_REQUEST, new_id(), one, by)
-        self._wake.set()
+        # Before the commit, the loop would find nothing, and wait for its next poll.
+        unit.after_commit(self._wake.set)
         return _replays(await unit.fetch(_UNFINISHED, names))
 
     async def recent(self, unit: Unit, *, limit: int = 100) -> list[Replay]:
@@ -187,7 +188,7 @@ class Replays[R: ServiceResources]:
         newest = events[-1].subject if events else None
         await unit.execute(_MOVE, replay_id, newest, len(events), finished)
         if finished:
-            log.info("replay finished", snapshot=name, id=str(replay_id))
+            unit.after_commit(lambda: log.info("replay finished", snapshot=name, id=str(replay_id)))
 
     async def _fail(self, replay_id: UUID, error: Exception) -> None:
         log.error("replay failed", id=str(replay_id), exc_info=error)

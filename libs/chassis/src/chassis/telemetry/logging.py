@@ -20,11 +20,12 @@ _SECRET_PARTS = (
     "api_key", "signing_key", "private_key",
 )  # fmt: skip
 _REDACTED = "[redacted]"
-# Secrets inside texts: user and password in a URL, credentials after Bearer or Basic, a JWT, the
-# secret part of an API key; and the details of PostgreSQL's errors, which quote keys and whole
-# rows, up to where SQLAlchemy or a traceback goes on (of a group, each line begins with a bar).
+# Secrets inside texts: user and password in a URL, or a password in its query, credentials after
+# Bearer or Basic, a JWT, the secret part of an API key; and the details of PostgreSQL's errors,
+# which quote keys and whole rows, up to where SQLAlchemy or a traceback goes on (of a group, each
+# line begins with a bar).
 _IN_TEXTS = re.compile(
-    r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"
+    r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)|(?<=password=)[^\s&'\"]+"
     r"|(?<=\bbearer )\S+|(?<=\bbasic )[A-Za-z0-9+/=]{8,}"
     r"|\beyJ[\w-]+\.[\w-]+\.[\w-]*"
     r"|(?<=_)[0-9a-f]{64}(?![0-9a-f])"

@@ -154,21 +154,14 @@ def _machine() -> Iterator[Check]:
 
 def _deployment_inside() -> list[Check]:
     settings = load(DoctorSettings)
-    url = guard(lambda: _url_of_database(settings))
+    url = _url_of_database(settings)
     topics = guard(lambda: Topics.of(settings, TOPICS))
     checks = inside_checks(urls=dict.fromkeys(SERVICES, url), topics=topics, root=repository_root())
     return run(checks)
 
 
 def _url_of_database(settings: DoctorSettings) -> str:
-    try:
-        place = urlsplit(settings.database_superuser_url.get_secret_value())
-    except ValueError as error:
-        message = (
-            "DATABASE_SUPERUSER_URL is not valid. Write postgresql://role:password@host:5432, with "
-            "special characters as %40."
-        )
-        raise SlipwayError(message) from error
+    place = urlsplit(settings.database_superuser_url.get_secret_value())
     return urlunsplit(place._replace(path=f"/{settings.database_name}"))
 
 

@@ -1,16 +1,22 @@
 """Creates the system's one database, with a schema and two roles for each service."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
 
 from chassis.database.roles import bootstrap
+from chassis.database.urls import shown_address
 from chassis.database.waiting import DatabaseUnusableError, wait_for_postgres
 from chassis.role_names import owner_role, runtime_role
 from slipway.errors import SlipwayError
 from slipway.services import SERVICES
+
+# Another process has created the database since this one looked: before CREATE DATABASE, or while
+# it ran.
+_CREATED_BY_ANOTHER = (asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +60,7 @@ class Database:
         except DatabaseUnusableError as error:
             raise SlipwayError(str(error)) from error
         except (OSError, asyncpg.PostgresError) as error:
-            place = self.superuser_url.rpartition("@")[2]
+            place = shown_address(self.superuser_url)
             message = (
                 f"The database {self.name} at {place} can't be prepared: {error}. The role needs "
                 "the right to create databases, roles and schemas."
@@ -67,7 +73,8 @@ class Database:
         try:
             query = "SELECT 1 FROM pg_database WHERE datname = $1"
             if not await connection.fetchval(query, self.name):
-                await connection.execute(f'CREATE DATABASE "{self.name}"')
+                with suppress(*_CREATED_BY_ANOTHER):
+                    await connection.execute(f'CREATE DATABASE "{self.name}"')
         finally:
             await connection.close()
         connection = await asyncpg.connect(self.superuser_url, database=self.name)

@@ -1,13 +1,13 @@
 """Creates the files of the signing keys once, so that tokens survive a restart; rotates them."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slipway.errors import SlipwayError
-from slipway.state import StateDirectory, write_new, write_whole
+from slipway.state import StateDirectory, locked, write_new, write_whole
 
 if TYPE_CHECKING:
     from chassis.auth.keys import KeySet
@@ -41,22 +41,20 @@ def make_key_files(files: KeyFiles) -> bool:
     """
     if files.private.exists() and files.public.exists():
         return False
-    from chassis.auth.keys import generate_key_sets, write_key_set  # noqa: PLC0415 - heavy
-
-    if files.private.exists():
-        _write(files.public, write_key_set(_read(files.private), private=False))
-        return False
-    if files.public.exists():
+    if files.public.exists() and not files.private.exists():
         message = (
             f"{files.public} exists, but its private half {files.private} does not. Correct the "
             "path, or delete the public file to start with a new key."
         )
         raise SlipwayError(message)
+    from chassis.auth.keys import generate_key_sets, write_key_set  # noqa: PLC0415 - heavy
+
     private, _ = generate_key_sets()
-    # Another process may have made a key since; the public half is always that of the file.
-    with _writing():
-        made = write_new(files.private, private)
-    _write(files.public, write_key_set(_read(files.private), private=False))
+    with _alone(files):
+        with _writing(files.private):
+            made = write_new(files.private, private)
+        # Not of the new key: another process may have made one since.
+        _write(files.public, write_key_set(_read(files.private), private=False))
     return made
 
 
@@ -71,16 +69,17 @@ def rotate_keys(files: KeyFiles) -> str:
     """
     from chassis.auth.keys import generate_key, write_key_set  # noqa: PLC0415 - heavy
 
-    private, public = _read(files.private), _read(files.public)
-    if len(private) > 1:
-        message = (
-            f"{files.private} has {len(private)} keys, so the last rotation is not finished. "
-            "Run `slipway keys retire` first."
-        )
-        raise SlipwayError(message)
     new = generate_key()
-    _write(files.public, write_key_set({**new, **public}, private=False))
-    _write(files.private, write_key_set({**new, **private}, private=True))
+    with _alone(files):
+        private, public = _read(files.private), _read(files.public)
+        if len(private) > 1:
+            message = (
+                f"{files.private} has {len(private)} keys, so the last rotation is not finished. "
+                "Run `slipway keys retire` first."
+            )
+            raise SlipwayError(message)
+        _write(files.public, write_key_set({**new, **public}, private=False))
+        _write(files.private, write_key_set({**new, **private}, private=True))
     return next(iter(new))
 
 
@@ -94,13 +93,16 @@ def retire_keys(files: KeyFiles) -> list[str]:
     """
     from chassis.auth.keys import write_key_set  # noqa: PLC0415 - heavy
 
-    private, public = _read(files.private), _read(files.public)
-    kid, key = next(iter(private.items()))
-    if kid not in public:
-        message = f"{files.public} lacks the public key of {kid}, the newest private key. Add it."
-        raise SlipwayError(message)
-    _write(files.private, write_key_set({kid: key}, private=True))
-    _write(files.public, write_key_set({kid: public[kid]}, private=False))
+    with _alone(files):
+        private, public = _read(files.private), _read(files.public)
+        kid, key = next(iter(private.items()))
+        if kid not in public:
+            message = (
+                f"{files.public} lacks the public key of {kid}, the newest private key. Add it."
+            )
+            raise SlipwayError(message)
+        _write(files.private, write_key_set({kid: key}, private=True))
+        _write(files.public, write_key_set({kid: public[kid]}, private=False))
     return [other for other in {**private, **public} if other != kid]
 
 
@@ -114,18 +116,28 @@ def _read(file: Path) -> "KeySet":
         raise SlipwayError(message) from error
 
 
+@contextmanager
+def _alone(files: KeyFiles) -> Iterator[None]:
+    """Wait until no other process changes these files, and keep others waiting.
+
+    Both files follow from what was read of both. A rotation and the end of another at the same
+    time could otherwise leave a key that signs unpublished, or one published that was removed.
+    """
+    with ExitStack() as stack:
+        with _writing(files.private):
+            stack.enter_context(locked(files.private.parent))
+        yield
+
+
 def _write(file: Path, text: str) -> None:
-    with _writing():
+    with _writing(file):
         write_whole(file, text)
 
 
 @contextmanager
-def _writing() -> Iterator[None]:
+def _writing(file: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        message = (
-            f"{error.filename} can't be written: {error.strerror}. Correct the path or its "
-            "permissions."
-        )
+        message = f"{file} can't be written: {error.strerror}. Correct the path or its permissions."
         raise SlipwayError(message) from error

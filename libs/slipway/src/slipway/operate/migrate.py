@@ -14,6 +14,7 @@ from alembic.util import CommandError
 
 from chassis.database.declared import UndeclaredTablesError
 from chassis.database.migrations import Branch, new_revision, upgrade
+from chassis.database.urls import shown_address
 from slipway.errors import SlipwayError
 from slipway.operate.database import Database
 from slipway.services import SERVICES, role_names, service_directory, url_variable
@@ -82,7 +83,7 @@ def _owner_url(service: str, root: Path, settings: SlipwaySettings) -> str:
 
 
 def _run(service: str, url: str, work: Callable[[], object]) -> None:
-    place = url.rpartition("@")[2]
+    place = shown_address(url)
     try:
         work()
     except (OSError, asyncpg.PostgresConnectionError, asyncpg.InvalidPasswordError) as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import socket
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -49,7 +50,7 @@ class Names:
             self._known, self._fresh_until = (Address(host, port),), float("inf")
 
     async def addresses(self) -> tuple[Address, ...]:
-        """Return the addresses of all replicas.
+        """Return the addresses of all replicas: of IPv4, or of IPv6 if there are no others.
 
         Raises:
             OSError: the name could not be resolved.
@@ -58,8 +59,11 @@ class Names:
             return self._known
         async with self._asking:
             if self._clock() >= self._fresh_until:
-                found = await self._resolver.resolve(self.host, self._port)
-                self._known = tuple(Address(one["host"], one["port"]) for one in found)
+                # Without a family, a resolver of aiohttp looks for IPv4 addresses alone.
+                found = await self._resolver.resolve(self.host, self._port, socket.AF_UNSPEC)
+                # A replica that has both is one replica, and may listen at the first alone.
+                ipv4 = [one for one in found if one["family"] == socket.AF_INET]
+                self._known = tuple(Address(one["host"], one["port"]) for one in ipv4 or found)
                 self._fresh_until = self._clock() + ADDRESS_SECONDS
         if not self._known:
             message = f"The name {self.host} has no address."

@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from chassis.cancellation import GuardedTaskGroup
 from chassis.database.connecting import Connector
-from chassis.database.limits import TRANSACTION_SECONDS
+from chassis.database.limits import TRANSACTION_SECONDS, milliseconds
 from chassis.database.migrated import database_not_ready, needs_migrations
 from chassis.loops import Failures, for_ever
 from chassis.messaging.connection import KafkaConnection
@@ -28,13 +28,11 @@ def session_settings(pace: Pace) -> dict[str, str]:
     Its commits do not wait for the disk. If the server crashes within the next 0.6 s, published
     rows come back, and are published again as after a crash of the relay.
     """
-    frozen = f"{int(pace.frozen_seconds * 1000)}ms"
-    whole = f"{int(min(pace.frozen_seconds, TRANSACTION_SECONDS) * 1000)}ms"
     return {
         **PLANS,
         "synchronous_commit": "off",
-        "idle_session_timeout": frozen,
-        "transaction_timeout": whole,
+        "idle_session_timeout": milliseconds(pace.frozen_seconds),
+        "transaction_timeout": milliseconds(min(pace.frozen_seconds, TRANSACTION_SECONDS)),
     }
 
 
