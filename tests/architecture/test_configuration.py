@@ -33,7 +33,7 @@ def make_targets():
 
 
 def commands_of(job):
-    return [step["run"] for step in job["steps"] if "run" in step]
+    return [step["run"] for step in job.get("steps", []) if "run" in step]
 
 
 def test_there_is_a_workflow_and_every_python_that_is_promised_is_in_it():
@@ -52,10 +52,16 @@ def test_a_workflow_has_what_each_must_have(file):
     assert document[True], "it never runs: YAML 1.1 reads the key `on` as true"
     assert document["permissions"] == {}, "each job says which rights it needs"
     for name, job in document["jobs"].items():
-        assert {"runs-on", "timeout-minutes", "permissions", "steps"} <= set(job), name
+        called = job.get("uses")
+        if called:  # the called workflow has the rest
+            assert "permissions" in job, name
+            assert called.startswith("./"), name
+            assert (ROOT / called).resolve() in WORKFLOWS, name
+        else:
+            assert {"runs-on", "timeout-minutes", "permissions", "steps"} <= set(job), name
         needs = job.get("needs", [])
         assert set([needs] if isinstance(needs, str) else needs) <= set(document["jobs"]), name
-        for step in job["steps"]:
+        for step in job.get("steps", []):
             assert len({"uses", "run"} & set(step)) == 1, f"{name}: {step}"
             assert "uses" not in step or _PINNED.fullmatch(step["uses"]), f"{name}: {step}"
 
