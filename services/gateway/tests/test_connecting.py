@@ -13,6 +13,7 @@ from websockets.utils import accept_key
 from chassis.errors import Unavailable
 from gateway.errors import Refused
 from gateway.pool import Call
+from gateway.pool.names import Address, Names
 from gateway.upstreams import open_upstreams
 from testkit.certificates import Certificates
 
@@ -42,6 +43,19 @@ class MovingName(AbstractResolver):
             raise OSError(message)
         fields = {"hostname": host, "family": family, "proto": 0, "flags": 0}
         return [{"host": "127.0.0.1", "port": place, **fields}]
+
+    async def close(self):
+        pass
+
+
+class OnlyIPv6(AbstractResolver):
+    """Resolves names as in a cluster without IPv4."""
+
+    async def resolve(self, host, port=0, family=socket.AF_INET):
+        if family == socket.AF_INET:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        fields = {"hostname": host, "family": socket.AF_INET6, "proto": 0, "flags": 0}
+        return [{"host": "fd00::1", "port": port, **fields}]
 
     async def close(self):
         pass
@@ -336,3 +350,8 @@ def full_backlog():
             waiting.settimeout(0)
             waiting.connect_ex(listening.getsockname())
         yield listening.getsockname()[1]
+
+
+async def test_a_service_whose_replicas_have_only_ipv6_addresses_is_found():
+    names = Names(host=NAME, port=8000, resolver=OnlyIPv6())
+    assert await names.addresses() == (Address("fd00::1", 8000),)

@@ -234,7 +234,7 @@ def _server(
     return _Server(
         uvicorn.Config(
             app,
-            host=host,
+            host="" if host == "*" else host,  # empty: one socket of each family
             port=port,
             lifespan=lifespan,  # type: ignore[arg-type]  # a Literal that uvicorn keeps to itself
             loop="none",

@@ -133,7 +133,10 @@ class ProcessSettings(Settings):
         pattern="^(json|console)$",
         description="`json` for machines, or `console` for people.",
     )
-    host: str = Field(default="127.0.0.1", description="The address that the public port binds.")
+    host: str = Field(
+        default="127.0.0.1",
+        description="The address that the public port binds; `*`: all of IPv4 and IPv6.",
+    )
     port: int = Field(default=8000, ge=0, le=65535, description="The public HTTP port.")
     max_connections: int = Field(
         default=MAX_CONNECTIONS,
@@ -142,7 +145,8 @@ class ProcessSettings(Settings):
         "has waited longest for a request. If none is waiting, the further one gets 503.",
     )
     internal_host: str = Field(
-        default="127.0.0.1", description="The address that the internal port binds."
+        default="127.0.0.1",
+        description="The address that the internal port binds; `*`: all of IPv4 and IPv6.",
     )
     internal_port: int = Field(
         default=9000,

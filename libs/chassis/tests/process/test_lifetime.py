@@ -54,6 +54,21 @@ async def test_a_process_serves_and_ends_in_order_although_its_log_takes_no_line
     assert await probe.status() == 0
 
 
+async def test_a_process_listens_on_all_addresses_of_both_families(
+    start_probe: Start, http: httpx.AsyncClient
+):
+    # As in a pod, whose address is of IPv4 or of IPv6.
+    probe = await start_probe("good", HOST="*", INTERNAL_HOST="*")
+    await probe.listening()
+    for address in ("127.0.0.1", "[::1]"):
+        ready = await http.get(f"http://{address}:{probe.internal_port}/healthz/ready")
+        assert ready.status_code == 200
+        answer = await http.post(f"http://{address}:{probe.port}/size", content=b"abc")
+        assert answer.json() == {"size": 3}
+    probe.stop()
+    assert await probe.status() == 0
+
+
 async def draining(probe: Any, http: httpx.AsyncClient) -> None:
     """Send SIGTERM, and wait until the process has noticed it."""
     probe.stop()

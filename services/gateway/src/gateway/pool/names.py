@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import socket
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -58,7 +59,8 @@ class Names:
             return self._known
         async with self._asking:
             if self._clock() >= self._fresh_until:
-                found = await self._resolver.resolve(self.host, self._port)
+                # The default is IPv4 alone: in a cluster of IPv6, no service has such an address.
+                found = await self._resolver.resolve(self.host, self._port, socket.AF_UNSPEC)
                 self._known = tuple(Address(one["host"], one["port"]) for one in found)
                 self._fresh_until = self._clock() + ADDRESS_SECONDS
         if not self._known:
