@@ -119,3 +119,23 @@ def test_the_dev_container_and_the_editor_recommend_the_same():
 
 def test_editors_are_configured_for_how_files_are_written():
     assert "root = true" in (ROOT / ".editorconfig").read_text(encoding="utf-8")
+
+
+def test_compose_waits_for_the_end_of_each_job():
+    # Otherwise `docker compose up --wait` fails with "exited (0)" if a job ends before it looks.
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    started = {name: one for name, one in services.items() if "profiles" not in one}
+    jobs = {name for name, one in started.items() if one["restart"] == "no"}
+    waited_for = {
+        name
+        for one in started.values()
+        for name, how in one.get("depends_on", {}).items()
+        if how["condition"] == "service_completed_successfully"
+    }
+    assert jobs
+    assert jobs <= waited_for
+
+
+def test_no_container_of_compose_fills_the_disk_with_its_log():
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    assert {name for name, one in services.items() if "logging" not in one} == set()
