@@ -177,6 +177,7 @@ render pods slipway --set "$DEVELOPMENT,$PODS"
 .venv/bin/python deploy/kubernetes/check_pods.py "$rendered/pods.yaml"
 .venv/bin/python deploy/kubernetes/check_lookups.py "$HELM"
 .venv/bin/python deploy/kubernetes/check_gitops.py "$HELM"
+.venv/bin/python deploy/kubernetes/check_alone.py "$HELM"
 # As Flux installs a chart from a registry: it appends a digest to the version. And the longest tag.
 for chart in slipway slipway-infra; do
   mapfile -t needed < <(arguments_of "$chart")
