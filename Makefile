@@ -12,6 +12,8 @@ LOWEST := $(CURDIR)/.slipway/lowest
 SOURCES := $(wildcard libs/*/src) $(wildcard services/*/src)
 TESTS := $(wildcard libs/*/tests) $(wildcard services/*/tests) tests
 MYPY_TESTS := --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --allow-untyped-decorators
+# Directories of deploy/ whose scripts import each other by their bare names.
+SCRIPT_PATHS := deploy/kubernetes:deploy/load
 # Settings of processes that are not services; the services' settings come from their declarations.
 SETTINGS := slipway.settings:SlipwaySettings gateway.settings:GatewaySettings
 # Two workers: their servers need a core too.
@@ -139,6 +141,7 @@ check: .venv/.synced ## Lint, types, import rules, generated documents, migratio
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy $(SOURCES)
+	MYPYPATH=$(SCRIPT_PATHS) $(RUN)/mypy deploy
 	$(RUN)/mypy $(MYPY_TESTS) --no-error-summary $(TESTS)
 	$(RUN)/lint-imports
 	$(RUN)/python -m contracts.schemas --check $(if $(BASE),--against $(BASE))

@@ -87,7 +87,7 @@ def entries(layers: list[Path]) -> Iterator[Entry]:
         with tarfile.open(layer) as files:
             for one in files:
                 content = files.extractfile(one) if one.isfile() else None
-                digest = hashlib.file_digest(content, "sha256").hexdigest() if content else ""
+                digest = hashlib.sha256(content.read()).hexdigest() if content else ""
                 yield number, one.name, one.type, one.mode, one.uid, one.gid, one.linkname, digest
 
 

@@ -81,6 +81,9 @@ WRONG=(
   "slipway{readinessGates} global.pods.readinessGates[0].conditionType=example.com/lb" # no load balancer sets it on a worker
   "slipway global.pods.extraEnv[0].name=SHUTDOWN_TIMEOUT,global.pods.extraEnv[0].value=60" # settings has it
   "slipway global.networkPolicy.kafka[0].ipBlock.cidr=10.0.0.1"
+  "slipway global.networkPolicy.dnsPorts=53" # no list
+  "gateway service.ipFamilyPolicy=DualStack"
+  "gateway service.ipFamilies[0]=ipv6"
   "slipway{security/username} global.kafka.security.protocol=SASL_SSL" # without a user
   "slipway{kafka/security} global.kafka.security.protocol=SASL_PLAINTEXT,global.kafka.security.mechanism=PLAIN,global.kafka.security.username=a,global.kafka.security.existingSecret=b"
   "slipway{privateCa} global.privateCa.secret=a,global.privateCa.configMap=b"
@@ -157,7 +160,7 @@ render platform slipway "${NEEDED[@]}" --set "$PLATFORM"
 grep -q 'VALKEY_URL: "valkeys://cache.example.com:6379/0"' "$rendered/platform.yaml" || die "gateway.valkey.tls has no effect on VALKEY_URL. Correct helm/gateway."
 render nothing slipway "${NEEDED[@]}" --set "$NOTHING"
 render edges slipway --set "$EDGES"
-render balancer gateway --set service.type=LoadBalancer
+render balancer gateway --set 'service.type=LoadBalancer,service.ipFamilyPolicy=PreferDualStack,service.ipFamilies={IPv6,IPv4}'
 grep -q '^  externalTrafficPolicy: Local$' "$rendered/balancer.yaml" || die "a load balancer would hide the clients' addresses, by which the gateway limits them. Correct helm/gateway."
 render ingress gateway --set "$INGRESS"
 render route gateway --set "$ROUTE"
@@ -177,6 +180,7 @@ render pods slipway --set "$DEVELOPMENT,$PODS"
 .venv/bin/python deploy/kubernetes/check_pods.py "$rendered/pods.yaml"
 .venv/bin/python deploy/kubernetes/check_lookups.py "$HELM"
 .venv/bin/python deploy/kubernetes/check_gitops.py "$HELM"
+.venv/bin/python deploy/kubernetes/check_alone.py "$HELM"
 # As Flux installs a chart from a registry: it appends a digest to the version. And the longest tag.
 for chart in slipway slipway-infra; do
   mapfile -t needed < <(arguments_of "$chart")

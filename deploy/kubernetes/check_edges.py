@@ -7,7 +7,7 @@ cluster's network enforces policies. The pod of `helm test` must reach the gatew
 import re
 import sys
 from collections.abc import Iterator
-from ipaddress import ip_network
+from ipaddress import IPv6Network, ip_network
 
 from rendering import Resource, resources_of
 
@@ -15,8 +15,11 @@ PORTS = {"http": 80, "https": 443, "postgresql": 5432, "valkey": 6379, "valkeys"
 URL = re.compile(r"(?P<scheme>[a-z]+)://(?:[^@/]*@)?(?P<hosts>[^/?#]+)")
 NAMES_A_SERVER = re.compile(r".*_(URL|ENDPOINT|SERVER|SERVERS)")
 NO_SERVER = {"PUBLIC_URL"}  # a link in mails
+DNS_PORTS = {53, 5353}  # the latter is that of OpenShift's pods, to which a policy applies
 NAME = "app.kubernetes.io/name"
 LABEL = re.compile(r"[A-Za-z0-9-]+")  # a Service of this namespace
+
+NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: by which a pod without IPv4 reaches IPv4
 
 type Settings = dict[str, str]
 
@@ -47,11 +50,40 @@ def leads_to(rule: Resource, host: str, port: int) -> bool:
     return "to" not in rule or any(wanted in peer for peer in rule["to"])
 
 
+def refused_by_one_family(rules: list[Resource]) -> str | None:
+    """Return a network of IPv4 that a rule refuses, and lets through by NAT64 or vice versa."""
+    for rule in rules:
+        blocks = [peer["ipBlock"] for peer in rule.get("to", ()) if "ipBlock" in peer]
+        refused = {one["cidr"]: set(map(ip_network, one.get("except", ()))) for one in blocks}
+        if "::/0" in refused:
+            translated = {
+                IPv6Network(
+                    (int(NAT64.network_address) + int(one.network_address), 96 + one.prefixlen)
+                )
+                for one in refused["0.0.0.0/0"]
+            }
+            inner = {
+                one
+                for one in refused["::/0"]
+                if one.version == NAT64.version and one.subnet_of(NAT64)
+            }
+            for network in translated ^ inner:
+                return str(network)
+    return None
+
+
 def fault(name: str, rules: list[Resource], settings: Settings) -> str | None:
     """Return what a process with these settings can't reach, or None."""
     for host, port in servers(settings):
         if not any(leads_to(rule, host, port) for rule in rules):
             return f"no policy lets {name} reach {host}:{port}"
+    asked = [
+        {each["port"] for each in rule["ports"] if each["protocol"] == "UDP"} for rule in rules
+    ]
+    if not any(ports >= DNS_PORTS for ports in asked):
+        return f"no policy lets {name} ask DNS at each of the ports {sorted(DNS_PORTS)}"
+    if network := refused_by_one_family(rules):
+        return f"the policies let {name} reach {network} by one family alone"
     blocks = {peer.get("ipBlock", {}).get("cidr") for rule in rules for peer in rule.get("to", ())}
     networks = filter(None, settings.get("WEBHOOK_ALLOWED_NETWORKS", "").split(","))
     for network in networks if "::/0" in blocks else ():  # the worker alone sends webhooks

@@ -13,7 +13,7 @@ import yaml
 def main(rendered: str, url: str) -> str | None:
     """Return what is wrong, or None."""
     parts = urlsplit(url)
-    expected = {
+    expected: dict[str, dict[str, str | None]] = {
         "users": {
             "PASSKEY_RP_ID": parts.hostname,
             "PASSKEY_ORIGINS": f"{parts.scheme}://{parts.netloc}",

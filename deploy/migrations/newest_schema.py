@@ -32,8 +32,9 @@ def migrate(service_directory: Path, url: str) -> None:
     USED.touch()
 
 
-assert testkit.databases.upgrade  # noqa: S101 - an earlier release that migrates elsewhere must fail
-testkit.databases.upgrade = migrate
+_names = vars(testkit.databases)
+assert "upgrade" in _names  # noqa: S101 - an earlier release that migrates elsewhere must fail
+_names["upgrade"] = migrate
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

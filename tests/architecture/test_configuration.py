@@ -33,7 +33,7 @@ def make_targets():
 
 
 def commands_of(job):
-    return [step["run"] for step in job["steps"] if "run" in step]
+    return [step["run"] for step in job.get("steps", []) if "run" in step]
 
 
 def test_there_is_a_workflow_and_every_python_that_is_promised_is_in_it():
@@ -52,10 +52,16 @@ def test_a_workflow_has_what_each_must_have(file):
     assert document[True], "it never runs: YAML 1.1 reads the key `on` as true"
     assert document["permissions"] == {}, "each job says which rights it needs"
     for name, job in document["jobs"].items():
-        assert {"runs-on", "timeout-minutes", "permissions", "steps"} <= set(job), name
+        called = job.get("uses")
+        if called:  # the called workflow has the rest
+            assert "permissions" in job, name
+            assert called.startswith("./"), name
+            assert (ROOT / called).resolve() in WORKFLOWS, name
+        else:
+            assert {"runs-on", "timeout-minutes", "permissions", "steps"} <= set(job), name
         needs = job.get("needs", [])
         assert set([needs] if isinstance(needs, str) else needs) <= set(document["jobs"]), name
-        for step in job["steps"]:
+        for step in job.get("steps", []):
             assert len({"uses", "run"} & set(step)) == 1, f"{name}: {step}"
             assert "uses" not in step or _PINNED.fullmatch(step["uses"]), f"{name}: {step}"
 
@@ -113,3 +119,23 @@ def test_the_dev_container_and_the_editor_recommend_the_same():
 
 def test_editors_are_configured_for_how_files_are_written():
     assert "root = true" in (ROOT / ".editorconfig").read_text(encoding="utf-8")
+
+
+def test_compose_waits_for_the_end_of_each_job():
+    # Otherwise `docker compose up --wait` fails with "exited (0)" if a job ends before it looks.
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    started = {name: one for name, one in services.items() if "profiles" not in one}
+    jobs = {name for name, one in started.items() if one["restart"] == "no"}
+    waited_for = {
+        name
+        for one in started.values()
+        for name, how in one.get("depends_on", {}).items()
+        if how["condition"] == "service_completed_successfully"
+    }
+    assert jobs
+    assert jobs <= waited_for
+
+
+def test_no_container_of_compose_fills_the_disk_with_its_log():
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    assert {name for name, one in services.items() if "logging" not in one} == set()

@@ -1,4 +1,4 @@
-"""CI's matrix has each package, and a release stops at a chart or a package of another version."""
+"""CI's matrix has each package. A release stops at a failed test, and at a version that differs."""
 
 import re
 import subprocess
@@ -25,6 +25,30 @@ def test_each_package_with_tests_is_a_part_of_ci():
 def test_a_push_to_main_does_not_end_the_tests_of_the_push_before():
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
     assert "github.sha" in workflow["concurrency"]["group"]
+
+
+def test_nothing_is_published_before_the_ci_of_the_same_commit_has_passed():
+    file = ROOT / ".github/workflows/release.yml"
+    jobs = yaml.safe_load(file.read_text(encoding="utf-8"))["jobs"]
+    publishing = {name for name, job in jobs.items() if "write" in job["permissions"].values()}
+    tests = {name for name, job in jobs.items() if job.get("uses") == "./.github/workflows/ci.yml"}
+    assert publishing
+    for name in publishing:
+        assert tests & needed_by(name, jobs), f"{name} does not wait for the tests"
+        # A job with a condition of its own may run though what it needs has failed.
+        assert not any("if" in jobs[each] for each in {name, *needed_by(name, jobs)}), name
+
+
+def needed_by(name, jobs):
+    direct = jobs[name].get("needs", [])
+    direct = {direct} if isinstance(direct, str) else set(direct)
+    return direct.union(*(needed_by(each, jobs) for each in direct))
+
+
+def test_a_release_and_main_do_not_end_each_others_tests_of_one_commit():
+    document = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    assert "workflow_call" in document[True]  # YAML 1.1 reads the key `on` as true
+    assert "github.workflow" in document["concurrency"]["group"]
 
 
 @pytest.mark.parametrize(

@@ -25,15 +25,14 @@
 {{- end }}
 {{- end }}
 
-{{/* The settings of Kafka. Takes root and service, whose user of a Strimzi cluster it is. */}}
-{{- define "slipway-lib.kafkaSettingsOf" -}}
-{{- $kafka := .root.Values.global.kafka -}}
+{{- define "slipway-lib.kafkaSettings" -}}
+{{- $kafka := .Values.global.kafka -}}
 {{- $settings := dict "KAFKA_BOOTSTRAP_SERVERS" $kafka.bootstrapServers "KAFKA_TOPIC_PREFIX" $kafka.topicPrefix -}}
 {{- if $kafka.strimziCluster -}}
 {{- $settings = mergeOverwrite $settings (dict
   "KAFKA_SECURITY_PROTOCOL" "SASL_SSL"
   "KAFKA_SASL_MECHANISM" "SCRAM-SHA-512"
-  "KAFKA_SASL_USERNAME" (include "slipway-lib.kafkaUser" .)
+  "KAFKA_SASL_USERNAME" (include "slipway-lib.ownKafkaUser" .)
   "KAFKA_CA_FILE" "/var/lib/slipway/kafka/ca.crt"
 ) -}}
 {{- else if ne $kafka.security.protocol "PLAINTEXT" -}}
@@ -42,20 +41,21 @@
 {{- $_ := set $settings "KAFKA_SASL_MECHANISM" $kafka.security.mechanism -}}
 {{- $_ := set $settings "KAFKA_SASL_USERNAME" $kafka.security.username -}}
 {{- end -}}
-{{- if and (hasSuffix "SSL" $kafka.security.protocol) (or .root.Values.global.privateCa.secret .root.Values.global.privateCa.configMap) -}}
+{{- if and (hasSuffix "SSL" $kafka.security.protocol) (or .Values.global.privateCa.secret .Values.global.privateCa.configMap) -}}
 {{- $_ := set $settings "KAFKA_CA_FILE" "/var/lib/slipway/ca/ca.crt" -}}
 {{- end -}}
 {{- end -}}
 {{ toYaml $settings }}
 {{- end }}
 
-{{- define "slipway-lib.kafkaSettings" -}}
-{{ include "slipway-lib.kafkaSettingsOf" (dict "root" . "service" (include "slipway-lib.name" .)) }}
+{{/* A service's user of Kafka, which is also the name of the Secret with its password. Takes root, service and existing. */}}
+{{- define "slipway-lib.kafkaUser" -}}
+{{ .existing | default (printf "%s-%s-kafka" .root.Release.Name .service) }}
 {{- end }}
 
-{{/* A service's user of Kafka, which is also the name of the Secret with its password. Takes root and service. */}}
-{{- define "slipway-lib.kafkaUser" -}}
-{{ .root.Release.Name }}-{{ .service }}-kafka
+{{/* The same of this chart's service. */}}
+{{- define "slipway-lib.ownKafkaUser" -}}
+{{ include "slipway-lib.kafkaUser" (dict "root" . "service" (include "slipway-lib.name" .) "existing" ((.Values.kafka).existingUser)) }}
 {{- end }}
 
 {{/* The password of Kafka, if it needs one, as a list for slipway-lib.secrets. */}}
@@ -63,7 +63,7 @@
 {{- $kafka := .Values.global.kafka -}}
 {{- if $kafka.strimziCluster }}
 - setting: kafka_sasl_password
-  secret: {{ include "slipway-lib.kafkaUser" (dict "root" . "service" (include "slipway-lib.name" .)) }}
+  secret: {{ include "slipway-lib.ownKafkaUser" . }}
   key: password
 {{- else if hasPrefix "SASL" $kafka.security.protocol }}
 - setting: kafka_sasl_password

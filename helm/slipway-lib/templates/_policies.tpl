@@ -30,7 +30,11 @@ metadata:
 {{- end }}
 
 {{- define "slipway-lib.toDns" }}
-- ports: [{ port: 53, protocol: UDP }, { port: 53, protocol: TCP }]
+- ports:
+    {{- range .Values.global.networkPolicy.dnsPorts }}
+    - { port: {{ int . }}, protocol: UDP }
+    - { port: {{ int . }}, protocol: TCP }
+    {{- end }}
   {{- with .Values.global.networkPolicy.dns }}
   to:
     {{- toYaml . | nindent 4 }}
@@ -87,7 +91,18 @@ Takes settings.
         except: [0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16]
     - ipBlock:
         cidr: ::/0
-        except: ["::1/128", "64:ff9b::/96", "fc00::/7", "fe80::/10"]
+        # Of 64:ff9b::/96, by which a pod without IPv4 reaches IPv4 (RFC 6052), the private networks above.
+        except:
+          - "::1/128"
+          - "fc00::/7"
+          - "fe80::/10"
+          - "64:ff9b::/104"
+          - "64:ff9b::a00:0/104"
+          - "64:ff9b::6440:0/106"
+          - "64:ff9b::7f00:0/104"
+          - "64:ff9b::a9fe:0/112"
+          - "64:ff9b::ac10:0/108"
+          - "64:ff9b::c0a8:0/112"
     {{- range splitList "," (.settings.WEBHOOK_ALLOWED_NETWORKS | default "") }}
     {{- with trim . }}
     - ipBlock:

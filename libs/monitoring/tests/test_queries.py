@@ -23,8 +23,9 @@ _KUBERNETES = {
     "container_cpu_usage_seconds_total": {"namespace", "pod", "container"},
     "container_memory_working_set_bytes": {"namespace", "pod", "container"},
     "kube_deployment_spec_replicas": {"namespace", "deployment"},
+    "kube_deployment_status_condition": {"namespace", "deployment", "condition", "status"},
+    "kube_deployment_status_replicas_available": {"namespace", "deployment"},
     "kube_deployment_status_replicas_ready": {"namespace", "deployment"},
-    "kube_deployment_status_replicas_updated": {"namespace", "deployment"},
     "kube_horizontalpodautoscaler_spec_max_replicas": {"namespace", "horizontalpodautoscaler"},
     "kube_horizontalpodautoscaler_status_current_replicas": {
         "namespace",

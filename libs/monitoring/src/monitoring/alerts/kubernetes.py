@@ -7,8 +7,14 @@ from monitoring.alert import Alert, Severity
 _JOB = 'namespace="slipway",job_name="slipway-prepare"'
 _ROLLOUT = 'namespace="slipway",deployment="slipway-orders"'
 _WANTED = f"kube_deployment_spec_replicas{{{_ROLLOUT}}}"
-_OURS = f'deployment=~".*({"|".join(["gateway", *service_names()])})(-worker)?"'
-_UPDATED = f"kube_deployment_status_replicas_updated{{{_ROLLOUT}}}"
+_OURS = f'deployment=~"(.+-)?({"|".join(["gateway", *service_names()])})(-worker)?"'
+_AVAILABLE = f"kube_deployment_status_replicas_available{{{_ROLLOUT}}}"
+_STALLED = f'kube_deployment_status_condition{{{_ROLLOUT},condition="Progressing",status="false"}}'
+_SUM = "sum by (namespace, deployment)"
+_MISSING = (
+    f"{_SUM} (kube_deployment_spec_replicas{{{_OURS}}}) - "
+    f"{_SUM} (kube_deployment_status_replicas_available{{{_OURS}}}) > 0"
+)
 _FREE, _SIZE = "kubelet_volume_stats_available_bytes", "kubelet_volume_stats_capacity_bytes"
 _VOLUME = 'namespace="slipway",persistentvolumeclaim="data-postgres-0"'
 _VOLUME_LABELS = {"namespace": "slipway", "persistentvolumeclaim": "data-postgres-0"}
@@ -28,19 +34,37 @@ KUBERNETES = (
         quiet={f"kube_job_status_failed{{{_JOB}}}": "0x10"},
         labels={"namespace": "slipway", "job_name": "slipway-prepare"},
     ),
+    # `up` shows only pods that have an address: none of those that wait for a node or an image.
+    Alert(
+        name="ProcessUnavailable",
+        expr=(
+            f"{_SUM} (kube_deployment_status_replicas_available{{{_OURS}}}) == 0 and "
+            f"{_SUM} (kube_deployment_spec_replicas{{{_OURS}}}) > 0"
+        ),
+        hold="2m",
+        severity=Severity.PAGE,
+        summary="No pod of {{ $labels.deployment }} is available.",
+        impact="Its requests get 503, or its events wait.",
+        runbook="processes.md#a-process-is-down-up",
+        fires={_WANTED: "2x10", _AVAILABLE: "0x10"},
+        quiet={_WANTED: "2x10", _AVAILABLE: "0 1x9"},
+        labels={"namespace": "slipway", "deployment": "slipway-orders"},
+    ),
+    # With one replica the old pod is available and the new one counts as updated, so neither number
+    # shows that the rollout does not go on. Its condition does, after `progressDeadlineSeconds`.
     Alert(
         name="RolloutStuck",
         expr=(
-            f"sum by (namespace, deployment) (kube_deployment_spec_replicas{{{_OURS}}}) - sum by "
-            f"(namespace, deployment) (kube_deployment_status_replicas_updated{{{_OURS}}}) > 0"
+            f"{_SUM} (kube_deployment_status_condition"
+            f'{{{_OURS},condition="Progressing",status="false"}}) > 0 or {_MISSING}'
         ),
         hold="15m",
         severity=Severity.TICKET,
-        summary="Pods of the new release of {{ $labels.deployment }} do not become ready.",
-        impact="None while the pods of the release before serve.",
+        summary="Pods of {{ $labels.deployment }} do not become ready.",
+        impact="None while the pods of the release before serve, or enough others.",
         runbook="releases.md#a-release-is-bad",
-        fires={_WANTED: "3x30", _UPDATED: "1x30"},
-        quiet={_WANTED: "3x30", _UPDATED: "1x10 3x20"},
+        fires={_STALLED: "0x10 1x20", _WANTED: "1x30", _AVAILABLE: "1x30"},
+        quiet={_STALLED: "0x30", _WANTED: "3x30", _AVAILABLE: "2x10 3x20"},
         labels={"namespace": "slipway", "deployment": "slipway-orders"},
         at="30m",
     ),

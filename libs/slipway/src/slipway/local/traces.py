@@ -84,9 +84,10 @@ def create_app(store: SpanStore) -> FastAPI:
 
 
 def main() -> None:
-    """Serve on TRACES_PORT of TRACES_HOST until SIGTERM."""
+    """Serve on TRACES_PORT of TRACES_HOST (`*`: all addresses) until SIGTERM."""
     app = create_app(SpanStore())
     host, port = os.environ.get("TRACES_HOST", HOST), int(os.environ["TRACES_PORT"])
+    host = "" if host == "*" else host  # empty: one socket of each family
     uvicorn.run(app, host=host, port=port, access_log=False, log_level="warning")
 
 
