@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from gateway.pool.names import Address, Names
 from gateway.upstreams import open_upstreams
+from testkit.ipv6 import needs_ipv6
 
 from .test_connecting import Server, exchange
 
@@ -56,6 +57,7 @@ async def reach(settings):
         yield at
 
 
+@needs_ipv6
 async def test_an_address(reach, server):
     upstream = await reach(f"http://[::1]:{server.port}")
     assert await exchange(upstream) == 200
@@ -63,6 +65,7 @@ async def test_an_address(reach, server):
     assert (await websocket.receive()).data == 1000
 
 
+@needs_ipv6
 async def test_a_name_without_an_ipv4_address(reach, server):
     """As on a cluster that has IPv6 alone."""
     upstream = await reach(f"http://orders.test:{server.port}", "::1")

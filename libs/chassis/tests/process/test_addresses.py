@@ -5,6 +5,7 @@ from contextlib import suppress
 import httpx
 import pytest
 
+from testkit.ipv6 import needs_ipv6
 from testkit.waiting import until
 
 from .conftest import StartProbe
@@ -22,6 +23,7 @@ async def reached(http: httpx.AsyncClient, port: int) -> tuple[str, ...]:
     return tuple(found)
 
 
+@needs_ipv6
 @pytest.mark.parametrize(("host", "addresses"), [("*", BOTH), ("::1", BOTH[1:]), ("::", BOTH[1:])])
 async def test_a_process_listens_at_the_addresses_of_its_settings(
     start_probe: StartProbe, http: httpx.AsyncClient, host: str, addresses: tuple[str, ...]
