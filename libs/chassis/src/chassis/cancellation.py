@@ -73,7 +73,12 @@ class GuardedTaskGroup(asyncio.TaskGroup):
         return task
 
 
-async def to_the_end(work: Coroutine[Any, Any, None], *, patience: float | None = None) -> None:
+async def to_the_end(
+    work: Coroutine[Any, Any, None],
+    *,
+    patience: float | None = None,
+    give_up: Callable[[], object] | None = None,
+) -> None:
     """Finish `work` even if this task is cancelled, then re-raise the cancellation.
 
     Args:
@@ -81,6 +86,7 @@ async def to_the_end(work: Coroutine[Any, Any, None], *, patience: float | None 
         patience: seconds that `work` gets after the first cancellation. Then it is cancelled as
             well: a server that never responds must not keep a process from stopping. None waits
             for ever.
+        give_up: is called in place of the cancellation of `work`, which it must make end.
     """
     # An eager task costs nothing more than a call if `work` ends without waiting.
     working = asyncio.Task(work, loop=asyncio.get_running_loop(), eager_start=True)
@@ -90,7 +96,7 @@ async def to_the_end(work: Coroutine[Any, Any, None], *, patience: float | None 
             await _ended(working)
         except asyncio.CancelledError as error:
             if cancelled is None and patience is not None:
-                asyncio.get_running_loop().call_later(patience, working.cancel)
+                asyncio.get_running_loop().call_later(patience, give_up or working.cancel)
             cancelled = error
     try:
         working.result()

@@ -200,6 +200,7 @@ async def test_a_server_that_is_lost_while_a_connection_is_used_is_not_waited_fo
             with pytest.raises(TimeoutError) as caught:
                 await lose_it()
             assert is_infrastructure_error(caught.value)
+            assert pool._pool.in_use == 0
             await select(pool)
 
 

@@ -12,7 +12,7 @@ import signal
 import tempfile
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -67,6 +67,7 @@ class PostgresServer(LocalServer):
         port_setting: likewise.
         password: the superuser's, set at the first start.
         fast: give up durability, for tests.
+        settings: further settings of PostgreSQL.
     """
 
     name = "postgres"
@@ -80,10 +81,11 @@ class PostgresServer(LocalServer):
         port_setting: str | None = None,
         password: str,
         fast: bool = False,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(directory=directory, port=port, port_setting=port_setting)
         self._password = password
-        self._fast = fast
+        self._settings = (FAST if fast else {}) | dict(settings or {})
         self._as_somebody: Sequence[str] = ()
 
     @property
@@ -134,9 +136,8 @@ class PostgresServer(LocalServer):
 
     def command(self) -> Sequence[str | Path]:
         """Return the command: no socket file, since its path could be too long."""
-        settings = _SETTINGS | {"port": str(self.port), "unix_socket_directories": ""}
-        if self._fast:
-            settings |= FAST
+        own = {"port": str(self.port), "unix_socket_directories": ""}
+        settings = _SETTINGS | own | self._settings
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return [*self._as_somebody, _BIN / "postgres", "-D", self.data, *options]
 

@@ -6,6 +6,7 @@ transaction: ``session`` opens on the unit's connection when it is first used.
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from hashlib import blake2b
 from time import perf_counter
 from typing import Any, override
@@ -247,7 +248,11 @@ class Unit(Statements):
         held = self._held or await self._take()
         begin_commit()
         # A COMMIT that is cancelled after it was sent may have taken effect, unknown to us.
-        await to_the_end(commit(held), patience=_COMMIT_PATIENCE_SECONDS)
+        await to_the_end(
+            commit(held),
+            patience=_COMMIT_PATIENCE_SECONDS,
+            give_up=partial(_give_up_commit, held.driver),
+        )
 
     def ended_at_once(self) -> bool:
         """Give the connection of an ended transaction back, if that needs no waiting.
@@ -255,17 +260,20 @@ class Unit(Statements):
         Returns:
             Whether nothing is left for ``end``.
         """
-        if self._held is not None and (self._beginning or self._held.driver.is_in_transaction()):
-            return False
-        return self.released_at_once()
+        return not self._may_be_in_transaction() and self.released_at_once()
 
     @override
     async def end(self, error: BaseException | None = None) -> None:
         """Roll back what is not committed, and give the connection back."""
-        if self._held is not None and (self._beginning or self._held.driver.is_in_transaction()):
+        if self._held is not None and self._may_be_in_transaction():
             await _roll_back(self._held.driver)
             error = None
         await super().end(error)
+
+    def _may_be_in_transaction(self) -> bool:
+        if self._held is None or self._held.driver.is_closed():
+            return False
+        return self._beginning or self._held.driver.is_in_transaction()
 
     @override
     def must_begin(self, sql: str) -> bool:
@@ -290,15 +298,11 @@ class Unit(Statements):
     async def _send_deferred(self, held: PooledConnection) -> None:
         """Run what was deferred as the whole transaction."""
         sql, arguments = as_one(self._deferred)
-        began = perf_counter()
-        await self._run(held, held.driver.execute(sql, *arguments))
-        self._pool.commit_took(perf_counter() - began)
+        await self._send_last(held, sql, *arguments)
         self._call_after()
 
     async def _send_commit(self, held: PooledConnection) -> None:
-        began = perf_counter()
-        status = await self._run(held, held.driver.execute("COMMIT"))
-        self._pool.commit_took(perf_counter() - began)
+        status = await self._send_last(held, "COMMIT")
         if status != "COMMIT":  # PostgreSQL does not raise an error for this
             message = (
                 "PostgreSQL rolled the transaction back, because one of its statements failed and "
@@ -307,10 +311,29 @@ class Unit(Statements):
             raise NotCommittedError(message)
         self._call_after()
 
+    async def _send_last(self, held: PooledConnection, sql: str, *arguments: object) -> str:
+        """Run the statement that commits, and return its status."""
+        began = perf_counter()
+        status = await self._run(held, held.driver.execute(sql, *arguments))
+        self._pool.commit_took(perf_counter() - began)
+        return status
+
     def _call_after(self) -> None:
         after, self._after = self._after, []
         for step in after:
             step()
+
+
+def _give_up_commit(driver: asyncpg.Connection) -> None:
+    """Close the connection of a COMMIT that does not end, and leave the COMMIT alone.
+
+    It may wait for a standby. A server that is asked to cancel it ends this wait and shows the
+    changes to others (documentation, 26.2.8), who would act on what a failover takes back. A
+    time-out of the driver ends the same way: the pool closes the connection, and the driver then
+    asks for nothing more.
+    """
+    log.warning("commit not confirmed, connection closed")
+    driver.terminate()
 
 
 def _driver_error_of(error: BaseException) -> BaseException | None:
@@ -328,8 +351,6 @@ async def _roll_back(driver: asyncpg.Connection) -> None:
 
     The driver first waits until a statement that it cancelled has ended.
     """
-    if driver.is_closed():
-        return
     try:
         await driver.execute("ROLLBACK", timeout=_ROLLBACK_SECONDS)
     except DRIVER_ERRORS as error:

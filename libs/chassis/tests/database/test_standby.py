@@ -1,0 +1,107 @@
+"""A COMMIT that waits for a standby stays invisible until the standby has confirmed it.
+
+PostgreSQL shows the changes of a transaction once it stops waiting, also if it stops because it was
+asked to cancel the COMMIT. The relay would publish what no standby has.
+"""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from chassis.database import Database, is_infrastructure_error
+from localservers import PostgresServer
+from localservers.ports import free_port
+from testkit.databases import ServiceDatabase
+from testkit.waiting import until
+
+from .conftest import SERVICE, settings_for
+
+INSERT = "INSERT INTO ledgers VALUES ($1, $2)"
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+SEEN = "SELECT count(*) FROM ledgers.ledgers WHERE name = $1"
+
+
+@pytest.fixture(scope="module")
+async def server(tmp_path_factory):
+    """A PostgreSQL that may have standbys."""
+    server = PostgresServer(
+        directory=tmp_path_factory.mktemp("postgres"),
+        port=free_port(),
+        password="only-here",
+        settings={"wal_level": "replica", "max_wal_senders": "1"},
+    )
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture(scope="module")
+async def prepared(server, metadata):
+    return await ServiceDatabase.create_from_metadata(server.url(), SERVICE, metadata)
+
+
+@pytest.fixture
+async def admin(prepared):
+    """The superuser, whose COMMITs wait for no standby; the others' wait for one that is away."""
+    admin = await asyncpg.connect(prepared.superuser_url)
+    await admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'away'")
+    await admin.execute("SELECT pg_reload_conf()")
+    await admin.execute("SET synchronous_commit = local")
+    yield admin
+    await admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
+    await admin.execute("SELECT pg_reload_conf()")
+    await admin.close()
+
+
+@pytest.fixture
+def settings(prepared):
+    return settings_for(
+        prepared.runtime_url, database_statement_timeout=1, database_connect_timeout=1
+    )
+
+
+@pytest.fixture
+async def database(settings):
+    async with Database(settings=settings, application_name="standby").opened() as database:
+        yield database
+
+
+@pytest.mark.parametrize("deferred", [False, True])
+@pytest.mark.parametrize("ends", ["time-out", "cancellation"])
+async def test_between_a_commit_and_the_standby_whoever_gives_up_makes_nothing_visible(
+    database, admin, monkeypatch, deferred, ends
+):
+    monkeypatch.setattr("chassis.database.unit._COMMIT_PATIENCE_SECONDS", 0.1)
+
+    async def change():
+        async with database.transaction() as unit:
+            if deferred:
+                unit.defer(INSERT, ends, 1)
+            else:
+                await unit.execute(INSERT, ends, 1)
+
+    async def waits():
+        return await admin.fetchval(WAITING) == 1
+
+    changing = asyncio.create_task(change())
+    await until(waits)
+    if ends == "cancellation":
+        changing.cancel()
+    await asyncio.wait([changing])
+    if ends == "cancellation":
+        assert changing.cancelled()
+    else:
+        error = changing.exception()
+        assert error is not None
+        assert is_infrastructure_error(error)
+    assert await waits()
+    assert await admin.fetchval(SEEN, ends) == 0
+    await admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
+    await admin.execute("SELECT pg_reload_conf()")
+
+    async def seen():
+        return await admin.fetchval(SEEN, ends) == 1
+
+    await until(seen)
+    await admin.execute("DELETE FROM ledgers.ledgers")
