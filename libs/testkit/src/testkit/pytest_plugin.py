@@ -69,6 +69,23 @@ def pytest_sessionstart() -> None:
     configure_test_logging()
     os.environ.update(loopback_exempted(os.environ))
     os.environ.setdefault("PGSSLMODE", "disable")
+    _ignore_the_speed_of_properties()
+
+
+def _ignore_the_speed_of_properties() -> None:
+    """Change Hypothesis' default settings: a property would fail on a machine that is under load.
+
+    Other settings stay, such as those of its profile for a CI. A test binds them when it is
+    imported, so this must come before the collection.
+    """
+    from hypothesis import HealthCheck, settings
+
+    parent = settings()
+    ignored = {*parent.suppress_health_check, HealthCheck.too_slow}
+    settings.register_profile(
+        "any speed", parent, deadline=None, suppress_health_check=tuple(ignored)
+    )
+    settings.load_profile("any speed")
 
 
 def _start(stack: ExitStack, *which: str) -> None:
