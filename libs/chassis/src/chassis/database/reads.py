@@ -10,14 +10,16 @@ from functools import lru_cache
 
 _STATEMENTS = 1000  # more than a service has; SQLAlchemy makes one for each length of a list
 
-_STRING = re.compile(r"'(?:[^']|'')*'")
-_NAME = re.compile(r'"[^"]*"')
-# What can hide the end of a string from the two patterns above: comments, escapes in strings, and
+# Strings and quoted names in one pattern: each may contain the other's quote.
+_QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"")
+# What can hide the end of a string from the pattern above: comments, escapes in strings, and
 # strings between dollars (a parameter is a dollar and a number).
 _OPAQUE = re.compile(r"--|/\*|\\|\$(?:[A-Za-z_]\w*)?\$")
 _WORD = re.compile(r"[a-z_]\w*")
 _COLUMNS_OF_ALIAS = re.compile(r"\bas\s+(?!materialized\b)\w+\s*\(")
-_CALL = re.compile(r"([a-z_][\w.]*)\s*\(")
+_DOT = re.compile(r"\s*\.\s*")
+# A name may contain dollars. With a schema before it, it is not the function that is known.
+_CALL = re.compile(r"([a-z_.][\w.$]*)\s*\(")
 
 _CHANGES_OR_LOCKS = frozenset({"insert", "update", "delete", "merge", "into", "share"})
 
@@ -45,7 +47,11 @@ def only_reads(sql: str) -> bool:
     """
     if _OPAQUE.search(sql):
         return False
-    text = _NAME.sub(" quoted ", _STRING.sub(" ", sql)).lower()
+    text = _DOT.sub(".", _QUOTED.sub(" quoted ", sql))
+    # In PostgreSQL a name may contain any character beyond ASCII, which the patterns do not know.
+    if not text.isascii():
+        return False
+    text = text.lower()
     words = _WORD.findall(text)
     if not words or words[0] not in {"select", "with"} or ";" in text:
         return False
