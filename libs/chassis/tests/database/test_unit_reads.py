@@ -164,6 +164,14 @@ async def test_a_change_of_the_orm_after_a_read_of_its_own_is_undone_by_an_error
     assert await names(ledgers) == []
 
 
+async def test_a_stream_begins_the_transaction_that_its_cursor_needs(ledgers):
+    async with ledgers.transaction() as unit:
+        await unit.execute(INSERT, "a", 1)
+    async with ledgers.transaction() as unit:
+        found = await unit.session.stream_scalars(select(Ledger.name))
+        assert [name async for name in found] == ["a"]
+
+
 async def test_an_object_that_a_read_brought_is_changed_at_the_commit(ledgers):
     async with ledgers.transaction() as unit:
         await unit.execute(INSERT, "a", 1)

@@ -140,9 +140,11 @@ class Orm:
             self._pool.failed(_holder_of(context), error)
 
 
-def _begin_if_it_must(connection: SyncConnection, _cursor: object, sql: str, *_: object) -> None:
+def _begin_if_it_must(connection: SyncConnection, *arguments: Any) -> None:  # noqa: ANN401 - the event's own
+    _cursor, sql, _parameters, context, _several = arguments
     borrower: Borrower = connection.info[_BORROWER]
-    if borrower.must_begin(sql):
+    # A cursor of the server, which `stream` opens, needs a transaction.
+    if context.execution_options.get("stream_results") or borrower.must_begin(sql):
         await_only(borrower.begin())
 
 
