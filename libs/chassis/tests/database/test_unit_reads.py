@@ -8,6 +8,7 @@ from sqlalchemy import Integer, String, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from chassis.database.reads import only_reads
+from chassis.database.unit import NotCommittedError, Unit
 from testkit.statements import statements_of_requests
 
 INSERT = "INSERT INTO ledgers VALUES ($1, $2)"
@@ -194,6 +195,30 @@ async def test_a_read_that_fails_and_is_caught_leaves_the_changes_possible(ledge
             await unit.fetch("SELECT 1 / 0")
         await unit.execute(INSERT, "a", 1)
     assert await names(ledgers) == ["a"]
+
+
+async def test_a_change_after_a_begin_that_was_interrupted_is_committed(ledgers):
+    """The server has begun the transaction, and the unit does not know."""
+    async with ledgers.transaction() as unit:
+        await unit.fetch(NAMES)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await unit.begin()
+        unit.defer(INSERT, "a", 1)
+    assert await names(ledgers) == ["a"]
+
+
+async def test_a_unit_whose_begin_failed_is_not_committed(ledgers):
+    async def fail_and_go_on():
+        async with ledgers.transaction() as unit:
+            unit.after_commit(lambda: committed.append(unit))
+            with pytest.raises(asyncpg.DivisionByZeroError):
+                await unit.execute_first("SELECT 1 / 0")
+
+    committed: list[Unit] = []
+    with pytest.raises(NotCommittedError):
+        await fail_and_go_on()
+    assert committed == []
 
 
 @pytest.mark.parametrize("opened", ["transaction", "reading"])

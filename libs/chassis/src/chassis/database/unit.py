@@ -237,7 +237,8 @@ class Unit(Statements):
                 raise
 
     async def _commit(self) -> None:
-        if self._begun:
+        # A BEGIN that failed or was interrupted, and whose error was caught, may have begun it.
+        if self._begun or self._beginning:
             await self.run_deferred()
             commit = self._send_commit
         elif self._deferred:
