@@ -45,9 +45,14 @@ class Wire:
         return self._target._replace(netloc=f"{role}@127.0.0.1:{self.port}").geturl()
 
     @contextlib.contextmanager
-    def lost(self, *, seconds):
-        """Silence the open connections for this long: no data passes, and nothing is closed."""
-        lost = dict(self._flows)
+    def lost(self, *, seconds, newest=0):
+        """Silence the open connections for this long: no data passes, and nothing is closed.
+
+        Args:
+            seconds: the time after which they are closed.
+            newest: how many connections, of those that were opened last; 0: all.
+        """
+        lost = dict([*self._flows.items()][-newest:])
 
         def close_lost():
             for writer in lost:
@@ -177,6 +182,31 @@ async def test_idle_connections_that_were_lost_unnoticed_are_all_replaced_before
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(hold())
                 tasks.create_task(hold())
+
+
+async def test_a_connection_that_is_silent_after_a_cancellation_is_closed_alone(wire, pool_on):
+    """Its statement may still run: the request to cancel it may have come before it."""
+
+    async def hold():
+        async with pool.transaction() as unit:
+            await unit.fetch("SELECT 1")
+            held.set()
+            await asyncio.Event().wait()
+
+    async def backend(unit):
+        return await unit.session.scalar(text("SELECT pg_backend_pid()"))
+
+    held = asyncio.Event()
+    async with pool_on(ping_after=60) as pool:
+        async with pool.transaction() as other:
+            before = await backend(other)
+            task = asyncio.create_task(hold())
+            await held.wait()
+            with wire.lost(seconds=10, newest=1):
+                task.cancel()
+                await asyncio.wait([task])
+        async with pool.transaction() as unit:
+            assert await backend(unit) == before
 
 
 @pytest.mark.parametrize(

@@ -207,10 +207,18 @@ class Pool:
     async def _responds(self, held: PooledConnection) -> bool:
         if time.monotonic() - held.returned < self._ping_after:
             return True
-        return await self.settled(held)
+        if await self.settled(held):
+            return True
+        # One dead idle connection usually means that all are dead.
+        log.warning("connections retired", error="an idle one did not respond")
+        self._retire(held)
+        return False
 
     async def settled(self, held: PooledConnection) -> bool:
         """Wait until what was sent on a connection has ended; close it if it does not respond.
+
+        That says nothing about the others: a request to cancel that reaches the server before the
+        statement does has no effect, and the statement may then run for longer than this waits.
 
         Returns:
             Whether it responded.
@@ -221,9 +229,7 @@ class Pool:
             await held.driver.execute("SELECT 1", timeout=self._ping_timeout)
         except DRIVER_ERRORS as error:
             held.driver.terminate()  # `close` would wait for the dead server again
-            log.warning("connections retired", error=f"one did not respond: {error!r}")
-            # One dead idle connection usually means that all are dead.
-            self._retire(held)
+            log.warning("connection did not respond, closed", error=repr(error))
             return False
         except BaseException:
             held.driver.terminate()
