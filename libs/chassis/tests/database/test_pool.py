@@ -191,18 +191,21 @@ async def test_a_connection_that_is_silent_after_a_cancellation_is_closed_alone(
         async with pool.transaction() as unit:
             await unit.fetch("SELECT 1")
             held.set()
-            await asyncio.Event().wait()
+            await silent.wait()
+            await unit.fetch("SELECT 1")
 
     async def backend(unit):
         return await unit.session.scalar(text("SELECT pg_backend_pid()"))
 
-    held = asyncio.Event()
+    held, silent = asyncio.Event(), asyncio.Event()
     async with pool_on(ping_after=60) as pool:
         async with pool.transaction() as other:
             before = await backend(other)
             task = asyncio.create_task(hold())
             await held.wait()
             with wire.lost(seconds=10, newest=1):
+                silent.set()
+                await asyncio.sleep(0.1)
                 task.cancel()
                 await asyncio.wait([task])
         async with pool.transaction() as unit:

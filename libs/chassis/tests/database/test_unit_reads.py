@@ -1,6 +1,7 @@
 """The transaction of a unit begins with its first statement that may change or lock something."""
 
 import asyncio
+import contextlib
 
 import asyncpg
 import pytest
@@ -9,9 +10,11 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from chassis.database.reads import only_reads
 from chassis.database.unit import NotCommittedError, Unit
+from chassis.library_internals.asyncpg import is_cancelling
 from testkit.statements import statements_of_requests
 
 INSERT = "INSERT INTO ledgers VALUES ($1, $2)"
+SLOW = "SELECT count(*) FROM ledgers AS a, ledgers AS b, ledgers AS c, ledgers AS d"
 NAMES = "SELECT name FROM ledgers ORDER BY name"
 
 
@@ -26,6 +29,14 @@ class Ledger(Base):
 
     name: Mapped[str] = mapped_column(String, primary_key=True)
     sum: Mapped[int] = mapped_column(Integer)
+
+
+async def fill(ledgers):
+    """Fill the table, so that `SLOW` takes minutes."""
+    async with ledgers.transaction() as unit:
+        await unit.execute(
+            "INSERT INTO ledgers SELECT n::text, n FROM generate_series(1, 500) AS n"
+        )
 
 
 async def names(ledgers):
@@ -221,22 +232,37 @@ async def test_a_unit_whose_begin_failed_is_not_committed(ledgers):
     assert committed == []
 
 
+@pytest.mark.parametrize("raised", [None, LookupError])
+@pytest.mark.parametrize("opened", ["transaction", "reading"])
+async def test_a_read_whose_time_out_is_caught_has_ended_when_its_connection_is_given_back(
+    ledgers, opened, raised
+):
+    async def read():
+        async with getattr(ledgers, opened)() as unit:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await unit.fetch(SLOW)
+            if raised is not None:
+                raise raised
+
+    await fill(ledgers)
+    with contextlib.nullcontext() if raised is None else pytest.raises(raised):
+        await read()
+    assert not any(is_cancelling(held.driver) for held in ledgers._pool._idle)
+
+
 @pytest.mark.parametrize("opened", ["transaction", "reading"])
 async def test_between_the_cancellation_of_a_read_and_its_end_nobody_gets_the_connection(
     ledgers, opened
 ):
     """The driver asks the server to cancel the statement, and the next one would wait for that."""
-    slow = "SELECT count(*) FROM ledgers AS a, ledgers AS b, ledgers AS c, ledgers AS d"
-    async with ledgers.transaction() as unit:
-        await unit.execute(
-            "INSERT INTO ledgers SELECT n::text, n FROM generate_series(1, 500) AS n"
-        )
-    assert only_reads(slow)
+    await fill(ledgers)
+    assert only_reads(SLOW)
 
     async def read():
         async with getattr(ledgers, opened)() as unit:
             reading.set()
-            await unit.fetch(slow)
+            await unit.fetch(SLOW)
 
     reading = asyncio.Event()
     task = asyncio.create_task(read())
@@ -247,4 +273,4 @@ async def test_between_the_cancellation_of_a_read_and_its_end_nobody_gets_the_co
     assert task.cancelled()
     async with ledgers.transaction() as unit:
         active = "SELECT count(*) AS count FROM pg_stat_activity WHERE query = $1 AND state = $2"
-        assert (await unit.fetch(active, slow, "active"))[0]["count"] == 0
+        assert (await unit.fetch(active, SLOW, "active"))[0]["count"] == 0

@@ -3,13 +3,12 @@
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from types import TracebackType
 from typing import override
 
 from prometheus_client import CollectorRegistry
 
-from chassis.cancellation import close_after, to_the_end
+from chassis.cancellation import close_after, closed_by, to_the_end
 from chassis.database.connecting import Connection
 from chassis.database.metrics import register_pool_metrics
 from chassis.database.orm import Orm, prepare_connection
@@ -92,13 +91,9 @@ class Database:
         After an error of SQLAlchemy's session, leave the block and open another.
         """
         statements = Statements(pool=self._pool, orm=self._orm)
-        try:
+        async with closed_by(statements.end):
             await statements.begin()
             yield statements
-        except BaseException as ended:
-            await close_after(ended, partial(statements.end, ended))
-            raise
-        await to_the_end(statements.end())
 
 
 class _Transaction(AbstractAsyncContextManager[Unit, None]):
@@ -127,12 +122,12 @@ class _Transaction(AbstractAsyncContextManager[Unit, None]):
     ) -> None:
         unit = self._unit
         if error is not None:
-            await close_after(error, partial(unit.end, error))
+            await close_after(error, unit.end)
             return
         try:
             await unit.commit()
         except BaseException as ended:
-            await close_after(ended, partial(unit.end, ended))
+            await close_after(ended, unit.end)
             raise
         if not unit.ended_at_once():
             await to_the_end(unit.end())

@@ -264,12 +264,11 @@ class Unit(Statements):
         return not self._may_be_in_transaction() and self.released_at_once()
 
     @override
-    async def end(self, error: BaseException | None = None) -> None:
+    async def end(self) -> None:
         """Roll back what is not committed, and give the connection back."""
         if self._held is not None and self._may_be_in_transaction():
             await _roll_back(self._held.driver)
-            error = None
-        await super().end(error)
+        await super().end()
 
     def _may_be_in_transaction(self) -> bool:
         if self._held is None or self._held.driver.is_closed():
