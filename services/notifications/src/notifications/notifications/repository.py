@@ -78,6 +78,9 @@ _WRITE = (
 )
 _WRITE_ROWS = _WRITE.replace("{draft}", _ROWS.replace("{columns}", _COLUMNS))
 _WRITE_COPIES = _WRITE.replace("{draft}", _COPIES.replace("{columns}", _COLUMNS))
+_COUNT_UNREAD = """
+    SELECT count(*) AS count FROM notifications WHERE user_id = $1 AND read_at IS NULL
+"""
 # The newest first: they are what the user sees. Two requests lock rows in the same order.
 _READ_ALL = """
     WITH marked AS (
@@ -232,10 +235,8 @@ class NotificationRepository:
 
     async def count_unread(self, user_id: UUID) -> int:
         """Return how many notifications a user has not read."""
-        query = select(func.count()).where(
-            Notification.user_id == user_id, Notification.read_at.is_(None)
-        )
-        return (await self._unit.session.execute(query)).scalar_one()
+        [row] = await self._unit.fetch(_COUNT_UNREAD, user_id)
+        return int(row["count"])
 
     async def mark_all_read(self, user_id: UUID, *, last_event_id: int, limit: int) -> Marked:
         """Mark unread notifications of a user as read, at most `limit`, the newest first.

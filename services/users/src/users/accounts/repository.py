@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import (
     Select,
     and_,
+    bindparam,
     delete,
     not_,
     or_,
@@ -30,6 +31,15 @@ from users.accounts.models import SEARCH_VECTOR, STAFF, Account, Role, email_key
 _NEWEST_FIRST = ListOrder(TimePosition, Account.created_at, Account.id, descending=True)
 
 
+# Built once: a third of what SQLAlchemy costs such a read is building the statement.
+_FIND = (
+    select(Account)
+    .where(Account.id == bindparam("account_id"))
+    .execution_options(populate_existing=True)
+)
+# Unlike FOR UPDATE, this does not block the insertion of sessions, which refer to the account by a
+# foreign key.
+_FIND_LOCKED = _FIND.with_for_update(key_share=True)
 _LOCK_SESSION = "SELECT FROM sessions WHERE id = $1 FOR SHARE"
 # A deleted account leaves no session, but its deletion is on record.
 _ENDED = """
@@ -111,12 +121,8 @@ class AccountRepository:
 
     async def find(self, account_id: UUID, *, lock: bool = False) -> Account | None:
         """Return an account or None. `lock` keeps it unchanged until the transaction ends."""
-        statement = select(Account).where(Account.id == account_id)
-        if lock:
-            # Unlike FOR UPDATE, this does not block the insertion of sessions, which refer to the
-            # account by a foreign key.
-            statement = statement.with_for_update(key_share=True)
-        return await self._unit.session.scalar(statement.execution_options(populate_existing=True))
+        statement = _FIND_LOCKED if lock else _FIND
+        return await self._unit.session.scalar(statement, {"account_id": account_id})
 
     async def lock_person(self, by: Actor, *, within: timedelta = RECENT) -> Account:
         """Lock and return the account of a person who acts, and lock the log-in session.
