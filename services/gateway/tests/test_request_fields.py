@@ -5,7 +5,8 @@ import pytest
 from chassis.errors import Malformed
 from gateway.addresses import Origin
 from gateway.errors import Suspicious
-from gateway.headers import Kinds, authority_of, origin_fields, read_head, with_host_cookies
+from gateway.headers import Kinds, read_head
+from gateway.upstream_heads import authority_of, origin_fields, with_host_cookies
 
 HOST = (b"host", b"x")
 TRUSTED = Origin(client="203.0.113.9", trusted=True, chain="203.0.113.9, 10.0.0.1")

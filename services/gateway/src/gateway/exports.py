@@ -22,11 +22,12 @@ from gateway.bulkheads import Bulkheads
 from gateway.disconnects import unless_gone
 from gateway.errors import ClientGone, Refused
 from gateway.exchange import UpstreamAnswer
-from gateway.headers import Kinds, RequestHead, read_head, upstream_fields
+from gateway.headers import Kinds, RequestHead, read_head
 from gateway.opaque import text_of
 from gateway.response_heads import response_fields
 from gateway.routes import Route
 from gateway.tracing import ROUTE, Traces
+from gateway.upstream_heads import upstream_fields
 from gateway.upstreams import Upstream
 
 _OK = 200

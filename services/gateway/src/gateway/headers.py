@@ -1,4 +1,4 @@
-"""Read a request's head once: reject invalid fields, pass fields on, set the gateway's own.
+"""Read a request's head once: reject invalid fields, and keep those to pass on.
 
 Hop-by-hop fields (RFC 9110 §7.6.1) are removed, as `response_heads` does in the other direction.
 Fields that only the gateway may set are removed from requests. One look-up by name says what
@@ -10,13 +10,11 @@ from enum import IntEnum
 
 from chassis.errors import Malformed
 from chassis.wire_names import REAL_IP, REQUEST_ID, REQUEST_TIMEOUT, raw_name
-from gateway.addresses import Origin
 from gateway.errors import Suspicious
 from gateway.exchange import FieldLines
 from gateway.links.representation import NEGOTIATED_FIELDS
 from gateway.opaque import is_text, text_of
 
-_SCHEMES = {"http": b"http", "https": b"https", "ws": b"http", "wss": b"https"}
 _HOST_COOKIE = b"__Host-"
 _INSIDE_ONLY_PREFIXES = (b"x-user-", b"x-auth-", b"x-original-")
 # Clients choose names, so both bounds limit memory. A name may have 32 KiB; longer ones than these
@@ -352,53 +350,3 @@ def _remove_named(head: RequestHead, named: set[bytes]) -> None:
         head.cookies = None
     if b"baggage" in named:
         head.baggage = None
-
-
-def authority_of(head: RequestHead, origin: Origin, scheme: str) -> bytes:
-    """Return the scheme and hosts that the service is told, as one value to compare."""
-    # A proxy may pass on a client's own `X-Forwarded-Host`, so neither host implies the other.
-    host = head.host or b""
-    believed = (head.forwarded or {}) if origin.trusted else {}
-    first = believed.get(b"x-forwarded-host", host)
-    return b"%b://%b\n%b" % (believed.get(b"x-forwarded-proto", _SCHEMES[scheme]), first, host)
-
-
-def upstream_fields(
-    head: RequestHead, *, origin: Origin, scheme: str, request_id: str
-) -> FieldLines:
-    """Return the fields of the request to the service.
-
-    Without those of the trace, the deadline and the body's framing.
-    """
-    return [
-        *head.fields,
-        *origin_fields(head, origin=origin, scheme=scheme),
-        (b"x-request-id", request_id.encode()),
-    ]
-
-
-def origin_fields(head: RequestHead, *, origin: Origin, scheme: str) -> FieldLines:
-    """Return the fields that tell the service where the request came from, and for which host.
-
-    Without a trusted proxy, they are the same for all requests of a connection for one host.
-    """
-    host = head.host or b""
-    believed = (head.forwarded or {}) if origin.trusted else {}
-    return [
-        (b"host", host),
-        (b"x-forwarded-for", origin.chain_bytes),
-        (b"x-forwarded-host", believed.get(b"x-forwarded-host", host)),
-        (b"x-forwarded-proto", believed.get(b"x-forwarded-proto", _SCHEMES[scheme])),
-        (b"x-real-ip", origin.client_bytes),
-    ]
-
-
-def with_host_cookies(fields: FieldLines, head: RequestHead) -> FieldLines:
-    """Return the fields of a request with all cookies that the client sent, in one line.
-
-    A browser sends one line (RFC 6265 §5.4), and a service may read only the first.
-    """
-    if not head.cookies:
-        return fields
-    kept = [item for item in fields if item[0] != b"cookie"]
-    return [*kept, (b"cookie", b"; ".join(head.cookies))]

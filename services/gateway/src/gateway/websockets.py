@@ -29,13 +29,14 @@ from gateway.admission import Admission, ScopedRequest
 from gateway.answers import answer_to
 from gateway.errors import Refused
 from gateway.guards.guard import Guard, Result, result_of
-from gateway.headers import Kinds, RequestHead, read_head, upstream_fields
+from gateway.headers import Kinds, RequestHead, read_head
 from gateway.opaque import text_of
 from gateway.paths import check_path, target_of
 from gateway.relays import TRY_AGAIN_LATER, UNAVAILABLE, Client, Close, Relays, ServiceSocket
 from gateway.routes import Route
 from gateway.socket_bounds import SocketBounds, SocketPlace
 from gateway.tracing import ROUTE, Traces
+from gateway.upstream_heads import upstream_fields
 from gateway.upstreams import Upstream
 
 _PROTOCOL_ERROR = 1002

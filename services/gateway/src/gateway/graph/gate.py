@@ -21,13 +21,14 @@ from gateway.bulkheads import Bulkheads
 from gateway.errors import ClientGone, Refused
 from gateway.exchange import UpstreamAnswer
 from gateway.graph.calls import FeedClosed, FeedSocket, Fields
-from gateway.headers import Kinds, RequestHead, read_head, upstream_fields
+from gateway.headers import Kinds, RequestHead, read_head
 from gateway.opaque import text_of
 from gateway.path.request_body import STALL_SECONDS, RequestBody, stalled
 from gateway.response_heads import response_fields
 from gateway.routes import Auth, BulkheadClass, LimitClass, Route
 from gateway.tracing import ROUTE as SCOPE_ROUTE
 from gateway.tracing import Traces
+from gateway.upstream_heads import upstream_fields
 from gateway.upstreams import Upstream
 
 PATH = "/graphql"

@@ -14,11 +14,7 @@ from gateway.exchange import (
     UpstreamRequest,
     lines_of,
 )
-from gateway.headers import (
-    RequestHead,
-    authority_of,
-    with_host_cookies,
-)
+from gateway.headers import RequestHead
 from gateway.links.passage import MAX_HELD_BYTES, Passage, RouteLinks
 from gateway.path.links import Outcome, guard_result
 from gateway.path.request import RAW_ID
@@ -27,6 +23,7 @@ from gateway.path.server import ServedRoute
 from gateway.pool import Broken, Call, request_head
 from gateway.pool.connection import UpstreamConnection
 from gateway.response_heads import response_fields
+from gateway.upstream_heads import authority_of, with_host_cookies
 
 if TYPE_CHECKING:
     from gateway.path.exchange import Exchange

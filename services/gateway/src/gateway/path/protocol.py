@@ -15,11 +15,12 @@ from chassis.protocol import BoundedProtocol
 from chassis.raw_problems import RawProblem
 from gateway.addresses import Addresses, Origin
 from gateway.exchange import FieldLines, lines_of
-from gateway.headers import RequestHead, origin_fields
+from gateway.headers import RequestHead
 from gateway.links.problems import as_accepted
 from gateway.path.exchange import Exchange
 from gateway.path.server import CommonLines, PathServer
 from gateway.routes import Route
+from gateway.upstream_heads import origin_fields
 
 # A target in origin-form without a fragment (RFC 9112 §3.2.1), which needs no parser.
 _PLAIN_TARGET = re.compile(rb"/[!-\"$-~]*")
