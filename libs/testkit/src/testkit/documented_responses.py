@@ -54,10 +54,11 @@ def documented_by(app: FastAPI) -> Callable[[httpx.Response], Awaitable[None]]:
 
 
 async def _kind_of(response: httpx.Response) -> str | None:
-    """Return the last part of a problem's type; None if the response is no problem."""
+    """Return the last part of a problem's type; None if the response shows no problem."""
     if not response.headers.get("Content-Type", "").startswith(PROBLEM):
         return None
-    await response.aread()
+    if not await response.aread():  # the response to HEAD
+        return None
     kind: str = response.json()["type"].rpartition("/")[2]
     return kind
 
