@@ -162,12 +162,12 @@ async def test_no_transaction_is_open_while_a_password_is_verified(register, res
     assert seen == [0]
 
 
-async def test_no_transaction_is_open_while_a_new_password_is_hashed(resources):
+async def test_no_connection_is_held_while_a_new_password_is_hashed(resources):
     seen = []
 
     class Watched(Passwords):
         async def hash(self, password):
-            seen.append(unit.begun)
+            seen.append(unit._held)
             return await super().hash(password)
 
     async with resources.database.transaction() as unit:
@@ -180,7 +180,7 @@ async def test_no_transaction_is_open_while_a_new_password_is_hashed(resources):
                 address="203.0.113.9",
             )
 
-    assert seen == [False]
+    assert seen == [None]
 
 
 async def test_an_account_that_is_deactivated_in_between_is_refused(register, resources, db):

@@ -18,7 +18,10 @@ from testkit.waiting import until
 from .conftest import SERVICE, settings_for
 
 INSERT = "INSERT INTO ledgers VALUES ($1, $2)"
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+WAITING = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event = 'SyncRep'
+"""
 SEEN = "SELECT count(*) FROM ledgers.ledgers WHERE name = $1"
 
 

@@ -12,9 +12,14 @@ from chassis.database.reads import only_reads
 from chassis.database.unit import NotCommittedError, Unit
 from chassis.library_internals.asyncpg import is_cancelling
 from testkit.statements import statements_of_requests
+from testkit.waiting import until
 
 INSERT = "INSERT INTO ledgers VALUES ($1, $2)"
 SLOW = "SELECT count(*) FROM ledgers AS a, ledgers AS b, ledgers AS c, ledgers AS d"
+ACTIVE = """
+    SELECT count(*) AS count FROM pg_stat_activity
+    WHERE datname = current_database() AND query = $1 AND state = 'active'
+"""
 NAMES = "SELECT name FROM ledgers ORDER BY name"
 
 
@@ -261,16 +266,15 @@ async def test_between_the_cancellation_of_a_read_and_its_end_nobody_gets_the_co
 
     async def read():
         async with getattr(ledgers, opened)() as unit:
-            reading.set()
             await unit.fetch(SLOW)
 
-    reading = asyncio.Event()
+    async def runs():
+        async with ledgers.transaction() as unit:
+            return (await unit.fetch(ACTIVE, SLOW))[0]["count"] == 1
+
     task = asyncio.create_task(read())
-    await reading.wait()
-    await asyncio.sleep(0.05)
+    await until(runs)
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
-    async with ledgers.transaction() as unit:
-        active = "SELECT count(*) AS count FROM pg_stat_activity WHERE query = $1 AND state = $2"
-        assert (await unit.fetch(active, SLOW, "active"))[0]["count"] == 0
+    assert not await runs()
