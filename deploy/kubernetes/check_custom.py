@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator
+from rendering import resources_of
 
 NATIVE = {
     "apps", "autoscaling", "batch", "networking.k8s.io", "policy", "rbac.authorization.k8s.io",
@@ -127,9 +128,7 @@ def main(files: list[str]) -> None:
     for file in files:
         path = Path(file)
         native = []
-        for resource in yaml.safe_load_all(path.read_text(encoding="utf-8")):
-            if not resource:
-                continue
+        for resource in resources_of(path):
             group = resource["apiVersion"].rpartition("/")[0]
             if group in NATIVE or not group:
                 text = json.dumps(resource, sort_keys=True)

@@ -4,10 +4,9 @@
 """
 
 import sys
-from pathlib import Path
 from urllib.parse import urlsplit
 
-import yaml
+from rendering import resources_of
 
 
 def main(rendered: str, url: str) -> str | None:
@@ -22,11 +21,10 @@ def main(rendered: str, url: str) -> str | None:
         "orders": {},
     }
     names = {name for settings in expected.values() for name in settings}
-    documents = yaml.safe_load_all(Path(rendered).read_text(encoding="utf-8"))
     settings_of = {
         document["metadata"]["name"]: document["data"]
-        for document in documents
-        if document and document["kind"] == "ConfigMap"
+        for document in resources_of(rendered)
+        if document["kind"] == "ConfigMap"
     }
     for service, wanted in expected.items():
         data = settings_of[f"slipway-{service}"]

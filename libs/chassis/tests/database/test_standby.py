@@ -44,16 +44,20 @@ async def prepared(server, metadata):
     return await ServiceDatabase.create_from_metadata(server.url(), SERVICE, metadata)
 
 
+async def wait_for_standbys(admin, names):
+    """Make each COMMIT wait for a standby of these names, or for none."""
+    await admin.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
+    await admin.execute("SELECT pg_reload_conf()")
+
+
 @pytest.fixture
 async def admin(prepared):
     """The superuser, whose COMMITs wait for no standby; the others' wait for one that is away."""
     admin = await asyncpg.connect(prepared.superuser_url)
-    await admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'away'")
-    await admin.execute("SELECT pg_reload_conf()")
+    await wait_for_standbys(admin, "away")
     await admin.execute("SET synchronous_commit = local")
     yield admin
-    await admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
-    await admin.execute("SELECT pg_reload_conf()")
+    await wait_for_standbys(admin, "")
     await admin.close()
 
 
@@ -100,8 +104,7 @@ async def test_between_a_commit_and_the_standby_whoever_gives_up_makes_nothing_v
         assert is_infrastructure_error(error)
     assert await waits()
     assert await admin.fetchval(SEEN, ends) == 0
-    await admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
-    await admin.execute("SELECT pg_reload_conf()")
+    await wait_for_standbys(admin, "")
 
     async def seen():
         return await admin.fetchval(SEEN, ends) == 1

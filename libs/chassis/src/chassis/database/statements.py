@@ -114,8 +114,8 @@ class Statements:
         return False
 
     def must_begin(self, sql: str) -> bool:  # noqa: ARG002 - a unit looks at it
-        """Return whether ``begin`` must be called before this statement."""
-        return self._held is None
+        """Return whether a transaction must begin before this statement: here, none."""
+        return False
 
     async def _connection(self, sql: str) -> PooledConnection:
         """Return the connection, on which the statement can be run."""

@@ -304,8 +304,7 @@ class SessionService:
         Nobody can know which of the two, so the actor on record is the system.
         """
         await self._revoker.revoke(family, by_itself=False)
-        log.warning("refresh token reused", session_id=str(family.id))
-        self._record("session.reuse_detected", family, by=client.unidentified_actor())
+        self._report_reuse(family, client)
 
     async def _check_ended(self, family: LogInSession, token: RefreshToken, client: Client) -> None:
         """End a change of address if a used token of an ended session is presented.
@@ -314,8 +313,11 @@ class SessionService:
         would have ended the session, and with it the change.
         """
         if token.used_at is not None and await self._revoker.end_change_of(family):
-            log.warning("refresh token reused", session_id=str(family.id))
-            self._record("session.reuse_detected", family, by=client.unidentified_actor())
+            self._report_reuse(family, client)
+
+    def _report_reuse(self, family: LogInSession, client: Client) -> None:
+        log.warning("refresh token reused", session_id=str(family.id))
+        self._record("session.reuse_detected", family, by=client.unidentified_actor())
 
     async def _end(self, session: LogInSession, *, by: Actor) -> None:
         if session.revoked_at is None:
