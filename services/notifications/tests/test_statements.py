@@ -7,6 +7,7 @@ import pytest
 
 from chassis.database import new_id
 from chassis.paging import PageRequest
+from notifications.feed import repository as feed
 from notifications.notifications import repository
 from notifications.notifications.repository import FeedPosition
 from notifications.notifications.wiring import (
@@ -143,3 +144,15 @@ def assert_reads(plan, index):
     assert index in plan, plan
     assert "Sort" not in plan, plan
     assert "Seq Scan on notifications" not in plan, plan
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize("sql", [feed._AFTER, feed._AHEAD])
+async def test_a_look_at_the_feeds_of_one_user_is_planned_once_as_for_many(service_database, sql):
+    """PostgreSQL plans a new statement five times before it compares."""
+    plans = "SELECT custom_plans FROM pg_prepared_statements WHERE statement = $1"
+    async with service_database.connected() as role:
+        statement = await role.prepare(sql)
+        for _ in range(10):
+            await statement.fetch([new_id()], [1], 100)
+        assert await role.fetchval(plans, sql) == 5

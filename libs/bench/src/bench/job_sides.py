@@ -19,9 +19,10 @@ from prometheus_client import CollectorRegistry
 from bench.events import SERVICE
 from bench.window import watch
 from chassis.database import Database, DatabaseSettings
+from chassis.database.connecting import QUEUE_PLANS
 from chassis.database.unit import Unit
 from chassis.jobs import BatchJob, InsideJob, InsideRun, JobArguments, JobKinds, Jobs
-from chassis.jobs.leases import PLANS, Leases
+from chassis.jobs.leases import Leases
 from chassis.jobs.metrics import JobMetrics
 from chassis.jobs.scheduler import Scheduler
 from chassis.jobs.worker import JobWorker
@@ -141,7 +142,7 @@ class Sides:
 
     async def lease(self, seconds: float) -> dict[str, float]:
         """Lease jobs, page by page."""
-        async with self._database.direct.opened("bench", settings=PLANS) as connection:
+        async with self._database.direct.opened("bench", settings=QUEUE_PLANS) as connection:
             leases = Leases(connection=connection, duration=timedelta(hours=1), unsure=set())
             await leases.lease("default", _PAGE)
             began, pages = time.monotonic(), 0

@@ -159,6 +159,37 @@ async def test_a_lock_after_a_read_lasts_until_the_end(ledgers):
     await lock_at_once()
 
 
+async def test_rows_that_are_not_there_are_looked_for_in_one_round_trip(ledgers):
+    async with statements_of_requests(ledgers) as sent, ledgers.transaction() as unit:
+        assert await unit.fetch_locked(NAMES) == []
+    assert sent == [NAMES]
+
+
+async def test_rows_that_were_found_are_locked_until_the_end(ledgers):
+    await fill(ledgers)
+    async with ledgers.transaction() as unit, ledgers.transaction() as other:
+        assert len(await unit.fetch_locked(NAMES)) == 500
+        assert await other.fetch_locked(NAMES) == []  # another's are skipped
+    async with ledgers.transaction() as unit:
+        assert len(await unit.fetch_locked(NAMES)) == 500
+
+
+async def test_between_the_look_and_the_lock_a_row_that_is_deleted_is_not_returned(ledgers):
+    await fill(ledgers)
+
+    async with ledgers.transaction() as unit:
+        fetch = unit.fetch
+
+        async def delete_first(sql, *arguments):
+            if "FOR UPDATE" in sql:
+                async with ledgers.transaction() as other:
+                    await other.execute("DELETE FROM ledgers WHERE name <> '7'")
+            return await fetch(sql, *arguments)
+
+        unit.fetch = delete_first
+        assert [row["name"] for row in await unit.fetch_locked(NAMES)] == ["7"]
+
+
 @pytest.mark.parametrize("how", ["flush", "execute", "savepoint"])
 async def test_a_change_of_the_orm_after_a_read_of_its_own_is_undone_by_an_error(ledgers, how):
     async def fail():

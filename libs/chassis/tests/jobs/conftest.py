@@ -15,8 +15,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from chassis.database import Connector, Database, DatabaseSettings
+from chassis.database.connecting import QUEUE_PLANS
 from chassis.jobs import JobArguments, Jobs
-from chassis.jobs.leases import PLANS, LeasedJob, Leases
+from chassis.jobs.leases import LeasedJob, Leases
 from chassis.messaging import Wakeups
 from testkit.databases import ServiceDatabase
 
@@ -79,7 +80,7 @@ class WorkingService:
     async def leases(self, *, seconds: float = 30) -> AsyncIterator[Leases]:
         """Yield the means to lease by hand, as a separate worker does."""
         connector = Connector.to(self.urls.runtime_url)
-        async with connector.opened("tests", settings=PLANS) as connection:
+        async with connector.opened("tests", settings=QUEUE_PLANS) as connection:
             yield Leases(connection=connection, duration=timedelta(seconds=seconds), unsure=set())
 
     async def lease(self, queue: str = "default", *, limit: int = 10) -> list[LeasedJob]:

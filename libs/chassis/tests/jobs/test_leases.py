@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from chassis.database import Connector, Database, is_infrastructure_error
-from chassis.jobs.leases import PLANS, Leases
+from chassis.database.connecting import QUEUE_PLANS
+from chassis.jobs.leases import Leases
 from chassis.jobs.settling import (
     LEASE_EXPIRED,
     Fate,
@@ -92,7 +93,7 @@ async def test_between_lease_and_completion_a_crash_of_postgresql_may_undo_only_
 async def test_a_lease_that_need_not_be_durable_leaves_the_setting_of_its_connection(service):
     await service.enqueue(Inside(number=1), Inside(number=2))
     connector = Connector.to(service.urls.runtime_url)
-    settings = PLANS | {"synchronous_commit": "on"}
+    settings = QUEUE_PLANS | {"synchronous_commit": "on"}
     async with connector.opened("tests", settings=settings) as connection:
         leases = Leases(connection=connection, duration=timedelta(seconds=30), unsure=set())
         for number in (1, 2):

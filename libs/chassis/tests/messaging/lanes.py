@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from chassis.database import Connector
+from chassis.database.connecting import QUEUE_PLANS
 from chassis.messaging import relay_channel
 from chassis.messaging.publishing.lane import Lane, LaneOptions, Pace
-from chassis.messaging.publishing.unsent import PLANS
 
 from .conftest import CountingService
 from .counting import SERVICE
@@ -21,7 +21,7 @@ async def lane(
 ) -> AsyncIterator[Lane]:
     """A lane on a separate connection; the test runs its steps."""
     connector = Connector.to(service.urls.runtime_url)
-    async with connector.opened(name, settings=PLANS) as connection:
+    async with connector.opened(name, settings=QUEUE_PLANS) as connection:
         yield Lane(
             connection=connection,
             kafka=service.kafka,

@@ -22,6 +22,17 @@ from chassis.database.watching import Watch, watch_nothing
 
 type Connection = "asyncpg.Connection[asyncpg.Record]"
 
+QUEUE_PLANS = {
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
+"""Settings of a session that reads a queue, like the outbox or the jobs.
+
+A plan that is made while the table is short must still fit when it is long. And each statement is
+planned once: planning would cost PostgreSQL as much as running it.
+"""
+
 _CONNECT_SECONDS = 3.0
 _COMMAND_SECONDS = 10.0
 _WATCH_SECONDS = 30.0

@@ -94,6 +94,23 @@ class Unit(Statements):
         """Whether ``fetch_ahead`` may be used: the transaction has not begun."""
         return self.reads_ahead and not self._begun
 
+    async def fetch_locked(
+        self, select: str, *arguments: object, lock: str = "FOR UPDATE SKIP LOCKED"
+    ) -> list[asyncpg.Record]:
+        """Return rows and lock them until the transaction ends, for work that is rarely there.
+
+        The rows are looked for without the lock first. If there are none, that is all: one round
+        trip, where BEGIN, a locking read and COMMIT are three.
+
+        Args:
+            select: a statement that ``only_reads``, in the place of whose end a lock may stand.
+            arguments: as for ``fetch``.
+            lock: the locking clause.
+        """
+        if self._begun or await self.fetch(select, *arguments):
+            return await self.fetch(f"{select} {lock}", *arguments)
+        return []
+
     async def lock(self, name: str) -> None:
         """Take the advisory lock `name` until the transaction ends; wait while another holds it.
 

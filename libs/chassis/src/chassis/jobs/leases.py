@@ -16,15 +16,6 @@ import asyncpg
 from chassis.database.ids import new_id
 from chassis.jobs.arguments import Priority
 
-PLANS = {
-    "enable_seqscan": "off",
-    "enable_bitmapscan": "off",
-    "jit": "off",
-    "plan_cache_mode": "force_generic_plan",
-}
-"""Session settings. A plan for a small table must still fit when the table has grown, and a lease
-is planned once: to plan one costs PostgreSQL as much as to run it."""
-
 # One index scan for each priority. A single scan would read all high-priority jobs that are due
 # tomorrow, each time. The nested loop stops at the limit, and locks no row beyond it. The setting
 # lasts until the commit of this statement, whose wait for the disk it decides. The priorities and
@@ -133,7 +124,7 @@ class Leases:
     """Leases jobs on one connection.
 
     Args:
-        connection: a connection with the settings PLANS.
+        connection: a connection with the settings QUEUE_PLANS.
         duration: the duration of a lease.
         unsure: holds the token of each lease whose result may have been lost.
     """

@@ -27,7 +27,7 @@ _DECLARE = """
 _DUE = """
     SELECT name, next_run_at, now() AS now FROM job_schedules
     WHERE next_run_at <= now() AND name = ANY ($1::text[])
-    ORDER BY name FOR UPDATE SKIP LOCKED
+    ORDER BY name
 """
 _MOVE = "UPDATE job_schedules SET next_run_at = $2, last_run_at = now() WHERE name = $1"
 
@@ -60,7 +60,7 @@ class Scheduler:
         async with self._database.transaction() as unit:
             if not self._declared:
                 await self._declare(unit)
-            due = await unit.fetch(_DUE, list(self._schedules))
+            due = await unit.fetch_locked(_DUE, list(self._schedules))
             for name, next_run_at, now in due:
                 await self._enqueue(unit, self._schedules[name], next_run_at, now)
         self._declared = True

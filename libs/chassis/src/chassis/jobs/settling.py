@@ -47,7 +47,6 @@ _EXPIRED = """
         extract(epoch FROM now() - undeclared_since)::float8 AS undeclared
     FROM jobs WHERE state = 'running' AND lease_until < now() AND lease <> ALL ($1::uuid[])
     ORDER BY lease_until LIMIT 100
-    FOR UPDATE SKIP LOCKED
 """
 LEASE_EXPIRED = "the lease expired: the worker that ran the job died, was frozen or lost PostgreSQL"
 
@@ -128,7 +127,7 @@ async def take_expired[R](
         The number of jobs by their new state.
     """
     counted: dict[str, int] = {}
-    for row in await unit.fetch(_EXPIRED, list(own)):
+    for row in await unit.fetch_locked(_EXPIRED, list(own)):
         job = LeasedJob(**row, waited=0)
         kind = kinds.find(job.kind)
         fate = fate_of_failure(kind.retry if kind else Retry(), job.attempts, LEASE_EXPIRED)

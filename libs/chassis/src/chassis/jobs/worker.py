@@ -10,6 +10,7 @@ import asyncpg
 import structlog
 
 from chassis.cancellation import GuardedTaskGroup, to_the_end
+from chassis.database.connecting import QUEUE_PLANS
 from chassis.database.database import Database
 from chassis.database.errors import DRIVER_ERRORS
 from chassis.database.infrastructure import is_infrastructure_error
@@ -19,7 +20,7 @@ from chassis.jobs.enqueueing import jobs_channel
 from chassis.jobs.execution import Execution
 from chassis.jobs.kinds import JobKinds
 from chassis.jobs.lanes import Lane, LaneOptions
-from chassis.jobs.leases import PLANS, Held, Leases
+from chassis.jobs.leases import Held, Leases
 from chassis.jobs.metrics import JobMetrics
 from chassis.jobs.scheduler import Scheduler
 from chassis.jobs.settling import hand_back, take_expired
@@ -115,7 +116,9 @@ class JobWorker[R]:
 
         async def work() -> None:
             with needs_migrations():
-                async with self._database.direct.opened(self._name, settings=PLANS) as connection:
+                async with self._database.direct.opened(
+                    self._name, settings=QUEUE_PLANS
+                ) as connection:
                     await self._work(connection, failures)
 
         await for_ever(work, every=0, name=self._name, passes=database_not_ready, failures=failures)

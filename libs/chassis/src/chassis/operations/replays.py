@@ -42,7 +42,7 @@ _RECENT = "SELECT * FROM replays ORDER BY requested_at DESC, id DESC LIMIT $1"
 _GET = "SELECT * FROM replays WHERE id = $1"
 _TAKE = """
     SELECT id, snapshot, cursor FROM replays WHERE finished_at IS NULL
-    ORDER BY requested_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
+    ORDER BY requested_at, id LIMIT 1
 """
 _IS_FULL = "SELECT count(*) >= $1 FROM (SELECT FROM outbox LIMIT $1) AS backlog"
 _MOVE = """
@@ -157,7 +157,7 @@ class Replays[R: ServiceResources]:
         replay_id: UUID | None = None
         try:
             async with self._resources.database.transaction() as unit:
-                found = await unit.fetch(_TAKE)
+                found = await unit.fetch_locked(_TAKE)
                 if not found:
                     return False
                 replay_id, name, cursor = found[0]

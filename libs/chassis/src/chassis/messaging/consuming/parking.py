@@ -43,8 +43,8 @@ _TAKE_DUE = """
     SELECT id, state, blocking FROM parked_keys
     WHERE consumer = $1 AND state = 'retrying' AND next_attempt_at <= clock_timestamp()
     ORDER BY next_attempt_at LIMIT 1
-    FOR NO KEY UPDATE SKIP LOCKED
 """
+_TAKE_LOCK = "FOR NO KEY UPDATE SKIP LOCKED"
 _TAKE = "SELECT id, state, blocking FROM parked_keys WHERE id = $1 FOR NO KEY UPDATE"
 _HEAD = "SELECT * FROM parked_messages WHERE parked_key_id = $1 ORDER BY seq LIMIT 1"
 _OVERTAKING = """
@@ -214,7 +214,7 @@ class Parking:
 
     async def take_due(self, unit: Unit) -> Queue | None:
         """Lock and return a queue whose head is due, or None; skip those locked by others."""
-        return _queue(await unit.fetch(_TAKE_DUE, self._consumer))
+        return _queue(await unit.fetch_locked(_TAKE_DUE, self._consumer, lock=_TAKE_LOCK))
 
     async def take(self, unit: Unit, queue_id: int) -> Queue | None:
         """Lock a queue, waiting for its lock, and return it; None if it was closed."""

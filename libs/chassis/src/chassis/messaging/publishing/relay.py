@@ -7,14 +7,14 @@ never reads by ``seq > last`` alone, which would lose a row that commits late.
 from collections.abc import Collection
 
 from chassis.cancellation import GuardedTaskGroup
-from chassis.database.connecting import Connector
+from chassis.database.connecting import QUEUE_PLANS, Connector
 from chassis.database.limits import TRANSACTION_SECONDS, milliseconds
 from chassis.database.migrated import database_not_ready, needs_migrations
 from chassis.loops import Failures, for_ever
 from chassis.messaging.connection import KafkaConnection
 from chassis.messaging.metrics import RelayMetrics
 from chassis.messaging.publishing.lane import Lane, LaneOptions, Pace
-from chassis.messaging.publishing.unsent import PLANS, topics_in
+from chassis.messaging.publishing.unsent import topics_in
 from chassis.messaging.wakeup import relay_channel
 
 
@@ -29,7 +29,7 @@ def session_settings(pace: Pace) -> dict[str, str]:
     rows come back, and are published again as after a crash of the relay.
     """
     return {
-        **PLANS,
+        **QUEUE_PLANS,
         "synchronous_commit": "off",
         "idle_session_timeout": milliseconds(pace.frozen_seconds),
         "transaction_timeout": milliseconds(min(pace.frozen_seconds, TRANSACTION_SECONDS)),

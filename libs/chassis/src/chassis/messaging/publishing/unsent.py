@@ -11,9 +11,6 @@ import asyncpg
 
 from chassis.messaging.publishing.shards import SHARD_OF_KEY, Shards
 
-# Without these the planner plans for a table that is mostly empty, and keeps that plan.
-PLANS = {"enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off"}
-
 # The row that brings the payloads over the bound is the page's last: memory stays small. LEFT JOIN,
 # as the snapshot's values are needed even if the page is empty. SQL does not guarantee the order
 # after a join, so Python sorts the rows: PostgreSQL would move their payloads along.
