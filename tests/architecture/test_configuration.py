@@ -42,7 +42,7 @@ def test_there_is_a_workflow_and_every_python_that_is_promised_is_in_it():
         for file in WORKFLOWS
         for job in workflow(file)["jobs"].values()
     ]
-    assert ["3.12", "3.13"] in matrices
+    assert ["3.12", "3.13", "3.14"] in matrices
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)

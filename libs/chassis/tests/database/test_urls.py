@@ -17,7 +17,8 @@ URL = TypeAdapter(PostgresUrl)
         "postgresql://role:hun%2Fter2@db:5432/slipway",
         "postgres://role@db/slipway?sslmode=require",
         "postgresql://role:x@[::1]:5432/slipway",
-        "postgresql://role:x@a:5432,b,[fd00::1]:5433/slipway",
+        "postgresql://role:x@a:5432,b/slipway",
+        "postgresql://role:x@/slipway?host=a:5432,b,[fd00::1]:5433",
         "postgresql:///slipway?host=/var/run/postgresql&user=role",
     ],
 )
@@ -55,13 +56,23 @@ def test_no_part_of_another_is_shown(url, monkeypatch, capsys):
     assert "ter2" not in shown
 
 
+def test_the_error_text_has_a_form_for_several_hosts_that_every_python_parses():
+    with pytest.raises(ValidationError) as error:
+        URL.validate_python("")
+    form = "postgresql://role:password@/database?host=name:port,[address]:port"
+    assert form in str(error.value)
+    url = form.replace("port", "5432").replace("[address]", "[::1]")
+    assert URL.validate_python(url).get_secret_value() == url
+
+
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
         ("postgresql://role:x@db:5432/slipway?sslpassword=x", "role@db:5432/slipway"),
         ("postgresql://db/slipway?user=role&password=x", "role@db/slipway"),
         ("postgresql:///slipway?host=/run&password=x", "/run/slipway"),
-        ("postgresql://a,[::1]:5432/slipway", "a,[::1]:5432/slipway"),
+        ("postgresql://a,b:5432/slipway", "a,b:5432/slipway"),
+        ("postgresql://role:x@/slipway?host=a,[::1]:5432", "role@a,[::1]:5432/slipway"),
     ],
 )
 def test_an_address_is_shown_without_passwords(url, shown):

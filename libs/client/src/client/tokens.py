@@ -74,7 +74,10 @@ class RenewingToken:
                 self._renewal.add_done_callback(self._renewed)
             # A cancelled caller must not cancel the exchange: others wait for it, too, and the old
             # refresh token is worthless as soon as the server has exchanged it.
-            await asyncio.shield(self._renewal)
+            # No shield: since Python 3.14 it reports an error after its cancellation as unhandled.
+            renewal = self._renewal
+            await asyncio.wait([renewal])
+            renewal.result()
         return self._tokens.access_token
 
     async def settle(self) -> None:

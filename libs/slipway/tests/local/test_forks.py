@@ -105,6 +105,9 @@ async def test_a_fork_has_its_own_arguments_environment_session_and_log(
     for facts, name, mark in zip(found, ("facts", "others"), "12", strict=True):
         log = str(place.directory / "state" / "logs" / f"{name}.log")
         assert facts.pop("random")
+        # Builds of Python that can't call getrandom keep this open, as uv's do.
+        descriptors = [path for path in facts.pop("descriptors") if path != "/dev/urandom"]
+        assert descriptors == sorted(["/dev/null", log, log])
         assert facts == {
             "arguments": ["one", "two"],
             "main": "__main__",
@@ -114,7 +117,6 @@ async def test_a_fork_has_its_own_arguments_environment_session_and_log(
             "session": True,
             "name": name,
             "input": "",
-            "descriptors": sorted(["/dev/null", log, log]),
             "shared": True,
         }
 

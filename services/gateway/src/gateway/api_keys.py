@@ -150,7 +150,9 @@ class ApiKeys:
         running = self._exchanges.get(digest)
         if running is None:
             running = self._begin(digest, key, fields, allow)
-        return await asyncio.shield(running)
+        # Since Python 3.14, shield reports an error that comes after its cancellation as unhandled.
+        await asyncio.wait([running])
+        return running.result()
 
     def _begin(
         self, digest: bytes, key: str, fields: list[tuple[str, str]], allow: Allow

@@ -137,12 +137,14 @@ class Connector:
         """
         # asyncpg leaves an exception that is never retrieved if it is cancelled half-way.
         connecting = asyncio.ensure_future(self._attempt(timeout, options))
+        # Since Python 3.14, shield reports an error that comes after its cancellation as unhandled.
         try:
-            return await asyncio.shield(connecting)
+            await asyncio.wait([connecting])
         except asyncio.CancelledError:
             with contextlib.suppress(Exception):
                 await _close(await connecting)
             raise
+        return connecting.result()
 
     @contextlib.asynccontextmanager
     async def opened(

@@ -26,11 +26,13 @@ async def start(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
         aiokafka.errors.KafkaError: no broker responds, or the broker refuses this client.
     """
     starting = asyncio.ensure_future(client.start())
+    # Since Python 3.14, shield reports an error that comes after its cancellation as unhandled.
     try:
-        await asyncio.shield(starting)
+        await asyncio.wait([starting])
     except asyncio.CancelledError:
         await to_the_end(_settle(starting, _START_SECONDS))
         raise
+    starting.result()
 
 
 def stopping(consumer: AIOKafkaConsumer) -> AbstractAsyncContextManager[None]:
