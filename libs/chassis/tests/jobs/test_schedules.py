@@ -76,11 +76,12 @@ def test_a_backoff_is_between_nothing_and_a_bound_that_doubles(attempts):
     assert 0 <= delay <= min(300, 2.0 ** min(attempts - 1, 20))
 
 
-def scheduler(service, *schedules):
+def scheduler(service, *schedules, **options):
     return Scheduler(
         database=service.database,
         schedules=schedules or [Schedule(arguments=Ticked(), every=MINUTE)],
         jobs=lambda unit: Jobs(unit=unit, service=SERVICE, wakeups=service.wakeups),
+        **options,
     )
 
 
@@ -177,3 +178,32 @@ async def test_workers_that_come_and_go_run_a_periodic_job_once_a_turn(service):
         "SELECT count(*), count(DISTINCT date_trunc('second', enqueued_at)) FROM jobs"
     )
     assert rows[0][0] >= 4
+
+
+@pytest.mark.parametrize("timing", [{"every": MINUTE}, {"cron": "* * * * *"}])
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_schedule_whose_next_run_a_wrong_clock_put_years_ahead_runs_again(
+    service, timing, restarted
+):
+    schedule = Schedule(arguments=Ticked(), **timing)
+    one = scheduler(service, schedule, check_seconds=0)
+    await one.enqueue_due()
+    await service.query("UPDATE job_schedules SET next_run_at = now() + interval '10 years'")
+    await (scheduler(service, schedule) if restarted else one).enqueue_due()
+    [(soon,)] = await service.query(
+        "SELECT next_run_at < now() + interval '2 minutes' FROM job_schedules"
+    )
+    assert soon
+    assert await service.states() == {}
+
+
+async def test_a_clock_that_is_corrected_by_seconds_does_not_repeat_a_run(service):
+    schedule = Schedule(arguments=Ticked(), cron="* * * * *")
+    one = scheduler(service, schedule, check_seconds=0)
+    await one.enqueue_due()
+    await service.query(
+        "UPDATE job_schedules SET next_run_at = date_trunc('minute', now()) + interval '2 min'"
+    )
+    [before] = await service.query("SELECT next_run_at FROM job_schedules")
+    await one.enqueue_due()
+    assert await service.query("SELECT next_run_at FROM job_schedules") == [before]

@@ -1,6 +1,7 @@
 """The inbox is pruned once Kafka has deleted the messages; rows of parked messages stay."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 from chassis.database import new_id
@@ -9,7 +10,7 @@ from chassis.messaging.consuming.parking import RETRYING, Parking
 from testkit.waiting import until
 
 from .counting import SERVICE, CounterRaised
-from .messages import message, raised
+from .messages import message, raised, raw
 from .test_parking import LOCK_WAITERS, WAITING, FailingFor
 
 # What the consumer would save a round trip with.
@@ -82,3 +83,14 @@ async def test_while_the_inbox_waits_another_partition_opens_the_keys_queue_and_
     assert await offline.effects() == []
     assert await offline.query(WAITING) == [("a", 0, 1), ("a", 2, 0)]
     assert await joined == [(0, 0)], "one statement saw the queue, so the two could be one"
+
+
+async def test_a_message_without_an_id_is_new_at_an_offset_that_a_recreated_topic_uses_again(
+    offline,
+):
+    """Its place is its identity, and the offsets of a recreated topic begin at 0 again."""
+    former = replace(raw(0, [], b"former", key=b"a"), timestamp=1_790_000_000_000)
+    later = replace(raw(0, [], b"later", key=b"b"), timestamp=1_790_000_600_000)
+    for one in (former, former, later, later):
+        assert await offline.runner().run([one]) == (1, None)
+    assert await offline.query(WAITING) == [("a", 0, 1), ("b", 0, 1)]

@@ -68,7 +68,7 @@ class Incoming[R](NamedTuple):
         record: the message as it came from Kafka.
         key: the key of its queue if it is parked; the record's key, made storable.
         source: together with `id` identifies the message when it is delivered again.
-        id: see `source`; for a message that is no CloudEvent, its partition and offset.
+        id: see `source`; for a message that is no CloudEvent, its partition, offset and time.
         type: the event type; None if it can't be parsed.
         message: the parsed attributes; None if the message is no CloudEvent.
         subscription: None if the type is ignored or unknown.
@@ -111,7 +111,9 @@ def read_incoming[R](record: Record, subscriptions: Subscriptions[R]) -> Incomin
             value=value,
         )
     except MessageFormatError as unreadable:
-        place = f"{record.partition}:{record.offset}"
+        # With its time: a topic that was deleted and created again uses its offsets again, and the
+        # message would be dropped as a duplicate of one that the former topic had there.
+        place = f"{record.partition}:{record.offset}:{record.timestamp}"
         return Incoming(
             record=record, key=key, source=f"kafka:{record.topic}", id=place, error=unreadable
         )
