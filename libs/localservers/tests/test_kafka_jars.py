@@ -7,7 +7,12 @@ import sys
 import pytest
 
 from localservers import ServerError
-from localservers.kafka_jars import cache_directory, fetch_from_maven_central, resolve_jars
+from localservers.kafka_jars import (
+    VERSION,
+    cache_directory,
+    fetch_from_maven_central,
+    resolve_jars,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -121,3 +126,16 @@ def test_two_processes_at_once_fetch_once(tmp_path):
     outputs = [one.communicate()[0] for one in both]
     assert outputs[0] == outputs[1] != ""
     assert log.read_text() == "fetched\n"
+
+
+@pytest.mark.parametrize("occupied", ["slipway", f"slipway/kafka/{VERSION}/lock"])
+def test_a_cache_that_cannot_be_written_is_named_with_its_setting(tmp_path, cache, occupied):
+    # Root may write anywhere, so the place is one where not even root can create the path.
+    if occupied == "slipway":
+        (tmp_path / occupied).touch()
+    else:
+        (tmp_path / occupied).mkdir(parents=True)
+    with pytest.raises(ServerError) as caught:
+        resolve_jars(fetch=Fetch("a.jar"))
+    for part in (str(cache), "XDG_CACHE_HOME"):
+        assert part in str(caught.value)

@@ -38,15 +38,22 @@ def resolve_jars(progress: Progress | None = None, *, fetch: Fetch | None = None
         fetch: puts the jars somewhere under a folder; by default from Maven Central.
 
     Raises:
-        ServerError: the download failed.
+        ServerError: the download failed, or the cache can't be written.
     """
     directory = cache_directory()
-    directory.mkdir(parents=True, exist_ok=True)
-    with FileLock(directory / "lock"):
-        jars = _known(directory)
-        if jars is None:
-            jars = _fill(directory, progress or _say_nothing, fetch or fetch_from_maven_central)
-        return jars
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with FileLock(directory / "lock"):
+            jars = _known(directory)
+            if jars is None:
+                jars = _fill(directory, progress or _say_nothing, fetch or fetch_from_maven_central)
+            return jars
+    except OSError as error:
+        message = (
+            f"The cache of Kafka's jars, {directory}, can't be used: {error}. Set XDG_CACHE_HOME "
+            "to a directory that you may write to."
+        )
+        raise ServerError(message) from error
 
 
 def _say_nothing(_: str) -> None:

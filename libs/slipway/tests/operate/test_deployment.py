@@ -44,6 +44,15 @@ async def test_all_is_well():
     assert checks["document"].found == "1 paths"
 
 
+async def test_a_gateway_on_this_machine_is_reached_past_a_proxy(monkeypatch):
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    checks = await _checked(_gateway())
+    assert {check.grade for check in checks.values()} == {Grade.OK}
+
+
 @pytest.mark.parametrize(
     ("gateway", "name", "grade", "mend"),
     [
