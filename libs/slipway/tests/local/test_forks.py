@@ -105,7 +105,7 @@ async def test_a_fork_has_its_own_arguments_environment_session_and_log(
     for facts, name, mark in zip(found, ("facts", "others"), "12", strict=True):
         log = str(place.directory / "state" / "logs" / f"{name}.log")
         assert facts.pop("random")
-        # Builds of Python that can't call getrandom keep this open, as uv's do.
+        # Some builds of Python keep this open.
         descriptors = [path for path in facts.pop("descriptors") if path != "/dev/urandom"]
         assert descriptors == sorted(["/dev/null", log, log])
         assert facts == {

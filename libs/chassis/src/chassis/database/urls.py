@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import AfterValidator, SecretStr
 
 _HOST = re.compile(r"(\[[^\[\]]+\]|[^:\[\]]*)(:[0-9]*)?")
-# Since 3.12.9 and 3.13.2, Python rejects an IPv6 address behind another host of a URL (gh-105704),
-# and asyncpg parses with Python's function. Neither looks at `?host=`.
+# Python 3.14 rejects an IPv6 address behind another host of a URL, and asyncpg parses with Python's
+# function. Neither looks at `?host=`.
 _NOT_VALID = (
     "must have the form postgresql://role:password@host:port/database, with special characters of "
     "the password as %40 (@), %2F (/), %3A (:), %23 (#), %3F (?), and several hosts with an IPv6 "
