@@ -142,7 +142,7 @@ def many(owner):
             "INSERT INTO stream_tickets"
             " (ticket_hash, user_id, token_expires_at, key_id, expires_at)"
             " SELECT sha256(n::text::bytea), gen_random_uuid(), 2000000000, 'k',"
-            " now() + CASE WHEN n % 100 = 0 THEN -n ELSE 60000 + n END * interval '1 millisecond'"
+            " now() + CASE WHEN n % 100 = 0 THEN -n ELSE 3600000 + n END * interval '1 millisecond'"
             " FROM generate_series(1, $1::int) AS n",
             count,
         )
