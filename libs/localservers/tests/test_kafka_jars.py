@@ -139,3 +139,10 @@ def test_a_cache_that_cannot_be_written_is_named_with_its_setting(tmp_path, cach
         resolve_jars(fetch=Fetch("a.jar"))
     for part in (str(cache), "XDG_CACHE_HOME"):
         assert part in str(caught.value)
+
+
+def test_a_whole_cache_needs_no_lock_since_it_may_be_read_only(cache):
+    jars = resolve_jars(fetch=Fetch("a.jar"))
+    (cache / "lock").unlink(missing_ok=True)
+    (cache / "lock").mkdir()  # not even root can lock it
+    assert resolve_jars(fetch=Fetch("a.jar")) == jars

@@ -41,6 +41,8 @@ def resolve_jars(progress: Progress | None = None, *, fetch: Fetch | None = None
         ServerError: the download failed, or the cache can't be written.
     """
     directory = cache_directory()
+    if jars := _known(directory):
+        return jars
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with FileLock(directory / "lock"):
