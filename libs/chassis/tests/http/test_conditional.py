@@ -38,6 +38,12 @@ async def change_thing(version: int, expected: ExpectedVersion) -> Thing:
     return Thing(version=version + 1)
 
 
+@router.put("/things/{version}", versioned=True)
+async def replace_thing(version: int, expected: ExpectedVersion) -> Thing:
+    expected.check(version)
+    return Thing(version=version + 1)
+
+
 @router.post("/things", status_code=201, versioned=True)
 async def add_thing(response: Response) -> Thing:
     response.headers["Location"] = "/things/1"
@@ -186,10 +192,17 @@ SENT = [lines for lines in NAMED if all(line.isascii() for line in lines)]
 
 
 def test_the_document_says_where_a_tag_comes_from(things):
-    """Of a read, as its operation is the one that a client sends before a change."""
+    """Of a read, and of a change, after which the next one needs no read."""
     paths = things.openapi()["paths"]
-    read = paths["/things/{version}"]["get"]["responses"]["200"]
-    assert read["headers"]["ETag"]["schema"] == {"type": "string"}
+    for path, method, status in (
+        ("/things/{version}", "get", "200"),
+        ("/things/{version}", "put", "200"),
+        ("/things/{version}", "patch", "200"),
+        ("/things", "post", "201"),
+    ):
+        response = paths[path][method]["responses"][status]
+        assert response["headers"]["ETag"]["schema"] == {"type": "string"}, (path, method)
+        assert response["content"]["application/json"]["schema"]["$ref"].endswith("/Thing")
     assert "headers" not in paths["/file"]["get"]["responses"]["200"]
 
 

@@ -27,6 +27,13 @@ NOT_MODIFIED: Mapping[int | str, dict[str, Any]] = {
 }
 """The OpenAPI response of a route that accepts ``If-None-Match``."""
 
+ETAG = {
+    "description": "The tag of what is returned, for `If-None-Match`, and for the `If-Match` of "
+    "the operations that change it.",
+    "schema": {"type": "string"},
+}
+"""The OpenAPI header of a response with an ETag."""
+
 _IF_MATCH = "If-Match"
 _IF_NONE_MATCH = "If-None-Match"
 # One element of a list, which may be empty (RFC 9110 §5.6.1.2). A tag may contain commas (§8.8.3).

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from chassis.http.concurrency import ETAG
 from chassis.http.documentation import Documentation, add_examples
 from chassis.http.problems import Problem, problem_response
 from chassis.wire_names import EVENT_STREAM, JSON, PROBLEM
@@ -33,11 +34,6 @@ _WITH_INPUT = {"422": "`validation-failed`: `errors` name the fields."}
 _LOCATION = {
     "description": "Where the new resource is.",
     "schema": {"type": "string", "format": "uri-reference"},
-}
-_ETAG = {
-    "description": "The tag of what is returned, for `If-None-Match`, and for the `If-Match` of "
-    "the operations that change it.",
-    "schema": {"type": "string"},
 }
 _SECURED = {
     "401": "`unauthenticated`: the access token is missing or not valid.",
@@ -105,7 +101,7 @@ def _add_problems(operation: dict[str, Any]) -> None:
         created.setdefault("headers", {}).setdefault("Location", _LOCATION)
     responses = operation["responses"]
     if "304" in responses:
-        responses["200"].setdefault("headers", {}).setdefault("ETag", _ETAG)
+        responses["200"].setdefault("headers", {}).setdefault("ETag", ETAG)
     _keep_stream(responses.get("200", {}).get("content", {}))
     answers = dict(_ALWAYS)
     has_body = "requestBody" in operation

@@ -1,6 +1,6 @@
 """The router of all services: JSON bodies by content type, idempotent and versioned routes."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from fastapi import APIRouter
@@ -11,6 +11,7 @@ from starlette.responses import Response
 from chassis.errors import PreconditionFailed
 from chassis.http.caching import public_for as public
 from chassis.http.concurrency import (
+    ETAG,
     NOT_MODIFIED,
     made_tagged,
     made_versioned,
@@ -94,7 +95,7 @@ class Router(APIRouter):
         """Declare a PUT route; see ``get``."""
         if not versioned:
             return super().put(path, **options)
-        return _declaring(super().put(path, **options), made_versioned_change)
+        return _declaring(super().put(path, **_tagged(options)), made_versioned_change)
 
     def patch[E: Callable[..., Any]](
         self,
@@ -106,7 +107,7 @@ class Router(APIRouter):
         """Declare a PATCH route; see ``get``."""
         if not versioned:
             return super().patch(path, **options)
-        return _declaring(super().patch(path, **options), made_versioned_change)
+        return _declaring(super().patch(path, **_tagged(options)), made_versioned_change)
 
     def post[E: Callable[..., Any]](
         self,
@@ -124,6 +125,8 @@ class Router(APIRouter):
             versioned: see the class.
             options: passed to FastAPI.
         """
+        if versioned:
+            options = _tagged(options)
         responses = options.pop("responses", {})
         if idempotent is not None:
             responses = merged_responses(responses, problems(*ERRORS[idempotent]))
@@ -140,6 +143,14 @@ class Router(APIRouter):
             return made_idempotent(inner, idempotent, status=status)
 
         return _declaring(super().post(path, responses=responses, **options), wrapped)
+
+
+def _tagged(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a route's options with the ETag of its response documented."""
+    status = options.get("status_code", 200)
+    responses = options.get("responses", {})
+    response = {**responses.get(status, {}), "headers": {"ETag": ETAG}}
+    return {**options, "responses": {**responses, status: response}}
 
 
 def _declaring[E: Callable[..., Any]](
