@@ -26,11 +26,17 @@ _COMMON = frozenset(
 )
 
 
+# Fields of a response by which a client goes on.
+_FIELDS = ("ETag", "Location")
+_NOT_MODIFIED = 304  # it repeats the fields of the 200
+
+
 def documented_by(app: FastAPI) -> Callable[[httpx.Response], Awaitable[None]]:
     """Return a hook for a client of `app`: it fails the test that gets an undocumented response.
 
-    A response is documented if its operation lists the status, and the description of a problem
-    names its type. What any route may respond with, and a response of no operation, is not checked.
+    A response is documented if its operation lists the status, the description of a problem names
+    its type, and the status has the fields by which a client goes on. What any route may respond
+    with, and a response of no operation, is not checked.
     """
 
     async def check(response: httpx.Response) -> None:
@@ -48,6 +54,11 @@ def documented_by(app: FastAPI) -> Callable[[httpx.Response], Awaitable[None]]:
                 f"{name} documents the response {status}, but not as {kind!r}. Add the error to "
                 "`problems(…)` of the route."
             )
+            raise AssertionError(message)
+        fields = documented.get("headers", {})
+        missing = [one for one in _FIELDS if one in response.headers and one not in fields]
+        if missing and status != _NOT_MODIFIED:
+            message = f"{name} documents the response {status} without {' and '.join(missing)}."
             raise AssertionError(message)
 
     return check
