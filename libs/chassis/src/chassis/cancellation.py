@@ -146,3 +146,13 @@ async def closed_by(close: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIter
         await close_after(ended, close)
         raise
     await to_the_end(close())
+
+
+async def result_of[T](task: "asyncio.Future[T]") -> T:
+    """Return the result of a task that goes on if its caller is cancelled, who then looks after it.
+
+    Unlike ``asyncio.shield`` since Python 3.14, it does not report an error that comes after the
+    cancellation as unhandled.
+    """
+    await asyncio.wait([task])
+    return task.result()

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from chassis.auth.api_keys import is_well_formed
 from chassis.auth.principal import Principal, Verifier
+from chassis.cancellation import result_of
 from chassis.errors import DomainError, Unavailable
 from chassis.telemetry.tracing import current_trace_headers
 from chassis.wire_names import JSON
@@ -150,9 +151,7 @@ class ApiKeys:
         running = self._exchanges.get(digest)
         if running is None:
             running = self._begin(digest, key, fields, allow)
-        # Since Python 3.14, shield reports an error that comes after its cancellation as unhandled.
-        await asyncio.wait([running])
-        return running.result()
+        return await result_of(running)
 
     def _begin(
         self, digest: bytes, key: str, fields: list[tuple[str, str]], allow: Allow

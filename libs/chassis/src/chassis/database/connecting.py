@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
+from chassis.cancellation import result_of
 from chassis.database.errors import DRIVER_ERRORS, passes
 from chassis.database.infrastructure import is_infrastructure_error, mark_infrastructure
 from chassis.database.reachability import Outcome, Reachability
@@ -137,14 +138,12 @@ class Connector:
         """
         # asyncpg leaves an exception that is never retrieved if it is cancelled half-way.
         connecting = asyncio.ensure_future(self._attempt(timeout, options))
-        # Since Python 3.14, shield reports an error that comes after its cancellation as unhandled.
         try:
-            await asyncio.wait([connecting])
+            return await result_of(connecting)
         except asyncio.CancelledError:
             with contextlib.suppress(Exception):
                 await _close(await connecting)
             raise
-        return connecting.result()
 
     @contextlib.asynccontextmanager
     async def opened(

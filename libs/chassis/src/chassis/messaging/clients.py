@@ -7,7 +7,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from chassis.cancellation import closed_by, to_the_end
+from chassis.cancellation import closed_by, result_of, to_the_end
 from chassis.library_internals.aiokafka import close_client
 
 # For clients that must soon see an added partition; aiokafka's default is five minutes.
@@ -26,13 +26,11 @@ async def start(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
         aiokafka.errors.KafkaError: no broker responds, or the broker refuses this client.
     """
     starting = asyncio.ensure_future(client.start())
-    # Since Python 3.14, shield reports an error that comes after its cancellation as unhandled.
     try:
-        await asyncio.wait([starting])
+        await result_of(starting)
     except asyncio.CancelledError:
         await to_the_end(_settle(starting, _START_SECONDS))
         raise
-    starting.result()
 
 
 def stopping(consumer: AIOKafkaConsumer) -> AbstractAsyncContextManager[None]:
