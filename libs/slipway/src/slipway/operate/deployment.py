@@ -1,17 +1,14 @@
 """Check a deployment from outside, through its gateway, for what commonly goes wrong."""
 
-import asyncio
 import ssl
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
 
 import httpx
 
 from slipway.checks import Check, Grade
 
 _TIMEOUT_SECONDS = 10
-_HTTPS = 443
 _MOST_SKEW = timedelta(seconds=30)
 _CERTIFICATE_LEFT = timedelta(days=14)
 _OTHER = "Is this the gateway? Another server may have this address."
@@ -34,7 +31,7 @@ async def deployment_checks(url: str) -> list[Check]:
         checks = [_served(first), _clock(first), _header_fields(first), await _keys(http)]
         checks.append(await _document(http))
     if url.startswith("https"):
-        checks.append(await _certificate(url))
+        checks.append(_certificate(first))
     return checks
 
 
@@ -42,6 +39,9 @@ async def _request(http: httpx.AsyncClient, path: str) -> httpx.Response | Check
     try:
         return await http.get(path)
     except httpx.HTTPError as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            mend = "Renew it, or trust its authority: SSL_CERT_FILE names the authority's file."
+            return Check("certificate", Grade.FAULT, str(error), mend)
         mend = "Is the address right? Is the gateway ready: `kubectl get pods`, `slipway status`?"
         return Check("gateway", Grade.FAULT, f"no response: {error!r}", mend)
 
@@ -104,17 +104,9 @@ async def _document(http: httpx.AsyncClient) -> Check:
         return Check("document", Grade.FAULT, "not an OpenAPI document", _OTHER)
 
 
-async def _certificate(url: str) -> Check:
-    place = urlsplit(url)
-    try:
-        async with asyncio.timeout(_TIMEOUT_SECONDS):
-            _, writer = await asyncio.open_connection(
-                place.hostname, place.port or _HTTPS, ssl=ssl.create_default_context()
-            )
-    except OSError as error:  # a time-out and a failed verification are such errors, too
-        return Check("certificate", Grade.FAULT, repr(error), "Renew it, or trust its authority.")
-    certificate = writer.get_extra_info("peercert")
-    writer.close()
+def _certificate(response: httpx.Response) -> Check:
+    """Return the check of the response's own connection: a new one would bypass a proxy."""
+    certificate = response.extensions["network_stream"].get_extra_info("ssl_object").getpeercert()
     ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
     return certificate_check(ends - datetime.now(UTC))
 
