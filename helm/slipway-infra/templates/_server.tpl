@@ -43,9 +43,11 @@ automountServiceAccountToken: false
 enableServiceLinks: false
 securityContext:
   runAsNonRoot: true
+  {{- if not .root.Values.global.openshift }}
   runAsUser: {{ .user }}
   runAsGroup: {{ .user }}
   fsGroup: {{ .user }}
+  {{- end }}
   fsGroupChangePolicy: OnRootMismatch
   seccompProfile:
     type: RuntimeDefault
@@ -59,7 +61,7 @@ imagePullSecrets:
 
 {{/* The image of ours. Takes the chart's root. */}}
 {{- define "infra.ownImage" -}}
-{{- $image := (.Values.global | default dict).image | default dict -}}
+{{- $image := .Values.global.image | default dict -}}
 {{- with $image.registry }}{{ . }}/{{ end }}slipway/slipway:{{ $image.tag | default .Chart.AppVersion }}
 {{- end }}
 

@@ -14,9 +14,11 @@ automountServiceAccountToken: false
 enableServiceLinks: false
 securityContext:
   runAsNonRoot: true
+  {{- if not .root.Values.global.openshift }}
   runAsUser: 10001
   runAsGroup: 10001
   fsGroup: 10001
+  {{- end }}
   seccompProfile:
     type: RuntimeDefault
 {{- with .root.Values.global.image.pullSecrets }}
