@@ -139,3 +139,25 @@ def test_compose_waits_for_the_end_of_each_job():
 def test_no_container_of_compose_fills_the_disk_with_its_log():
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
     assert {name for name, one in services.items() if "logging" not in one} == set()
+
+
+def test_the_passwords_of_compose_join_no_line_and_nobody_else_reads_them(tmp_path):
+    script = tmp_path / "deploy/compose/passwords.sh"
+    script.parent.mkdir(parents=True)
+    shutil.copy(ROOT / "deploy/compose/passwords.sh", script)
+    env = tmp_path / ".env"
+    env.write_text("LOG_LEVEL=DEBUG")  # as editors write a last line
+    env.chmod(0o644)
+    subprocess.run([script], check=True)
+    lines = env.read_text().splitlines()
+    assert lines[0] == "LOG_LEVEL=DEBUG"
+    assert [line.partition("=")[0] for line in lines[1:]] == [
+        "COMPOSE_PROJECT_NAME",
+        "SLIPWAY_POSTGRES_PASSWORD",
+        "SLIPWAY_ROLES_PASSWORD",
+        "SLIPWAY_KEYS",
+        "SLIPWAY_ADMIN_PASSWORD",
+    ]
+    assert env.stat().st_mode & 0o077 == 0
+    subprocess.run([script], check=True)
+    assert env.read_text().splitlines() == lines
