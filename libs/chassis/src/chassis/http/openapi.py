@@ -4,7 +4,6 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from chassis.http.concurrency import ETAG
 from chassis.http.documentation import Documentation, add_examples
 from chassis.http.problems import Problem, problem_response
 from chassis.wire_names import EVENT_STREAM, JSON, PROBLEM
@@ -100,8 +99,6 @@ def _add_problems(operation: dict[str, Any]) -> None:
     if created is not None:
         created.setdefault("headers", {}).setdefault("Location", _LOCATION)
     responses = operation["responses"]
-    if "304" in responses:
-        responses["200"].setdefault("headers", {}).setdefault("ETag", ETAG)
     _keep_stream(responses.get("200", {}).get("content", {}))
     answers = dict(_ALWAYS)
     has_body = "requestBody" in operation

@@ -77,7 +77,8 @@ class Router(APIRouter):
         if not versioned and public_for is None:
             return super().get(path, **options)
         added = {**NOT_MODIFIED, **problems(PreconditionFailed)}
-        responses = merged_responses(options.pop("responses", {}), added)
+        options = _tagged(options)
+        responses = merged_responses(options.pop("responses"), added)
         declare = super().get(path, responses=responses, **options)
         if public_for is None:
             return _declaring(declare, made_versioned)
@@ -149,7 +150,8 @@ def _tagged(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return a route's options with the ETag of its response documented."""
     status = options.get("status_code", 200)
     responses = options.get("responses", {})
-    response = {**responses.get(status, {}), "headers": {"ETag": ETAG}}
+    response = responses.get(status, {})
+    response = {**response, "headers": {**response.get("headers", {}), "ETag": ETAG}}
     return {**options, "responses": {**responses, status: response}}
 
 
