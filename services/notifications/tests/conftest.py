@@ -255,7 +255,7 @@ def feed(server: Server, tokens: TestTokens) -> Socket:
 @pytest.fixture
 async def http(server: Server) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the served app. It fails the test that gets an undocumented response."""
-    hooks = {"response": [documented_by(server.app)]}
+    hooks = {"response": [documented_by(server.app, SERVICE.name)]}
     async with httpx.AsyncClient(
         base_url=server.url, trust_env=False, timeout=30, event_hooks=hooks
     ) as client:

@@ -220,7 +220,7 @@ async def client(
 
     app = create_api(declaration, settings)
     async with client_of(app) as client:
-        client.event_hooks = {"response": [documented_by(app)]}
+        client.event_hooks = {"response": [documented_by(app, declaration.name)]}
         yield client
 
 
