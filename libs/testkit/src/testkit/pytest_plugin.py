@@ -10,7 +10,7 @@ and code that is imported before then would be reported as never run.
 import asyncio
 import gc
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
@@ -270,13 +270,18 @@ async def owner(database: "ServiceDatabase") -> "AsyncIterator[asyncpg.Connectio
         yield connection
 
 
-@pytest.fixture(autouse=True)
-def _no_blocking_calls() -> Iterator[BlockBuster]:
-    """Fail a test if a coroutine of what serves makes a blocking call (files, sockets, sleep)."""
+@pytest.fixture(scope="session")
+def _serving_packages() -> Sequence[str]:
+    """The packages whose coroutines serve; to find them takes milliseconds."""
     from chassis.installed import service_names
 
-    scanned = ["chassis", *filter(find_spec, ("gateway", *service_names()))]
-    with blockbuster_ctx(scanned) as blocker:
+    return ["chassis", *filter(find_spec, ("gateway", *service_names()))]
+
+
+@pytest.fixture(autouse=True)
+def _no_blocking_calls(_serving_packages: Sequence[str]) -> Iterator[BlockBuster]:
+    """Fail a test if a coroutine of what serves makes a blocking call (files, sockets, sleep)."""
+    with blockbuster_ctx(list(_serving_packages)) as blocker:
         for function in blocker.functions.values():
             for file, names in _SHORT_BLOCKS:
                 function.can_block_in(file, names)

@@ -1,6 +1,7 @@
 """Find the template of a text in the reader's language, and render it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
@@ -21,19 +22,9 @@ class Catalogue:
         languages: those that have templates.
     """
 
-    def __init__(self, directory: Path, *, forms: Sequence[str]) -> None:
-        self._environment = Environment(
-            loader=FileSystemLoader(directory),
-            autoescape=select_autoescape(enabled_extensions=["html"], default=False),
-            undefined=StrictUndefined,
-            auto_reload=False,
-            cache_size=-1,
-            trim_blocks=True,
-        )
-        self._environment.globals.clear()  # unused; copying them is half of the cost of a rendering
-        names = self._environment.list_templates(extensions=list(forms))
-        for name in names:  # a template that is read later would block the event loop
-            self._environment.get_template(name)
+    def __init__(self, directory: Path, *, forms: tuple[str, ...]) -> None:
+        self._environment = _compiled(directory, forms)
+        names = self._environment.list_templates(extensions=forms)
         self._names = frozenset(names)
         self.languages = frozenset(name.partition("/")[0] for name in names if "/" in name)
 
@@ -64,3 +55,20 @@ class Catalogue:
         if general is not None and wanted not in self._names:
             wanted = f"{language}/{general}.{form}"
         return self._environment.get_template(wanted).render(values)
+
+
+@cache
+def _compiled(directory: Path, forms: tuple[str, ...]) -> Environment:
+    """Return the templates of a folder, compiled; a process does that once, as it takes long."""
+    environment = Environment(
+        loader=FileSystemLoader(directory),
+        autoescape=select_autoescape(enabled_extensions=["html"], default=False),
+        undefined=StrictUndefined,
+        auto_reload=False,
+        cache_size=-1,
+        trim_blocks=True,
+    )
+    environment.globals.clear()  # unused; copying them is half of the cost of a rendering
+    for name in environment.list_templates(extensions=forms):
+        environment.get_template(name)  # one that is read later would block the event loop
+    return environment
