@@ -43,6 +43,14 @@ def test_the_cache_is_where_the_user_keeps_caches(tmp_path, monkeypatch):
     assert tmp_path / "home" / ".cache" in cache_directory().parents
 
 
+def test_a_user_without_a_home_is_told_to_set_a_cache(monkeypatch):
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(os, "getuid", lambda: 2_000_000_011)  # no user of /etc/passwd
+    with pytest.raises(ServerError, match="XDG_CACHE_HOME"):
+        cache_directory()
+
+
 def test_jars_are_fetched_once(cache):
     fetch = Fetch("b.jar", "a.jar")
     steps: list[str] = []

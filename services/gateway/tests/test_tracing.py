@@ -1,5 +1,6 @@
 """The gateway continues a trusted proxy's trace, and others' only if a setting says so."""
 
+import asyncio
 from ipaddress import ip_network
 
 import pytest
@@ -145,3 +146,64 @@ def test_without_a_trace_from_the_caller_a_request_is_no_part_of_one_around_it()
         Recorder(sampling=1).traces.server_span(scope_of()) as span,
     ):
         assert span.get_span_context().trace_id != around.trace_id
+
+
+GET = b"GET /api/v1/%b HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.fixture
+async def recorded(start):
+    """A gateway whose spans are all recorded."""
+    gateway, recorder = await start(), Recorder(sampling=1)
+    gateway.server.traces = recorder.traces
+    return gateway, recorder
+
+
+async def ended_span(recorder):
+    async with asyncio.timeout(30):
+        while not recorder.spans:  # noqa: ASYNC110 - the exporter has no event for it
+            await asyncio.sleep(0.01)
+    (span,) = recorder.spans
+    return span
+
+
+async def left(gateway, path, until):
+    """Send a request, and close the connection when `until` returns."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    writer.write(GET % path)
+    await until(reader)
+    writer.transport.abort()
+
+
+async def test_the_span_of_a_request_whose_client_leaves_is_a_failed_one(recorded, service):
+    gateway, recorder = recorded
+    await left(gateway, b"products?hang", lambda _: service.begun.wait())
+    span = await ended_span(recorder)
+    assert span.status.status_code is trace.StatusCode.ERROR
+    assert span.attributes["error.type"] == "incomplete_response"
+    assert "http.response.status_code" not in span.attributes
+
+
+async def test_the_span_of_a_response_that_the_service_breaks_off_is_a_failed_one(recorded):
+    gateway, recorder = recorded
+    await left(gateway, b"notifications/unsubscribe?break=1&parts=2", lambda reader: reader.read())
+    span = await ended_span(recorder)
+    assert span.status.status_code is trace.StatusCode.ERROR
+    assert span.attributes["error.type"] == "incomplete_response"
+    assert span.attributes["http.response.status_code"] == 200
+
+
+async def test_a_whole_response_fails_no_span(recorded):
+    gateway, recorder = recorded
+    await gateway.http.get("/api/v1/products")
+    span = await ended_span(recorder)
+    assert span.status.status_code is trace.StatusCode.UNSET
+    assert "error.type" not in span.attributes
+
+
+async def test_a_client_ends_a_stream_by_leaving_which_fails_no_span(recorded):
+    gateway, recorder = recorded
+    await left(gateway, b"notifications/stream?stream=1", lambda reader: reader.readuntil(b"data:"))
+    span = await ended_span(recorder)
+    assert span.status.status_code is trace.StatusCode.UNSET
+    assert span.attributes["http.response.status_code"] == 200

@@ -41,6 +41,7 @@ from chassis.certificates import certificate_files, register_certificates
 from chassis.connections import ConnectionBound, raise_descriptor_limit
 from chassis.health import Health, health_routes
 from chassis.inside_protocol import InsideProtocol
+from chassis.listening import bind_host
 from chassis.loop_delay import LoopDelay
 from chassis.loopback import loopback_exempted
 from chassis.protocol import BoundedProtocol, CommonFields, no_fields
@@ -76,7 +77,6 @@ class Protocols:
 
 
 _DEFAULT = Protocols()
-_ALL_ADDRESSES = "*"
 # A client that sends a request while its idle connection is closed gets no response, and can't know
 # whether it took effect. A client with many connections uses them in turn, each every few seconds.
 _QUIET_SECONDS = 1.0
@@ -235,7 +235,7 @@ def _server(
     return _Server(
         uvicorn.Config(
             app,
-            host="" if host == _ALL_ADDRESSES else host,  # a name that only some systems resolve
+            host=bind_host(host),
             port=port,
             lifespan=lifespan,  # type: ignore[arg-type]  # a Literal that uvicorn keeps to itself
             loop="none",

@@ -110,13 +110,14 @@ async def test_a_hash_of_older_parameters_is_accepted_and_reported(passwords: Pa
     assert not passwords.needs_rehash(await passwords.hash("x"))
 
 
-async def test_the_loop_goes_on_while_threads_hash(passwords: Passwords):
+async def test_the_loop_goes_on_while_threads_hash():
     turns = 0
-    hashing = asyncio.gather(*(passwords.hash("x") for _ in range(5)))
-    while not hashing.done():
-        turns += 1
-        await asyncio.sleep(0)
-    await hashing
+    with Passwords(threads=1, seconds=60) as passwords:  # on a loaded machine each waits long
+        hashing = asyncio.gather(*(passwords.hash("x") for _ in range(5)))
+        while not hashing.done():
+            turns += 1
+            await asyncio.sleep(0)
+        await hashing
     assert turns > 50  # a hash takes as long as many turns of the loop
 
 
@@ -252,3 +253,31 @@ async def test_a_password_whose_turn_comes_too_late_is_refused_and_never_hashed(
         assert await first == "hash of a"
         assert await passwords.hash("c") == "hash of c"
     assert hasher.begun == ["a", "c"]
+
+
+class BrokenHasher(WatchedHasher):
+    """Fails once it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.may_fail = threading.Event(), threading.Event()
+
+    def hash(self, password: str) -> str:  # noqa: ARG002 - it fails with each
+        self.begun.set()
+        self.may_fail.wait(10)
+        message = "no memory"
+        raise MemoryError(message)
+
+
+async def test_between_a_cancellation_and_the_end_of_its_hash_an_error_is_nobodys():
+    hasher = BrokenHasher()
+    with Passwords(threads=1, hasher=hasher) as passwords:
+        hashing = asyncio.create_task(passwords.hash("x"))
+        await asyncio.to_thread(hasher.begun.wait, 10)
+        hashing.cancel()
+        await asyncio.wait([hashing])
+        assert hashing.cancelled()
+        hasher.may_fail.set()
+        following = asyncio.create_task(passwords.hash("y"))  # its turn comes after the error
+        with pytest.raises(MemoryError):
+            await following

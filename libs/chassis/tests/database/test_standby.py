@@ -6,37 +6,23 @@ asked to cancel the COMMIT. The relay would publish what no standby has.
 
 import asyncio
 
-import asyncpg
 import pytest
 
 from chassis.database import Database, is_infrastructure_error
-from localservers import PostgresServer
-from localservers.ports import free_port
 from testkit.databases import ServiceDatabase
+from testkit.standbys import commits_wait, server_with_standbys, standby_away, wait_for_standbys
 from testkit.waiting import until
 
 from .conftest import SERVICE, settings_for
 
 INSERT = "INSERT INTO ledgers VALUES ($1, $2)"
-WAITING = """
-    SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND wait_event = 'SyncRep'
-"""
 SEEN = "SELECT count(*) FROM ledgers.ledgers WHERE name = $1"
 
 
 @pytest.fixture(scope="module")
 async def server(tmp_path_factory):
-    """A PostgreSQL that may have standbys."""
-    server = PostgresServer(
-        directory=tmp_path_factory.mktemp("postgres"),
-        port=free_port(),
-        password="only-here",
-        settings={"wal_level": "replica", "max_wal_senders": "1"},
-    )
-    await server.start()
-    yield server
-    await server.stop()
+    async with server_with_standbys(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -44,21 +30,11 @@ async def prepared(server, metadata):
     return await ServiceDatabase.create_from_metadata(server.url(), SERVICE, metadata)
 
 
-async def wait_for_standbys(admin, names):
-    """Make each COMMIT wait for a standby of these names, or for none."""
-    await admin.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
-    await admin.execute("SELECT pg_reload_conf()")
-
-
 @pytest.fixture
 async def admin(prepared):
     """The superuser, whose COMMITs wait for no standby; the others' wait for one that is away."""
-    admin = await asyncpg.connect(prepared.superuser_url)
-    await wait_for_standbys(admin, "away")
-    await admin.execute("SET synchronous_commit = local")
-    yield admin
-    await wait_for_standbys(admin, "")
-    await admin.close()
+    async with standby_away(prepared.superuser_url) as admin:
+        yield admin
 
 
 @pytest.fixture
@@ -89,7 +65,7 @@ async def test_between_a_commit_and_the_standby_whoever_gives_up_makes_nothing_v
                 await unit.execute(INSERT, ends, 1)
 
     async def waits():
-        return await admin.fetchval(WAITING) == 1
+        return await commits_wait(admin)
 
     changing = asyncio.create_task(change())
     await until(waits)

@@ -44,10 +44,12 @@ async def test_a_request_that_is_not_sampled_records_nothing(client, spans):
     assert server_spans(spans) == []
 
 
-async def test_a_server_error_is_an_error_of_the_span(spans):
-    async def broken(_scope, _receive, send):
-        await send({"type": "http.response.start", "status": 503, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
+async def recorded(spans, *messages, kind="http"):
+    """Return the span of a request whose app sends these messages."""
+
+    async def app(_scope, _receive, send):
+        for message in messages:
+            await send(message)
 
     async def received():
         return {"type": "http.request", "body": b""}
@@ -56,8 +58,28 @@ async def test_a_server_error_is_an_error_of_the_span(spans):
         return None
 
     headers = [(b"traceparent", SAMPLED.encode())]
-    scope = {"type": "http", "method": "GET", "path": "/x", "headers": headers}
-    await ServerSpan(broken)(scope, received, sent)
+    scope = {"type": kind, "method": "GET", "path": "/x", "headers": headers}
+    await ServerSpan(app)(scope, received, sent)
     (span,) = server_spans(spans)
+    return span
+
+
+async def test_a_server_error_is_an_error_of_the_span(spans):
+    start = {"type": "http.response.start", "status": 503, "headers": []}
+    span = await recorded(spans, start, {"type": "http.response.body", "body": b""})
     assert span.status.status_code is trace.StatusCode.ERROR
     assert span.attributes["error.type"] == "503"
+    assert span.attributes["http.response.status_code"] == 503
+
+
+async def test_a_request_without_a_response_because_its_client_has_gone_is_a_failed_one(spans):
+    span = await recorded(spans)
+    assert span.status.status_code is trace.StatusCode.ERROR
+    assert span.attributes["error.type"] == "incomplete_response"
+    assert "http.response.status_code" not in span.attributes
+
+
+async def test_an_accepted_websocket_needs_no_response(spans):
+    span = await recorded(spans, {"type": "websocket.accept"}, kind="websocket")
+    assert span.status.status_code is trace.StatusCode.UNSET
+    assert "error.type" not in span.attributes

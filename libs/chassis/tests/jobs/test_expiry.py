@@ -35,3 +35,20 @@ async def test_a_worker_that_reconnects_gives_the_others_time_to_renew_their_lea
                 0,
             }
         assert await service.job("state, attempts") == ("running", 1)
+
+
+async def test_a_lease_that_a_wrong_clock_put_years_ahead_expires_and_its_job_runs(service):
+    await service.enqueue(Outside(number=1))
+    await service.lease()  # by a worker that dies
+    await service.query("UPDATE jobs SET lease_until = now() + interval '10 years'")
+    async with service.working(lease_seconds=0.1):
+        await service.until_effects(1)
+
+
+async def test_a_lease_of_a_release_with_longer_leases_is_left_alone(service):
+    await service.enqueue(Outside(number=1))
+    await service.lease()
+    await service.query("UPDATE jobs SET lease_until = now() + interval '100 seconds'")
+    before = await service.job("lease_until")
+    await service.worker(lease_seconds=20)._take_expired()
+    assert await service.job("lease_until") == before

@@ -8,13 +8,14 @@ import aiokafka.protocol.api
 import aiokafka.protocol.types
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.errors import NotControllerError
 from aiokafka.producer.sender import Sender
 
-from chassis.library_internals.aiokafka import close_without_flush
+from chassis.library_internals.aiokafka import close_without_flush, create_topics
 from testkit.library_internals import PrivateName
 
 
@@ -110,3 +111,17 @@ def test_a_producer_with_the_mark_is_not_flushed_nor_warned_of():
         assert "_closed" in inspect.unwrap(method).__code__.co_names, where.look_at(
             f"does not matter to {method.__name__}"
         )
+
+
+async def test_topics_of_a_cluster_without_a_controller_are_refused_for_now(monkeypatch):
+    admin = AIOKafkaAdminClient(bootstrap_servers="127.0.0.1:1")
+
+    async def no_news():
+        return None
+
+    monkeypatch.setattr(admin._client, "force_metadata_update", no_news)
+    assert admin._client.cluster.controller is None
+    with pytest.raises(NotControllerError, match="no controller at the moment") as caught:
+        await create_topics(admin, [NewTopic("orders", 1, 1)])
+    assert caught.value.retriable
+    await admin.close()

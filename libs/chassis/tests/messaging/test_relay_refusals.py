@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from opentelemetry import trace
 
 from testkit.waiting import until
 
@@ -88,6 +89,17 @@ async def test_a_refused_event_stops_its_key_and_no_other_until_it_is_taken(narr
     every = events(await service.topics.read("counters", service.raised.total()))
     assert faults(every, service.raised) == []
     assert await refusals(service) == []
+
+
+async def test_the_span_of_a_refused_event_is_a_failed_one(narrow, spans):
+    service, _ = narrow
+    with trace.get_tracer(__name__).start_as_current_span("use case"):
+        await service.raise_counters(*keys_of(0, 1), filler="x" * SMALL)
+    async with lane(service, poll_seconds=0.01) as publishing:
+        assert await publish_page(publishing)
+    [span] = [one for one in spans.get_finished_spans() if one.name == "send counters"]
+    assert span.status.status_code is trace.StatusCode.ERROR
+    assert span.attributes["error.type"] == "MessageSizeTooLargeError"
 
 
 @pytest.mark.parametrize("used", [False, True], ids=["fresh", "used"])

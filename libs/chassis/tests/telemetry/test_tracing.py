@@ -127,7 +127,7 @@ async def test_an_unavailable_collector_does_not_delay_the_process():
         assert asyncio.get_running_loop().time() - started < 15
 
 
-def failing(failure: Exception) -> list[ReadableSpan]:
+def failing(failure: BaseException) -> list[ReadableSpan]:
     """Return the spans of both forms around work that raises `failure`."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
@@ -161,6 +161,18 @@ def test_a_span_shows_no_secret_and_no_row_of_the_error_that_ended_it(grouped: b
         assert "duplicate key of postgresql://[redacted]@db" in shown
         assert "ada@example.com" not in shown
         assert "hunter2" not in shown
+
+
+@pytest.mark.parametrize("ended", [asyncio.CancelledError(), TimeoutError(), SystemExit(1)])
+def test_a_span_whose_work_was_not_completed_is_failed_by_the_type_of_what_ended_it(
+    ended: BaseException,
+):
+    spans = failing(ended)
+    assert [span.name for span in spans] == ["commit", "job"]
+    for span in spans:
+        assert span.status.status_code is trace.StatusCode.ERROR
+        assert span.attributes is not None
+        assert span.attributes["error.type"] == type(ended).__name__
 
 
 def of_length(length: int) -> st.SearchStrategy[str]:

@@ -25,8 +25,19 @@ type Fetch = Callable[[Path, Progress], list[Path]]
 
 
 def cache_directory() -> Path:
-    """Return the cache folder: XDG_CACHE_HOME, or ``~/.cache``."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    """Return the cache folder: XDG_CACHE_HOME, or ``~/.cache``.
+
+    Raises:
+        ServerError: XDG_CACHE_HOME is not set, and this user has no home.
+    """
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as error:  # a container's user that /etc/passwd does not have
+        message = (
+            f"There is no directory for the cache of Kafka's jars: {error} Set XDG_CACHE_HOME to a "
+            "directory that you may write to."
+        )
+        raise ServerError(message) from error
     return Path(base) / "slipway" / "kafka" / VERSION
 
 

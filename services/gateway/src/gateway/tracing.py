@@ -11,9 +11,10 @@ from typing import Protocol
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis.http.metrics import route_template
+from chassis.http.tracing import record_status, recorded_response
 from chassis.telemetry.logging import shown_ids, shown_path
 from chassis.telemetry.tracing import (
     attached,
@@ -33,7 +34,6 @@ ROUTE = "gateway.route"
 """The scope's key for the request's route; its value is None if no route matches."""
 
 _CONTEXT_FIELDS = frozenset({b"traceparent", b"tracestate"})
-_SERVER_ERROR = 500
 _NOT_ZERO = 1 << 64 | 1  # a bit of each id: ids of zeros only are not valid
 
 
@@ -216,16 +216,12 @@ class RequestTrace:
         headers = dict(line.split(": ", 1) for line in self.lines.decode().splitlines())
         return attached(context_from(headers))
 
-    def end(self, status: int) -> None:
-        """End the span, with the status of the response."""
+    def end(self, status: int, *, whole: bool) -> None:
+        """End the span; the arguments are those of `record_status`."""
         span = self.span
         if span is None:
             return
-        if status:
-            span.set_attribute("http.response.status_code", status)
-        if status >= _SERVER_ERROR:
-            span.set_attribute("error.type", str(status))
-            span.set_status(trace.StatusCode.ERROR)
+        record_status(span, status, whole=whole)
         span.end()
 
 
@@ -252,14 +248,4 @@ class ServerSpan:
             if not span.is_recording():
                 await self._app(scope, receive, send)
                 return
-
-            async def watched(message: Message) -> None:
-                if message["type"] == "http.response.start":
-                    status: int = message["status"]
-                    span.set_attribute("http.response.status_code", status)
-                    if status >= _SERVER_ERROR:
-                        span.set_attribute("error.type", str(status))
-                        span.set_status(trace.StatusCode.ERROR)
-                await send(message)
-
-            await self._app(scope, receive, watched)
+            await recorded_response(span, self._app, scope, receive, send)

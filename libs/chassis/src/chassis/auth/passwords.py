@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
 from prometheus_client import CollectorRegistry
 
 from chassis.auth.hashing import QUEUE_SECONDS, HashQueue, PasswordsBusy
+from chassis.cancellation import result_of
 from chassis.deadline import check_deadline
 
 __all__ = ["HashParameters", "Hasher", "Passwords", "PasswordsBusy"]
@@ -174,8 +175,13 @@ class Passwords:
             raise
         # A thread can't be cancelled, so the turn ends when the thread is done, even if the caller
         # was cancelled.
-        working.add_done_callback(lambda _: self.queue.end_turn())
-        return await asyncio.shield(working)
+        working.add_done_callback(self._done)
+        return await result_of(working)
+
+    def _done(self, working: "asyncio.Future[Any]") -> None:
+        self.queue.end_turn()
+        if not working.cancelled():
+            working.exception()  # retrieved: of a caller that was cancelled, nobody else does it
 
     def _check(self, stored: str | None, password: str) -> bool:
         if stored is not None and self._verifies(stored, password):

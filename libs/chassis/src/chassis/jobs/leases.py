@@ -140,6 +140,10 @@ class Leases:
     async def lease(self, queue: str, limit: int, *, durable: bool = True) -> list[LeasedJob]:
         """Lease due jobs of a queue; return them by priority, due time and id.
 
+        If it is cancelled or times out, the driver has PostgreSQL cancel the statement. A lease
+        that waits for a synchronous standby is then seen, although a failover may undo it. No job
+        has begun under it, and only a lease that is seen can be handed back.
+
         Args:
             queue: the name of the queue.
             limit: the maximum number of jobs.

@@ -6,6 +6,7 @@ changes nothing: a worker that was frozen past its lease can't settle another wo
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from chassis.database.unit import Unit
@@ -48,6 +49,11 @@ _EXPIRED = """
     FROM jobs WHERE state = 'running' AND lease_until < now() AND lease <> ALL ($1::uuid[])
     ORDER BY lease_until LIMIT 100
 """
+_AHEAD = """
+    SELECT id FROM jobs WHERE state = 'running' AND lease_until > now() + $1::interval
+    ORDER BY id LIMIT 100
+"""
+_PULL_BACK = "UPDATE jobs SET lease_until = now() + $1 WHERE id = ANY ($2::bigint[])"
 LEASE_EXPIRED = "the lease expired: the worker that ran the job died, was frozen or lost PostgreSQL"
 
 
@@ -134,3 +140,15 @@ async def take_expired[R](
         if await settle(unit, job, fate):
             counted[fate.state] = counted.get(fate.state, 0) + 1
     return counted
+
+
+async def pull_back(unit: Unit, longest: timedelta) -> int:
+    """Shorten leases that last longer than `longest` to it; return how many.
+
+    PostgreSQL's clock was ahead when it gave them. If a worker died then, its jobs would wait until
+    that time. A worker that lives renews its lease, so it loses nothing.
+    """
+    rows = await unit.fetch_locked(_AHEAD, longest)
+    if rows:
+        await unit.execute(_PULL_BACK, longest, [row["id"] for row in rows])
+    return len(rows)

@@ -1,6 +1,7 @@
 """The part of a worker that runs jobs: lanes, renewal of leases, schedules, and their metrics."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,12 +24,14 @@ from chassis.jobs.lanes import Lane, LaneOptions
 from chassis.jobs.leases import Held, Leases
 from chassis.jobs.metrics import JobMetrics
 from chassis.jobs.scheduler import Scheduler
-from chassis.jobs.settling import hand_back, take_expired
+from chassis.jobs.settling import hand_back, pull_back, take_expired
 from chassis.loops import Failures, for_ever
 
 log = structlog.get_logger(__name__)
 
 _STOP_PATIENCE_SECONDS = 10.0
+# A release with a longer lease may share the queues.
+_LONGEST_LEASE = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +44,14 @@ class JobPace:
             after a third of it.
         gauge_seconds: the time between two measurements.
         finish_seconds: the time that running jobs have to finish when the worker stops.
+        check_seconds: the time between two checks of leases that a wrong clock has given.
     """
 
     poll_seconds: float = 1.0
     lease_seconds: float = 30.0
     gauge_seconds: float = 5.0
     finish_seconds: float = 2.0
+    check_seconds: float = 60.0
 
     @property
     def renewal_seconds(self) -> float:
@@ -86,6 +91,7 @@ class JobWorker[R]:
         self._scheduler = scheduler
         self._pace = pace or JobPace()
         self._unsure: set[UUID] = set()
+        self._next_check = 0.0
         execution = Execution(database=database, kinds=kinds, resources=resources, metrics=metrics)
         self._lanes = {
             queue: Lane(
@@ -178,12 +184,22 @@ class JobWorker[R]:
 
     async def _take_expired(self) -> None:
         """Take the expired leases of others: this worker runs its jobs, and renews its leases."""
+        if time.monotonic() >= self._next_check:
+            await self._pull_back()
         async with self._database.transaction() as unit:
             own = {lease for _, lease in self._held}
             expired = await take_expired(unit, self._kinds, own=own)
         for state, number in expired.items():
             log.error("job leases expired", state=state, jobs=number)
             self._metrics.expired.labels(state).inc(number)
+
+    async def _pull_back(self) -> None:
+        longest = timedelta(seconds=self._pace.lease_seconds * _LONGEST_LEASE)
+        async with self._database.transaction() as unit:
+            number = await pull_back(unit, longest)
+        self._next_check = time.monotonic() + self._pace.check_seconds
+        if number:
+            log.warning("job leases pulled back", jobs=number)
 
     async def _repeat(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
         """Repeat `work`; retry while PostgreSQL is unavailable or not migrated."""

@@ -1,16 +1,18 @@
 """Private parts of aiokafka's clients, and its protocol's messages.
 
 aiokafka has no public way to close a client that has lost its brokers, to wait for a commit that
-was cancelled, to learn of which partitions messages have arrived, nor to send a request for which
-it has no method.
+was cancelled, to learn of which partitions messages have arrived, to learn that the cluster has no
+controller, nor to send a request for which it has no method.
 """
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import NotControllerError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Boolean, Int8, Int16, Int32, Schema, String
@@ -33,6 +35,7 @@ __all__ = [
     "String",
     "close_client",
     "close_without_flush",
+    "create_topics",
     "fetched_partitions",
     "next_fetch",
     "retrieve_errors_of_commits",
@@ -93,6 +96,22 @@ async def close_without_flush(producer: AIOKafkaProducer, *, seconds: float) -> 
         async with asyncio.timeout(seconds):
             await producer._sender.close()
     await producer.client.close()
+
+
+async def create_topics(admin: AIOKafkaAdminClient, topics: Sequence[NewTopic]) -> Response:
+    """Create topics by a request to the controller, and return the response.
+
+    Raises:
+        NotControllerError: the brokers know of no controller, as while one is elected, or of no
+            broker that is not fenced. aiokafka would raise AttributeError.
+    """
+    try:
+        return await admin.create_topics(list(topics))
+    except AttributeError as error:
+        if admin._client.cluster.controller is not None:
+            raise
+        message = "The cluster has no controller at the moment."
+        raise NotControllerError(message) from error
 
 
 async def send_request(admin: AIOKafkaAdminClient, request: Request[RequestStruct]) -> Response:

@@ -206,6 +206,8 @@ def open_span(
 ) -> Iterator[trace.Span]:
     """Open a span, and record its error without secrets, which the library's own span would show.
 
+    A cancellation is an error, too: what the span is of was not completed.
+
     Args:
         tracer: makes the span.
         name: the span's name.
@@ -216,13 +218,13 @@ def open_span(
     ) as span:
         try:
             yield span
-        except Exception as error:
-            _record_error(span, error)
+        except BaseException as error:
+            record_error(span, error)
             raise
 
 
 class span_from:  # noqa: N801 - a context manager, used like a function
-    """Open a span as a child of `parent`, and make it the current one.
+    """Open a span as a child of `parent`, and make it the current one; errors as `open_span`.
 
     It is a class because the library's own context managers cost more than the span.
 
@@ -263,14 +265,21 @@ class span_from:  # noqa: N801 - a context manager, used like a function
         trace_back: TracebackType | None,
     ) -> None:
         detach(self._token)
-        if isinstance(error, Exception):
-            _record_error(self._span, error)
+        if error is not None:
+            record_error(self._span, error)
         self._span.end()
 
 
-def _record_error(span: trace.Span, error: Exception) -> None:
+def record_error(span: trace.Span, error: BaseException) -> None:
+    """Record the error that ended the work of `span`, without secrets; costs nothing if unrecorded.
+
+    OpenTelemetry's conventions ("Recording errors", and the status of an HTTP span) take each
+    exception that ends an operation as its error, also a cancellation: its client has gone, or the
+    process stops.
+    """
     if not span.is_recording():
         return
+    span.set_attribute("error.type", type(error).__name__)
     shown = {
         "exception.message": without_secrets(str(error)),
         "exception.stacktrace": without_secrets("".join(traceback.format_exception(error))),

@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chassis.cancellation import result_of
+
 if TYPE_CHECKING:
     from slipway.local.program import ProgramSpec
 
@@ -45,7 +47,7 @@ class Fork:
 
     async def wait(self) -> int:
         """Wait for the process to end; return its exit status."""
-        return await asyncio.shield(self._ended)
+        return await result_of(self._ended)
 
     def terminate(self) -> None:
         """Send SIGTERM; raises ProcessLookupError if the process has ended."""

@@ -19,6 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
 
+from chassis.listening import bind_host
 from slipway.local.spans import Span, Trace
 from slipway.settings import HOST
 
@@ -87,8 +88,7 @@ def main() -> None:
     """Serve on TRACES_PORT of TRACES_HOST (`*`: all addresses) until SIGTERM."""
     app = create_app(SpanStore())
     host, port = os.environ.get("TRACES_HOST", HOST), int(os.environ["TRACES_PORT"])
-    host = "" if host == "*" else host  # empty: one socket of each family
-    uvicorn.run(app, host=host, port=port, access_log=False, log_level="warning")
+    uvicorn.run(app, host=bind_host(host), port=port, access_log=False, log_level="warning")
 
 
 def _refusal(status: int, detail: str) -> JSONResponse:

@@ -26,6 +26,7 @@ from chassis.library_internals.aiokafka import (
     Response,
     Schema,
     String,
+    create_topics,
     send_request,
 )
 from slipway.errors import SlipwayError
@@ -101,7 +102,7 @@ class TopicAdmin:
         Raises:
             SlipwayError: Kafka rejects one.
         """
-        answer = await self._client.create_topics(list(topics))
+        answer = await create_topics(self._client, list(topics))
         created = []
         for name, code, *text in answer.topic_errors:
             if for_code(code) is TopicAlreadyExistsError:

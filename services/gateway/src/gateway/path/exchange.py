@@ -361,4 +361,6 @@ class Exchange(AnsweredRequest):
         if self._head_at:
             server.streams.ended(self)
             measured = self._head_at - self._began
-        server.record(self, seconds, measured)
+        # The client of a stream ends it by leaving.
+        left_stream = bool(self._head_at) and outcome == "cancelled"
+        server.record(self, seconds, measured, whole=self.response_complete or left_stream)

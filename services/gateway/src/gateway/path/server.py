@@ -106,13 +106,16 @@ class PathServer:
             )
         return served
 
-    def record(self, request: AnsweredRequest, seconds: float, measured: float) -> None:
+    def record(
+        self, request: AnsweredRequest, seconds: float, measured: float, *, whole: bool
+    ) -> None:
         """Record a request that ended.
 
         Args:
             request: the request.
             seconds: how long it took.
             measured: the duration for the metrics.
+            whole: whether its client got all of the response that it wanted.
         """
         route, trace, status = request.route, request.trace, request.status
         label = UNMATCHED if route is None else route.prefix
@@ -121,7 +124,7 @@ class PathServer:
             label, request.method, status=status, seconds=measured, trace_id=recorded
         )
         if trace.span is not None:
-            trace.end(status)
+            trace.end(status, whole=whole)
         self.lines.write(
             request_id=request.request_id,
             method=request.method,

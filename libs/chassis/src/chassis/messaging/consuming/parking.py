@@ -68,6 +68,15 @@ _RESCHEDULE = """
         CASE WHEN $2 = 'retrying' THEN clock_timestamp() + $3::float8 * interval '1 second' END
     WHERE id = $1
 """
+_PULL_BACK = """
+    UPDATE parked_keys SET next_attempt_at = clock_timestamp()
+    WHERE id IN (
+        SELECT id FROM parked_keys
+        WHERE consumer = $1 AND state = 'retrying'
+          AND next_attempt_at > clock_timestamp() + $2::interval
+        ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+    )
+"""
 _LOCK = "SELECT id FROM parked_keys WHERE id = $1 FOR UPDATE"
 _OF_KEY = "SELECT id FROM parked_keys WHERE consumer = $1 AND key = $2 ORDER BY id"
 _EMPTY = "DELETE FROM parked_messages WHERE parked_key_id = $1 RETURNING source, id"
@@ -244,6 +253,14 @@ class Parking:
     async def reschedule(self, unit: Unit, queue_id: int, *, state: str, delay: float = 0) -> None:
         """Set a queue's state; if RETRYING, its head is due after `delay` seconds."""
         await unit.execute(_RESCHEDULE, queue_id, state, delay)
+
+    async def pull_back(self, unit: Unit, longest: timedelta) -> int:
+        """Make queues due whose next attempt is later than `longest` from now; return how many.
+
+        PostgreSQL's clock was ahead when that time was written. The queue, and all later messages
+        of its key, would wait until then.
+        """
+        return await unit.execute(_PULL_BACK, self._consumer, longest)
 
     async def discard_old(self, unit: Unit, topic: str, *, keep: timedelta, limit: int) -> int:
         """Discard up to `limit` messages of a topic that were parked longer than `keep` ago.

@@ -1,6 +1,7 @@
 """Retries parked messages, each queue in its order, until they take effect or are dead."""
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import structlog
 
@@ -28,6 +29,9 @@ log = structlog.get_logger(__name__)
 
 _WORKERS = 4
 _GAUGE_SECONDS = 5.0
+_CHECK_SECONDS = 60.0
+# A release with longer delays may share the database.
+_LONGEST_DELAY = 2
 
 
 class Retries[R]:
@@ -66,6 +70,7 @@ class Retries[R]:
             if self._handling.subscriptions.overtaking:
                 group.create_task(self._repeat(self.overtake_one, "overtaking"))
             group.create_task(self._repeat(self._measure, "gauges of parking", _GAUGE_SECONDS))
+            group.create_task(self._repeat(self.pull_back, "times of retries", _CHECK_SECONDS))
 
     async def _repeat(
         self, work: Callable[[], Awaitable[bool | None]], name: str, every: float | None = None
@@ -180,6 +185,14 @@ class Retries[R]:
             async with self._database.transaction() as unit:
                 await self._parking.count_attempt(unit, record, error)
         return True
+
+    async def pull_back(self) -> None:
+        """Make queues due that a wrong clock has put off for longer than any policy does."""
+        longest = timedelta(seconds=self._handling.subscriptions.longest_delay * _LONGEST_DELAY)
+        async with self._database.transaction() as unit:
+            number = await self._parking.pull_back(unit, longest)
+        if number:
+            log.warning("retries pulled back", keys=number)
 
     async def _measure(self) -> None:
         async with self._database.reading() as unit:

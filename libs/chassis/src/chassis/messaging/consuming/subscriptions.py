@@ -110,6 +110,7 @@ class Subscriptions[R]:
         topics: the topics to subscribe to, without a prefix.
         retention: how long the topic with the longest retention keeps its events.
         overtaking: the types that run even if their key is dead.
+        longest_delay: the maximum seconds between two attempts, of all types.
     """
 
     def __init__(
@@ -140,6 +141,8 @@ class Subscriptions[R]:
             message = f"`discarded_after` names topics that are not read: {', '.join(unread)}."
             raise ValueError(message)
         self.retention = max(topics.values(), default=timedelta())
+        policies = [FailurePolicy(), *(one.failure for one in self._handled.values())]
+        self.longest_delay = max(policy.longest_delay for policy in policies)
         self.overtaking = tuple(
             sorted(name for name, one in self._handled.items() if one.overtakes)
         )

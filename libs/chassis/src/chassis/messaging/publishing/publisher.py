@@ -26,7 +26,7 @@ from chassis.messaging.connection import KafkaConnection
 from chassis.messaging.publishing.partitioner import hash_of_key
 from chassis.messaging.publishing.unsent import OutboxRow
 from chassis.messaging.spans import batch_span, message_span
-from chassis.telemetry.tracing import trace_headers_of
+from chassis.telemetry.tracing import record_error, trace_headers_of
 
 _BATCH_BYTES = 1_000_000  # below the broker's message.max.bytes (1,048,588)
 _REQUEST_TIMEOUT_MS = 10_000
@@ -215,9 +215,13 @@ class Publisher:
                 batch, count = self._build(part, place[1], spans)
                 with batch_span(*place, count, spans):
                     await self._send(batch, place, deadline)
-            except Exception as error:  # noqa: BLE001 - returned to the relay, which decides
+            except BaseException as error:
+                for span in spans:
+                    record_error(span, error)
+                if not isinstance(error, Exception):
+                    raise
                 refused = Refused(place=place, row=rows[sent], rows=count, error=error)
-                return rows[:sent], refused
+                return rows[:sent], refused  # to the relay, which decides
             finally:
                 for span in spans:
                     span.end()
