@@ -18,7 +18,7 @@ import psutil
 from slipway.console import Reporter
 from slipway.local.forks import Template
 from slipway.local.migration import migration_spec
-from slipway.local.ports import with_free_ports
+from slipway.local.ports import refuse_taken_ports, with_free_ports
 from slipway.local.processes import PROCESSES, Surroundings
 from slipway.local.program import Program, end_leftovers
 from slipway.local.reload import Reloader, reloading
@@ -237,6 +237,10 @@ async def run_system(
         system = await asyncio.to_thread(System, plan, state=state, reporter=reporter)
         made(system)
         await end_leftovers(state, reporter.say)
+        await asyncio.to_thread(system.servers.end_leftovers)
+        await asyncio.to_thread(
+            refuse_taken_ports, plan.settings, own_postgres=plan.postgres_url is not None
+        )
         try:
             async with (
                 supervising(say=reporter.say, changed=system.write_record) as supervisor,
