@@ -15,6 +15,7 @@ from chassis.settings import SAMPLE_SECRET, Environment, KafkaSecuritySettings, 
 from slipway.services import SERVICES, role_names
 
 HOST = "127.0.0.1"
+PORT_SUFFIX = "_port"
 
 
 def _port(default: int, what: str) -> int:
@@ -191,6 +192,13 @@ class SlipwaySettings(_ServicePorts, BrokerSettings, SeedSettings):
     gateway_port: int = _port(8000, "the gateway, the one address that clients use")
     gateway_internal_port: int = _port(9000, "the gateway's probes and metrics")
 
+    slipway_port_offset: int = Field(
+        default=0,
+        ge=0,
+        le=50_000,
+        description="Added to each port that is not set itself: for a second system beside the "
+        "first, `1000` moves all of its ports, the gateway to 9000.",
+    )
     postgres_port: int = _port(5433, "the local Postgres")
     valkey_port: int = _port(6380, "the local Valkey")
     smtp_port: int = _port(1025, "the mail sink")
@@ -203,6 +211,20 @@ class SlipwaySettings(_ServicePorts, BrokerSettings, SeedSettings):
     slipway_limits: str = Field(
         default="on", pattern="^(on|off)$", description="`off` lifts the rate limits."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _move_ports(cls, given: dict[str, Any]) -> dict[str, Any]:
+        try:
+            offset = int(given.get("slipway_port_offset", 0))
+        except ValueError:
+            return given  # the field's own validation names it
+        ports = {
+            name: field.default + offset
+            for name, field in cls.model_fields.items()
+            if name.endswith(PORT_SUFFIX)
+        }
+        return {**ports, **given}
 
     def port_of(self, process: str, kind: str = "port") -> int:
         """Return the port of a process: its `port`, or its `internal_port`."""

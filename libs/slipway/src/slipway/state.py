@@ -18,6 +18,10 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from slipway.errors import AlreadyRunningError, SlipwayError
 
+SUPERUSER = "postgres"
+"""The superuser of the local Postgres, and the name of its password."""
+
+_PASSWORDS = "passwords.json"
 _LOOK_SECONDS = 0.2
 _Passwords = TypeAdapter(dict[str, str])
 
@@ -102,13 +106,17 @@ class StateDirectory:
         """Remove the record after a clean stop."""
         self._record.unlink(missing_ok=True)
 
+    def has_passwords(self) -> bool:
+        """Return whether a system was started here, which made the passwords."""
+        return (self.keys / _PASSWORDS).exists()
+
     def passwords(self, names: tuple[str, ...]) -> dict[str, str]:
         """Return this directory's passwords by name; create the missing ones.
 
         Raises:
             SlipwayError: the file of the passwords is damaged.
         """
-        path = self.keys / "passwords.json"
+        path = self.keys / _PASSWORDS
         kept = self._kept_passwords(path)
         if kept.keys() >= set(names):
             return kept

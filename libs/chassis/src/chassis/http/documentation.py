@@ -64,7 +64,7 @@ class MissingExampleError(LookupError):
         """Say which name the table of examples lacks."""
         super().__init__(
             f"{names[0]!r} has no example value. A text needs one, by this name or by "
-            f"{names[-1]!r}: add it to the `examples` of the service's Documentation."
+            f"{names[-1]!r}: add it to `examples` in the service's documentation.py."
         )
 
 

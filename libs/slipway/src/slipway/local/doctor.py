@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 
 from localservers.base import leftover
-from localservers.ports import can_bind, owner
 from slipway.checks import Check, Grade
+from slipway.local.ports import port_names, taken_ports
 from slipway.local.status import OK, Status
 from slipway.settings import SlipwaySettings
 
@@ -95,18 +95,11 @@ def _running(status: Status, state: Path) -> Iterator[Check]:
 
 def _ports(settings: SlipwaySettings) -> Iterator[Check]:
     """Yield the check of the ports. What an earlier run left is ended by the next start."""
-    names = [name for name in type(settings).model_fields if name.endswith("_port")]
-    taken = [(name, getattr(settings, name)) for name in names if _is_taken(settings, name)]
+    taken = taken_ports(settings)
     if not taken:
-        yield Check("ports", Grade.OK, f"all {len(names)} are free")
-    for name, port in taken:
-        holder = owner(port) or "another program"
+        yield Check("ports", Grade.OK, f"all {len(port_names())} are free")
+    for name, holder in taken.items():
         mend = f"End it, or move ours: {name.upper()}=… (settings in .env)."
-        yield Check(f"port {port}", Grade.FAULT, f"{holder} has it", mend)
-
-
-def _is_taken(settings: SlipwaySettings, name: str) -> bool:
-    if name == "kafka_port" and settings.kafka_bootstrap_servers is not None:
-        return False
-    port: int = getattr(settings, name)
-    return not can_bind(port)
+        if len(taken) > 1:
+            mend = f"{mend} SLIPWAY_PORT_OFFSET=1000 moves all."
+        yield Check(f"port {getattr(settings, name)}", Grade.FAULT, f"{holder} has it", mend)

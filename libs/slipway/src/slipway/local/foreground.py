@@ -41,7 +41,9 @@ def addresses(settings: SlipwaySettings) -> Table:
     table.add_row("documentation", f"{api}/docs")
     table.add_row("accounts", f"{settings.first_admin_email}, {SUPPORT}, {CUSTOMER}")
     table.add_row("their password", DEMO_PASSWORD)
-    table.add_row("Postgres", f"127.0.0.1:{settings.postgres_port}, database slipway")
+    table.add_row(
+        "Postgres", f"127.0.0.1:{settings.postgres_port}, database slipway (`slipway db url`)"
+    )
     table.add_row("Kafka", settings.brokers)
     table.add_row("Valkey", f"127.0.0.1:{settings.valkey_port}")
     table.add_row("mail sink", f"127.0.0.1:{settings.smtp_port} (read with `slipway mail`)")

@@ -1,6 +1,7 @@
 """The local servers of one system: which are started, and where they keep their data."""
 
 from localservers import KafkaServer, LocalServer, MailSink, PostgresServer, ValkeyServer
+from localservers.base import kill_leftover
 from slipway.local.mail import sink_directory
 from slipway.settings import SlipwaySettings
 from slipway.state import Entry, StateDirectory
@@ -56,6 +57,11 @@ class Servers:
         """Return the servers that run here."""
         servers = (self.postgres, self.kafka, self.valkey, self.mail)
         return tuple(server for server in servers if server is not None)
+
+    def end_leftovers(self) -> None:
+        """End the servers that a killed supervisor left running: they hold the ports."""
+        for server in self.all():
+            kill_leftover(server.directory, server.name)
 
     def entries(self) -> tuple[Entry, ...]:
         """Return the entries for the record of what runs."""

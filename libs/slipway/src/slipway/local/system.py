@@ -18,7 +18,7 @@ import psutil
 from slipway.console import Reporter
 from slipway.local.forks import Template
 from slipway.local.migration import migration_spec
-from slipway.local.ports import with_free_ports
+from slipway.local.ports import refuse_taken_ports, with_free_ports
 from slipway.local.processes import PROCESSES, Surroundings
 from slipway.local.program import Program, end_leftovers
 from slipway.local.reload import Reloader, reloading
@@ -31,9 +31,7 @@ from slipway.operate.keys import make_keys
 from slipway.operate.seed import seed
 from slipway.services import role_names
 from slipway.settings import SlipwaySettings
-from slipway.state import Entry, Record, StateDirectory, find_root
-
-_SUPERUSER = "postgres"
+from slipway.state import SUPERUSER, Entry, Record, StateDirectory, find_root
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,13 +84,13 @@ class System:
         self.may_restart = asyncio.Event()
         self._plan = plan
         self._reporter = reporter
-        passwords = state.passwords((_SUPERUSER, *role_names()))
+        passwords = state.passwords((SUPERUSER, *role_names()))
         if plan.role_password is not None:
             passwords |= dict.fromkeys(role_names(), plan.role_password)
         self.servers = Servers(
             settings=plan.settings,
             state=state,
-            superuser_password=passwords[_SUPERUSER],
+            superuser_password=passwords[SUPERUSER],
             local_postgres=plan.postgres_url is None,
         )
         self._parts = self._assemble(plan, passwords)
@@ -101,7 +99,7 @@ class System:
 
     def _assemble(self, plan: Plan, passwords: Mapping[str, str]) -> Parts:
         postgres = self.servers.postgres
-        local_url = None if postgres is None else postgres.url(password=passwords[_SUPERUSER])
+        local_url = None if postgres is None else postgres.url(password=passwords[SUPERUSER])
         database = Database(
             superuser_url=local_url or plan.postgres_url or "",
             name=plan.database,
@@ -237,6 +235,10 @@ async def run_system(
         system = await asyncio.to_thread(System, plan, state=state, reporter=reporter)
         made(system)
         await end_leftovers(state, reporter.say)
+        await asyncio.to_thread(system.servers.end_leftovers)
+        await asyncio.to_thread(
+            refuse_taken_ports, plan.settings, own_postgres=plan.postgres_url is not None
+        )
         try:
             async with (
                 supervising(say=reporter.say, changed=system.write_record) as supervisor,

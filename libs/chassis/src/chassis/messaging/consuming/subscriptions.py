@@ -159,7 +159,7 @@ class Subscriptions[R]:
             return self._handled[event_type]
         except KeyError as error:
             message = (
-                f"The event type {event_type!r} is neither handled nor ignored. Add it to the "
-                "service's subscriptions."
+                f"The event type {event_type!r} is neither handled nor ignored. Add it to "
+                "`handled` or `ignored` of the service's subscriptions, in declaration.py."
             )
             raise UnknownEventTypeError(message) from error

@@ -1,23 +1,24 @@
 """The command `db`."""
 
+from typing import Annotated
+
 import typer
 from rich.console import Console
 
 from chassis.settings import load
-from slipway.guard import run
+from slipway.errors import SlipwayError
+from slipway.guard import guard, run
 from slipway.operate.database import Database
-from slipway.settings import BootstrapSettings
+from slipway.place import state_directory
+from slipway.services import SERVICES
+from slipway.settings import HOST, BootstrapSettings, SlipwaySettings
+from slipway.state import SUPERUSER, StateDirectory
 
 app = typer.Typer(
     help="The one database of all services.", no_args_is_help=True, add_completion=False
 )
 
 _console = Console(soft_wrap=True)
-
-
-@app.callback()
-def _group() -> None:
-    """Make typer require a subcommand, although there is only one."""
 
 
 @app.command("bootstrap")
@@ -35,3 +36,29 @@ def bootstrap_database() -> None:
     )
     run(database.prepare_when_there(limit=settings.startup_wait))
     _console.print(f"Database {settings.database_name} has its schemas, roles and grants")
+
+
+@app.command("url")
+def show_url(
+    service: Annotated[
+        str | None, typer.Argument(help=f"{', '.join(SERVICES)}: its schema is the search path.")
+    ] = None,
+) -> None:
+    """Print the URL of the Postgres of `slipway up`, for psql, pg_dump and the backup.
+
+    It has the password of the superuser of this machine's server.
+    """
+    state = state_directory()
+    typer.echo(guard(lambda: _url(state, load(SlipwaySettings), service)))
+
+
+def _url(state: StateDirectory, settings: SlipwaySettings, service: str | None) -> str:
+    if service is not None and service not in SERVICES:
+        message = f"There is no service {service!r}. Use one of: {', '.join(SERVICES)}."
+        raise SlipwayError(message)
+    if not state.has_passwords():
+        message = f"No database was made in {state.path} yet: `slipway up` makes it."
+        raise SlipwayError(message)
+    password = state.passwords((SUPERUSER,))[SUPERUSER]
+    url = f"postgresql://{SUPERUSER}:{password}@{HOST}:{settings.postgres_port}/slipway"
+    return url if service is None else f"{url}?options=-csearch_path%3D{service}"
