@@ -117,6 +117,17 @@ async def test_a_process_that_stops_sends_errors_in_place_of_streams_whole(start
     assert (answer.status_code, answer.json()) == (409, {"part": 0})
 
 
+async def test_a_stream_that_begins_while_the_process_stops_is_ended_at_once(start):
+    gateway = await start()
+    async with opened(gateway) as response:
+        async for line in response.aiter_lines():
+            if line.startswith("id: "):
+                gateway.process.stopping.set()
+    async with opened(gateway) as response, asyncio.timeout(10):
+        await response.aread()
+    assert response.status_code == 200
+
+
 async def test_the_ticket_reaches_the_service_and_no_log(gateway, service, capsys):
     async with opened(gateway, "?stream=1&ticket=secret-ticket") as response:
         await first_event(response)

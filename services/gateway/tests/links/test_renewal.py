@@ -157,6 +157,13 @@ def test_if_the_service_fails_an_old_copy_is_sent_where_the_service_allowed_it(c
     assert clients.fetch(answer=answer_with(b"no-store", status=503)).status == 503
 
 
+def test_an_old_copy_that_says_public_is_sent_also_to_a_token_if_the_service_fails(clients):
+    clients.fetch(control=b"public, max-age=10, stale-if-error=60")
+    clients.now = 12
+    sent = clients.fetch(TOKEN, answer=answer_with(b"no-store", status=503))
+    assert (sent.status, sent.body) == (200, b'{"id": 7}')
+
+
 def test_a_service_that_failed_is_asked_again_once_the_copy_is_too_old_to_be_sent(clients):
     clients.fetch(control=b"max-age=10, stale-if-error=3")
     clients.now = 12
