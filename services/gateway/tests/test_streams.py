@@ -38,6 +38,14 @@ async def test_events_pass_as_they_come(gateway, service):
         await service.disconnected.wait()
 
 
+async def test_a_browser_that_accepts_nothing_but_events_gets_them(gateway):
+    accepted = {"Accept": "text/event-stream", "Accept-Encoding": "gzip, zstd"}
+    async with opened(gateway, headers=accepted) as response:
+        assert response.status_code == 200
+        assert "content-encoding" not in response.headers
+        await first_event(response)
+
+
 async def test_a_stream_outlives_the_deadline_of_its_head(start):
     gateway = await start(seconds=0.3)
     began = time.monotonic()
