@@ -51,12 +51,12 @@ class Replica:
         writer.close()
 
 
-class Fleet:
+class Fleet(Names):
     """Replicas of one service, and a pool of connections to them whose clock is set."""
 
     def __init__(self, stack):
+        super().__init__(host="orders.test", port=0, resolver=_Counting())
         self.now = 0.0
-        self.host = "orders.test"
         self.known = []
         self._stack = stack
 
