@@ -337,7 +337,7 @@ async def test_options_is_no_other_way_to_read_an_export(
     assert not any(part.requests for part in parts.values())
 
 
-async def test_exports_have_a_limit_for_each_user(exporting, valkey, tokens, assert_problem):
+async def test_exports_have_a_limit_for_each_user(exporting, parts, valkey, tokens, assert_problem):
     gateway = await exporting(
         valkey_url=SecretStr(valkey.url), slipway_limits="on", limit_export="1/minute"
     )
@@ -347,6 +347,11 @@ async def test_exports_have_a_limit_for_each_user(exporting, valkey, tokens, ass
     assert first.headers["ratelimit-policy"] == '"export";q=1;w=60'
     assert_problem(await gateway.http.get(EXPORT, headers=ada), 429, "too-many-requests")
     assert (await gateway.http.get(EXPORT, headers=bob)).status_code == 200
+    parts["orders"].status = 403
+    for method, status in (("GET", 403), ("DELETE", 405)):
+        refused = await gateway.http.request(method, EXPORT, headers=tokens.headers())
+        assert refused.status_code == status
+        assert refused.headers["ratelimit-policy"] == '"export";q=1;w=60', "it was counted too"
 
 
 @pytest.mark.parametrize("path", [f"{EXPORT}/", f"{EXPORT}/x", "/api/v1/users/me/exports"])

@@ -3,7 +3,15 @@ from ipaddress import ip_network
 import pytest
 
 from gateway.addresses import Addresses, limit_key
-from gateway.routes import ROUTES, WEBSOCKET, Auth, LimitClass, Route, RouteTable
+from gateway.routes import (
+    ROUTES,
+    WEBSOCKET,
+    Auth,
+    BulkheadClass,
+    LimitClass,
+    Route,
+    RouteTable,
+)
 
 TABLE = RouteTable(
     [
@@ -92,6 +100,62 @@ def test_the_link_of_a_mail_needs_no_access_token(method, auth):
     found = RouteTable(ROUTES).find(method, "/api/v1/notifications/unsubscribe")
     assert found is not None
     assert found.auth is auth
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "limit"),
+    [
+        ("POST", "/api/v1/users", LimitClass.REGISTRATION),
+        ("POST", "/api/v1/auth/login", LimitClass.LOGIN),
+        ("PUT", "/api/v1/users/me/password", LimitClass.LOGIN),
+        ("POST", "/api/v1/password-resets/confirm", LimitClass.LOGIN),
+    ],
+)
+def test_what_hashes_a_password_has_a_low_rate_a_bulkhead_and_a_small_body(method, path, limit):
+    found = RouteTable(ROUTES).find(method, path)
+    assert found is not None
+    assert (found.limit, found.bulkhead) == (limit, BulkheadClass.PASSWORDS)
+    assert found.max_body_bytes == 16 * 1024
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "limit"),
+    [
+        ("POST", "/api/v1/auth/passkeys/log-in-options", LimitClass.LOGIN),
+        ("POST", "/api/v1/auth/passkeys/log-in", LimitClass.LOGIN),
+        ("GET", "/api/v1/notifications/unsubscribe", LimitClass.UNSUBSCRIBE),
+        ("POST", "/api/v1/notifications/unsubscribe", LimitClass.UNSUBSCRIBE),
+        ("GET", "/api/v1/users/me/export", LimitClass.EXPORT),
+    ],
+)
+def test_what_is_open_to_guesses_or_costly_has_a_rate_of_its_own(method, path, limit):
+    found = RouteTable(ROUTES).find(method, path)
+    assert found is not None
+    assert found.limit is limit
+
+
+def test_only_the_routes_that_read_the_refresh_token_get_its_cookie():
+    found = {route.prefix for route in ROUTES if route.host_cookies}
+    assert found == {"/api/v1/auth/token", "/api/v1/auth/revoke"}
+
+
+def test_the_published_keys_are_not_cached_because_a_copy_would_outlive_a_withdrawal():
+    assert {route.prefix for route in ROUTES if route.cacheable} == {"/api/v1/products"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/v1/auth/token"),
+        ("POST", "/api/v1/auth/revoke"),
+        ("GET", "/.well-known/jwks.json"),
+        ("GET", "/api/v1/notifications/unsubscribe"),
+    ],
+)
+def test_what_standards_define_in_one_form_stays_in_it(method, path):
+    found = RouteTable(ROUTES).find(method, path)
+    assert found is not None
+    assert not found.represented
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,14 @@ async def test_events_pass_as_they_come(gateway, service):
         await service.disconnected.wait()
 
 
+async def test_a_browser_that_accepts_nothing_but_events_gets_them(gateway):
+    accepted = {"Accept": "text/event-stream", "Accept-Encoding": "gzip, zstd"}
+    async with opened(gateway, headers=accepted) as response:
+        assert response.status_code == 200
+        assert "content-encoding" not in response.headers
+        await first_event(response)
+
+
 async def test_a_stream_outlives_the_deadline_of_its_head(start):
     gateway = await start(seconds=0.3)
     began = time.monotonic()
@@ -115,6 +123,17 @@ async def test_a_process_that_stops_sends_errors_in_place_of_streams_whole(start
     assert_problem(answer, 401, "unauthenticated")
     answer = await gateway.http.get(STREAM + "?status=409&length=11", headers=last)
     assert (answer.status_code, answer.json()) == (409, {"part": 0})
+
+
+async def test_a_stream_that_begins_while_the_process_stops_is_ended_at_once(start):
+    gateway = await start()
+    async with opened(gateway) as response:
+        async for line in response.aiter_lines():
+            if line.startswith("id: "):
+                gateway.process.stopping.set()
+    async with opened(gateway) as response, asyncio.timeout(10):
+        await response.aread()
+    assert response.status_code == 200
 
 
 async def test_the_ticket_reaches_the_service_and_no_log(gateway, service, capsys):

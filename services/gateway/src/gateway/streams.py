@@ -47,9 +47,8 @@ class Streams:
 
     def ended(self, stream: Stream) -> None:
         """Forget a stream that has ended."""
-        if stream in self._open:
-            self._open.discard(stream)
-            self._gauge.dec()
+        self._open.discard(stream)
+        self._gauge.dec()
 
     def silent_until(self) -> float:
         """Return until when a service that sends now may be silent, by `time.monotonic`."""

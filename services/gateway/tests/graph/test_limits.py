@@ -52,6 +52,7 @@ def nested(depth):
 
 
 LINES = "fragment o on Order { items { product { id name sku price { amount } } } }"
+ALIASES = "fragment f on Account { " + " ".join(f"a{n}: id" for n in range(16)) + " }"
 BOMB = "{ ...f0 } " + " ".join(
     f"fragment f{n} on Query {{ ...f{n + 1} ...f{n + 1} }}" for n in range(60)
 )
@@ -69,6 +70,8 @@ BOMB = "{ ...f0 } " + " ".join(
         ("{ " + " ".join(f"a{n}: me {{ id }}" for n in range(31)) + " }", "aliases"),
         ("{ " + "me { id } " * 40 + "}", "aliases"),
         ("{ __typename } fragment f on Query { " + "me " * 400 + "}", "aliases"),
+        ("{ me { " + " ".join(f"a{n}: id" for n in range(31)) + " } }", "aliases"),
+        ("{ me { ...f } x: me { ...f } } " + ALIASES, "aliases"),
         ("{ orders(first: 100) { nodes { items { product { id name sku } } } } }", "cost"),
         ("{ orders(first: 5000) { nodes { id } } }", "cost"),
         ("{ orders { nodes { " + "...o " * 8 + "} } } " + LINES, "cost"),
@@ -93,7 +96,7 @@ def test_the_cost_of_a_page_depends_on_its_variable(read, limit_of):
 
 def test_no_number_is_too_long_to_be_refused(read, limit_of):
     """Python refuses to convert one of 4,301 digits; JSON's have 4,300 at most."""
-    text = "query($n: Int!) { orders(first: $n) { nodes { items { quantity } } } }"
+    text = "query($n: Int!) { orders(first: $n) { nodes { items { quantity product { id } } } } }"
     assert limit_of(text, {"n": 10**4299}) == "cost"
     digits = "9" * 4301
     text = "query($id: ID = ID) { order(id: $id) { id } }"
@@ -129,6 +132,36 @@ def test_a_known_document_has_a_cost_for_each_of_its_operations_and_sizes(schema
         known = operations.read(text, name=name, variables=sizes, request_id="r").cost
         new = fresh.read(f"{text}#{size}", name=name, variables=sizes, request_id="r").cost
         assert known == new == 10 + 1 + size * (1 + 2) + (name == "B") * size
+
+
+def test_a_known_document_has_a_cost_for_each_size_also_within_its_fragments(schema):
+    operations = Operations(schema, BOUNDS, introspection=True)
+    text = """
+        query($n: Int!) { ...page }
+        fragment page on Query { orders(first: $n) { nodes { id } } }
+    """
+    for size in (1, 50, 1):
+        read = operations.read(text, name=None, variables={"n": size}, request_id="r")
+        assert read.cost == 10 + 1 + size * (1 + 1)
+
+
+@pytest.mark.parametrize(
+    "text", ["{ ...f } fragment f on Query { FIELDS }", "{ ... on Query { FIELDS } }"]
+)
+def test_a_fragment_makes_the_calls_of_an_operation_no_cheaper(read, text):
+    fields = "me { id } unreadCount orders { nodes { id } }"
+    assert (
+        read(text.replace("FIELDS", fields)).cost
+        == read("{ FIELDS }".replace("FIELDS", fields)).cost
+    )
+
+
+def test_a_page_of_less_than_nothing_makes_nothing_else_cheaper(read):
+    text = "{ orders(first: SIZE) { nodes { id items { quantity } } } }"
+    one = read(text.replace("SIZE", "1")).cost
+    assert read(text.replace("SIZE", "-100")).cost == one
+    text = "query($n: Int!) " + text.replace("SIZE", "$n")
+    assert read(text, {"n": -100}).cost == one
 
 
 def test_the_cost_is_about_the_number_of_values(schema):

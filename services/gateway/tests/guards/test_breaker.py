@@ -109,6 +109,8 @@ def test_a_probe_that_fails_opens_it_for_longer(breaker, results):
     send(breaker, results, now=6)
     assert breaker.state is OPEN
     assert breaker.seconds_left(6) == pytest.approx(10)
+    send(breaker, "..", now=16)
+    assert breaker.state is HALF_OPEN, "probes before the failure are no longer in a row"
 
 
 def test_the_time_doubles_up_to_thirty_seconds_and_starts_again_once_closed(breaker):

@@ -129,6 +129,15 @@ def test_what_is_slow_lowers_the_limit(guarded, result, seconds, slow_is_normal,
     assert guarded.metric("concurrency_limit") == limit
 
 
+def test_a_client_that_leaves_early_does_not_raise_the_limit():
+    guarded = Guarded(ceiling=12)
+    guarded.request(TIMED_OUT)
+    permits = [guarded.guard.begin(0) for _ in range(10)]
+    for permit in permits:
+        guarded.guard.end(permit, 0, UNKNOWN, seconds=0.1)
+    assert guarded.metric("concurrency_limit") == 10
+
+
 def test_one_service_that_fails_closes_nothing_for_another():
     guards = guards_of(["orders", "users"], ceiling=10, registry=CollectorRegistry())
     for _ in range(20):

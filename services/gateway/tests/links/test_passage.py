@@ -68,11 +68,25 @@ def test_a_request_without_a_wish_has_no_passage(clients, fields):
     assert clients.enter(PLAIN, *fields) is None
 
 
+def test_a_304_has_the_tag_of_the_compressed_copy_also_if_no_coding_is_asked_for_now(clients):
+    passage = clients.enter(PLAIN, (b"if-none-match", b'"7-gzip"'))
+    assert passage is not None
+    confirmed = passage.finish(UpstreamAnswer(status=304, fields=[(b"etag", b'"7"')]))
+    assert value_of(confirmed.fields, b"etag") == b'"7-gzip"'
+
+
 def test_what_needs_no_change_streams_though_its_request_had_a_wish(clients):
     passage = clients.enter(PLAIN, GZIP)
     small = answer((b"content-length", b"9"))
     assert not passage.holds(200, small.fields)
     assert passage.holds(200, answer().fields)
+
+
+def test_what_may_be_kept_is_held_whatever_its_client_accepts(clients):
+    passage = clients.enter(CACHED)
+    assert passage.holds(200, answer().fields)
+    passage.finish(answer())
+    assert clients.enter(CACHED).answered
 
 
 def test_a_held_response_is_represented(clients):

@@ -133,7 +133,7 @@ def test_during_renewal_others_get_the_old_copy_for_as_long_as_the_service_allow
 def test_if_the_service_fails_the_failure_is_passed_on(clients, control):
     clients.fetch(control=control)
     clients.now = 10
-    assert clients.fetch(answer=answer_with(b"no-store", status=503)).status == 503
+    assert clients.fetch(answer=answer_with(b"no-store", status=500)).status == 500
     clients.now = 20
     request, fetch = clients.enter()
     assert value_of(request.fields, b"if-none-match") == b'"7"', "the copy is still there"
@@ -155,6 +155,13 @@ def test_if_the_service_fails_an_old_copy_is_sent_where_the_service_allowed_it(c
     assert old.body == b'{"id": 7}'
     clients.now = 70
     assert clients.fetch(answer=answer_with(b"no-store", status=503)).status == 503
+
+
+def test_an_old_copy_that_says_public_is_sent_also_to_a_token_if_the_service_fails(clients):
+    clients.fetch(control=b"public, max-age=10, stale-if-error=60")
+    clients.now = 12
+    sent = clients.fetch(TOKEN, answer=answer_with(b"no-store", status=503))
+    assert (sent.status, sent.body) == (200, b'{"id": 7}')
 
 
 def test_a_service_that_failed_is_asked_again_once_the_copy_is_too_old_to_be_sent(clients):

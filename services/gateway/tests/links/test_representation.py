@@ -87,6 +87,11 @@ def test_what_is_not_worth_it_or_must_not_change_stays_as_it_is(response):
     assert exchanged(asked(GZIP), response) is response
 
 
+def test_what_is_coded_already_is_not_held():
+    response = UNCOMPRESSED["coded already"]
+    assert not needs_whole(choice_of(asked(GZIP)), response.status, response.fields)
+
+
 @pytest.mark.parametrize("size", [1024, 256 * 1024])
 def test_the_smallest_and_the_largest_body_are_compressed(size):
     sent = exchanged(asked(GZIP), answer(JSON, body=b'"%b"' % (b"x" * (size - 2))))

@@ -129,6 +129,7 @@ class Costs:
         self._schema = schema
         self._fragments = fragments_of(document)
         self._last: dict[str, tuple[_Sizes, int]] = {}
+        self._root: GraphQLObjectType | None = None
         self._sizes: _Sizes = {}
         self._known: dict[str, int] = {}
 
@@ -151,15 +152,16 @@ class Costs:
         root = self._schema.get_root_type(operation.operation)
         if root is None:
             return 0
-        calls = sum(isinstance(node, FieldNode) for node in operation.selection_set.selections)
-        return calls * _CALL + self._of(operation.selection_set, root)
+        self._root = root
+        return self._of(operation.selection_set, root)
 
     def _of(self, selections: SelectionSetNode, parent: _Parent) -> int:
         return sum(self._cost(node, parent) for node in selections.selections)
 
     def _cost(self, node: object, parent: _Parent) -> int:
         if isinstance(node, FieldNode):
-            return self._of_field(node, parent)
+            # A call costs the same within a fragment: otherwise fragments would evade the limit.
+            return (_CALL if parent is self._root else 0) + self._of_field(node, parent)
         if isinstance(node, InlineFragmentNode):
             return self._of(node.selection_set, parent)
         name = node.name.value if isinstance(node, FragmentSpreadNode) else ""

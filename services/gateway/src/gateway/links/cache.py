@@ -241,7 +241,7 @@ class Cache:
             or len(answer.body) > self._largest
         ):
             return None
-        kept = without(answer.fields, b"age", b"cache-status", b"date")
+        kept = without(answer.fields, b"age", b"cache-status")
         return Copy(
             fields=kept,
             body=answer.body,

@@ -18,6 +18,7 @@ KEEP_ALIVE_SECONDS = 30.0
 # old ones keep theirs; the jitter prevents that all connections are replaced at once.
 _RETIRE_SECONDS = (45.0, 75.0)
 _TRIES = 2
+_CLOSED = "the pool of connections is closed"
 
 
 class Pool:
@@ -81,7 +82,10 @@ class Pool:
         return True
 
     def acquire(self, call: Call) -> None:
-        """Give `call` a connection, now or later."""
+        """Give `call` a connection, now or later; fail it if the pool is closed."""
+        if self._closed:
+            call.fail(ConnectionError(_CLOSED))
+            return
         while self._idle:
             connection = self._idle.popleft()
             if connection.closed:
@@ -128,7 +132,7 @@ class Pool:
             self._idle.popleft().close()
 
     async def close(self) -> None:
-        """Close all connections. Calls that still run fail."""
+        """Close all connections. Calls that still run or wait fail."""
         self._closed = True
         opening = list(self._opening)
         for task in opening:
@@ -136,6 +140,8 @@ class Pool:
         await asyncio.gather(*opening, return_exceptions=True)
         for connection in list(self._connections):
             connection.close()
+        while self._waiting:
+            self._waiting.popitem(last=False)[0].fail(ConnectionError(_CLOSED))
 
     def _open_more(self) -> None:
         """Open a connection for each call that waits, as far as the limit allows."""
