@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 from aiohttp.abc import AbstractResolver
@@ -117,10 +118,14 @@ async def held(pool, replicas, number):
     before = sum(len(one.seen) for one in replicas)
     for one in replicas:
         one.respond.clear()
-    tasks = []
-    for count in range(1, number + 1):
+    tasks: list[asyncio.Task[Any]] = []
+
+    def all_have_one() -> bool:
+        return sum(len(one.seen) for one in replicas) == before + len(tasks)
+
+    for _ in range(number):
         tasks.append(begin(pool))
-        await until(lambda count=count: sum(len(one.seen) for one in replicas) == before + count)
+        await until(all_have_one)
     return tasks
 
 
