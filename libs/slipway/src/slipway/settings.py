@@ -16,6 +16,8 @@ from slipway.services import SERVICES, role_names
 
 HOST = "127.0.0.1"
 PORT_SUFFIX = "_port"
+SECOND_SYSTEM = "SLIPWAY_PORT_OFFSET=100"
+"""Moves all ports of a second system, to none that a first one has: theirs are 1,000 apart."""
 
 
 def _port(default: int, what: str) -> int:
@@ -197,7 +199,7 @@ class SlipwaySettings(_ServicePorts, BrokerSettings, SeedSettings):
         ge=0,
         le=50_000,
         description="Added to each port that is not set itself: for a second system beside the "
-        "first, `1000` moves all of its ports, the gateway to 9000.",
+        "first, `100` moves all of its ports, the gateway to 8100.",
     )
     postgres_port: int = _port(5433, "the local Postgres")
     valkey_port: int = _port(6380, "the local Valkey")

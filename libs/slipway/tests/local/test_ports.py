@@ -15,7 +15,7 @@ from slipway.local.plan import local_plan
 from slipway.local.ports import port_names, refuse_taken_ports, taken_ports, with_free_ports
 from slipway.local.servers import Servers
 from slipway.local.system import run_system
-from slipway.settings import SlipwaySettings
+from slipway.settings import SECOND_SYSTEM, SlipwaySettings
 from slipway.state import StateDirectory
 
 
@@ -51,6 +51,13 @@ def test_an_offset_moves_every_port_that_is_not_set_itself(monkeypatch):
     assert (moved.valkey_port, moved.gateway_url) == (7000, "http://127.0.0.1:9000")
 
 
+def test_the_offset_of_the_advice_moves_no_port_to_one_of_a_first_system(monkeypatch):
+    first = {getattr(SlipwaySettings(), name) for name in port_names()}
+    monkeypatch.setenv(*SECOND_SYSTEM.split("="))
+    second = {getattr(SlipwaySettings(), name) for name in port_names()}
+    assert not first & second
+
+
 @pytest.mark.parametrize("wrong", ["-1", "60000", "much"])
 def test_an_offset_out_of_bounds_is_refused_by_its_name(monkeypatch, wrong):
     monkeypatch.setenv("SLIPWAY_PORT_OFFSET", wrong)
@@ -68,7 +75,7 @@ async def test_a_start_names_all_ports_that_are_taken_before_it_starts_anything(
             pass
     for name, port in ports.items():
         assert f"{name.upper()}={port}: " in str(refused.value)
-    assert "SLIPWAY_PORT_OFFSET=" in str(refused.value)
+    assert SECOND_SYSTEM in str(refused.value)
     assert await asyncio.to_thread(lambda: list((tmp_path / "servers").glob("*/*.log"))) == []
 
 

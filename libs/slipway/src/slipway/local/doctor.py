@@ -12,7 +12,7 @@ from localservers.base import leftover
 from slipway.checks import Check, Grade
 from slipway.local.ports import port_names, taken_ports
 from slipway.local.status import OK, Status
-from slipway.settings import SlipwaySettings
+from slipway.settings import SECOND_SYSTEM, SlipwaySettings
 
 _PYTHON = (3, 12)
 _DISK_BYTES = 2 * 1024**3
@@ -101,5 +101,5 @@ def _ports(settings: SlipwaySettings) -> Iterator[Check]:
     for name, holder in taken.items():
         mend = f"End it, or move ours: {name.upper()}=… (settings in .env)."
         if len(taken) > 1:
-            mend = f"{mend} SLIPWAY_PORT_OFFSET=1000 moves all."
+            mend = f"{mend} {SECOND_SYSTEM} moves all."
         yield Check(f"port {getattr(settings, name)}", Grade.FAULT, f"{holder} has it", mend)

@@ -2,7 +2,7 @@
 
 from localservers.ports import can_bind, free_port, owner
 from slipway.errors import SlipwayError
-from slipway.settings import PORT_SUFFIX, SlipwaySettings
+from slipway.settings import PORT_SUFFIX, SECOND_SYSTEM, SlipwaySettings
 
 
 def with_free_ports(settings: SlipwaySettings) -> SlipwaySettings:
@@ -46,6 +46,6 @@ def refuse_taken_ports(settings: SlipwaySettings, *, own_postgres: bool = False)
     )
     message = (
         f"Other programs have these ports:\n{lines}\nEnd them, or set other ports in .env. "
-        "SLIPWAY_PORT_OFFSET=1000 moves all ports at once, for a second system beside the first."
+        f"{SECOND_SYSTEM} moves all ports at once, for a second system beside the first."
     )
     raise SlipwayError(message)
