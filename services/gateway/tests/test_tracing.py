@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
 from gateway.addresses import Addresses
 from gateway.tracing import Traces
+from testkit.waiting import until
 
 TRACE = 0x0AF7651916CD43DD8448EB211C80319C
 PARENT = 0xB7AD6B7169203331
@@ -160,18 +161,16 @@ async def recorded(start):
 
 
 async def ended_span(recorder):
-    async with asyncio.timeout(30):
-        while not recorder.spans:  # noqa: ASYNC110 - the exporter has no event for it
-            await asyncio.sleep(0.01)
+    await until(lambda: bool(recorder.spans))
     (span,) = recorder.spans
     return span
 
 
-async def left(gateway, path, until):
-    """Send a request, and close the connection when `until` returns."""
+async def left(gateway, path, leave):
+    """Send a request, and close the connection when `leave` returns."""
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
     writer.write(GET % path)
-    await until(reader)
+    await leave(reader)
     writer.transport.abort()
 
 

@@ -23,10 +23,8 @@ class Catalogue:
     """
 
     def __init__(self, directory: Path, *, forms: tuple[str, ...]) -> None:
-        self._environment = _compiled(directory, forms)
-        names = self._environment.list_templates(extensions=forms)
-        self._names = frozenset(names)
-        self.languages = frozenset(name.partition("/")[0] for name in names if "/" in name)
+        self._environment, self._names = _compiled(directory, forms)
+        self.languages = frozenset(name.partition("/")[0] for name in self._names if "/" in name)
 
     def closest(self, locale: str) -> str:
         """Return the closest language that has templates: `de-CH`, then `de` (RFC 4647 §3.4)."""
@@ -58,8 +56,8 @@ class Catalogue:
 
 
 @cache
-def _compiled(directory: Path, forms: tuple[str, ...]) -> Environment:
-    """Return the templates of a folder, compiled; a process does that once, as it takes long."""
+def _compiled(directory: Path, forms: tuple[str, ...]) -> tuple[Environment, frozenset[str]]:
+    """Compile a folder's templates, once in a process as it takes long; return their names too."""
     environment = Environment(
         loader=FileSystemLoader(directory),
         autoescape=select_autoescape(enabled_extensions=["html"], default=False),
@@ -69,6 +67,7 @@ def _compiled(directory: Path, forms: tuple[str, ...]) -> Environment:
         trim_blocks=True,
     )
     environment.globals.clear()  # unused; copying them is half of the cost of a rendering
-    for name in environment.list_templates(extensions=forms):
+    names = frozenset(environment.list_templates(extensions=forms))
+    for name in names:
         environment.get_template(name)  # one that is read later would block the event loop
-    return environment
+    return environment, names
