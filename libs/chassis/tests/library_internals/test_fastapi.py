@@ -4,11 +4,12 @@ Whether both forms of a route do the same is in `libs/chassis/tests/http/test_le
 `tests/architecture/test_lean_routes.py`.
 """
 
-from typing import Annotated
+from dataclasses import fields
+from typing import Annotated, Any
 
 import fastapi.routing
 import pytest
-from fastapi import Depends, Form, Query, Security, _compat
+from fastapi import APIRouter, Depends, FastAPI, Form, Query, Security, _compat
 from fastapi.dependencies import models, utils
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
@@ -33,6 +34,7 @@ FUNCTIONS = {
     (_compat, "field_annotation_is_sequence"): "annotation",
     (fastapi.routing, "iter_route_contexts"): "routes",
 }
+OF_AN_INCLUSION = ("prefix", "dependencies", "default_response_class", "max_body_size")
 OF_A_DEPENDANT = (
     "path_params", "query_params", "header_params", "cookie_params", "body_params", "dependencies",
     "name", "call", "request_param_name", "http_connection_param_name", "response_param_name",
@@ -85,6 +87,33 @@ def test_a_function_accepts_what_it_is_given(place, parameters):
 def test_a_route_has_what_its_compiled_form_needs(name):
     route = APIRoute("/", with_json, methods=["POST"])
     PrivateName(library="fastapi", owner=route, name=name, used_by=USED_BY).check()
+
+
+def included() -> Any:
+    app = FastAPI(openapi_url=None)
+    app.include_router(APIRouter())
+    return app.routes[-1]
+
+
+@pytest.mark.parametrize("name", ["original_router", "include_context"])
+def test_an_included_router_says_what_it_is_made_of(name):
+    PrivateName(library="fastapi", owner=included(), name=name, used_by=USED_BY).check()
+
+
+@pytest.mark.parametrize("name", OF_AN_INCLUSION)
+def test_an_inclusion_says_what_it_adds(name):
+    added = included().include_context
+    PrivateName(library="fastapi", owner=added, name=name, used_by=USED_BY).check()
+
+
+def test_an_inclusion_that_adds_nothing_has_no_other_parts_that_its_routes_depend_on():
+    """A part that a newer FastAPI adds must be looked at: routes may depend on it."""
+    assert {one.name for one in fields(included().include_context)} == {
+        *OF_AN_INCLUSION,
+        "included_router", "tags", "responses", "callbacks", "deprecated", "include_in_schema",
+        "generate_unique_id_function", "strict_content_type", "dependency_overrides_provider",
+        "form_limits",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", OF_A_DEPENDANT)
