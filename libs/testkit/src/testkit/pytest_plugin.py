@@ -88,6 +88,19 @@ def _ignore_the_speed_of_properties() -> None:
     settings.load_profile("any speed")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the slow tests run first: one that ran last would leave the other processes idle.
+
+    Tests of one group share servers, and keep their order.
+    """
+
+    def runs_later(item: pytest.Item) -> bool:
+        is_slow, group = map(item.get_closest_marker, ("slow", "xdist_group"))
+        return is_slow is None or group is not None
+
+    items.sort(key=runs_later)
+
+
 def _start(stack: ExitStack, *which: str) -> None:
     from testkit.servers import running_servers
 
