@@ -122,6 +122,6 @@ async def restarted(stage: Stage, name: str, before: int) -> None:
 
 async def is_ready(url: str) -> bool:
     with contextlib.suppress(httpx.TransportError):
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
             return (await http.get(url)).is_success
     return False

@@ -76,7 +76,10 @@ async def product_for_all(client: SlipwayClient) -> str:
 async def caller(system: System, *, roles: tuple[str, ...]) -> Caller:
     """Make an account with these roles, and what the paths of its requests can name."""
     url = system.gateway_url
-    async with SlipwayClient(url) as client, httpx.AsyncClient(base_url=f"{url}/api/v1") as http:
+    async with (
+        SlipwayClient(url) as client,
+        httpx.AsyncClient(base_url=f"{url}/api/v1", timeout=60) as http,
+    ):
         email, token = await account(client)
         await verify_address(system, client, email)  # first: a deployed system skips here
         admin = await client.login(email="admin@example.com", password=DEMO_PASSWORD)

@@ -88,7 +88,7 @@ async def test_errors_and_slow_traces_are_kept_whole_and_a_share_of_the_others(
     ordinary = [trace_of() for _ in range(ORDINARY)]
     failed, slow = trace_of(failed=True), trace_of(milliseconds=501)
     nearly = trace_of(milliseconds=499)
-    async with httpx.AsyncClient(base_url=collector, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=collector, trust_env=False, timeout=60) as http:
         await until(lambda: listens(http), seconds=60)
         # The first spans of all traces, then the spans that decide: the latter come last, so when
         # the two traces are there, the others have been decided on.

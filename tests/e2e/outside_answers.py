@@ -64,7 +64,7 @@ async def exchanges(system, client):
     _, token = await account(client)
     caller = ("Authorization", f"Bearer {token}")
     sent_json = ("Content-Type", "application/json")
-    async with httpx.AsyncClient(base_url=url) as http:
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         product = (await http.get(f"{API}/products")).json()["items"][0]["id"]
         tag = (await http.get(f"{API}/products/{product}")).headers["etag"]
         me = (await http.get(f"{API}/users/me", headers=dict([caller]))).headers["etag"]

@@ -149,7 +149,7 @@ async def test_a_rolling_restart_under_load_fails_not_one_request(client, replic
     print(f"{load.outcomes.total()} requests, {len(load.placed)} orders, {len(processes)} restarts")
     assert failed == {}
     assert all(count > 0 for replica in processes for count in replica.balancer.passed.values())
-    async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as http:
         page = await http.get(
             f"{API}/orders?total=true&limit=1", headers={"Authorization": f"Bearer {token}"}
         )

@@ -54,7 +54,7 @@ async def test_a_key_places_orders_and_is_refused_within_a_second_once_revoked(
     assert listed.last_used_at is not None
 
     await client.revoke_api_key(customer.token, created.id)
-    async with httpx.AsyncClient(base_url=system.gateway_url) as http:
+    async with httpx.AsyncClient(base_url=system.gateway_url, timeout=60) as http:
         seconds, status = await refused_after(http, created.api_key)
         outside = await http.post("/api-key-exchanges", json={"api_key": created.api_key})
     assert status == 401

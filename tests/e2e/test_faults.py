@@ -116,7 +116,7 @@ async def test_an_unavailable_database_gives_503_and_is_used_again_when_it_is_ba
 
 
 async def readiness(system):
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         return {
             name: (await http.get(system.process(name).spec.ready_url)).status_code
             for name in READY

@@ -15,7 +15,9 @@ async def test_many_open_feeds_leave_requests_their_connections_and_all_get_the_
         feeds = [
             await stack.enter_async_context(client.feed(customer.token)) for _ in range(SOCKETS)
         ]
-        async with httpx.AsyncClient(base_url=system.gateway_url, trust_env=False) as http:
+        async with httpx.AsyncClient(
+            base_url=system.gateway_url, trust_env=False, timeout=60
+        ) as http:
             headers = {"Authorization": f"Bearer {customer.token}"}
             listed = await http.get("/api/v1/notifications", headers=headers)
             assert listed.status_code == 200

@@ -23,7 +23,7 @@ def succeeded(statuses):
 
 @pytest.fixture(scope="session")
 async def document(system):
-    async with httpx.AsyncClient(base_url=system.gateway_url) as http:
+    async with httpx.AsyncClient(base_url=system.gateway_url, timeout=60) as http:
         answer = await http.get("/openapi.json")
     assert answer.status_code == 200
     return answer.json()

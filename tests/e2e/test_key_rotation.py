@@ -20,7 +20,7 @@ GOOD = dict.fromkeys(EVERYWHERE, 200)
 
 @pytest.fixture
 async def http(system):
-    async with httpx.AsyncClient(base_url=f"{system.gateway_url}/api/v1") as client:
+    async with httpx.AsyncClient(base_url=f"{system.gateway_url}/api/v1", timeout=60) as client:
         yield client
 
 

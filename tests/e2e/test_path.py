@@ -52,7 +52,7 @@ async def test_the_demo_follows_its_order_until_it_is_shipped(system):
 
 async def spans_of(traces_url, trace_id):
     """Wait until the trace is complete; return its spans. They arrive in batches twice a second."""
-    async with httpx.AsyncClient() as http, asyncio.timeout(15):
+    async with httpx.AsyncClient(timeout=60) as http, asyncio.timeout(15):
         while True:
             answer = await http.get(f"{traces_url}/traces/{trace_id}")
             spans = Trace.model_validate_json(answer.content).spans
@@ -109,7 +109,7 @@ async def test_a_resumed_feed_begins_where_it_was_left(customer, product):
     ],
 )
 async def test_what_is_internal_is_not_reachable_through_the_gateway(system, path):
-    async with httpx.AsyncClient(base_url=system.gateway_url) as http:
+    async with httpx.AsyncClient(base_url=system.gateway_url, timeout=60) as http:
         answer = await http.get(path)
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"

@@ -12,7 +12,7 @@ from .conftest import PASSWORD
 
 @pytest.fixture
 async def http(system):
-    async with httpx.AsyncClient(base_url=f"{system.gateway_url}/api/v1") as client:
+    async with httpx.AsyncClient(base_url=f"{system.gateway_url}/api/v1", timeout=60) as client:
         yield client
 
 

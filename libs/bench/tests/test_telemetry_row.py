@@ -37,7 +37,7 @@ class ManyRequests:
 
 async def metrics_of(program) -> str:
     internal = program.spec.ready_url.removesuffix("/healthz/ready")
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         return (await client.get(f"{internal}/metrics")).text
 
 

@@ -45,7 +45,7 @@ async def gateway_process(environment):
     )
     base = f"http://127.0.0.1:{environment['PORT']}"
     try:
-        async with httpx.AsyncClient(base_url=base, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=60) as http:
             async with asyncio.timeout(30):
                 internal = f"http://127.0.0.1:{environment['INTERNAL_PORT']}"
                 await ready(http, f"{internal}/healthz/ready", process)

@@ -96,7 +96,7 @@ async def test_streams_are_limited_and_leave_requests_their_connections(start, s
         await first_event(second)
         async with opened(gateway) as third:
             assert third.status_code == 503
-        async with httpx.AsyncClient(base_url=gateway.url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=gateway.url, trust_env=False, timeout=60) as client:
             answer = await client.get("/api/v1/notifications", headers=bearer)
         assert answer.status_code == 200
     async with asyncio.timeout(5):
@@ -157,7 +157,7 @@ async def test_a_token_is_optional_and_checked_if_it_is_sent(gateway, bearer):
 
 
 async def test_other_methods_do_not_pass_without_a_token(gateway):
-    async with httpx.AsyncClient(base_url=gateway.url, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, trust_env=False, timeout=60) as client:
         assert (await client.post(STREAM)).status_code in {401, 405}
 
 

@@ -78,7 +78,7 @@ async def running(
             stderr=log,
         )
     try:
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
 
             async def ready() -> bool:
                 assert process.returncode is None, path.read_text(encoding="utf-8")[-4000:]

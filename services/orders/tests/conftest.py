@@ -62,12 +62,6 @@ def declaration() -> Service[WorkerResources]:
     return SERVICE
 
 
-@pytest.fixture
-def more_settings() -> dict[str, Any]:
-    # Tests send more concurrent requests than the pool has connections.
-    return {"database_pool_timeout": 60}
-
-
 def keyed(headers: dict[str, str], key: str | None = None) -> dict[str, str]:
     """Add an Idempotency-Key, by default a new one."""
     return {**headers, "Idempotency-Key": key or uuid4().hex}

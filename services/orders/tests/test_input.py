@@ -119,7 +119,7 @@ async def test_every_response_is_one_that_the_document_describes(settings, token
             len(await conforms(app.openapi(), base_url=url, headers=known, max_examples=20)) == 18
         )
         assert len(await conforms(app.openapi(), base_url=url, max_examples=3)) == 18
-        async with httpx.AsyncClient(base_url=url) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=60) as client:
             assert (await client.get(PRODUCTS)).status_code == 200, "it still answers"
 
 
@@ -128,7 +128,7 @@ async def test_an_unavailable_database_is_503_with_retry_after(settings, custome
         update={"database_url": type(settings.database_url)("postgresql://x:y@127.0.0.1:1/z")}
     )
     app, body = create_api(SERVICE, away), body_of((str(new_id()), 1))
-    async with serving(app) as url, httpx.AsyncClient(base_url=url) as client:
+    async with serving(app) as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
         for answer in (
             await client.get(PRODUCTS),
             await client.post(ORDERS, json=body, headers=keyed(customer)),

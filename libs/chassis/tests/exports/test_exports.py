@@ -155,7 +155,7 @@ async def test_a_part_ends_with_its_client(settings, tokens, person):
     headers = tokens.headers(subject=person, scopes=["notes:read"])
     async with (
         real_port(create_api(exporting(exports=exports), settings)) as url,
-        httpx.AsyncClient(base_url=url) as client,
+        httpx.AsyncClient(base_url=url, timeout=60) as client,
     ):
         getting = asyncio.create_task(client.get("/exports/me", headers=headers))
         await begun.wait()

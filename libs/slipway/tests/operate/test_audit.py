@@ -171,7 +171,7 @@ def test_an_option_for_one_service_needs_its_name(option):
 
 async def test_it_asks_for_a_token_of_its_scope(url, tokens):
     path = f"{url}{PATH}/audit/verification"
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
         assert (await http.get(path)).status_code == 401
         narrow = tokens.headers(scopes=["ops:jobs", "audit:read"])
         assert (await http.get(path, headers=narrow)).status_code == 403

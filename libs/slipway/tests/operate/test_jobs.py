@@ -222,7 +222,7 @@ async def test_the_api_asks_for_a_token_of_its_scope_and_records_who(url, db, to
     number, ada = await db.job(), uuid4()
     path = f"{url}{PATH}/jobs/{number}/redrive"
     body = {"reason": "because"}
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
         refused = await http.post(path, json=body)
         narrow = tokens.headers(scopes=["ops:dead-letters", "ops:replay"])
         forbidden = await http.post(path, json=body, headers=narrow)

@@ -34,6 +34,14 @@ _POSTGRES = "SLIPWAY_TEST_POSTGRES_URL"
 _KAFKA = "SLIPWAY_TEST_KAFKA"
 _STACK = pytest.StashKey[ExitStack]()
 
+# Seconds that a test waits for PostgreSQL, so that a machine which stands still for some seconds
+# fails none. A test of a limit sets its own.
+_PATIENCE = {
+    "DATABASE_CONNECT_TIMEOUT": "60",
+    "DATABASE_POOL_TIMEOUT": "60",
+    "DATABASE_STATEMENT_TIMEOUT": "60",
+}
+
 # These read small local files: certificates, .pgpass and secrets, once per connection; the public
 # keys, checked every few seconds; the source files that a logged traceback names. A thread would
 # cost more.
@@ -68,7 +76,8 @@ def pytest_sessionstart() -> None:
 
     configure_test_logging()
     os.environ.update(loopback_exempted(os.environ))
-    os.environ.setdefault("PGSSLMODE", "disable")
+    for name, value in {"PGSSLMODE": "disable", **_PATIENCE}.items():
+        os.environ.setdefault(name, value)
     _ignore_the_speed_of_properties()
 
 
