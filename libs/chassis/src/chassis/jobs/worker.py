@@ -1,7 +1,6 @@
 """The part of a worker that runs jobs: lanes, renewal of leases, schedules, and their metrics."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -91,7 +90,6 @@ class JobWorker[R]:
         self._scheduler = scheduler
         self._pace = pace or JobPace()
         self._unsure: set[UUID] = set()
-        self._next_check = 0.0
         execution = Execution(database=database, kinds=kinds, resources=resources, metrics=metrics)
         self._lanes = {
             queue: Lane(
@@ -114,6 +112,9 @@ class JobWorker[R]:
             async with GuardedTaskGroup() as group:
                 group.create_task(self._keep_connected())
                 group.create_task(self._repeat("schedules", self._scheduler.enqueue_due))
+                group.create_task(
+                    self._repeat("times of leases", self._pull_back, self._pace.check_seconds)
+                )
         finally:
             await to_the_end(self._stop(), patience=_STOP_PATIENCE_SECONDS)
 
@@ -184,8 +185,6 @@ class JobWorker[R]:
 
     async def _take_expired(self) -> None:
         """Take the expired leases of others: this worker runs its jobs, and renews its leases."""
-        if time.monotonic() >= self._next_check:
-            await self._pull_back()
         async with self._database.transaction() as unit:
             own = {lease for _, lease in self._held}
             expired = await take_expired(unit, self._kinds, own=own)
@@ -197,11 +196,12 @@ class JobWorker[R]:
         longest = timedelta(seconds=self._pace.lease_seconds * _LONGEST_LEASE)
         async with self._database.transaction() as unit:
             number = await pull_back(unit, longest)
-        self._next_check = time.monotonic() + self._pace.check_seconds
         if number:
             log.warning("job leases pulled back", jobs=number)
 
-    async def _repeat(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
+    async def _repeat(
+        self, name: str, work: Callable[[], Awaitable[object]], every: float | None = None
+    ) -> None:
         """Repeat `work`; retry while PostgreSQL is unavailable or not migrated."""
 
         async def turn() -> None:
@@ -210,7 +210,7 @@ class JobWorker[R]:
 
         await for_ever(
             turn,
-            every=self._pace.poll_seconds,
+            every=self._pace.poll_seconds if every is None else every,
             name=f"{self._name} {name}",
             passes=database_not_ready,
         )
