@@ -6,6 +6,8 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError
 
+from chassis.database import Database
+
 INSERT = text("INSERT INTO ledgers VALUES (:name, 1)")
 
 
@@ -98,12 +100,16 @@ async def test_a_transaction_that_did_nothing_still_runs_its_after_commit_steps(
     assert ran == ["after"]
 
 
-async def test_connections_carry_the_processes_name_and_the_time_out_of_a_statement(ledgers):
-    async with ledgers.transaction() as unit:
+async def test_connections_carry_the_processes_name_and_the_time_out_of_a_statement(
+    database_settings,
+):
+    settings = database_settings.model_copy(update={"database_statement_timeout": 7})
+    database = Database(settings=settings, application_name="tests")
+    async with database.opened() as pool, pool.transaction() as unit:
         setting = func.current_setting
         row = (
             await unit.session.execute(
                 select(setting("application_name"), setting("statement_timeout"), setting("jit"))
             )
         ).one()
-    assert tuple(row) == ("tests", "10s", "off")
+    assert tuple(row) == ("tests", "7s", "off")

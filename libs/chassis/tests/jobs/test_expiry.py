@@ -50,5 +50,5 @@ async def test_a_lease_of_a_release_with_longer_leases_is_left_alone(service):
     await service.lease()
     await service.query("UPDATE jobs SET lease_until = now() + interval '100 seconds'")
     before = await service.job("lease_until")
-    await service.worker(lease_seconds=20)._take_expired()
+    await service.worker(lease_seconds=20)._pull_back()
     assert await service.job("lease_until") == before
