@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from slipway.errors import SlipwayError, leaves
+from slipway.errors import INTERRUPTED, SlipwayError, leaves
 
 _errors = Console(stderr=True, soft_wrap=True)
 
@@ -35,4 +35,5 @@ def guard[Result](work: Callable[[], Result], *expected: type[Exception]) -> Res
             _errors.print(f"slipway: {leaf}", style="red", markup=False, highlight=False)
     except KeyboardInterrupt:
         _errors.print("slipway: interrupted")
+        raise typer.Exit(INTERRUPTED) from None
     raise typer.Exit(1)

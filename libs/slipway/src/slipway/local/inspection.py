@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from chassis.settings import load
 from contracts import TOPICS
 from slipway.checks import Check, Grade
 from slipway.errors import SlipwayError
@@ -24,7 +23,7 @@ from slipway.local.tree import as_tree, read_trace
 from slipway.operate.database import Database
 from slipway.operate.deployment import deployment_checks
 from slipway.operate.topics import Topics
-from slipway.place import repository_root, state_directory
+from slipway.place import load_here, repository_root, state_directory
 from slipway.services import SERVICES, role_names
 from slipway.settings import HOST, DoctorSettings, SlipwaySettings
 
@@ -134,7 +133,7 @@ def _machine() -> Iterator[Check]:
     """Yield the checks of this machine, and those of the system that runs on it from inside."""
     with needs_servers():
         from slipway.local.doctor import machine_checks  # noqa: PLC0415  # needs the extra `local`
-    state, settings = state_directory(), load(SlipwaySettings)
+    state, settings = state_directory(), load_here(SlipwaySettings)
     found = run(read_status(state))
     yield from machine_checks(settings, state.path, found)
     if found.state == "running":
@@ -153,7 +152,7 @@ def _machine() -> Iterator[Check]:
 
 
 def _deployment_inside() -> list[Check]:
-    settings = load(DoctorSettings)
+    settings = load_here(DoctorSettings)
     url = _url_of_database(settings)
     topics = guard(lambda: Topics.of(settings, TOPICS))
     checks = inside_checks(urls=dict.fromkeys(SERVICES, url), topics=topics, root=repository_root())
