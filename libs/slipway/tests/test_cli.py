@@ -1,6 +1,8 @@
 """The command helps a newcomer: help texts, and error messages instead of stack traces."""
 
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -184,6 +186,17 @@ def test_the_offset_of_ports_moves_those_of_the_topics_command_too(
     port = free_port()
     monkeypatch.setenv("SLIPWAY_PORT_OFFSET", str(port - 9092))
     assert f"127.0.0.1:{port}" in invoke(cli, "topics", "diff").output
+
+
+def test_a_full_disk_is_a_sentence_in_every_command(capsys: pytest.CaptureFixture[str]):
+    def work() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(typer.Exit) as ended:
+        guard(work)
+    assert ended.value.exit_code == 1
+    told = capsys.readouterr().err
+    assert "slipway: [Errno 28] No space left on device. Free space, then try again." in told
 
 
 async def test_sigterm_during_the_imports_of_a_command_ends_it_with_its_work_undone(tmp_path: Path):
