@@ -36,3 +36,9 @@ def faults_of(file: Path) -> list[str]:
         for found in parse_stream(io.StringIO(text))
         if found.error or (found.key is not None and found.value is None)
     ]
+
+
+def names_in(file: Path) -> list[str]:
+    """Return the names in the file, which must be one that can be read, in their order."""
+    with file.open(encoding=ENCODING) as stream:
+        return [found.key for found in parse_stream(stream) if found.key is not None]

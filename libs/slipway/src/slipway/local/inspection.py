@@ -17,6 +17,7 @@ from slipway.errors import SlipwayError
 from slipway.guard import guard, run
 from slipway.local.inside import inside_checks
 from slipway.local.mail import find_mail, mail_directory, read_mails
+from slipway.local.names import name_check
 from slipway.local.plan import needs_servers
 from slipway.local.status import read_status
 from slipway.local.tree import as_tree, read_trace
@@ -135,6 +136,7 @@ def _machine() -> Iterator[Check]:
         from slipway.local.doctor import machine_checks  # noqa: PLC0415  # needs the extra `local`
     state, settings = state_directory(), load_here(SlipwaySettings)
     found = run(read_status(state))
+    yield name_check(repository_root())
     yield from machine_checks(settings, state.path, found)
     if found.state == "running":
         database = Database(
