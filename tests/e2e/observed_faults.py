@@ -37,6 +37,8 @@ CALLERS = 2
 # What any fault may do as well: budgets burn, and a machine that is too slow for this run is slow.
 ANY = frozenset({alert.name for alert in burn_alerts()} | {"EventLoopBlocked"})
 CHOSEN = os.environ.get("FAULTS", "").split() or list(FAULTS)
+if unknown := sorted(set(CHOSEN) - set(FAULTS)):  # before a system starts for them
+    pytest.exit(f"FAULTS names no fault: {' '.join(unknown)}. Use: {' '.join(FAULTS)}.", 4)
 # Every process was scraped, and served requests, for two windows of rates.
 SCRAPED = "min(count_over_time(up[30s])) >= 10 and min(up) == 1"
 

@@ -77,8 +77,18 @@ async def send(topics: Any, topic: str, messages: list[Message]) -> None:
         await producer.stop()
 
 
-async def run(program: list[str], topics: Any, topic: str, *, count: int) -> tuple[int, Any, str]:
-    """Run the program for this many messages. Return its status, its output and its errors."""
+async def run(
+    program: list[str], topics: Any, topic: str, *, count: int, **changed: str
+) -> tuple[int, Any, str]:
+    """Run the program for this many messages. Return its status, its output and its errors.
+
+    Args:
+        program: the command.
+        topics: where to read.
+        topic: what to read.
+        count: of messages.
+        changed: arguments that are not as usual.
+    """
     arguments = {
         "--asyncapi": str(ROOT / "docs" / "asyncapi.json"),
         "--bootstrap-servers": topics.bootstrap_servers,
@@ -86,6 +96,7 @@ async def run(program: list[str], topics: Any, topic: str, *, count: int) -> tup
         "--topic": topic,
         "--group": f"{topics.prefix}stranger",
         "--count": str(count),
+        **{f"--{name}": value for name, value in changed.items()},
     }
     words = [word for pair in arguments.items() for word in pair]
     process = await asyncio.create_subprocess_exec(
@@ -179,6 +190,22 @@ async def test_a_message_that_breaks_the_contract_stops_it(
     status, events, errors = await run(program, topics, topic, count=1)
     assert (status, events) == (1, [])
     assert f"the contract is broken: {complaint}" in errors
+
+
+async def test_a_topic_that_the_document_does_not_have_is_named(program, topics):
+    status, events, complaint = await run(program, topics, "slipway.order", count=1)
+    assert (status, events) == (1, [])
+    assert "consumer: the document has no topic" in complaint
+    assert "slipway.orders" in complaint
+    assert len(complaint.splitlines()) == 1
+
+
+@pytest.mark.parametrize("place", ["/does/not/exist.json", "http://127.0.0.1:1/asyncapi.json"])
+async def test_a_document_that_can_not_be_read_is_named(program, topics, topic, place):
+    status, events, complaint = await run(program, topics, topic, count=1, asyncapi=place)
+    assert (status, events) == (1, [])
+    assert f"consumer: the document {place} can't be read" in complaint
+    assert len(complaint.splitlines()) == 1
 
 
 async def test_an_inversion_is_seen(program, topics, topic):

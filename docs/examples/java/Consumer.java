@@ -37,6 +37,13 @@ public class Consumer {
         }
     }
 
+    /** Thrown if this program was started with something that can't be used. */
+    static class StartException extends Exception {
+        StartException(String text) {
+            super(text);
+        }
+    }
+
     /** The document's description of one type: schemas of headers and data, and whether it is a snapshot. */
     record Message(JsonSchema headers, JsonSchema data, boolean snapshot) {}
 
@@ -48,8 +55,13 @@ public class Consumer {
     private final Map<List<String>, Sequences> sequences = new HashMap<>();
 
     /** Takes the topic's name without the prefix of the environment. */
-    Consumer(JsonNode document, String topic) {
-        JsonNode references = document.at("/channels").path(topic).path("messages");
+    Consumer(JsonNode document, String topic) throws StartException {
+        JsonNode channels = document.path("channels");
+        if (!channels.has(topic)) { // without this, it would ignore each message as one of an unknown type
+            throw new StartException("the document has no topic \"" + topic + "\". It has: "
+                + String.join(", ", names(channels)));
+        }
+        JsonNode references = channels.path(topic).path("messages");
         for (Map.Entry<String, JsonNode> entry : references.properties()) {
             JsonNode message = document.at(entry.getValue().path("$ref").asText().substring(1));
             messages.put(entry.getKey(), new Message(
@@ -57,6 +69,10 @@ public class Consumer {
                 schema(document, message.path("payload")),
                 message.path("x-snapshot").asBoolean()));
         }
+    }
+
+    private static List<String> names(JsonNode object) {
+        return object.properties().stream().map(Map.Entry::getKey).sorted().toList();
     }
 
     private static JsonSchema schema(JsonNode document, JsonNode part) {
@@ -124,15 +140,31 @@ public class Consumer {
         return true;
     }
 
-    private static JsonNode load(String place) throws IOException {
-        if (place.startsWith("http://") || place.startsWith("https://")) {
-            return JSON.readTree(URI.create(place).toURL());
+    private static JsonNode load(String place) throws StartException {
+        try {
+            if (place.startsWith("http://") || place.startsWith("https://")) {
+                return JSON.readTree(URI.create(place).toURL());
+            }
+            return JSON.readTree(Files.readString(Path.of(place)));
+        } catch (IOException error) {
+            throw new StartException("the document " + place + " can't be read: " + error);
         }
-        return JSON.readTree(Files.readString(Path.of(place)));
     }
 
     /** Prints each event, and commits its offset afterwards. */
     public static void main(String[] words) throws Exception {
+        try {
+            consume(words);
+        } catch (ContractException error) {
+            System.err.println("the contract is broken: " + error.getMessage());
+            System.exit(1);
+        } catch (StartException error) {
+            System.err.println("consumer: " + error.getMessage());
+            System.exit(1);
+        }
+    }
+
+    private static void consume(String[] words) throws Exception {
         Map<String, String> arguments = new HashMap<>(Map.of("--prefix", "", "--count", "0"));
         for (int i = 0; i + 1 < words.length; i += 2) {
             arguments.put(words[i], words[i + 1]);
@@ -161,9 +193,6 @@ public class Consumer {
                 }
                 kafka.commitSync();
             }
-        } catch (ContractException error) {
-            System.err.println("the contract is broken: " + error.getMessage());
-            System.exit(1);
         }
     }
 }

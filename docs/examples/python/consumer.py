@@ -12,10 +12,15 @@ from typing import Any
 
 import jsonschema
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka.errors import KafkaConnectionError
 
 
 class ContractError(Exception):
     """Raised if a message does not conform to the document."""
+
+
+class StartError(Exception):
+    """Raised if this program was started with something that can't be used."""
 
 
 class Contract:
@@ -28,7 +33,11 @@ class Contract:
 
     def __init__(self, document: dict[str, Any], topic: str) -> None:
         self._document = document
-        channel = document["channels"][topic]
+        channels: dict[str, Any] = document.get("channels", {})
+        if topic not in channels:
+            text = f"the document has no topic {topic!r}. It has: {', '.join(sorted(channels))}"
+            raise StartError(text)
+        channel = channels[topic]
         self._messages = {
             name: self._resolve(reference["$ref"])
             for name, reference in channel["messages"].items()
@@ -125,8 +134,8 @@ async def consume(arguments: argparse.Namespace) -> None:
         auto_offset_reset="earliest",
         enable_auto_commit=False,
     )
-    await consumer.start()
     try:
+        await consumer.start()
         taken = 0
         async for record in consumer:
             for event in reader.read(record):
@@ -135,18 +144,28 @@ async def consume(arguments: argparse.Namespace) -> None:
             taken += 1
             if taken == arguments.count:
                 return
+    except KafkaConnectionError as error:
+        text = f"Kafka at {arguments.bootstrap_servers} can't be reached: {error}"
+        raise StartError(text) from error
     finally:
         await consumer.stop()
 
 
 def load(place: str) -> dict[str, Any]:
     """Read the document from a file or from a running system."""
-    if place.startswith(("http://", "https://")):
-        with urllib.request.urlopen(place, timeout=10) as answer:  # noqa: S310  # the line above
-            text = answer.read()
-    else:
-        text = Path(place).read_bytes()
-    document: dict[str, Any] = json.loads(text)
+    try:
+        if place.startswith(("http://", "https://")):
+            with urllib.request.urlopen(place, timeout=10) as answer:  # noqa: S310  # the line above
+                text = answer.read()
+        else:
+            text = Path(place).read_bytes()
+        document = json.loads(text)
+    except (OSError, ValueError) as error:  # ValueError: it is no JSON
+        text = f"the document {place} can't be read: {error}"
+        raise StartError(text) from error
+    if not isinstance(document, dict):
+        text = f"{place} is not an AsyncAPI document"
+        raise StartError(text)
     return document
 
 
@@ -163,6 +182,10 @@ def main() -> None:
         asyncio.run(consume(parser.parse_args()))
     except ContractError as error:
         sys.exit(f"the contract is broken: {error}")
+    except StartError as error:
+        sys.exit(f"consumer: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Rules for every server, tested with small programs that behave and misbehave."""
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -242,3 +243,16 @@ def test_a_file_that_is_damaged_remembers_nothing(tmp_path, content):
 def test_a_program_that_prepares_something_and_fails_is_named_with_what_it_said():
     with pytest.raises(ServerError, match=r"(?s)Could not make tea: exit status 3.*no water"):
         run_to_end(["sh", "-c", "echo no water >&2; exit 3"], purpose="make tea")
+
+
+class OnAFullDisk(Program):
+    async def prepare(self) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+async def test_a_full_disk_is_an_error_that_names_the_server_and_its_directory(tmp_path: Path):
+    server = OnAFullDisk(directory=tmp_path, source="", port=free_port())
+    with pytest.raises(ServerError, match="No space left on device") as failed:
+        await server.start()
+    assert str(failed.value).startswith(f"program can't be started in {tmp_path}: ")
+    assert server.pid is None

@@ -1,15 +1,22 @@
 """The command helps a newcomer: help texts, and error messages instead of stack traces."""
 
+import errno
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from chassis.early_stop import NOT_DONE
+from localservers.ports import free_port
 from slipway.cli import COMMANDS, app_of, main, overview
+from slipway.errors import INTERRUPTED
+from slipway.guard import guard
 from slipway.state import StateDirectory
 from testkit.slow_import import process_while_importing
 
@@ -144,6 +151,52 @@ def test_topics_of_an_unavailable_broker(cli: CliRunner, monkeypatch: pytest.Mon
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     result = invoke(cli, "topics", "apply")
     assert (result.exit_code, "127.0.0.1:1" in result.output) == (1, True)
+
+
+async def test_ctrl_c_during_the_imports_of_a_command_is_a_word_and_no_traceback(tmp_path: Path):
+    process = await process_while_importing(tmp_path, "typer", "slipway", "up")
+    process.send_signal(signal.SIGINT)
+    _, told = await process.communicate()
+    assert (process.returncode, told.decode()) == (INTERRUPTED, "slipway: interrupted\n")
+
+
+def test_ctrl_c_during_a_command_has_its_own_exit_status():
+    def work() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(typer.Exit) as ended:
+        guard(work)
+    assert ended.value.exit_code == INTERRUPTED
+
+
+@pytest.mark.parametrize("place", ["", "services"])
+def test_the_env_file_is_that_of_the_repository_wherever_in_it_a_command_starts(
+    cli: CliRunner, root: Path, monkeypatch: pytest.MonkeyPatch, place: str
+):
+    (root / ".env").write_text("SLIPWAY_STATE_DIR=other\n", encoding="utf-8")
+    monkeypatch.delenv("SETTINGS_FILE", raising=False)
+    monkeypatch.chdir(root / place)
+    assert f"{root}/other" in invoke(cli, "db", "url").output
+
+
+@pytest.mark.usefixtures("root")
+def test_the_offset_of_ports_moves_those_of_the_topics_command_too(
+    cli: CliRunner, monkeypatch: pytest.MonkeyPatch
+):
+    port = free_port()
+    monkeypatch.setenv("SLIPWAY_PORT_OFFSET", str(port - 9092))
+    assert f"127.0.0.1:{port}" in invoke(cli, "topics", "diff").output
+
+
+def test_a_full_disk_is_a_sentence_in_every_command(capsys: pytest.CaptureFixture[str]):
+    def work() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(typer.Exit) as ended:
+        guard(work)
+    assert ended.value.exit_code == 1
+    told = capsys.readouterr().err
+    assert "slipway: [Errno 28] No space left on device. Free space, then try again." in told
 
 
 async def test_sigterm_during_the_imports_of_a_command_ends_it_with_its_work_undone(tmp_path: Path):

@@ -38,7 +38,11 @@ def test_lists_are_written_with_commas(environment):
     [
         {"USERS_URL": "users:8001"},
         {"USERS_URL": "http://users:8001/path"},
+        {"USERS_URL": "http://users:80010"},
+        {"USERS_URL": "http://[::1"},
         {"VALKEY_URL": "http://valkey"},
+        {"VALKEY_URL": "valkey:///0"},
+        {"VALKEY_URL": "valkey://valkey:port/0"},
         {"LIMIT_DEFAULT": "many"},
         {"TRUSTED_PROXIES": "10.0.0.1/8"},
         {"CORS_ALLOW_ORIGINS": "https://a.example/path"},
@@ -49,7 +53,19 @@ def test_a_wrong_setting_is_refused_with_its_name(environment, wrong):
     with pytest.raises(ValidationError) as refused:
         environment(**wrong)
     (name,) = wrong
-    assert refused.value.errors()[0]["loc"][0] == name.lower()
+    assert {error["loc"][0] for error in refused.value.errors()} == {name.lower()}
+
+
+def test_a_network_that_is_none_is_one_error(environment):
+    with pytest.raises(ValidationError) as refused:
+        environment(TRUSTED_PROXIES="10.0.0.0/8,nonsense")
+    assert [error["loc"] for error in refused.value.errors()] == [("trusted_proxies", 1)]
+
+
+def test_a_password_in_the_address_of_valkey_that_can_not_be_read_is_not_shown(environment):
+    with pytest.raises(ValidationError) as refused:
+        environment(VALKEY_URL="valkey://:hunter2/hunter3@valkey:6379/0")
+    assert "hunter" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

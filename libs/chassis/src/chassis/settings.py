@@ -22,7 +22,9 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from chassis.addresses import Servers, Url
 from chassis.product import product
+from chassis.settings_file import ENCODING, faults_of, settings_file
 
 SAMPLE_SECRET = product().sample_secret
 MAX_CONNECTIONS = 10_000
@@ -160,7 +162,7 @@ class ProcessSettings(Settings):
         le=600,
         description="Seconds that open requests get to finish when the process stops.",
     )
-    otel_exporter_otlp_endpoint: str | None = Field(
+    otel_exporter_otlp_endpoint: Url | None = Field(
         default=None,
         description="The URL that spans are exported to (OTLP over HTTP); unset: they are not "
         "exported.",
@@ -172,7 +174,7 @@ class ProcessSettings(Settings):
         description="The share of traces that are sampled at their root. A collector that keeps "
         "those with errors needs 1.",
     )
-    otel_exporter_otlp_metrics_endpoint: str | None = Field(
+    otel_exporter_otlp_metrics_endpoint: Url | None = Field(
         default=None,
         description="The whole URL that metrics are pushed to (OTLP over HTTP), e.g. "
         "http://collector:4318/v1/metrics; unset: they are only at /metrics of the internal port.",
@@ -180,6 +182,7 @@ class ProcessSettings(Settings):
     otel_metric_export_interval: int = Field(
         default=60_000,
         ge=1000,
+        le=24 * 3600 * 1000,
         description="Milliseconds between two pushes of the metrics.",
     )
 
@@ -258,8 +261,8 @@ class KafkaSecuritySettings(Settings):
 class KafkaSettings(KafkaSecuritySettings):
     """How to reach Kafka."""
 
-    kafka_bootstrap_servers: str = Field(
-        min_length=1, description="Comma-separated `host:port` of Kafka brokers."
+    kafka_bootstrap_servers: Servers = Field(
+        description="Comma-separated `host:port` of Kafka brokers."
     )
     kafka_topic_prefix: str = Field(
         default="",
@@ -300,17 +303,33 @@ class AuthSettings(Settings):
         return timedelta(seconds=self.access_token_lifetime)
 
 
-def load[S: BaseSettings](settings: type[S]) -> S:
-    """Return the settings of this process, or exit with status 2 and name each invalid one."""
+def load[S: BaseSettings](settings: type[S], *, directory: Path | None = None) -> S:
+    """Return the settings of this process, or exit with status 2 and name each invalid one.
+
+    Args:
+        settings: the class of the settings.
+        directory: has the `.env`; None is the working directory.
+    """
+    file = settings_file(directory or Path())
     try:
-        return settings(_env_file=os.environ.get("SETTINGS_FILE", ".env"))
+        problems = faults_of(file)
+        if not problems:
+            return settings(_env_file=file, _env_file_encoding=ENCODING)
     except ValidationError as error:
-        for problem in error.errors():
-            name = "_".join(str(part) for part in problem["loc"]).upper()
-            place = f"setting {name}: " if name else ""
-            print(f"{place}{problem['msg']}", file=sys.stderr)  # noqa: T201 - there is no log yet
-        sys.exit(2)
+        problems = [f"{_place(problem['loc'])}{problem['msg']}" for problem in error.errors()]
     except SettingsError as error:  # names the field; its cause would quote the value
-        text = f"{error}. Write a list or an object as JSON, and make each file readable."
-        print(text, file=sys.stderr)  # noqa: T201 - likewise
-        sys.exit(2)
+        problems = [f"{error}. Write a list or an object as JSON, and make each file readable."]
+    for text in problems:
+        print(text, file=sys.stderr)  # noqa: T201 - there is no log yet
+    sys.exit(2)
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """Return the name of a setting, and which of its values it is, if there are several."""
+    if not location:
+        return ""  # a validator of several settings names them itself
+    name, *within = location
+    which = "".join(
+        f", value {part + 1}" if isinstance(part, int) else f", {part}" for part in within
+    )
+    return f"setting {str(name).upper()}{which}: "

@@ -1,9 +1,11 @@
 """Invalid settings stop the process with their names, and never with a secret's value."""
 
 from pathlib import Path
+from typing import Annotated
 
 import pytest
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, IPvAnyNetwork, SecretStr
+from pydantic_settings import NoDecode
 
 from chassis.database.settings import DatabaseSettings
 from chassis.settings import (
@@ -18,6 +20,12 @@ from chassis.settings import (
 from chassis.wiring import ServiceSettings
 
 _HIDDEN = "hunter2-hunter2"
+
+
+class Listed(Settings):
+    networks: Annotated[
+        tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(lambda text: text.split(","))
+    ] = Field(default=(), description="Networks.")
 
 
 class Secretive(Settings):
@@ -108,6 +116,81 @@ def test_every_setting_is_described(settings: type[Settings]):
     assert undescribed == []
 
 
+def test_which_of_several_values_is_wrong_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("NETWORKS", "10.0.0.0/8,10.0.0.0/99")
+    (line,) = refused(Listed, capsys).splitlines()
+    assert line.startswith("setting NETWORKS, value 2: value is not a valid IPv4 or IPv6 network")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"\xff\xfeP\0O\0R\0T\0", "is not UTF-8"),
+        (b"PORT=\xe9", "is not UTF-8"),
+        (b"# here\nPORT\n", ", line 2: not NAME=value"),
+        (b"PORT: 8000\n", ", line 1: not NAME=value"),
+        (f'API_PASSWORD="{_HIDDEN}\n'.encode(), ", line 1: not NAME=value"),
+    ],
+    ids=["UTF-16", "Latin-1", "a name alone", "a colon", "an open quotation mark"],
+)
+def test_a_line_of_the_env_file_that_can_not_be_read_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, told: str
+):
+    (tmp_path / ".env").write_bytes(content)
+    text = refused(ProcessSettings, capsys)
+    assert text.startswith(f"{tmp_path}/.env")
+    assert told in text
+    assert _HIDDEN not in text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\xef\xbb\xbfPORT=81\r\n", b"export PORT = 81  # here\n", b"PORT='81'\n\n#PORT\n"],
+    ids=["of Windows", "of a shell", "quoted"],
+)
+def test_the_env_file_may_be_written_by_any_editor(tmp_path: Path, content: bytes):
+    (tmp_path / ".env").write_bytes(content)
+    assert load(ProcessSettings).port == 81
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:431800"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1"),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http:///v1/metrics"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "kafka://kafka:9092"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "kafka:port"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "kafka:90920"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "kafka:9092,"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "kafka-1:9092 kafka-2:9092"),
+    ],
+)
+def test_an_address_that_nobody_can_have_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
+):
+    for setting, its in {**_SERVICE, name: value}.items():
+        monkeypatch.setenv(setting, its)
+    (line,) = refused(ServiceSettings, capsys).splitlines()
+    assert line.startswith(f"setting {name}: Value error, must be ")
+
+
+@pytest.mark.parametrize(
+    "value", ["kafka:9092", "kafka-1:9092, kafka-2:9093", "[::1]:9092", "10.0.0.1", "k_1.a.b:1"]
+)
+def test_addresses_of_brokers_are_accepted(monkeypatch: pytest.MonkeyPatch, value: str):
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", value)
+    assert load(KafkaSettings).kafka_bootstrap_servers == value
+
+
+_SERVICE = {
+    "DATABASE_URL": "postgresql://a:b@db/x",
+    "KAFKA_BOOTSTRAP_SERVERS": "kafka:9092",
+    "AUTH_JWKS_FILE": "keys.json",
+}
 _SASL = {"KAFKA_SASL_USERNAME": "orders", "KAFKA_SASL_PASSWORD": _HIDDEN}
 
 

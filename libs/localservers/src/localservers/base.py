@@ -80,8 +80,19 @@ class LocalServer(ABC):
         """Start the server and return once it is ready.
 
         Raises:
-            ServerError: the port is taken, or the server exited or was not ready in time.
+            ServerError: the port is taken, the directory can't be written to, or the server exited
+                or was not ready in time.
         """
+        try:
+            await self._start()
+        except OSError as error:  # the disk is full, or read-only
+            message = (
+                f"{self.name} can't be started in {self.directory}: {error}. Free space there, or "
+                "make it writable."
+            )
+            raise ServerError(message) from error
+
+    async def _start(self) -> None:
         await asyncio.to_thread(self._clear_the_way)
         await self.prepare()
         command = await asyncio.to_thread(self.command)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from slipway.errors import INTERRUPTED
+
 if TYPE_CHECKING:
     import typer
 
@@ -90,9 +92,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"slipway: There is no command {name!r}. `slipway --help` lists the commands.\n"
         )
         sys.exit(2)
-    early_stop = import_module("chassis.early_stop")  # before what takes seconds to import
-    early_stop.exit_on_sigterm(status=early_stop.NOT_DONE)
-    app_of(name)(args=rest, prog_name=f"slipway {name}")
+    try:
+        early_stop = import_module("chassis.early_stop")  # before what takes seconds to import
+        early_stop.exit_on_sigterm(status=early_stop.NOT_DONE)
+        app = app_of(name)
+    except KeyboardInterrupt:
+        sys.stderr.write("slipway: interrupted\n")
+        sys.exit(INTERRUPTED)
+    app(args=rest, prog_name=f"slipway {name}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 """Errors that end a command with a sentence for the user instead of a stack trace."""
 
+INTERRUPTED = 130
+"""The exit status after Ctrl-C: 128 + SIGINT, as shells give it."""
+
 
 class SlipwayError(Exception):
     """An error that the user can act on; the text says what, where, and what to do."""

@@ -1,15 +1,17 @@
 """Errors that the user can act on, printed as sentences; anything else keeps its stack trace."""
 
 import asyncio
+import errno
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import typer
 from rich.console import Console
 
-from slipway.errors import SlipwayError, leaves
+from slipway.errors import INTERRUPTED, SlipwayError, leaves
 
 _errors = Console(stderr=True, soft_wrap=True)
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 def run[Result](work: Coroutine[Any, Any, Result], *expected: type[Exception]) -> Result:
@@ -29,10 +31,18 @@ def guard[Result](work: Callable[[], Result], *expected: type[Exception]) -> Res
         return work()
     except Exception as error:
         errors = leaves(error)
-        if not all(isinstance(leaf, (SlipwayError, *expected)) for leaf in errors):
+        usual: tuple[type[Exception], ...] = (SlipwayError, *expected)
+        if not all(isinstance(leaf, usual) or _no_space(leaf) for leaf in errors):
             raise
         for leaf in errors:
-            _errors.print(f"slipway: {leaf}", style="red", markup=False, highlight=False)
+            advice = ". Free space, then try again." if _no_space(leaf) else ""
+            _errors.print(f"slipway: {leaf}{advice}", style="red", markup=False, highlight=False)
     except KeyboardInterrupt:
         _errors.print("slipway: interrupted")
+        raise typer.Exit(INTERRUPTED) from None
     raise typer.Exit(1)
+
+
+def _no_space(error: BaseException) -> bool:
+    """Return whether the error is one of a full or read-only disk, which any command may meet."""
+    return isinstance(error, OSError) and error.errno in _NO_SPACE

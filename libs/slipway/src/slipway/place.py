@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from pydantic_settings import BaseSettings
+
 from chassis.settings import load
+from slipway.errors import SlipwayError
 from slipway.guard import guard
 from slipway.settings import SlipwaySettings
 from slipway.state import StateDirectory, find_root
@@ -15,4 +18,16 @@ def repository_root() -> Path:
 
 def state_directory() -> StateDirectory:
     """Return the state directory of this repository's system."""
-    return StateDirectory(repository_root() / load(SlipwaySettings).slipway_state_dir)
+    return StateDirectory(repository_root() / load_here(SlipwaySettings).slipway_state_dir)
+
+
+def load_here[S: BaseSettings](settings: type[S]) -> S:
+    """Return settings; their `.env` is at the top of the repository, wherever in it this runs.
+
+    Outside of a repository, as in an image, it is in the working directory.
+    """
+    try:
+        top = find_root(Path.cwd())
+    except SlipwayError:
+        top = Path.cwd()
+    return load(settings, directory=top)

@@ -10,12 +10,14 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, SecretStr, create_model, model_validator
 from pydantic_settings import NoDecode
 
+from chassis.addresses import Servers
 from chassis.database.urls import PostgresUrl
 from chassis.settings import SAMPLE_SECRET, Environment, KafkaSecuritySettings, Settings
 from slipway.services import SERVICES, role_names
 
 HOST = "127.0.0.1"
 PORT_SUFFIX = "_port"
+_MOST_OFFSET = 50_000
 SECOND_SYSTEM = "SLIPWAY_PORT_OFFSET=100"
 """Moves all ports of a second system, to none that a first one has: theirs are 1,000 apart."""
 
@@ -73,9 +75,16 @@ _ServicePorts = create_model("_ServicePorts", __base__=Settings, **dict(_service
 class BrokerSettings(KafkaSecuritySettings):
     """Settings for the connection to Kafka."""
 
-    kafka_bootstrap_servers: str | None = Field(
+    kafka_bootstrap_servers: Servers | None = Field(
         default=None,
         description="`host:port` of a broker of your own; unset: one is started on KAFKA_PORT.",
+    )
+    slipway_port_offset: int = Field(
+        default=0,
+        ge=0,
+        le=_MOST_OFFSET,
+        description="Added to each port that is not set itself: for a second system beside the "
+        "first, `100` moves all of its ports, the gateway to 8100.",
     )
     kafka_port: int = _port(9092, "the local Kafka")
     kafka_topic_prefix: str = Field(
@@ -88,6 +97,23 @@ class BrokerSettings(KafkaSecuritySettings):
         description="Partition counts that are accepted in place of the declared ones: "
         "`slipway.orders=12`, comma-separated; see docs/runbooks/events.md.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _move_ports(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Move the ports of every command, so that all of them look at the same system."""
+        try:
+            offset = int(given.get("slipway_port_offset", 0))
+        except ValueError:
+            return given  # the field's own validation names it
+        if not 0 <= offset <= _MOST_OFFSET:
+            return given  # likewise; the moved ports would be named as well
+        ports = {
+            name: field.default + offset
+            for name, field in cls.model_fields.items()
+            if name.endswith(PORT_SUFFIX)
+        }
+        return {**ports, **given}
 
     @model_validator(mode="after")
     def _security_is_for_an_own_broker(self) -> Self:
@@ -194,13 +220,6 @@ class SlipwaySettings(_ServicePorts, BrokerSettings, SeedSettings):
     gateway_port: int = _port(8000, "the gateway, the one address that clients use")
     gateway_internal_port: int = _port(9000, "the gateway's probes and metrics")
 
-    slipway_port_offset: int = Field(
-        default=0,
-        ge=0,
-        le=50_000,
-        description="Added to each port that is not set itself: for a second system beside the "
-        "first, `100` moves all of its ports, the gateway to 8100.",
-    )
     postgres_port: int = _port(5433, "the local Postgres")
     valkey_port: int = _port(6380, "the local Valkey")
     smtp_port: int = _port(1025, "the mail sink")
@@ -213,20 +232,6 @@ class SlipwaySettings(_ServicePorts, BrokerSettings, SeedSettings):
     slipway_limits: str = Field(
         default="on", pattern="^(on|off)$", description="`off` lifts the rate limits."
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _move_ports(cls, given: dict[str, Any]) -> dict[str, Any]:
-        try:
-            offset = int(given.get("slipway_port_offset", 0))
-        except ValueError:
-            return given  # the field's own validation names it
-        ports = {
-            name: field.default + offset
-            for name, field in cls.model_fields.items()
-            if name.endswith(PORT_SUFFIX)
-        }
-        return {**ports, **given}
 
     def port_of(self, process: str, kind: str = "port") -> int:
         """Return the port of a process: its `port`, or its `internal_port`."""

@@ -18,6 +18,15 @@ def test_the_addresses_are_those_of_the_settings() -> None:
         assert text in output.getvalue()
 
 
+def test_a_password_of_ones_own_is_not_that_of_the_demo_accounts_and_not_shown() -> None:
+    output = StringIO()
+    own = {"first_admin_email": "me@example.com", "first_admin_password": "hunter2-hunter2"}
+    Console(file=output, width=200).print(addresses(SlipwaySettings.model_validate(own)))
+    (line,) = [line for line in output.getvalue().splitlines() if "me@example.com" in line]
+    assert "me@example.com, FIRST_ADMIN_PASSWORD" in line
+    assert "hunter2" not in output.getvalue()
+
+
 @pytest.mark.parametrize("terminal", [False, True])
 def test_a_step_is_shown_with_its_time(*, terminal: bool) -> None:
     output = StringIO()

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from slipway.local.figures import Figures, figures_of
 from slipway.local.probe import get_here
-from slipway.local.status import as_tables, memory_pss, read_status, read_status_at
+from slipway.local.status import Row, Status, as_tables, memory_pss, read_status, read_status_at
 from slipway.state import Entry, Record, StateDirectory
 
 METRICS = """
@@ -161,6 +161,55 @@ async def test_processes_elsewhere_show_what_waits_and_what_was_refused(port: in
     for limit in ("bulkhead log-in", "rate limit default", "rate limit login"):
         assert limit in text
     assert '"rate limit default":6' in status.model_dump_json()
+
+
+def _row(name: str, **changes: object) -> Row:
+    row = Row(
+        name=name,
+        pid=4_194_303,
+        health="ok",
+        address="http://127.0.0.1:50002",
+        memory_pss_bytes=1_048_576_000,
+    )
+    return row.model_copy(update=changes)
+
+
+def _shown(status: Status) -> list[str]:
+    written = io.StringIO()
+    Console(width=80, file=written).print(as_tables(status))
+    return written.getvalue().splitlines()
+
+
+def test_eighty_columns_show_each_process_on_one_line() -> None:
+    waiting = Figures(
+        release="0.1.0",
+        outbox_rows=12345,
+        outbox_age_seconds=67,
+        lag_messages=0,
+        parked=0,
+        dead=0,
+        dead_jobs=0,
+    )
+    states = {"users": "closed", "orders": "half-open", "notifications": "closed"}
+    guards = Figures(release="0.1.0", breakers=states, limiter_store="ok")
+    worker = _row("notifications-worker", figures=waiting, last_error="Kafka [Error 15] " * 9)
+    shown = _shown(Status(state="running", processes=[_row("gateway", figures=guards), worker]))
+    first = next(line for line in shown if "notifications-worker" in line)
+    assert "4194303 │ ok" in first
+    assert "http://127.0.0.1:50002" in first
+    assert "1000 MiB" in first
+    assert any("notifications-worker" in line and "12345, 67 s" in line for line in shown)
+    assert any("Release 0.1.0" in line for line in shown)
+    text = " ".join(shown)
+    assert "notifications-worker, last error: Kafka [Error 15] Kafka" in text
+    assert "rate limits: ok; breakers: users closed, orders half-open," in text
+    assert not any("…" in line for line in shown)
+
+
+def test_releases_that_differ_are_shown_beside_each_process() -> None:
+    rows = [_row(f"orders-{each}", figures=Figures(release=each)) for each in ("1.0", "1.1")]
+    shown = _shown(Status(state="running", processes=rows))
+    assert any("orders-1.1" in line and "│ 1.1 " in line for line in shown)
 
 
 def test_a_process_that_measures_nothing_has_no_figures() -> None:

@@ -278,3 +278,14 @@ async def test_one_whose_port_another_process_answers_is_not_ready(
     again = program(serve, ready_url=url)
     await again.start()
     await again.stop()
+
+
+async def test_a_program_whose_pid_can_not_be_written_is_a_failed_start(
+    program: MakeProgram, tmp_path: Path
+):
+    worker = program("import time; time.sleep(600)")
+    worker._run.rename(tmp_path / "elsewhere")
+    worker._run.touch()
+    with pytest.raises(StartError, match=r"can't be started: .* Free space in"):
+        await worker.start()
+    assert worker.pid is None

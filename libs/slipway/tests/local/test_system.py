@@ -1,6 +1,7 @@
 """A whole system, with real servers and small programs in place of the services' processes."""
 
 import asyncio
+import errno
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -103,6 +104,19 @@ async def test_the_record_follows_a_restart(system: System) -> None:
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     assert await until_pid_changes(system, "orders-worker", pid) == worker.pid
+
+
+async def test_a_record_that_can_not_be_written_does_not_end_what_runs(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    told: list[str] = []
+    monkeypatch.setattr(system.state, "write", full)
+    monkeypatch.setattr(system._reporter, "say", told.append)
+    await system.write_record()
+    assert "No space left on device" in told[0]
 
 
 async def test_a_change_of_source_restarts_the_processes_that_run_it(

@@ -1,5 +1,3 @@
-import asyncio
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -9,10 +7,9 @@ from fastapi.responses import JSONResponse, Response
 
 from slipway.checks import Grade
 from slipway.operate.deployment import certificate_check, deployment_checks
-from testkit.certificates import Certificates
 from testkit.listeners import listening
 
-_ELSEWHERE = "127.0.0.2"  # no server listens there, so only a proxy reaches it
+from .behind_proxy import behind_a_proxy
 
 
 def _gateway(*, skew=0, catalogue=200, keys=1, fields=True):
@@ -58,44 +55,8 @@ async def test_a_gateway_on_this_machine_is_reached_past_a_proxy(monkeypatch):
     assert {check.grade for check in checks.values()} == {Grade.OK}
 
 
-@asynccontextmanager
-async def _proxy_to(port):
-    """Yield the address of a proxy whose tunnels all lead to a port of this machine."""
-
-    async def copied(reader, writer):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-        writer.close()
-
-    async def tunnel(reader, writer):
-        await reader.readuntil(b"\r\n\r\n")
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
-        await asyncio.gather(copied(reader, inner_writer), copied(inner_reader, writer))
-
-    async with await asyncio.start_server(tunnel, "127.0.0.1", 0) as server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-
-
-@asynccontextmanager
-async def _behind_a_proxy(app, tmp_path, monkeypatch, **options):
-    """Yield the address of a gateway with TLS that only the environment's proxy reaches."""
-    certificates = Certificates(tmp_path)
-    certificates.server(_ELSEWHERE)
-    chain = tmp_path / f"{_ELSEWHERE}.pem"
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority_file()))
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    options |= {"ssl_certfile": chain, "ssl_keyfile": chain, "date_header": False}
-    async with listening(app, **options) as server, _proxy_to(server.config.port) as proxy:
-        for name in ("HTTPS_PROXY", "https_proxy"):
-            monkeypatch.setenv(name, proxy)
-        yield f"https://{_ELSEWHERE}:{server.config.port}"
-
-
 async def test_the_certificate_of_a_gateway_is_read_through_the_proxy(tmp_path, monkeypatch):
-    async with _behind_a_proxy(_gateway(), tmp_path, monkeypatch) as url:
+    async with behind_a_proxy(_gateway(), tmp_path, monkeypatch) as url:
         checks = {check.name: check for check in await deployment_checks(url)}
     assert checks["certificate"].found == "valid for 0 days"
     assert checks.pop("certificate").grade is Grade.WARNING
@@ -106,13 +67,13 @@ async def test_the_certificate_is_read_from_a_gateway_that_closes_each_connectio
     tmp_path, monkeypatch
 ):
     closing = {"headers": [("Connection", "close")]}
-    async with _behind_a_proxy(_gateway(), tmp_path, monkeypatch, **closing) as url:
+    async with behind_a_proxy(_gateway(), tmp_path, monkeypatch, **closing) as url:
         checks = {check.name: check for check in await deployment_checks(url)}
     assert checks["certificate"].found == "valid for 0 days"
 
 
 async def test_a_certificate_that_is_not_trusted_is_the_fault(tmp_path, monkeypatch):
-    async with _behind_a_proxy(_gateway(), tmp_path, monkeypatch) as url:
+    async with behind_a_proxy(_gateway(), tmp_path, monkeypatch) as url:
         monkeypatch.delenv("SSL_CERT_FILE")
         (check,) = await deployment_checks(url)
     assert (check.name, check.grade) == ("certificate", Grade.FAULT)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import contextmanager
 
 import pytest
 
@@ -38,6 +39,20 @@ def written(*facts):
 def test_facts_that_agree_are_counted():
     result = verify([source(*written(EVENT, ROW, WINDOW, END))])
     assert (result.found, result.counts) == (0, {"orders/order": {"event": 1, "row": 1}})
+
+
+def test_what_is_being_read_is_told_while_it_is_read():
+    told = []
+
+    @contextmanager
+    def step(what):
+        told.append(f"begin {what}")
+        yield
+        told.append(f"end {what}")
+
+    verify([source(*written(EVENT, ROW, WINDOW, END))], step=step)
+    steps = ("facts of orders", "comparison")
+    assert told == [f"{when} {what}" for what in steps for when in ("begin", "end")]
 
 
 def test_facts_of_several_services_are_judged_together_and_shown_up_to_a_bound():

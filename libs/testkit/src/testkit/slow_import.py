@@ -25,6 +25,7 @@ async def process_while_importing(
         *arguments,
         env={**os.environ, "PYTHONPATH": str(directory)},
         stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
     if process.stdout is None or await process.stdout.readline() != b"importing\n":
         message = f"the process did not import {module}"

@@ -63,6 +63,7 @@ class GraphqlSettings(Settings):
     graphql_idle_timeout: float = Field(
         default=300.0,
         gt=0,
+        le=24 * 3600,
         description="Seconds after which a GraphQL WebSocket without operations is closed.",
     )
     graphql_socket_operations: int = Field(

@@ -1,19 +1,21 @@
 """The gateway's settings, read at start."""
 
-from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
 from limits import RateLimitItem, parse
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    IPvAnyNetwork,
     SecretStr,
     create_model,
     model_validator,
 )
 from pydantic_settings import NoDecode
 
+from chassis.addresses import checked_url
 from chassis.ended_sessions import TokenSettings
 from chassis.settings import Environment, ProcessSettings, Settings
 from gateway.graphql_settings import GraphqlSettings
@@ -35,14 +37,25 @@ def _is_rate(value: str) -> str:
 
 
 def _is_valkey(value: SecretStr) -> SecretStr:
-    if not value.get_secret_value().startswith(("valkey://", "valkeys://")):
-        message = "must begin with valkey:// or, for TLS, valkeys://, as in valkey://host:6379/0"
+    if not _is_address(value.get_secret_value()):
+        message = (
+            "must be valkey://host:6379/0 or, for TLS, valkeys://host:6379/0, with special "
+            "characters of a password as %40 (@), %2F (/), %3A (:), %23 (#), %3F (?)"
+        )
         raise ValueError(message)
     return value
 
 
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"valkey", "valkeys"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # its text may quote a part of the password
+        return False
+
+
 Rate = Annotated[str, AfterValidator(_is_rate)]
-BaseUrl = Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+$")]
+BaseUrl = Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+$"), AfterValidator(checked_url)]
 Origin = Annotated[str, Field(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^/?#@\s]+)$")]
 
 
@@ -80,6 +93,7 @@ class GatewaySettings(_UpstreamUrls, ProcessSettings, TokenSettings, GraphqlSett
     websocket_idle_timeout: float = Field(
         default=300.0,
         gt=0,
+        le=24 * 3600,
         description="Seconds after which a proxied WebSocket is closed (1001) if neither side sent "
         "anything. A client's answer to a ping counts; the gateway sends one every 20 s.",
     )
@@ -92,6 +106,7 @@ class GatewaySettings(_UpstreamUrls, ProcessSettings, TokenSettings, GraphqlSett
     stream_idle_timeout: float = Field(
         default=60.0,
         gt=0,
+        le=24 * 3600,
         description="Seconds after which a stream of events is ended if its service sent nothing; "
         "a heartbeat counts. The client connects again.",
     )
@@ -179,12 +194,12 @@ class GatewaySettings(_UpstreamUrls, ProcessSettings, TokenSettings, GraphqlSett
         default="20/second", description="Reads of /docs and each document from one address."
     )
 
-    trusted_proxies: Annotated[
-        tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_parts)
-    ] = Field(
-        default=(),
-        description="Networks (CIDR, comma-separated) of proxies whose X-Forwarded-* headers, "
-        "traces and baggage the gateway trusts.",
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_parts)] = (
+        Field(
+            default=(),
+            description="Networks (CIDR, comma-separated) of proxies whose X-Forwarded-* headers, "
+            "traces and baggage the gateway trusts.",
+        )
     )
     trust_client_traces: bool = Field(
         default=False,

@@ -14,6 +14,7 @@ from pydantic import (
 )
 from pydantic_settings import NoDecode
 
+from chassis.addresses import checked_servers, checked_url
 from chassis.auth.secret_keys import SecretKeys, checked_keys, keys_in
 from chassis.settings import Environment
 from chassis.wiring import ServiceSettings
@@ -81,15 +82,18 @@ class NotificationsSettings(ServiceSettings):
         description="Seconds over which the clients of a process that stops spread their "
         "reconnects.",
     )
-    public_url: str = Field(
+    public_url: Annotated[
+        str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"), AfterValidator(checked_url)
+    ] = Field(
         default="http://127.0.0.1:8000",
-        pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$",
         description="The address of the web front end, which links in mails begin with: "
         "`https://shop.example.com`.",
     )
-    smtp_server: str | None = Field(
+    smtp_server: (
+        Annotated[str, Field(pattern=r"^[^\s:/@]+:[1-9]\d{0,4}$"), AfterValidator(checked_servers)]
+        | None
+    ) = Field(
         default=None,
-        pattern=r"^[^\s:/@]+:[1-9]\d{0,4}$",
         description="`host:port` of the mail server; unset: mails wait until they expire.",
     )
     smtp_tls: Encryption = Field(

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
+from chassis.addresses import checked_url
 from chassis.auth.hashing import QUEUE_SECONDS
 from chassis.auth.passwords import MIN_MEMORY_KIB, MIN_PASSES, HashParameters
 from chassis.auth.secret_keys import checked_keys, keys_in
@@ -28,7 +29,7 @@ def _origins(value: object) -> object:
     return value
 
 
-Origin = Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+$")]
+Origin = Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+$"), AfterValidator(checked_url)]
 
 
 def _prepared(password: SecretStr) -> SecretStr:

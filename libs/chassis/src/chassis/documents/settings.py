@@ -49,4 +49,6 @@ def _text(value: object) -> str:
         return ""
     if isinstance(value, SecretStr):
         return value.get_secret_value()
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
     return str(getattr(value, "value", value))

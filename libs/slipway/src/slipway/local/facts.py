@@ -3,13 +3,13 @@
 import sys
 from collections.abc import Mapping, Sequence
 
-from chassis.settings import load
+from chassis.settings_file import settings_file
 from slipway.errors import SlipwayError
 from slipway.local.processes import PROCESSES, Surroundings
 from slipway.operate.database import Database
 from slipway.operate.keys import make_keys
 from slipway.operate.verify import Source
-from slipway.place import repository_root, state_directory
+from slipway.place import load_here, repository_root, state_directory
 from slipway.services import role_names
 from slipway.settings import HOST, SlipwaySettings
 
@@ -25,11 +25,11 @@ def local_sources(names: Sequence[str], *, rate: int) -> list[Source]:
     if record is None or not record.alive:
         message = "No system runs here. Start one with `slipway up`, or give --via."
         raise SlipwayError(message)
-    settings = load(SlipwaySettings)
+    settings, root = load_here(SlipwaySettings), repository_root()
     surroundings = Surroundings(
         settings=settings,
-        root=repository_root(),
-        env_file=".env",
+        root=root,
+        env_file=str(settings_file(root).absolute()),
         database=Database(
             superuser_url=f"postgresql://{HOST}:{settings.postgres_port}",
             name="slipway",

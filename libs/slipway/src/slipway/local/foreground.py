@@ -39,7 +39,12 @@ def addresses(settings: SlipwaySettings) -> Table:
     api = settings.gateway_url
     table.add_row("API", f"{api}/api/v1")
     table.add_row("documentation", f"{api}/docs")
-    table.add_row("accounts", f"{settings.first_admin_email}, {SUPPORT}, {CUSTOMER}")
+    accounts = [SUPPORT, CUSTOMER]
+    if settings.first_admin_password.get_secret_value() == DEMO_PASSWORD:
+        accounts.insert(0, settings.first_admin_email)
+    else:  # a password of one's own is not printed
+        table.add_row("administrator", f"{settings.first_admin_email}, FIRST_ADMIN_PASSWORD")
+    table.add_row("accounts", ", ".join(accounts))
     table.add_row("their password", DEMO_PASSWORD)
     table.add_row(
         "Postgres", f"127.0.0.1:{settings.postgres_port}, database slipway (`slipway db url`)"

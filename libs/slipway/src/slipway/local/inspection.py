@@ -11,20 +11,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from chassis.settings import load
 from contracts import TOPICS
 from slipway.checks import Check, Grade
 from slipway.errors import SlipwayError
 from slipway.guard import guard, run
 from slipway.local.inside import inside_checks
 from slipway.local.mail import find_mail, mail_directory, read_mails
+from slipway.local.names import name_check
 from slipway.local.plan import needs_servers
 from slipway.local.status import read_status
 from slipway.local.tree import as_tree, read_trace
 from slipway.operate.database import Database
 from slipway.operate.deployment import deployment_checks
 from slipway.operate.topics import Topics
-from slipway.place import repository_root, state_directory
+from slipway.place import load_here, repository_root, state_directory
 from slipway.services import SERVICES, role_names
 from slipway.settings import HOST, DoctorSettings, SlipwaySettings
 
@@ -134,8 +134,9 @@ def _machine() -> Iterator[Check]:
     """Yield the checks of this machine, and those of the system that runs on it from inside."""
     with needs_servers():
         from slipway.local.doctor import machine_checks  # noqa: PLC0415  # needs the extra `local`
-    state, settings = state_directory(), load(SlipwaySettings)
+    state, settings = state_directory(), load_here(SlipwaySettings)
     found = run(read_status(state))
+    yield name_check(repository_root())
     yield from machine_checks(settings, state.path, found)
     if found.state == "running":
         database = Database(
@@ -153,7 +154,7 @@ def _machine() -> Iterator[Check]:
 
 
 def _deployment_inside() -> list[Check]:
-    settings = load(DoctorSettings)
+    settings = load_here(DoctorSettings)
     url = _url_of_database(settings)
     topics = guard(lambda: Topics.of(settings, TOPICS))
     checks = inside_checks(urls=dict.fromkeys(SERVICES, url), topics=topics, root=repository_root())

@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chassis.settings import load
+from chassis.settings_file import settings_file
 from slipway.errors import SlipwayError
 from slipway.guard import guard
+from slipway.place import load_here
 from slipway.settings import SlipwaySettings
 from slipway.state import find_root
 
@@ -21,7 +22,9 @@ def local_plan() -> "Plan":
     def make() -> "Plan":
         with needs_servers():
             from slipway.local.system import Plan  # noqa: PLC0415  # needs the extra `local`
-        return Plan(settings=load(SlipwaySettings), root=find_root(Path.cwd()))
+        root = find_root(Path.cwd())
+        settings = load_here(SlipwaySettings)
+        return Plan(settings=settings, root=root, env_file=str(settings_file(root).absolute()))
 
     return guard(make)
 

@@ -92,6 +92,16 @@ class Program:
 
     async def start(self) -> None:
         """Start it and return once it is ready, or raise StartError with the reason."""
+        try:
+            await self._start()
+        except OSError as error:  # the disk is full, or read-only
+            message = (
+                f"{self.name} can't be started: {error}. Free space in {self._run.parent}, or make "
+                "it writable."
+            )
+            raise StartError(message) from error
+
+    async def _start(self) -> None:
         await asyncio.to_thread(kill_leftover, self._run, self.name)
         self._process = process = await self._fork() or await self._execute()
         try:

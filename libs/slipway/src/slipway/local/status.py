@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 
 import psutil
 from pydantic import BaseModel, Field
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Column, Table
+from rich.text import Text
 
 from slipway.local.figures import Figures, read_figures
 from slipway.local.logtail import last_error
@@ -20,6 +21,7 @@ OK = "ok"
 _READY_PATH = "/healthz/ready"
 _SHOWN_CHARACTERS = 80
 _MEBIBYTE = 1024 * 1024
+_ELSEWHERE_SHOWN = {"release", "breakers", "limiter_store", "refusals"}
 
 
 class Row(BaseModel):
@@ -153,10 +155,16 @@ def _pss(process: psutil.Process) -> int:
 
 def as_tables(status: Status) -> Group:
     """Return the status as tables: what runs, what waits, and what was refused."""
-    parts = [_what_runs(status)]
+    parts: list[RenderableType] = [_what_runs(status)]
+    parts += [
+        Text(f"{row.name}, last error: {row.last_error[:_SHOWN_CHARACTERS]}")
+        for row in [*status.processes, *status.servers]
+        if row.last_error
+    ]
     rows = [row for row in status.processes if row.figures is not None]
     if rows:
         parts.append(_what_waits(rows))
+        parts += filter(None, map(_what_guards, rows))
     refusals = {
         (row.name, limit): number
         for row in rows
@@ -172,36 +180,42 @@ def as_tables(status: Status) -> Group:
 
 
 def _what_runs(status: Status) -> Table:
-    folded = [Column(name, overflow="fold") for name in ("health", "address")]
-    name = Column("name", no_wrap=True)
-    table = Table(name, "release", "pid", *folded, "memory", "last error")
+    rows = [*status.processes, *status.servers]
+    releases = sorted({row.figures.release or "" for row in rows if row.figures is not None})
+    several = len(releases) > 1
+    table = Table(
+        Column("name", no_wrap=True),
+        *(("release",) if several else ()),
+        "pid",
+        Column("health", overflow="fold"),
+        Column("address", overflow="fold"),
+        Column("memory", no_wrap=True, justify="right"),
+        title=None if several else "".join(f"Release {one}" for one in releases if one) or None,
+    )
     total = 0
-    own = [status.supervisor] if status.supervisor is not None else []
-    for row in [*own, *status.processes, *status.servers]:
+    for row in [*([status.supervisor] if status.supervisor is not None else ()), *rows]:
         memory = row.memory_pss_bytes or 0
         total += memory
         release = row.figures.release if row.figures is not None else None
-        error = (row.last_error or "")[:_SHOWN_CHARACTERS]
         table.add_row(
             row.name,
-            release or "",
+            *((release or "",) if several else ()),
             str(row.pid or ""),
             escape(row.health),
             row.address,
             _megabytes(memory),
-            escape(error),
         )
     table.add_section()
-    table.add_row("in all", "", "", "", "", _megabytes(total), "")
+    table.add_row("in all", *[""] * (len(table.columns) - 2), _megabytes(total))
     return table
 
 
 def _what_waits(rows: Iterable[Row]) -> Table:
     process = Column("process", no_wrap=True)
-    table = Table(process, "outbox", "lag", "parked", "dead", "dead jobs", "breakers", "limiter")
+    table = Table(process, "outbox", "lag", "parked", "dead", "dead jobs")
     for row in rows:
         found = row.figures
-        if found is not None and found.model_dump(exclude_defaults=True, exclude={"release"}):
+        if found is not None and found.model_dump(exclude_defaults=True, exclude=_ELSEWHERE_SHOWN):
             table.add_row(
                 row.name,
                 _waiting(found.outbox_rows, found.outbox_age_seconds),
@@ -209,10 +223,17 @@ def _what_waits(rows: Iterable[Row]) -> Table:
                 _number(found.parked),
                 _number(found.dead),
                 _number(found.dead_jobs),
-                ", ".join(f"{name} {state}" for name, state in found.breakers.items()),
-                found.limiter_store or "",
             )
     return table
+
+
+def _what_guards(row: Row) -> Text | None:
+    """Return what guards the services behind a gateway, as a line: a column would be too wide."""
+    found = row.figures
+    if found is None or (not found.breakers and found.limiter_store is None):
+        return None
+    breakers = ", ".join(f"{name} {state}" for name, state in found.breakers.items())
+    return Text(f"{row.name}, rate limits: {found.limiter_store or '?'}; breakers: {breakers}")
 
 
 def _waiting(count: int | None, seconds: float | None) -> str:

@@ -174,9 +174,15 @@ class System:
             yield
 
     async def write_record(self) -> None:
-        """Record in the state directory what runs now."""
+        """Record in the state directory what runs now.
+
+        A full disk does not end what runs: only `slipway status` shows what ran before.
+        """
         async with self._writing:
-            await asyncio.to_thread(self.state.write, self._record())
+            try:
+                await asyncio.to_thread(self.state.write, self._record())
+            except OSError as error:
+                self._reporter.say(f"What runs can't be recorded in {self.state.path}: {error}")
 
     def kill(self) -> None:
         """Send SIGKILL to everything, for a user who won't wait for a clean stop."""

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from slipway.console import Reporter
 from slipway.guard import guard
 from slipway.operate.verify import Source, Verified, source_via, verify
 from slipway.services import NAMES, SERVICES, require_known
@@ -15,6 +16,7 @@ from slipway.services import NAMES, SERVICES, require_known
 app = typer.Typer(add_completion=False)
 
 _console = Console()
+_errors = Console(stderr=True)
 
 
 @app.command("verify")
@@ -42,7 +44,9 @@ def verify_services(
     if anything differs.
     """
     sources = guard(lambda: _sources(services or SERVICES, via=via, rate=rate))
-    result = guard(lambda: verify(sources))
+    # On a terminal alone: what programs read on stderr are errors.
+    reporter = Reporter(_errors) if _errors.is_terminal else Reporter.silent()
+    result = guard(lambda: verify(sources, step=reporter.step))
     if as_json:
         sys.stdout.write(result.to_json() + "\n")
     else:

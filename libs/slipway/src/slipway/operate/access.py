@@ -11,10 +11,10 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
-from chassis.settings import load
 from slipway.errors import SlipwayError
 from slipway.guard import run
 from slipway.operate.worker_api import Access, Outcome, WorkerApi
+from slipway.place import load_here
 from slipway.services import NAMES
 from slipway.settings import SlipwaySettings
 from slipway.state import StateDirectory, find_root
@@ -85,7 +85,7 @@ def _state() -> StateDirectory | None:
         root = find_root(Path.cwd())
     except SlipwayError:
         return None
-    return StateDirectory(root / load(SlipwaySettings).slipway_state_dir)
+    return StateDirectory(root / load_here(SlipwaySettings).slipway_state_dir)
 
 
 def print_json(text: bytes) -> None:

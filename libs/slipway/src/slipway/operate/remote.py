@@ -24,6 +24,14 @@ _PORT = "internal"
 _LABEL = "app.kubernetes.io/part-of=slipway"
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _SHOWN = 200
+# Over https, a proxy of the environment only passes on what it can't read. Internal ports speak
+# http, on networks that such a proxy does not reach. It does not reach this machine either.
+_DIRECT = {
+    "http://": None,
+    "https://localhost": None,
+    "https://127.0.0.1": None,
+    "https://[::1]": None,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +85,7 @@ class Remote:
         except OSError as error:  # what is no certificate is an ssl.SSLError, which is one
             message = f"The authority's file {credentials.ca_file} can't be used: {error}"
             raise SlipwayError(message) from error
-        async with httpx.AsyncClient(timeout=_SECONDS, trust_env=False, verify=trusted) as http:
+        async with httpx.AsyncClient(timeout=_SECONDS, mounts=_DIRECT, verify=trusted) as http:
             yield cls(http, credentials.token)
 
     async def get(self, url: str) -> tuple[int, str]:

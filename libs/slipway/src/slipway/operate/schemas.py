@@ -5,10 +5,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from chassis.settings import load
 from slipway.guard import guard
 from slipway.operate import migrate as alembic
-from slipway.place import repository_root
+from slipway.place import load_here, repository_root
 from slipway.services import NAMES
 from slipway.settings import SlipwaySettings
 
@@ -32,7 +31,7 @@ def migrate(
 
     The local Postgres of `slipway up` must run, or DATABASE_OWNER_URL name another one.
     """
-    root, settings = repository_root(), load(SlipwaySettings)
+    root, settings = repository_root(), load_here(SlipwaySettings)
     names = guard(lambda: alembic.migrate(service, root=root, settings=settings))
     _console.print(f"At their newest revision: {', '.join(names)}")
 
@@ -50,7 +49,7 @@ def new_migration(
 
     Read what it wrote before you commit it: a renamed column looks like one dropped and one added.
     """
-    root, settings = repository_root(), load(SlipwaySettings)
+    root, settings = repository_root(), load_here(SlipwaySettings)
     guard(
         lambda: alembic.write_migration(
             service, text, root=root, settings=settings, chassis=chassis

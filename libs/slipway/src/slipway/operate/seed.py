@@ -41,7 +41,7 @@ async def seed(gateway_url: str, settings: SeedSettings, reporter: Reporter) -> 
         SlipwayError: a call was rejected.
     """
     with refusals_of(f"The demo data can't be created through {gateway_url}"):
-        async with SlipwayClient(gateway_url, timeout=15, trust_env=False) as client:
+        async with SlipwayClient(gateway_url, timeout=15) as client:
             await seed_through(client, settings, reporter)
 
 

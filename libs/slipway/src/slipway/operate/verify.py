@@ -4,7 +4,8 @@ import json
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 
 from chassis.verification.facts import Kind, read_fact
@@ -114,12 +115,23 @@ class Verified:
         )
 
 
-def verify(sources: Sequence[Source], *, shown: int = _SHOWN) -> Verified:
+def _silent(what: str) -> AbstractContextManager[None]:
+    del what
+    return nullcontext()
+
+
+def verify(
+    sources: Sequence[Source],
+    *,
+    shown: int = _SHOWN,
+    step: Callable[[str], AbstractContextManager[None]] = _silent,
+) -> Verified:
     """Collect the facts of services, one after the other, and judge them.
 
     Args:
         sources: the services.
         shown: how many findings are kept.
+        step: is open while a part runs, with its name.
 
     Raises:
         SlipwayError: the facts of a service can't be read.
@@ -127,11 +139,13 @@ def verify(sources: Sequence[Source], *, shown: int = _SHOWN) -> Verified:
     judge, findings, found = Judge(), list[Finding](), 0
     with SortedFacts() as facts:
         for source in sources:
-            collect(source, facts)
-        for finding in judge.findings(same for _, same in facts.by_key()):
-            found += 1
-            if len(findings) < shown:
-                findings.append(finding)
+            with step(f"facts of {source.service}"):
+                collect(source, facts)
+        with step("comparison"):
+            for finding in judge.findings(same for _, same in facts.by_key()):
+                found += 1
+                if len(findings) < shown:
+                    findings.append(finding)
     counts: dict[str, dict[str, int]] = {
         group: {kind.value: number for kind, number in sorted(kinds.items()) if kind in _COUNTED}
         for group, kinds in judge.counts.items()

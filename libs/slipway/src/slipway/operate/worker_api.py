@@ -113,7 +113,7 @@ class Access:
 
 async def _log_in(gateway: str, email: str, password: str) -> str:
     with refusals_of(f"The log-in at {gateway} as {email} failed"):
-        async with SlipwayClient(gateway, timeout=_SECONDS, trust_env=False) as client:
+        async with SlipwayClient(gateway, timeout=_SECONDS) as client:
             return (await client.login(email=email, password=password)).access_token
 
 

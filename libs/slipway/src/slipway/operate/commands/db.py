@@ -5,11 +5,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from chassis.settings import load
 from slipway.errors import SlipwayError
 from slipway.guard import guard, run
 from slipway.operate.database import Database
-from slipway.place import state_directory
+from slipway.place import load_here, state_directory
 from slipway.services import SERVICES
 from slipway.settings import HOST, BootstrapSettings, SlipwaySettings
 from slipway.state import SUPERUSER, StateDirectory
@@ -28,7 +27,7 @@ def bootstrap_database() -> None:
     Reads DATABASE_SUPERUSER_URL and a password for each role, from the environment or from files
     in SECRETS_DIRECTORY. Sets a password that has changed.
     """
-    settings = load(BootstrapSettings)
+    settings = load_here(BootstrapSettings)
     database = Database(
         superuser_url=settings.database_superuser_url.get_secret_value(),
         name=settings.database_name,
@@ -49,7 +48,7 @@ def show_url(
     It has the password of the superuser of this machine's server.
     """
     state = state_directory()
-    typer.echo(guard(lambda: _url(state, load(SlipwaySettings), service)))
+    typer.echo(guard(lambda: _url(state, load_here(SlipwaySettings), service)))
 
 
 def _url(state: StateDirectory, settings: SlipwaySettings, service: str | None) -> str:

@@ -5,11 +5,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from chassis.settings import Environment, load
+from chassis.settings import Environment
 from slipway.console import Reporter
 from slipway.errors import SlipwayError
 from slipway.guard import run
 from slipway.operate import seed as seeding
+from slipway.place import load_here
 from slipway.settings import SeedSettings
 
 app = typer.Typer(add_completion=False)
@@ -25,7 +26,7 @@ def seed(
 
     Logs in as FIRST_ADMIN_EMAIL with FIRST_ADMIN_PASSWORD. Does not change what exists.
     """
-    settings = load(SeedSettings)
+    settings = load_here(SeedSettings)
 
     async def work() -> None:
         if settings.environment is Environment.PRODUCTION:

@@ -9,10 +9,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from chassis.settings import load
 from contracts import TOPICS
 from slipway.guard import guard, run
 from slipway.operate.topics import Applied, Topics
+from slipway.place import load_here
 from slipway.settings import TopicSettings
 
 app = typer.Typer(
@@ -29,7 +29,7 @@ def apply_topics() -> None:
     Creates those that are missing and alters settings that differ; never a partition count. One
     that was changed by hand stops it, unless KAFKA_TOPIC_PARTITIONS accepts it.
     """
-    settings = load(TopicSettings)
+    settings = load_here(TopicSettings)
     topics = guard(lambda: Topics.of(settings, TOPICS))
     applied = run(topics.apply_when_there(settings.startup_wait))
     for name, (accepted, declared) in topics.accepted.items():
@@ -53,7 +53,7 @@ def diff_topics(
 
     Exit status 1 if they differ.
     """
-    topics = guard(lambda: Topics.of(load(TopicSettings), TOPICS))
+    topics = guard(lambda: Topics.of(load_here(TopicSettings), TOPICS))
     found = run(topics.diff())
     if as_json:
         document = {"differences": [asdict(each) for each in found]}
