@@ -16,8 +16,8 @@ MYPY_TESTS := --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls
 SCRIPT_PATHS := deploy/kubernetes:deploy/load
 # Settings of processes that are not services; the services' settings come from their declarations.
 SETTINGS := slipway.settings:SlipwaySettings gateway.settings:GatewaySettings
-# Two workers: their servers need a core too.
-TEST_WORKERS ?= 2
+# One more than the cores of a small CI machine, since many tests wait for servers and processes.
+TEST_WORKERS ?= 3
 PYTEST_ARGS ?=
 # Environments of tools that must not be mixed with the product's; the group of pyproject.toml names them.
 LOAD_TOOLS := .slipway/tools/load/.synced

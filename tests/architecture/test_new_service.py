@@ -49,7 +49,7 @@ def run(tree, *command):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_a_new_service_passes_the_checks_of_the_tree_and_its_own_tests(tree):
     run(tree, "make", "service", "NAME=barnacles")
     run(tree, "make", "check")

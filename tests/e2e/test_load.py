@@ -24,7 +24,7 @@ async def locust():
 @pytest.mark.usefixtures("locust")
 async def test_customers_and_the_warehouse_do_everything_without_an_error(system, monkeypatch):
     monkeypatch.chdir(ROOT)
-    driven = await drive(Load(customers=4, pace=4, seconds=8, warm_up=4), system)
+    driven = await drive(Load(customers=4, pace=4, seconds=20, warm_up=4), system)
     result = driven.result
     assert result.errors == {}
     assert not [*errors(result), *restarts(driven.usages.values())]

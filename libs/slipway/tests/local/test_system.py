@@ -138,7 +138,7 @@ async def test_a_second_system_names_the_first_in_its_error(plan: Plan, system: 
 
 
 async def until_pid_changes(system: System, name: str, old: int) -> int:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while True:
             status = await read_status(system.state)
             (row,) = [row for row in status.processes if row.name == name]
