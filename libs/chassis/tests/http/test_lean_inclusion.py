@@ -58,13 +58,13 @@ def test_a_prefix_is_part_of_the_path_at_each_level(levels):
     app = app_with(router, **outer)
     paths = {"app": "/outer/inner", "router": "/between/inner", "both": "/outer/between/inner"}
     path = f"{paths[levels]}/x"
-    assert [one.route.name for one in table_of(app)["GET"] if one.match(path)] == ["named"]
+    assert [one.endpoint.__name__ for one in table_of(app)["GET"] if one.match(path)] == ["named"]
     assert not [one for one in table_of(app)["GET"] if one.match("/inner/x")]
 
 
 @pytest.mark.parametrize("level", ["app", "router"])
 def test_a_dependency_is_called_before_the_endpoint(level):
-    added = {"dependencies": [Depends(checked)]}
+    added: dict[str, Any] = {"dependencies": [Depends(checked)]}
     app = app_with(**added) if level == "app" else app_with(nested(**added))
     (route,) = routes_of(app)
     assert [one.call for one in route.dependant.dependencies] == [checked]
