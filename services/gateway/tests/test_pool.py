@@ -264,6 +264,14 @@ async def test_a_connection_that_receives_what_nobody_asked_for_is_closed(fleet)
     assert [number for number, _ in replica.seen] == [0, 1]
 
 
+async def test_trailers_are_no_fields_of_a_response(fleet):
+    replica, pool = await fleet.replica(), fleet.pool()
+    chunks = b"2\r\nok\r\n0\r\nX-Late: 1\r\n\r\n"
+    replica.answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks
+    answer = await begin(pool)
+    assert (answer.fields, answer.body) == ([(b"transfer-encoding", b"chunked")], b"ok")
+
+
 async def test_a_response_without_a_length_is_not_whole_because_the_pool_is_closed(fleet):
     replica, pool = await fleet.replica(), fleet.pool()
     replica.answer = b"HTTP/1.1 200 OK\r\n\r\na part"
