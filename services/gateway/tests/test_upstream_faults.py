@@ -108,6 +108,9 @@ CUT = {
     "a short body": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok",
     "a chunk too few": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n",
     "a bad chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n",
+    "a bad chunk after one": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\nzz\r\n"
+    ),
 }
 
 
@@ -118,6 +121,16 @@ async def test_a_response_that_is_cut_is_not_completed(start, name):
         answer = await sent(gateway.port, STREAMED)
         assert not answer.endswith(b"0\r\n\r\n")
         assert b"Content-Length: 2".lower() not in answer.lower()
+        await at_rest(gateway, "notifications")
+
+
+@pytest.mark.parametrize("name", ["a chunk too few", "a bad chunk after one"])
+async def test_a_cut_response_does_not_end_as_a_whole_one_for_a_client_of_http_10(start, name):
+    """Only the connection's end ends its body. So a cut has to be a reset."""
+    async with answering(CUT[name], hold=name.startswith("a bad")) as (url, _):
+        gateway = await start(notifications_url=url)
+        with pytest.raises(ConnectionResetError):
+            await sent(gateway.port, STREAMED.replace(b"HTTP/1.1", b"HTTP/1.0"))
         await at_rest(gateway, "notifications")
 
 
