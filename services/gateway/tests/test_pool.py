@@ -61,9 +61,12 @@ class Fleet(Names):
         super().__init__(host="orders.test", port=0, resolver=_Counting())
         self.now = 0.0
         self.known = []
+        self.resolves = asyncio.Event()
+        self.resolves.set()
         self._stack = stack
 
     async def addresses(self):
+        await self.resolves.wait()
         return tuple(self.known)
 
     def forget(self):
@@ -183,6 +186,31 @@ async def test_a_connection_that_is_lost_makes_room_for_one_that_waits(fleet):
     async with asyncio.timeout(10):
         assert (await second).status == 200
     assert replica.seen == [(0, "/1"), (1, "/2")]
+
+
+async def test_each_request_that_waits_at_the_limit_gets_an_attempt_of_its_own(fleet):
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # and nothing listens
+        fleet.known.append(Address(*bound.getsockname()))
+        pool = fleet.pool(limit=1)
+        async with asyncio.timeout(10):
+            tasks = [begin(pool) for _ in range(3)]
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [Unreachable] * 3
+
+
+async def test_a_request_that_ends_while_it_waits_for_its_second_attempt_is_forgotten(fleet):
+    replica, pool = await fleet.replica(), fleet.pool()
+    replica.respond.clear()
+    task = begin(pool)
+    await until(lambda: replica.seen)
+    fleet.resolves.clear()
+    replica.open[0].close()
+    await until(lambda: pool.waiting == 1)
+    task.cancel()
+    await asyncio.wait([task])
+    assert pool.waiting == 0
+    fleet.resolves.set()
 
 
 async def test_a_connection_is_kept_for_a_minute_and_a_quarter_at_most(fleet):
