@@ -76,9 +76,7 @@ VALID = (
     *both("another version", answer("Content-Length: 2", body=b"ok", version="2.0"), "200 ok"),
     *both("no reason", answer("Content-Length: 2", body=b"ok", status="200 "), "200 ok"),
     *both("100 first", answer(status="100 Continue") + OK, "200 ok"),
-    *both(
-        "103 first", answer("Link: x", status="103 Early Hints") + OK, "200 ok", absent=b"link"
-    ),
+    *both("103 first", answer("Link: x", status="103 Early Hints") + OK, "200 ok", absent=b"link"),
     *both("many interim ones", answer(status="102 Processing") * 20 + OK, "200 ok"),
     Case(
         name="chunks for a client of HTTP/1.0, which knows none",
@@ -86,9 +84,7 @@ VALID = (
         got=("200 ok",),
         kept=CLOSED,
         seen=(f"GET {READ}",),
-        replies=(
-            Reply(data=answer("Transfer-Encoding: chunked", body=b"2\r\nok\r\n0\r\n\r\n")),
-        ),
+        replies=(Reply(data=answer("Transfer-Encoding: chunked", body=b"2\r\nok\r\n0\r\n\r\n")),),
         absent=b"transfer-encoding",
     ),
     case("204", answer(status="204 No Content"), "204"),
