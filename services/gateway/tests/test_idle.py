@@ -10,7 +10,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 async def test_an_idle_connection_is_closed_and_a_busy_one_is_not(start, monkeypatch):
-    connections, go_on = [], asyncio.Event()
+    connections, writers, go_on = [], [], asyncio.Event()
     begin = PathProtocol.__init__
 
     def begun(self, *arguments, **options):
@@ -19,6 +19,7 @@ async def test_an_idle_connection_is_closed_and_a_busy_one_is_not(start, monkeyp
         connections.append(self)
 
     async def serve(reader, writer):
+        writers.append(writer)
         try:
             while await reader.readuntil(b"\r\n\r\n"):
                 await go_on.wait()
@@ -47,7 +48,8 @@ async def test_an_idle_connection_is_closed_and_a_busy_one_is_not(start, monkeyp
         writer.write(REQUEST % 4)
         await reader.readuntil(b"ok")
         await closed(reader, writer)
-        server.close_clients()
+        for one in writers:
+            one.close()
 
 
 async def closed(reader, writer):

@@ -1,6 +1,7 @@
 import asyncio
 import re
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
@@ -304,7 +305,7 @@ class Results:
     ],
 )
 def test_a_handshake_that_its_client_gives_up_is_no_failure_of_the_service(error, result):
-    guard = Results()
+    guard: Any = Results()
     with pytest.raises(type(error)), _guarded(guard):
         raise error
     assert guard.results == [result]
