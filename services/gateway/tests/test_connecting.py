@@ -300,8 +300,15 @@ async def test_a_safe_request_is_sent_again_when_its_connection_ends(reach, meth
 
 
 @pytest.mark.parametrize("kept", [True, False])
-@pytest.mark.parametrize("body", [None, b"whole", "streamed"])
-@pytest.mark.parametrize("method", [one for one in METHODS if one not in SAFE])
+@pytest.mark.parametrize(
+    ("method", "body"),
+    [
+        (method, body)
+        for method in METHODS
+        for body in (None, b"whole", "streamed")
+        if method not in SAFE or body  # a body is not held, so none is there for a second time
+    ],
+)
 async def test_any_other_request_is_sent_once_and_502_says_that_it_may_have_taken_effect(
     reach, method, body, kept
 ):
@@ -313,7 +320,7 @@ async def test_any_other_request_is_sent_once_and_502_says_that_it_may_have_take
         with pytest.raises(Refused, match="may have taken effect") as refused:
             await exchange(upstream, method, content)
         assert refused.value.status == 502
-        assert [seen for seen, _ in server.seen].count(method) == 1
+        assert [seen for seen, _ in server.seen] == ["GET"] * kept + [method]
 
 
 @pytest.mark.parametrize("method", SAFE)

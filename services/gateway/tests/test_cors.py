@@ -47,6 +47,16 @@ async def test_a_page_of_another_origin_may_not(start, service, origin):
     assert len(service.requests) == 1
 
 
+async def test_each_response_is_for_the_origin_of_its_request(start):
+    origins = ("https://shop.example", "https://admin.example")
+    gateway = await start(cors_allow_origins=origins)
+    for origin in (*origins, *origins, "https://evil.example", None):
+        headers = {} if origin is None else {"Origin": origin}
+        answer = await gateway.http.get("/api/v1/products", headers=headers)
+        allowed = origin if origin in origins else None
+        assert answer.headers.get("access-control-allow-origin") == allowed
+
+
 async def test_the_gateway_responds_to_a_preflight_without_a_token(start, service):
     gateway = await start(cors_allow_origins=("https://shop.example",))
     answer = await gateway.http.options("/api/v1/orders", headers=PAGE | PREFLIGHT)

@@ -199,6 +199,14 @@ async def test_a_public_read_asks_the_service_once(edge, shop):
     assert edge.metric("gateway_cache_requests_total", use="hit") == 4
 
 
+async def test_a_read_with_a_body_neither_makes_nor_gets_a_copy(edge, shop):
+    shop.cached()
+    for asked, body in enumerate((b"{}", None, b"{}"), start=1):
+        answer = await edge.http.request("GET", PRODUCTS, content=body)
+        assert answer.status_code == 200
+        assert len(shop.heads) == asked
+
+
 async def test_fifty_at_once_are_one_request_to_the_service(edge, shop):
     shop.cached()
     shop.go_on.clear()
@@ -245,6 +253,17 @@ async def test_a_waiting_request_has_its_own_deadline(start, shop, assert_proble
         assert_problem(answer, 504, "gateway-timeout")
 
 
+async def test_a_late_service_in_whose_place_an_old_copy_was_sent_is_not_waited_for(start, shop):
+    edge = await start(orders_url=shop.url, seconds=2)
+    shop.cached("public, max-age=0, stale-if-error=60")
+    await edge.http.get(PRODUCTS, headers=PLAIN)
+    shop.go_on.clear()
+    answer = await edge.http.get(PRODUCTS, headers=PLAIN)
+    assert (answer.status_code, answer.content) == (200, ITEMS)
+    assert len(shop.heads) == 2
+    assert edge.server.served(edge.route("orders")).pool.busy == 0
+
+
 async def test_without_memory_nothing_is_kept(start, shop):
     edge = await start(orders_url=shop.url, cache_bytes=0)
     shop.cached()
@@ -273,6 +292,19 @@ async def test_a_service_that_comes_back_within_the_retries_fails_no_read(start)
             if (await read).status_code == 200:
                 return
     pytest.fail("no read was sent again")
+
+
+async def test_a_request_that_has_ended_is_not_tried_again(start, monkeypatch):
+    monkeypatch.setattr("gateway.guards.guard.Guard.retry_delay", lambda *_, **__: 600)
+    edge = await start(orders_url=f"http://127.0.0.1:{free_port()}", seconds=0.4)
+    read = asyncio.create_task(edge.http.get(PRODUCTS))
+    retry = None
+    while retry is None:
+        await asyncio.sleep(0)
+        for exchange in edge.server.sweep.in_flight:
+            retry = exchange._forwarding and exchange._forwarding._retry
+    assert (await read).status_code == 504
+    assert retry.cancelled()
 
 
 async def test_a_service_that_fails_is_left_alone_and_tried_again(start, assert_problem):

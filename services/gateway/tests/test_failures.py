@@ -142,6 +142,17 @@ async def test_a_body_that_does_not_come_is_408(start):
     writer.close()
 
 
+async def test_a_body_that_stops_half_way_is_408_before_the_deadline(start, monkeypatch):
+    monkeypatch.setattr("gateway.path.request_body.STALL_SECONDS", 0.2)
+    gateway = await start(seconds=600)
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    writer.write(b"POST /api/v1/users HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhello")
+    async with asyncio.timeout(60):
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    writer.close()
+
+
 async def test_a_client_that_disconnects_ends_the_request_to_the_service(gateway, service, bearer):
     waiting = asyncio.create_task(gateway.http.get("/api/v1/orders?hang", headers=bearer))
     async with asyncio.timeout(5):

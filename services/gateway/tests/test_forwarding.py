@@ -110,6 +110,21 @@ async def test_a_trusted_proxy_says_where_a_request_came_from(start, service):
     assert seen.values("x-user-id") == []
 
 
+async def test_each_request_of_a_trusted_proxys_connection_has_its_own_client(start, service):
+    gateway = await start(trusted_proxies=(ip_network("127.0.0.0/8"),))
+    for client in ("203.0.113.9", "203.0.113.10"):
+        await gateway.http.get("/api/v1/products", headers={"X-Forwarded-For": client})
+        assert service.last.values("x-real-ip") == [client]
+        assert service.last.values("x-forwarded-for") == [f"{client}, 127.0.0.1"]
+
+
+async def test_each_request_of_a_connection_has_the_host_that_it_names(gateway, service):
+    for host in ("a.example", "b.example", "a.example"):
+        await gateway.http.get("/api/v1/products", headers={"Host": host})
+        assert service.last.values("host") == [host]
+        assert service.last.values("x-forwarded-host") == [host]
+
+
 async def test_the_request_id_is_kept_or_made_and_is_the_same_everywhere(gateway, service):
     answer = await gateway.http.get("/api/v1/products", headers={"X-Request-ID": "mine-1"})
     assert answer.headers.get_list("x-request-id") == ["mine-1"]

@@ -23,6 +23,7 @@ class Replica:
         accepted: how many connections there were.
         respond: unset: responses wait.
         drop: whether requests get no response: their connections are closed.
+        answer: the bytes of each response.
     """
 
     def __init__(self):
@@ -32,6 +33,7 @@ class Replica:
         self.respond = asyncio.Event()
         self.respond.set()
         self.drop = False
+        self.answer = ANSWER
         self.address = Address("127.0.0.1", 0)
 
     async def serve(self, reader, writer):
@@ -45,7 +47,7 @@ class Replica:
                 await self.respond.wait()
                 if self.drop:
                     break
-                writer.write(ANSWER)
+                writer.write(self.answer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         del self.open[number]
@@ -59,9 +61,12 @@ class Fleet(Names):
         super().__init__(host="orders.test", port=0, resolver=_Counting())
         self.now = 0.0
         self.known = []
+        self.resolves = asyncio.Event()
+        self.resolves.set()
         self._stack = stack
 
     async def addresses(self):
+        await self.resolves.wait()
         return tuple(self.known)
 
     def forget(self):
@@ -95,17 +100,28 @@ async def fleet():
         yield Fleet(stack)
 
 
+class Heard(Fetch):
+    """A request that notes when a part of the response's body has arrived."""
+
+    def __init__(self, pool, target="/", method="GET"):
+        super().__init__(
+            pool,
+            method=method.encode(),
+            target=target.encode(),
+            fields=[(b"host", b"x")],
+            body=None,
+            deadline=None,
+            max_bytes=100,
+        )
+        self.heard = asyncio.Event()
+
+    def on_part(self, data):
+        super().on_part(data)
+        self.heard.set()
+
+
 def begin(pool, target="/", method="GET"):
-    fetch = Fetch(
-        pool,
-        method=method.encode(),
-        target=target.encode(),
-        fields=[(b"host", b"x")],
-        body=None,
-        deadline=None,
-        max_bytes=100,
-    )
-    return asyncio.create_task(fetch.answer())
+    return asyncio.create_task(Heard(pool, target, method).answer())
 
 
 async def exchange(pool, *terms):
@@ -170,6 +186,31 @@ async def test_a_connection_that_is_lost_makes_room_for_one_that_waits(fleet):
     async with asyncio.timeout(10):
         assert (await second).status == 200
     assert replica.seen == [(0, "/1"), (1, "/2")]
+
+
+async def test_each_request_that_waits_at_the_limit_gets_an_attempt_of_its_own(fleet):
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # and nothing listens
+        fleet.known.append(Address(*bound.getsockname()))
+        pool = fleet.pool(limit=1)
+        async with asyncio.timeout(10):
+            tasks = [begin(pool) for _ in range(3)]
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [Unreachable] * 3
+
+
+async def test_a_request_that_ends_while_it_waits_for_its_second_attempt_is_forgotten(fleet):
+    replica, pool = await fleet.replica(), fleet.pool()
+    replica.respond.clear()
+    task = begin(pool)
+    await until(lambda: replica.seen)
+    fleet.resolves.clear()
+    replica.open[0].close()
+    await until(lambda: pool.waiting == 1)
+    task.cancel()
+    await asyncio.wait([task])
+    assert pool.waiting == 0
+    fleet.resolves.set()
 
 
 async def test_a_connection_is_kept_for_a_minute_and_a_quarter_at_most(fleet):
@@ -239,6 +280,36 @@ async def test_the_second_try_goes_to_another_replica(fleet, monkeypatch):
         replica, pool = await fleet.replica(), fleet.pool()
         assert await exchange(pool) == 200
     assert replica.accepted == 1
+
+
+async def test_a_connection_that_receives_what_nobody_asked_for_is_closed(fleet):
+    replica, pool = await fleet.replica(), fleet.pool()
+    await exchange(pool)
+    replica.open[0].write(ANSWER)
+    await until(lambda: not replica.open)
+    assert pool.size == 0
+    assert await exchange(pool) == 200
+    assert [number for number, _ in replica.seen] == [0, 1]
+
+
+async def test_trailers_are_no_fields_of_a_response(fleet):
+    replica, pool = await fleet.replica(), fleet.pool()
+    chunks = b"2\r\nok\r\n0\r\nX-Late: 1\r\n\r\n"
+    replica.answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks
+    answer = await begin(pool)
+    assert (answer.fields, answer.body) == ([(b"transfer-encoding", b"chunked")], b"ok")
+
+
+async def test_a_response_without_a_length_is_not_whole_because_the_pool_is_closed(fleet):
+    replica, pool = await fleet.replica(), fleet.pool()
+    replica.answer = b"HTTP/1.1 200 OK\r\n\r\na part"
+    fetch = Heard(pool)
+    answer = asyncio.create_task(fetch.answer())
+    async with asyncio.timeout(10):
+        await fetch.heard.wait()
+        await pool.close()
+        with pytest.raises(Broken):
+            await answer
 
 
 async def test_the_end_of_the_pool_ends_all_that_runs_or_waits(fleet):

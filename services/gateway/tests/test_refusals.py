@@ -14,6 +14,7 @@ DANGEROUS = [
     "//api/v1/products",
     "/api/v1/products/%2fusers",
     "/api/v1/products/%5c..%5cusers",
+    "/api/v1/products/\\..\\users",
     "/api/v1/products/a%00",
     "/api/v1/auth/%2e%2e%2fusers/me",
 ]

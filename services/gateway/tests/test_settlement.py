@@ -13,6 +13,7 @@ from gateway.settlement import PERIOD_SECONDS
 from testkit.waiting import until
 
 WIDTH = 60
+SITE = "address:2001:db8::/64"
 
 
 class SharedStore:
@@ -60,14 +61,14 @@ async def test_two_replicas_exceed_a_limit_by_what_one_admits_between_settlement
     replicas = [replica(store, 200), replica(store, 200)]
     admitted, most = 0, 0
     for _ in range(60):
-        burst = sum(one.count("default", "ada").allowed for one in replicas for _ in range(5))
+        burst = sum(one.count("default", SITE).allowed for one in replicas for _ in range(5))
         admitted += burst
         most = max(most, burst)
         await asyncio.sleep(0.005)
     assert admitted >= 200
     # 25 ms, the round trip and a late timer, in steps of 5 ms with 5 requests of the other replica.
     assert admitted <= 200 + 10 * 5
-    assert not any(one.count("default", "ada").allowed for one in replicas)
+    assert not any(one.count("default", SITE).allowed for one in replicas)
 
 
 async def test_one_call_settles_all_keys_of_a_period(replica):
@@ -131,7 +132,7 @@ async def test_who_waits_as_long_as_told_may_pass_and_not_a_second_earlier(repli
     assert all(limits.count("default", "ada").allowed for _ in range(10))
     refused = limits.count("default", "ada")
     assert (refused.allowed, refused.retry_after) == (False, 60)
-    clock.now += 61  # nine tenths of the window before count still, and this one
+    clock.now += 61.5  # nine tenths of the window before count still, and this one
     assert [limits.count("default", "ada").allowed for _ in range(2)] == [True, False]
     wait = limits.count("default", "ada").retry_after
     assert wait == 5
@@ -167,6 +168,14 @@ async def test_an_exact_count_knows_both_windows_of_the_store_and_its_clock(repl
     assert dict(verdict.fields)[b"ratelimit"] == b'"default";r=12;t=30'
 
 
+async def test_an_exact_count_that_the_store_refused_for_the_window_before_is_refused(
+    replica, clock
+):
+    store = Knowing(StoreCount(added=False, current=1, previous=10, age=0.0))
+    verdict = await replica(store, 5, clock).hit("default", "ada")
+    assert (verdict.allowed, verdict.retry_after) == (False, 36)
+
+
 async def settled(limits):
     """Wait until no call to the store runs or is due."""
     settlement = limits._settlement
@@ -196,6 +205,25 @@ class Held(SharedStore):
         answers = await super().add(entries)
         await self.go_on.wait()
         return answers
+
+
+async def test_what_was_counted_alone_holds_up_nothing_once_the_store_is_back(replica):
+    store = Held()
+    limits = replica(store, 10)
+    store.error = OSError("gone")
+    limits.count("default", "ada")
+    await settled(limits)
+    store.error = None
+    store.go_on.clear()
+    store.asked.clear()
+    limits.count("default", "ada")
+    await store.asked.wait()
+    limits.count("default", "bob")
+    store.go_on.set()
+    await asyncio.wait([limits._settlement._task])
+    limits.count("default", "cid")
+    await settled(limits)
+    assert store.counts.get("slipway:counts:default:cid") == 1
 
 
 async def test_one_call_runs_at_a_time_however_slow_it_is(replica):

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
+from testkit.waiting import until
+
 GET = b"GET /api/v1/products HTTP/1.1\r\nHost: x\r\n\r\n"
 # No link of its route holds the response until it is whole.
 STREAMED = GET.replace(b"products", b"notifications/unsubscribe")
@@ -108,6 +110,9 @@ CUT = {
     "a short body": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok",
     "a chunk too few": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n",
     "a bad chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n",
+    "a bad chunk after one": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\nzz\r\n"
+    ),
 }
 
 
@@ -121,12 +126,38 @@ async def test_a_response_that_is_cut_is_not_completed(start, name):
         await at_rest(gateway, "notifications")
 
 
+@pytest.mark.parametrize("name", ["a chunk too few", "a bad chunk after one"])
+async def test_a_cut_response_does_not_end_as_a_whole_one_for_a_client_of_http_10(start, name):
+    """Only the connection's end ends its body. So a cut has to be a reset."""
+    async with answering(CUT[name], hold=name.startswith("a bad")) as (url, _):
+        gateway = await start(notifications_url=url)
+        with pytest.raises(ConnectionResetError):
+            await sent(gateway.port, STREAMED.replace(b"HTTP/1.1", b"HTTP/1.0"))
+        await at_rest(gateway, "notifications")
+
+
 async def test_a_response_until_the_end_of_the_connection_is_whole(start):
     async with answering(b"HTTP/1.1 200 OK\r\n\r\nall", b" of it") as (url, _):
         gateway = await start(orders_url=url)
         answer = await gateway.http.get("/api/v1/products")
         assert (answer.status_code, answer.text) == (200, "all of it")
         await at_rest(gateway, "orders")
+
+
+async def test_a_slow_client_gets_all_of_a_large_response(start):
+    size = 20_000_000  # more than sockets hold
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
+    async with answering(head, b"x" * size) as (url, _):
+        gateway = await start(notifications_url=url)
+        pool = gateway.server.served(gateway.route("notifications")).pool
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(close(STREAMED))
+        await until(lambda: any(not one._transport.is_reading() for one in pool._connections))
+        async with asyncio.timeout(60):
+            answer = await reader.read()
+        assert len(answer.partition(b"\r\n\r\n")[2]) == size
+        writer.close()
+        await at_rest(gateway, "notifications")
 
 
 async def test_an_interim_response_is_not_the_final_one(start):
@@ -179,6 +210,25 @@ async def test_a_response_before_the_body_is_complete_is_passed_on(start):
         assert len(connections) == 1
 
 
+async def test_a_body_is_read_no_faster_than_the_service_takes_it(gateway, service):
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    writer.write(close(POST + b"Content-Length: 10\r\n\r\n") + b"hel")
+    await until(lambda: service.requests)
+    [exchange] = gateway.server.sweep.in_flight
+    pool = gateway.server.served(gateway.route("users")).pool
+    [connection] = [one for one in pool._connections if one.call is not None]
+    connection.pause_writing()
+    writer.write(b"lo")
+    await until(lambda: exchange.client.flow.read_paused)
+    connection.resume_writing()
+    assert not exchange.client.flow.read_paused
+    writer.write(b"world")
+    async with asyncio.timeout(10):
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+    assert service.last.body == b"helloworld"
+    writer.close()
+
+
 async def test_the_deadline_while_the_body_streams_ends_both_sides(start):
     async with answering(hold=True) as (url, connections):
         gateway = await start(seconds=0.4, users_url=url)
@@ -189,6 +239,29 @@ async def test_the_deadline_while_the_body_streams_ends_both_sides(start):
         writer.close()
         await at_rest(gateway)
         assert len(connections) == 1
+
+
+async def test_a_client_whose_body_the_service_does_not_take_is_not_late_itself(start, bearer):
+    async with answering(hold=True) as (url, _):
+        gateway = await start(seconds=0.4, orders_url=url, upstream_connections=1)
+        served = gateway.server.served(gateway.route("orders"))
+        holding = served.upstream.request("GET", "/x", fields=[], body=None)
+        holds = asyncio.create_task(holding)
+        await until(lambda: served.pool.busy == 1)
+        head = (
+            f"POST /api/v1/orders HTTP/1.1\r\nHost: x\r\nAuthorization: {bearer['Authorization']}"
+        )
+        request = f"{head}\r\nContent-Length: 500000\r\n\r\n".encode()
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        async with asyncio.timeout(10):
+            writer.write(request + b"x" * 200_000)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            holds.cancel()
+            assert answer.startswith(b"HTTP/1.1 504 ")
+            writer.write(b"x" * 300_000 + request)  # and then it is late
+            assert b"HTTP/1.1 408 " in await reader.read()
+        writer.close()
+        await at_rest(gateway, "orders")
 
 
 async def test_a_bad_request_behind_a_good_one_waits_for_its_response(gateway, service):

@@ -1,12 +1,15 @@
 import asyncio
 import re
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.utils import accept_key
 
+from gateway.guards.guard import Result
+from gateway.websockets import _guarded
 from testkit.waiting import until
 
 NOWHERE = "http://127.0.0.1:1"
@@ -52,6 +55,9 @@ async def test_the_handshake_carries_what_a_request_does(gateway, service):
     assert seen.values("x-request-id") == ["mine-1"]
     assert seen.values("x-user-id") == []
     assert len(seen.values("sec-websocket-key")) == 1
+    # Those of the client's handshake are for the gateway.
+    assert socket.request.headers["Sec-WebSocket-Extensions"]
+    assert seen.values("sec-websocket-extensions") == []
 
 
 @pytest.mark.parametrize(
@@ -74,7 +80,7 @@ async def test_the_gateway_chooses_the_first_subprotocol_that_the_service_suppor
     assert service.last.values("sec-websocket-protocol") == ([chosen] if chosen else [])
 
 
-async def test_a_service_that_does_not_speak_its_subprotocol_is_1014(start):
+async def test_a_service_that_does_not_speak_its_subprotocol_is_1014(start, service):
     gateway = await start(subprotocols=frozenset({"two"}))
     async with open_socket(gateway, "?mute", subprotocols=["two"]) as socket:
         await socket.send("x")
@@ -82,6 +88,8 @@ async def test_a_service_that_does_not_speak_its_subprotocol_is_1014(start):
             1014,
             "The service did not accept the subprotocol two. Connect without it.",
         )
+        async with asyncio.timeout(5):
+            assert await service.closed_with.get() == (1002, "")
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1008, 1011, 4401, 4999])
@@ -228,6 +236,14 @@ async def test_a_socket_that_no_route_names_is_404(gateway, service):
     assert not service.requests
 
 
+async def test_a_socket_whose_path_could_leave_its_prefix_is_400(gateway, service):
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(f"{gateway.websocket_url}/%2e%2e/ws", proxy=None):
+            pass
+    assert refused.value.response.status_code == 400
+    assert not service.requests
+
+
 async def test_a_service_that_does_not_finish_the_handshake_is_1013(start):
     async def hang(reader, writer):
         await reader.read()
@@ -264,6 +280,35 @@ async def test_handshakes_with_the_service_that_fail_open_the_breaker(start):
     assert gateway.metric("gateway_upstream_failures_total", **failed) == 20, (
         "the last was not sent"
     )
+
+
+class Results:
+    """A guard that notes the results of handshakes."""
+
+    def __init__(self):
+        self.results = []
+
+    def begin(self, _now):
+        return 1
+
+    def end(self, _permit, _now, result, *, seconds):
+        assert seconds >= 0
+        self.results.append(result)
+
+
+@pytest.mark.parametrize(
+    ("error", "result"),
+    [
+        (asyncio.CancelledError(), Result.UNKNOWN),
+        (TimeoutError(), Result.TIMED_OUT),
+        (OSError(), Result.FAILED),
+    ],
+)
+def test_a_handshake_that_its_client_gives_up_is_no_failure_of_the_service(error, result):
+    guard: Any = Results()
+    with pytest.raises(type(error)), _guarded(guard):
+        raise error
+    assert guard.results == [result]
 
 
 async def test_a_service_that_refuses_a_handshake_is_there(start):

@@ -1,6 +1,7 @@
 """What can be read: fields, pages, errors of one field, and how many requests they cost."""
 
 import asyncio
+from uuid import UUID
 
 import pytest
 
@@ -203,3 +204,10 @@ async def test_an_id_leads_to_no_other_path(ask, system, wrong):
     assert got["data"] == {"order": None}
     assert got["errors"][0]["extensions"]["type"] == f"{PROBLEM}validation-failed"
     assert system.calls == []
+
+
+@pytest.mark.parametrize("begin", ["\\r\\n", "{", "urn:uuid:00", "+0", "0_"])
+async def test_an_id_is_a_part_of_a_path_in_its_plain_form(ask, system, begin):
+    """Whatever else Python reads as a UUID would get into the head of the request."""
+    await ask(f'{{ order(id: "{begin}{"0" * (32 if begin == "{" else 30)}") {{ id }} }}')
+    assert system.paths() == [f"/api/v1/orders/{UUID(int=0)}"]

@@ -35,9 +35,14 @@ def case(
     )
 
 
-def both(name: str, data: bytes, *got: str, ends: bool = False) -> tuple[Case, Case]:
+def both(
+    name: str, data: bytes, *got: str, ends: bool = False, absent: bytes = b""
+) -> tuple[Case, Case]:
     """Return the case for a response that streams through, and for one that is held."""
-    return case(name, data, *got, ends=ends), case(name, data, *got, ends=ends, path=LIST)
+    return (
+        case(name, data, *got, ends=ends, absent=absent),
+        case(name, data, *got, ends=ends, absent=absent, path=LIST),
+    )
 
 
 def bad(name: str, data: bytes) -> tuple[Case, Case]:
@@ -71,8 +76,17 @@ VALID = (
     *both("another version", answer("Content-Length: 2", body=b"ok", version="2.0"), "200 ok"),
     *both("no reason", answer("Content-Length: 2", body=b"ok", status="200 "), "200 ok"),
     *both("100 first", answer(status="100 Continue") + OK, "200 ok"),
-    *both("103 first", answer("Link: x", status="103 Early Hints") + OK, "200 ok"),
+    *both("103 first", answer("Link: x", status="103 Early Hints") + OK, "200 ok", absent=b"link"),
     *both("many interim ones", answer(status="102 Processing") * 20 + OK, "200 ok"),
+    Case(
+        name="chunks for a client of HTTP/1.0, which knows none",
+        send=get(version="1.0"),
+        got=("200 ok",),
+        kept=CLOSED,
+        seen=(f"GET {READ}",),
+        replies=(Reply(data=answer("Transfer-Encoding: chunked", body=b"2\r\nok\r\n0\r\n\r\n")),),
+        absent=b"transfer-encoding",
+    ),
     case("204", answer(status="204 No Content"), "204"),
     case("204 with a length", answer("Content-Length: 0", status="204 No Content"), "204"),
     case(
@@ -117,6 +131,7 @@ BAD = (
     *bad("the status 600", answer("Content-Length: 2", body=b"ok", status="600 OK")),
     *bad("the status 0", answer("Content-Length: 2", body=b"ok", status="000 OK")),
     *bad("101", answer("Upgrade: h2c", "Connection: Upgrade", status="101 Switching Protocols")),
+    *bad("101 without an offer", answer(status="101 Switching Protocols") + OK),
     *bad("two lengths", answer("Content-Length: 2", "Content-Length: 3", body=b"ok")),
     *bad("a list of lengths", answer("Content-Length: 2, 2", body=b"ok")),
     *bad("a negative length", answer("Content-Length: -2", body=b"ok")),
@@ -193,6 +208,18 @@ SURPLUS = tuple(
     )
 )
 
+# The rest of a body that HEAD may not have could arrive later, in place of the next response.
+BODY_OF_HEAD = Case(
+    name="a body of HEAD, and another request",
+    send=request("HEAD", READ) + get(path=f"{READ}?second"),
+    got=("200", "200 ok"),
+    heads=(0,),
+    kept=KEPT,
+    seen=(f"HEAD {READ}", f"GET {READ}?second"),
+    replies=(Reply(data=OK),),
+    apart=True,
+)
+
 EARLY = (
     Case(
         name="a response before the body",
@@ -231,4 +258,4 @@ EARLY = (
     ),
 )
 
-ANSWERS = (*VALID, *BAD, *ENDS, *CUTS, *SURPLUS, *EARLY)
+ANSWERS = (*VALID, *BAD, *ENDS, *CUTS, *SURPLUS, BODY_OF_HEAD, *EARLY)

@@ -11,6 +11,7 @@ NO_TOKEN = get(path="/api/v1/orders")
 BAD = post("Content-Length: x")
 SAW_SECOND = f"{SAW_GET}?second"
 OWN = get(path="/asyncapi.json")  # served by ASGI
+TOO_LARGE = b"4001\r\n" + b"x" * 0x4001 + b"\r\n" + END  # of a registration
 CUT = Reply(data=answer("Content-Length: 9", body=b"ok"), ends=True)
 HELD = Reply(
     data=answer("Content-Length: 9", "Cache-Control: public, max-age=9", body=b"ok"), ends=True
@@ -113,7 +114,23 @@ PIPELINES = (
         kept=CLOSED,
         at_once=True,
     ),
+    row(
+        "a bad length behind two reads",
+        get() + SECOND + BAD,
+        "200 200 400",
+        SAW_GET,
+        SAW_SECOND,
+        kept=CLOSED,
+    ),
     row("blank lines between", get() + b"\r\n\r\n" + SECOND, "200 200", SAW_GET, SAW_SECOND),
+    row(
+        "chunks that are too large between",
+        get() + request("POST", "/api/v1/users", CHUNKED, body=TOO_LARGE) + SECOND,
+        "200 413",
+        SAW_GET,
+        kept=CLOSED,
+        at_once=True,
+    ),
     row(
         "a body that is too large between",
         get() + request("POST", READ, "Content-Length: 99999") + SECOND,

@@ -1,5 +1,7 @@
 """The client's side of an exchange: the response that it gets, as it is written."""
 
+import socket
+import struct
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from gateway.path.protocol import PathProtocol
 
 _OK = 200
+_RESET = struct.pack("ii", 1, 0)
 
 
 class AnsweredRequest(ProxiedRequest, ABC):
@@ -64,11 +67,6 @@ class AnsweredRequest(ProxiedRequest, ABC):
         self.extra: FieldLines = []
         self._out: list[bytes] = []
         self._writer: ResponseWriter | None = None
-
-    @property
-    def closes(self) -> bool:
-        """Whether only the connection's end ends the response."""
-        return self._writer is not None and self._writer.closes
 
     @property
     def _is_private(self) -> bool:
@@ -129,6 +127,20 @@ class AnsweredRequest(ProxiedRequest, ABC):
         if self._out:
             self.client.transport.write(b"".join(self._out))
             self._out.clear()
+
+    def cut(self) -> None:
+        """Close the connection so that the client does not take the response for a whole one."""
+        transport = self.client.transport
+        if self._writer is None or not self._writer.closes:
+            self.flush()
+            transport.close()
+            return
+        # Only the connection's end ends the response. The kernel sends an end even if a transport
+        # is aborted, unless the socket does not linger: then it sends a reset.
+        connected = transport.get_extra_info("socket")
+        if connected is not None:
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        transport.abort()
 
     def drop_unwritten(self) -> None:
         """Forget what was added and not written."""

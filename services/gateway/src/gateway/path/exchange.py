@@ -300,11 +300,7 @@ class Exchange(AnsweredRequest):
             log.warning("response aborted", error=str(error))
         self.disconnected = True
         self._settle(outcome)
-        if self.closes:
-            self.client.transport.abort()  # a plain end would complete the response
-        else:
-            self.flush()
-            self.client.transport.close()
+        self.cut()
 
     # Its ends.
 

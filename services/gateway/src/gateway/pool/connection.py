@@ -204,12 +204,13 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the call: a response without a length ends with the connection, others break off."""
+        by_service = exc is None and not self.closed  # else it was lost, or the pool closed it
         self.closed = True
         self.pool.lost(self)
         call, self.call = self.call, None
         if call is None:
             return
-        if exc is None and not self._in_head and self._ends_with_connection():
+        if by_service and not self._in_head and self._ends_with_connection():
             call.ended = True
             call.on_end()
         else:
