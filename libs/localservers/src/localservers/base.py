@@ -85,10 +85,10 @@ class LocalServer(ABC):
         """
         try:
             await self._start()
-        except OSError as error:  # the disk is full, or read-only
+        except OSError as error:  # a directory is missing, or its disk is full or read-only
             message = (
-                f"{self.name} can't be started in {self.directory}: {error}. Free space there, or "
-                "make it writable."
+                f"{self.name} can't be started in {self.directory}: {error}. Check that it is "
+                "there, has space, and is writable."
             )
             raise ServerError(message) from error
 

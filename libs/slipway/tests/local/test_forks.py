@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from slipway.errors import StartError
 from slipway.local.forks import Template, running_template
 from slipway.local.program import Program, ProgramSpec
 from slipway.local.supervisor import RestartPolicy, supervising
@@ -256,5 +257,5 @@ async def test_a_directory_that_is_missing_is_the_error_of_a_plain_start(
     missing = Place(place.directory / "missing")
     program = missing.program(template, "lost")
     missing.directory.rename(place.directory / "moved")
-    with pytest.raises(FileNotFoundError, match="missing"):
+    with pytest.raises(StartError, match=r"No such file or directory: '.*missing"):
         await program.start()

@@ -286,6 +286,6 @@ async def test_a_program_whose_pid_can_not_be_written_is_a_failed_start(
     worker = program("import time; time.sleep(600)")
     worker._run.rename(tmp_path / "elsewhere")
     worker._run.touch()
-    with pytest.raises(StartError, match=r"can't be started: .* Free space in"):
+    with pytest.raises(StartError, match=r"can't be started: .* has space"):
         await worker.start()
     assert worker.pid is None

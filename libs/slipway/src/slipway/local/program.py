@@ -94,10 +94,10 @@ class Program:
         """Start it and return once it is ready, or raise StartError with the reason."""
         try:
             await self._start()
-        except OSError as error:  # the disk is full, or read-only
+        except OSError as error:  # a directory is missing, or its disk is full or read-only
             message = (
-                f"{self.name} can't be started: {error}. Free space in {self._run.parent}, or make "
-                "it writable."
+                f"{self.name} can't be started: {error}. Check that {self._run.parent} is there, "
+                "has space, and is writable."
             )
             raise StartError(message) from error
 
