@@ -95,6 +95,13 @@ def included() -> Any:
     return app.routes[-1]
 
 
+def test_an_included_router_is_of_the_class_that_is_looked_for():
+    PrivateName(
+        library="fastapi", owner=fastapi.routing, name="_IncludedRouter", used_by=USED_BY
+    ).check()
+    assert type(included()).__name__ == "_IncludedRouter"
+
+
 @pytest.mark.parametrize("name", ["original_router", "include_context"])
 def test_an_included_router_says_what_it_is_made_of(name):
     PrivateName(library="fastapi", owner=included(), name=name, used_by=USED_BY).check()

@@ -5,7 +5,13 @@ import os
 import sys
 from pathlib import Path
 
-_TEXT = 'import time\nprint("importing", flush=True)\ntime.sleep(3600)\n'
+# A run in the background of a shell inherits a SIGINT that is ignored.
+_TEXT = """import signal, time
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+print("importing", flush=True)
+time.sleep(3600)
+"""
 
 
 async def process_while_importing(

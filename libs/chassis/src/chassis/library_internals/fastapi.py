@@ -100,14 +100,14 @@ def declared_routes(routes: Sequence[BaseRoute]) -> Iterator[DeclaredRoute]:
     longer than all else that a start of an app does here. It is left out if nothing can differ.
     """
     for route in routes:
-        if isinstance(route, _IncludedRouter) and _changes_nothing(route):
+        if isinstance(route, _IncludedRouter) and changes_nothing(route):
             yield from declared_routes(route.original_router.routes)
         else:
             for context in iter_route_contexts([route]):
                 yield cast("DeclaredRoute", context)
 
 
-def _changes_nothing(included: _IncludedRouter) -> bool:
+def changes_nothing(included: _IncludedRouter) -> bool:
     """Return whether what an app adds to its included routes is no part of `DeclaredRoute`."""
     added = included.include_context
     is_default = isinstance(added.default_response_class, DefaultPlaceholder)
