@@ -10,6 +10,7 @@ import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
 import psutil
@@ -43,7 +44,7 @@ class Record(BaseModel):
         create_time: of the supervisor, as psutil gives it.
         gateway_url: the address of the API.
         traces_url: the address of the trace sink.
-        ready: whether the start has ended, seeds included.
+        ready_at: when the start had ended, seeds included; None until then.
         processes: by name.
         servers: by name.
     """
@@ -52,9 +53,14 @@ class Record(BaseModel):
     create_time: float
     gateway_url: str
     traces_url: str
-    ready: bool = False
+    ready_at: datetime | None = None
     processes: tuple[Entry, ...] = ()
     servers: tuple[Entry, ...] = ()
+
+    @property
+    def ready(self) -> bool:
+        """Return whether the start has ended."""
+        return self.ready_at is not None
 
     @property
     def alive(self) -> bool:

@@ -1,7 +1,10 @@
 """The end of a log is readable, whatever wrote the log."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
+
+import pytest
 
 from slipway.local.logtail import last_error, tail
 
@@ -53,3 +56,22 @@ def test_the_last_error_is_found_behind_other_lines(tmp_path: Path) -> None:
     log.write_text("plain words")
     assert last_error(log) is None
     assert last_error(tmp_path / "none.log") is None
+
+
+@pytest.mark.parametrize(
+    ("written", "is_shown"),
+    [
+        ("2026-01-02T03:04:04.9Z", False),
+        ("2026-01-02T03:04:05Z", True),
+        ("2026-01-02T03:04:04", True),  # of no zone
+        ("noon", True),
+        ("", True),
+    ],
+)
+def test_an_error_is_left_out_only_if_its_time_is_known_to_be_before(
+    tmp_path: Path, written: str, is_shown: bool
+) -> None:
+    log = tmp_path / "x.log"
+    log.write_text(json.dumps({"event": "e", "level": "error", "timestamp": written}))
+    found = last_error(log, since=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    assert (found is not None) is is_shown

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -37,7 +38,7 @@ def record(*, ready: bool, processes: tuple[Entry, ...] = ()) -> Record:
         create_time=psutil.Process().create_time(),
         gateway_url="http://g",
         traces_url="http://t",
-        ready=ready,
+        ready_at=datetime.now(UTC) if ready else None,
         processes=processes,
     )
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import io
+import json
 import os
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -75,7 +77,7 @@ def record(*, create_time: float, port: int, ready: bool = True) -> Record:
         create_time=create_time,
         gateway_url=base,
         traces_url=base,
-        ready=ready,
+        ready_at=datetime.now(UTC) if ready else None,
         processes=(
             Entry(name="well", pid=me, address=base, ready_url=f"{base}/ready"),
             Entry(name="ill", pid=me, address=base, ready_url=f"{base}/other"),
@@ -115,6 +117,18 @@ async def test_a_system_that_starts_is_not_healthy_yet(state: StateDirectory, po
     state.write(record(create_time=now, port=port, ready=False))
     status = await read_status(state)
     assert (status.state, status.healthy) == ("starting", False)
+
+
+@pytest.mark.parametrize(("ready", "shown"), [(False, True), (True, False)])
+async def test_an_error_of_the_start_is_shown_until_all_is_ready(
+    state: StateDirectory, port: int, ready: bool, shown: bool
+) -> None:
+    state.logs.mkdir(parents=True, exist_ok=True)
+    line = {"event": "no Kafka yet", "level": "error", "timestamp": "2026-01-02T03:04:05.000006Z"}
+    (state.logs / "well.log").write_text(json.dumps(line))
+    state.write(record(create_time=psutil.Process().create_time(), port=port, ready=ready))
+    well = (await read_status(state)).processes[0]
+    assert (well.last_error is not None) is shown
 
 
 async def test_a_record_of_another_process_with_this_pid_is_old(state: StateDirectory) -> None:

@@ -1,6 +1,7 @@
 """The end of a log, for people: a line of JSON becomes a sentence."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +32,29 @@ def tail(path: Path, lines: int = _LINES) -> str:
     return "\n".join(f"    {_readable(line)[:_WIDTH]}" for line in found) or "    (empty)"
 
 
-def last_error(path: Path) -> str | None:
-    """Return the newest line with an error at the end of a log, with its time, as a sentence."""
+def last_error(path: Path, *, since: datetime | None = None) -> str | None:
+    """Return the newest line with an error at the end of a log, with its time, as a sentence.
+
+    Args:
+        path: of the log.
+        since: what is older is left out; None leaves out nothing.
+    """
     for line in reversed(last_lines(path)):
         try:
             entry = json.loads(line)
         except ValueError:
             continue
         if isinstance(entry, dict) and entry.get("level") in _ERRORS:
-            return f"{entry.get('timestamp', '')} {_readable(line)}".strip()[:_WIDTH]
+            at = str(entry.get("timestamp", ""))
+            return None if _is_before(at, since) else f"{at} {_readable(line)}".strip()[:_WIDTH]
     return None
+
+
+def _is_before(timestamp: str, since: datetime | None) -> bool:
+    try:
+        return since is not None and datetime.fromisoformat(timestamp) < since
+    except (ValueError, TypeError):  # not a time, or one without a zone
+        return False
 
 
 def _readable(line: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -30,7 +31,8 @@ class Row(BaseModel):
     Attributes:
         memory_pss_bytes: counts shared pages by share, children included; None if it is elsewhere.
         figures: of a process; None if it has no metrics, or does not respond.
-        last_error: the newest line of its log with an error, if the log is here.
+        last_error: the newest line of its log with an error since the start ended, if the log is
+            here.
     """
 
     name: str
@@ -62,9 +64,10 @@ async def read_status(state: StateDirectory) -> Status:
     record = await asyncio.to_thread(state.read)
     if record is None or not record.alive:
         return Status(state="stopped")
+    since = record.ready_at  # while all start at once, some wait for others and say so
     processes, servers = await asyncio.gather(
-        asyncio.gather(*(_row(entry, state) for entry in record.processes)),
-        asyncio.gather(*(_row(entry, state) for entry in record.servers)),
+        asyncio.gather(*(_row(entry, state, since=since) for entry in record.processes)),
+        asyncio.gather(*(_row(entry, state, since=since) for entry in record.servers)),
     )
     return Status(
         state="running" if record.ready else "starting",
@@ -89,8 +92,21 @@ async def read_status_at(addresses: Mapping[str, str], get: Get) -> Status:
     return Status(state="running", processes=rows)
 
 
-async def _row(entry: Entry, state: StateDirectory | None, get: Get = get_here) -> Row:
-    """Return the row of a process or server; `state` is None if it is elsewhere."""
+async def _row(
+    entry: Entry,
+    state: StateDirectory | None,
+    get: Get = get_here,
+    *,
+    since: datetime | None = None,
+) -> Row:
+    """Return the row of a process or server.
+
+    Args:
+        entry: the process or server.
+        state: has the log; None if it is elsewhere.
+        get: sends requests.
+        since: errors that are older are not shown.
+    """
     figures = error = None
     if entry.pid is None and state is not None:
         health = "not running"
@@ -103,7 +119,7 @@ async def _row(entry: Entry, state: StateDirectory | None, get: Get = get_here) 
     else:
         health = await _reach(entry.address)
     if state is not None:
-        error = await asyncio.to_thread(last_error, state.logs / f"{entry.name}.log")
+        error = await asyncio.to_thread(last_error, state.logs / f"{entry.name}.log", since=since)
     memory = await asyncio.to_thread(memory_pss, entry.pid)
     return Row(
         name=entry.name,

@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -95,7 +96,7 @@ class System:
         )
         self._parts = self._assemble(plan, passwords)
         self._writing = asyncio.Lock()
-        self._ready = False
+        self._ready_at: datetime | None = None
 
     def _assemble(self, plan: Plan, passwords: Mapping[str, str]) -> Parts:
         postgres = self.servers.postgres
@@ -151,7 +152,7 @@ class System:
 
     async def mark_ready(self) -> None:
         """Note in the record that the start has ended."""
-        self._ready = True
+        self._ready_at = datetime.now(UTC)
         await self.write_record()
 
     @asynccontextmanager
@@ -201,7 +202,7 @@ class System:
             create_time=psutil.Process().create_time(),
             gateway_url=self.gateway_url,
             traces_url=self.traces_url,
-            ready=self._ready,
+            ready_at=self._ready_at,
             processes=tuple(
                 Entry(
                     name=program.name,
