@@ -1,6 +1,7 @@
 """Addresses as settings: what can't be one is refused at the start, not at the first call."""
 
 import re
+from collections.abc import Container
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -11,14 +12,19 @@ _HOST_AND_PORT = re.compile(rf"{_HOST}(?::([1-9][0-9]{{0,4}}))?")
 _LAST_PORT = 65_535
 
 
+def names_a_server(url: str, *, schemes: Container[str]) -> bool:
+    """Return whether a URL has one of the schemes, a host, and no port that can't be called."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that are not closed, or a port that is no number up to 65535
+        return False
+
+
 def checked_url(text: str) -> str:
     """Return the address of an HTTP server; raise ValueError if it is none that can be called."""
-    try:
-        parts = urlsplit(text)
-        callable_ = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:  # brackets that are not closed, or a port that is no number up to 65535
-        callable_ = False
-    if not callable_ or any(one.isspace() for one in text):
+    is_one = names_a_server(text, schemes={"http", "https"})
+    if not is_one or any(one.isspace() for one in text):
         message = "must be an address such as http://host:8080 or https://host"
         raise ValueError(message)
     return text

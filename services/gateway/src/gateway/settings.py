@@ -1,7 +1,6 @@
 """The gateway's settings, read at start."""
 
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
 
 from limits import RateLimitItem, parse
 from pydantic import (
@@ -15,7 +14,7 @@ from pydantic import (
 )
 from pydantic_settings import NoDecode
 
-from chassis.addresses import checked_url
+from chassis.addresses import checked_url, names_a_server
 from chassis.ended_sessions import TokenSettings
 from chassis.settings import Environment, ProcessSettings, Settings
 from gateway.graphql_settings import GraphqlSettings
@@ -37,21 +36,14 @@ def _is_rate(value: str) -> str:
 
 
 def _is_valkey(value: SecretStr) -> SecretStr:
-    if not _is_address(value.get_secret_value()):
+    # Its own error, since one of urlsplit may quote a part of the password.
+    if not names_a_server(value.get_secret_value(), schemes={"valkey", "valkeys"}):
         message = (
             "must be valkey://host:6379/0 or, for TLS, valkeys://host:6379/0, with special "
             "characters of a password as %40 (@), %2F (/), %3A (:), %23 (#), %3F (?)"
         )
         raise ValueError(message)
     return value
-
-
-def _is_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in {"valkey", "valkeys"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # its text may quote a part of the password
-        return False
 
 
 Rate = Annotated[str, AfterValidator(_is_rate)]
